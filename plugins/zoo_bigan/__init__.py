@@ -1,0 +1,26 @@
+"""BiGAN (Donahue et al. 2016): a critic of pairs of an image and a code."""
+
+from collections.abc import Sequence
+
+from zoo import api
+
+
+@api.hookimpl
+def zoo_components() -> Sequence[api.Component]:
+    """The critic at each pair, and the terms on pairs."""
+    return (
+        api.Component("value", "critic_pair_x", "zoo_bigan.pairs:critic_pair_x", "the joint critic at (x, E(x))"),
+        api.Component(
+            "value", "critic_pair_generated", "zoo_bigan.pairs:critic_pair_generated", "the joint critic at (G(z), z)"
+        ),
+        api.Component("term", "pairs", "zoo_bigan.pairs:pairs", "cross-entropy of a joint critic on pairs"),
+        api.Component(
+            "term", "pairs_swapped", "zoo_bigan.pairs:pairs_swapped", "the same with both labels flipped, for E and G"
+        ),
+    )
+
+
+@api.hookimpl
+def zoo_recipes() -> Sequence[api.Recipe]:
+    """The recipe."""
+    return (api.Recipe("bigan", "zoo_bigan:bigan.yaml", "BiGAN (Donahue et al. 2016)"),)

@@ -1,0 +1,79 @@
+"""Which files of a directory are images, through links and around loops."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+class Bad(NamedTuple):
+    """A file or directory that gave no image, relative to the folder, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        # Names may hold newlines, or bytes that no terminal prints.
+        name = self.name if self.name.isprintable() else ascii(self.name)[1:-1]
+        return f"{name} ({self.reason})"
+
+
+class Search:
+    """Every image file below ``root``, in ``names``; every directory that could not be listed, in ``bad``.
+
+    Names are relative, with ``/``, sorted. What lies in the folder itself is walked before what links
+    lead to, so adding a link never renames a real file. Names that begin with a dot are passed over.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.names: list[str] = []
+        self.bad: list[Bad] = []
+        self._root = root
+        self._seen: set[str] = set()  # real paths: ends link loops, and keeps one image out of both splits
+        self._links: list[Path] = []
+        directories = [root]
+        while directories or self._links:
+            if directories:
+                directories += self._list(directories.pop())
+            elif os.path.isdir(link := self._links.pop(0)):
+                directories.append(link)
+            else:
+                self._add(link)
+        self.names.sort()
+
+    def _list(self, directory: Path) -> list[Path]:
+        """Keeps the files and links of one directory; returns the directories in it."""
+        if not self._first_time(directory):
+            return []
+        try:
+            with os.scandir(directory) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            self.bad.append(Bad(self._name(directory), str(error.strerror).lower()))
+            return []
+        inside = []
+        for entry in entries:
+            path = directory / entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink():
+                self._links.append(path)
+            elif entry.is_dir():
+                inside.append(path)
+            else:
+                self._add(path)
+        return inside
+
+    def _add(self, path: Path) -> None:
+        if path.suffix.lower() in EXTENSIONS and self._first_time(path):
+            self.names.append(self._name(path))
+
+    def _first_time(self, path: Path) -> bool:
+        real = os.path.realpath(path)
+        new = real not in self._seen
+        self._seen.add(real)
+        return new
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()

@@ -1,0 +1,103 @@
+"""The parts that DCGAN-like networks are made of.
+
+Shapes: B batch, C channels, H = W = size, K latent, F features of a layer. Every stage halves or doubles the
+side between ``size`` and 4; stage i is min(2^i, 8) * width channels wide.
+Activations are never in place: several gradients are taken over one graph.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import gcd
+
+import torch
+from einops import rearrange
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+SIDE = 4
+"""Side of the smallest feature map, between the dense layer and the convolutions."""
+
+
+class FreeVector(nn.Module):
+    """One learned vector for every image, 0 at first: the published AVAE's log sigma."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(latent))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F), of which only B matters -> (B, K)."""
+        return self.value.expand(len(features), -1)
+
+
+def stage_widths(size: int, width: int) -> list[int]:
+    """Channels of the stages from the image inwards: log2(size / 4) of them, capped at 8 * width."""
+    sizes = [SIDE * 2**k for k in range(1, 7)]
+    if size not in sizes:
+        allowed = ", ".join(map(str, sizes))
+        raise ValueError(f"dcgan networks cannot have size {size}: choose one of {allowed} (set data.size).")
+    if width < 1:
+        raise ValueError(f"dcgan networks cannot have width {width}: choose 1 or more.")
+    return [width * min(2**i, 8) for i in range(sizes.index(size) + 1)]
+
+
+def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
+    """Stages that each halve the side, 4x4 convolutions of stride 2; no batch or group norm on the first."""
+    first = "none" if norm in ("batch", "group") else norm
+    norms = [first] + [norm] * (len(widths) - 1)
+    return [
+        nn.Sequential(convolution(a, b, norm), normalisation(b, norm), nn.LeakyReLU(0.2))
+        for (a, b), norm in zip(pairwise([channels, *widths]), norms, strict=True)
+    ]
+
+
+def painter(channels: int, widths: list[int], inputs: int, norm: str, upsample: str) -> nn.Sequential:
+    """A vector (B, inputs) -> image (B, C, H, W): dense to 4x4, stages that double the side, 3x3 to tanh."""
+    inward = [max(widths[0] // 2, 1), *widths]
+    unit = nn.Sequential(
+        nn.Linear(inputs, inward[-1] * SIDE**2),
+        Rearrange("B (H W C) -> B C H W", H=SIDE, W=SIDE),  # a channels-last view, no copy
+        normalisation(inward[-1], norm),
+        nn.ReLU(),
+    )
+    stages = [
+        nn.Sequential(doubling(a, b, upsample), normalisation(b, norm), nn.ReLU())
+        for a, b in pairwise(reversed(inward))
+    ]
+    return nn.Sequential(unit, *stages, nn.Conv2d(inward[0], channels, 3, padding=1), nn.Tanh())
+
+
+def doubling(inputs: int, outputs: int, upsample: str) -> nn.Module:
+    """Twice the side: nearest neighbour and 3x3 (Odena 2016), or 4x4 transposed (Radford 2016)."""
+    if upsample == "transpose":
+        return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1))
+
+
+def convolution(inputs: int, outputs: int, norm: str) -> nn.Module:
+    """Half the side: a 4x4 convolution of stride 2, spectrally normalised where asked (Miyato 2018)."""
+    layer = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+    return spectral_norm(layer) if norm == "spectral" else layer
+
+
+def dense(inputs: int, outputs: int, norm: str) -> nn.Module:
+    """A linear layer, spectrally normalised where asked (Miyato 2018)."""
+    layer = nn.Linear(inputs, outputs)
+    return spectral_norm(layer) if norm == "spectral" else layer
+
+
+def normalisation(features: int, norm: str) -> nn.Module:
+    """Batch norm, group norm in 8 groups (fewer where 8 does not divide), or nothing."""
+    if norm == "batch":
+        return nn.BatchNorm2d(features)
+    return nn.GroupNorm(gcd(8, features), features) if norm == "group" else nn.Identity()
+
+
+def run_stages(stages: nn.ModuleList, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Every stage in turn -> flat features (B, F) and each stage's output by name."""
+    taps = {}
+    for i, stage in enumerate(stages, start=1):
+        taps[f"stage{i}"] = x = stage(x)
+    return rearrange(x, "B C H W -> B (H W C)"), taps

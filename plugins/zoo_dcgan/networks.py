@@ -1,0 +1,205 @@
+"""DCGAN-like networks for square images of 8 to 256 px: strided convolutions down, dense and convolutions up.
+
+Shapes: B batch, C channels, H = W = size, K latent, A noise, F features. The layers are in ``blocks``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+
+from zoo import api
+from zoo_dcgan.blocks import SIDE, FreeVector, dense, down_stages, painter, run_stages, stage_widths
+
+
+class Encoder(nn.Module):
+    """An image to a diagonal Gaussian over codes.
+
+    Source: the DCGAN critic's layers (Radford et al. 2016) under a Gaussian head (Kingma & Welling 2014).
+
+    Args:
+        channels: C.
+        size: side of the image, 4 * 2^k from 8 to 256.
+        latent: K.
+        width: channels of the first stage; at least 1.
+        norm: normalisation after every convolution but the first.
+        sigma: ``head`` gives every image its own log sigma; ``global`` is one free vector, 0 at first.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        latent: int,
+        *,
+        width: int = 64,
+        norm: Literal["batch", "group", "none"] = "batch",
+        sigma: Literal["head", "global"] = "head",
+    ) -> None:
+        super().__init__()
+        widths = stage_widths(size, width)
+        self.trunk = nn.Sequential(*down_stages(channels, widths, norm), Rearrange("B C H W -> B (H W C)"))
+        self.mean = nn.Linear(widths[-1] * SIDE**2, latent)
+        self.log_sigma = nn.Linear(widths[-1] * SIDE**2, latent) if sigma == "head" else FreeVector(latent)
+
+    def forward(self, x: Tensor) -> api.Gaussian:
+        """Image (B, C, H, W) in [-1, 1] -> Gaussian with mean and log sigma (B, K), both unbounded."""
+        features = self.trunk(x)
+        return api.Gaussian(self.mean(features), self.log_sigma(features))
+
+
+class Decoder(nn.Module):
+    """A code to an image.
+
+    Source: the DCGAN generator (Radford et al. 2016); resizing before a convolution instead of a transposed
+    one leaves no checkerboard (Odena et al. 2016).
+
+    Args:
+        channels: C.
+        size: side of the image, 4 * 2^k from 8 to 256.
+        latent: K.
+        width: channels of the widest-side stage; at least 1.
+        norm: normalisation after the dense layer and every convolution but the last.
+        upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        latent: int,
+        *,
+        width: int = 64,
+        norm: Literal["batch", "group", "none"] = "batch",
+        upsample: Literal["resize", "transpose"] = "resize",
+    ) -> None:
+        super().__init__()
+        self.paint = painter(channels, stage_widths(size, width), latent, norm, upsample)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Code (B, K) -> image (B, C, H, W) in [-1, 1]."""
+        return self.paint(z)
+
+
+class Generator(nn.Module):
+    """A code and noise, concatenated, to an image: the decoder's layers with a wider input.
+
+    Source: Radford et al. 2016, Odena et al. 2016; the auxiliary noise z_a is AVAE's.
+
+    Args:
+        channels: C.
+        size: side of the image, 4 * 2^k from 8 to 256.
+        latent: K.
+        noise: A, may be 0.
+        width: channels of the widest-side stage; at least 1.
+        norm: normalisation after the dense layer and every convolution but the last.
+        upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        latent: int,
+        noise: int,
+        *,
+        width: int = 64,
+        norm: Literal["batch", "group", "none"] = "batch",
+        upsample: Literal["resize", "transpose"] = "resize",
+    ) -> None:
+        super().__init__()
+        self.paint = painter(channels, stage_widths(size, width), latent + noise, norm, upsample)
+
+    def forward(self, z: Tensor, noise: Tensor) -> Tensor:
+        """Code (B, K) and noise (B, A) -> image (B, C, H, W) in [-1, 1]."""
+        return self.paint(torch.cat([z, noise], dim=1))
+
+
+class Critic(nn.Module):
+    """An image to a logit, real = positive.
+
+    Source: the DCGAN critic (Radford et al. 2016); spectral norm on every layer (Miyato et al. 2018).
+    Taps ``stage1``, ``stage2``, ... (B, F, H / 2^i, W / 2^i) are what a stage hands to the next: after
+    normalisation **and** activation. In training mode spectral norm refines its estimate at each forward.
+
+    Args:
+        channels: C.
+        size: side of the image, 4 * 2^k from 8 to 256.
+        width: channels of the first stage; at least 1.
+        norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        width: int = 64,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+    ) -> None:
+        super().__init__()
+        widths = stage_widths(size, width)
+        self.stages = nn.ModuleList(down_stages(channels, widths, norm))
+        self.logit = dense(widths[-1] * SIDE**2, 1, norm)
+
+    def forward(self, x: Tensor) -> api.CriticOutput:
+        """Image (B, C, H, W) in [-1, 1] -> logit (B,), unbounded, and the taps."""
+        features, taps = run_stages(self.stages, x)
+        return api.CriticOutput(self.logit(features).squeeze(1), taps)
+
+
+class JointCritic(nn.Module):
+    """A pair of image and code to a logit: an x-trunk and a z-trunk, concatenated.
+
+    Source: BiGAN (Donahue et al. 2016); spectral norm Miyato et al. 2018.
+    Taps are the x-trunk's, as in ``Critic``, and ``joint`` (B, F), the last hidden layer, after activation.
+
+    Args:
+        channels: C.
+        size: side of the image, 4 * 2^k from 8 to 256.
+        latent: K.
+        width: channels of the first stage; the dense layers have 8 * width units.
+        norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        latent: int,
+        *,
+        width: int = 64,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+    ) -> None:
+        super().__init__()
+        widths, units = stage_widths(size, width), 8 * width
+        self.stages = nn.ModuleList(down_stages(channels, widths, norm))
+        self.code = nn.Sequential(
+            dense(latent, units, norm), nn.LeakyReLU(0.2), dense(units, units, norm), nn.LeakyReLU(0.2)
+        )
+        self.joint = nn.Sequential(dense(widths[-1] * SIDE**2 + units, units, norm), nn.LeakyReLU(0.2))
+        self.logit = dense(units, 1, norm)
+
+    def forward(self, x: Tensor, z: Tensor) -> api.CriticOutput:
+        """Image (B, C, H, W) in [-1, 1] and code (B, K) -> logit (B,), unbounded, and the taps."""
+        features, taps = run_stages(self.stages, x)
+        joint = self.joint(torch.cat([features, self.code(z)], dim=1))
+        return api.CriticOutput(self.logit(joint).squeeze(1), {**taps, "joint": joint})

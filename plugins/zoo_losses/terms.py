@@ -1,0 +1,77 @@
+"""Terms: scalar functions of values, in nats, averaged over the batch.
+
+Sums over pixels, channels and latent dimensions are sums, never means. ``softplus`` of a logit is a
+binary cross-entropy: -log sigmoid(c) = softplus(-c).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from zoo import api
+
+
+def reconstruction(
+    x: Tensor,
+    reconstruction: Tensor,
+    *,
+    sigma: float = 1.0,
+    distance: Literal["squared", "absolute"] = "squared",
+) -> Tensor:
+    """-log p(x|z) without its constant: sum |x - x_rec|^2 / (2 sigma^2), or sum |x - x_rec| / sigma.
+
+    Args:
+        x: images (B, C, H, W).
+        reconstruction: their reconstructions, same shape.
+        sigma: standard deviation (scale for ``absolute``) of the decoder's distribution.
+        distance: squared for a Gaussian decoder, absolute for a Laplace one.
+    """
+    error = x - reconstruction
+    if distance == "absolute":
+        return error.abs().sum() / (sigma * len(x))
+    return error.square().sum() / (2 * sigma**2 * len(x))
+
+
+def kl(posterior: api.Gaussian) -> Tensor:
+    """KL(q(z|x) || N(0, I)) = sum_i (mu_i^2 + sigma_i^2 - 1)/2 - log sigma_i (Kingma & Welling 2014, app. B).
+
+    Args:
+        posterior: of (B, K) codes.
+    """
+    variance = (2 * posterior.log_sigma).exp()
+    each = 0.5 * (posterior.mean.square() + variance - 1) - posterior.log_sigma
+    return each.sum(1).mean()
+
+
+def discriminate(critic_x: api.CriticOutput, critic_generated: api.CriticOutput) -> Tensor:
+    """sp(-C(x)) + sp(C(G)) (Goodfellow et al. 2014, eq. 1): at its minimum C = log p_data - log p_G."""
+    return softplus(-critic_x.logit).mean() + softplus(critic_generated.logit).mean()
+
+
+def non_saturating(critic_generated: api.CriticOutput) -> Tensor:
+    """sp(-C(G)) = -log sigmoid(C(G)) (Goodfellow et al. 2014, section 3)."""
+    return softplus(-critic_generated.logit).mean()
+
+
+def reverse_kl(critic_generated: api.CriticOutput) -> Tensor:
+    """-C(G): at the optimal critic its mean is KL(p_G || p_data), and so is its gradient along G's path.
+
+    -log sigmoid(C) is not that: it gives KL - 2 JS (Arjovsky & Bottou 2017, theorem 2.5).
+    """
+    return -critic_generated.logit.mean()
+
+
+def latent_nll(z: Tensor, posterior_generated: api.Gaussian) -> Tensor:
+    """-log q(z|G(z, z_a)) without its constant: sum_i (z_i - mu_i)^2 / (2 sigma_i^2) + log sigma_i.
+
+    The cross-entropy part of L_G that asks G to be E's inverse (Plumerault et al. 2020).
+
+    Args:
+        z: the codes (B, K) that the images were generated from.
+        posterior_generated: what the encoder reads in those images.
+    """
+    squares = (z - posterior_generated.mean).square() * (-2 * posterior_generated.log_sigma).exp()
+    return (0.5 * squares + posterior_generated.log_sigma).sum(1).mean()

@@ -1,0 +1,52 @@
+"""Optimisers: functions of a player's parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def adam(
+    parameters: list[nn.Parameter],
+    *,
+    lr: float = 2e-4,
+    betas: tuple[float, float] = (0.5, 0.999),
+    eps: float = 1e-8,
+) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015); the default rate and betas are DCGAN's (Radford et al. 2016)."""
+    return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, fused=True)
+
+
+def adamw(
+    parameters: list[nn.Parameter],
+    *,
+    lr: float = 2e-4,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019)."""
+    return torch.optim.AdamW(
+        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
+    )
+
+
+def sgd(
+    parameters: list[nn.Parameter],
+    *,
+    lr: float = 0.01,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent, with momentum (Sutskever et al. 2013)."""
+    return torch.optim.SGD(
+        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
+    )
+
+
+def rmsprop(
+    parameters: list[nn.Parameter], *, lr: float = 3e-4, alpha: float = 0.9, eps: float = 1e-8
+) -> torch.optim.Optimizer:
+    """RMSprop (Tieleman & Hinton 2012); the default rate is VAE/GAN's (Larsen et al. 2016)."""
+    return torch.optim.RMSprop(parameters, lr=lr, alpha=alpha, eps=eps)

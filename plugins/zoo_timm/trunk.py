@@ -1,0 +1,134 @@
+"""The image trunk that encoders and critics share: a timm model, tried on meta before it is built.
+
+B batch, C channels, H = W = S image side, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo_timm import weights
+from zoo_timm.build import SMALL, Plan, build, is_meta, known, native_size, settle, spectral
+
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Trial(NamedTuple):
+    """What one pass on the meta device tells."""
+
+    features: int
+    taps: tuple[str, ...]
+    idle: frozenset[str]
+
+
+class Trunk(nn.Module):
+    """A timm model as a function of images in [-1, 1].
+
+    Args:
+        channels: C, given to timm as ``in_chans``.
+        size: S, given to timm as ``img_size`` where the model has one.
+        model: a name of ``timm.list_models()``, ``name.tag`` to choose among its pretrained weights.
+        pretrained: see ``weights.load``; when not False, images are standardised as the weights expect.
+        stem: ``small`` for stride 1 and no max pool in a convolutional stem, ``keep``, or ``auto``:
+            small below 64 pixels where the model can, else keep.
+        patch: side of the patches of a model that cuts them; None for the model's own.
+        norm: ``keep``; ``none`` drops batch norms; ``group`` replaces them; ``spectral`` drops them and
+            normalises the weights. Layer norms always stay.
+        pool: ``model`` for the model's own pooled features, ``flatten`` for its last feature map as it is.
+        tapped: whether the network will be asked ``with_taps``.
+
+    Raises:
+        ValueError: no such model, or one that cannot take these images, with the reason.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        model: str,
+        pretrained: bool | str,
+        stem: str,
+        patch: int | None,
+        norm: str = "keep",
+        pool: str = "model",
+        tapped: bool = False,
+    ) -> None:
+        super().__init__()
+        self._pool, self._tapped = pool, tapped
+        plan = Plan(known(model), channels, size, stem == "small", patch, norm)
+        shrinks = stem == "auto" and size < SMALL
+        plan, trial = self._first_that_runs([replace(plan, small=True)] * shrinks + [plan])
+        network = build(plan)
+        if pretrained and not is_meta(network):
+            weights.load(network, pretrained, channels)
+        network = settle(network, plan)
+        if norm == "spectral":
+            spectral(network)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and name not in trial.idle)
+        self.standardize = (
+            weights.Standardize(network.pretrained_cfg, channels) if pretrained else nn.Identity()
+        )
+        self.network, self.features, self.taps = network, trial.features, trial.taps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) in [-1, 1] -> (B, F)."""
+        return self._features(self.network, self.standardize(x))
+
+    def with_taps(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, C, S, S) -> (B, F) and the feature map after each stage, (B, F', H', W'), in the same pass."""
+        return self._with_taps(self.network, self.standardize(x))
+
+    def _features(self, network: nn.Module, x: Tensor) -> Tensor:
+        return network.forward_features(x).flatten(1) if self._pool == "flatten" else network(x)
+
+    def _with_taps(self, network: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        last, stages = network.forward_intermediates(x)
+        taps = {f"stage{i}": stage for i, stage in enumerate(stages, 1)}
+        return network.forward_head(last, pre_logits=True), taps
+
+    def _first_that_runs(self, plans: list[Plan]) -> tuple[Plan, Trial]:
+        """The first plan whose network runs on meta, and what the run told."""
+        for plan in plans:
+            try:
+                with torch.device("meta"), torch.set_grad_enabled(self._pool == "flatten"):
+                    return plan, self._try(settle(build(plan), plan), plan)
+            except _FAILURES as error:
+                failure = error
+        raise ValueError(_refusal(plan, failure)) from failure
+
+    def _try(self, network: nn.Module, plan: Plan) -> Trial:
+        """One pass of two images forward, and back when a part of the network may be left out."""
+        x = torch.zeros(2, plan.channels, plan.size, plan.size)
+        features, taps = self._with_taps(network, x) if self._tapped else (self._features(network, x), {})
+        if features.ndim != 2:
+            raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
+        if self._pool == "model":  # every model of timm 1.0.31 reaches all it has: no need to look
+            return Trial(features.shape[1], tuple(taps), frozenset())
+        learners = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        grads = torch.autograd.grad(features.sum(), list(learners.values()), allow_unused=True)
+        idle = frozenset(n for n, g in zip(learners, grads, strict=True) if g is None)
+        return Trial(features.shape[1], tuple(taps), idle)
+
+
+def _refusal(plan: Plan, failure: Exception) -> str:
+    """One sentence: the model, the size, the reason, the cure."""
+    reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0][:160]
+    native = native_size(plan.model)
+    cure = "choose another model"
+    if plan.size != native:
+        cure = f"use size {native}, for which it was made, or choose another model"
+    return f"timm model {plan.model!r} cannot take {plan.size} x {plan.size} images: {reason}; {cure}"

@@ -1,0 +1,91 @@
+"""Pretrained weights: from timm's hub on the user's machine, or from a local file. Never a pickle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from timm.models import load_pretrained
+from torch import Tensor, nn
+
+
+class Standardize(nn.Module):
+    """Images in [-1, 1] to what a pretrained model saw: ((x + 1) / 2 - mean) / std, for each channel.
+
+    Args:
+        cfg: the model's ``pretrained_cfg``; ``mean`` and ``std`` are read. When the number of channels is not
+            theirs, their averages are used for every channel.
+        channels: C.
+    """
+
+    def __init__(self, cfg: dict, channels: int) -> None:
+        super().__init__()
+        mean, std = (_fit(cfg[k], channels) for k in ("mean", "std"))
+        # ((x + 1) / 2 - mean) / std = x * scale + shift
+        self.register_buffer("scale", torch.tensor([0.5 / s for s in std]).view(-1, 1, 1), persistent=False)
+        shift = [(0.5 - m) / s for m, s in zip(mean, std, strict=True)]
+        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] -> (B, C, H, W) with the statistics the weights expect."""
+        return x * self.scale + self.shift
+
+
+def _fit(numbers: tuple[float, ...], channels: int) -> list[float]:
+    """One number a channel."""
+    if len(numbers) == channels:
+        return list(numbers)
+    return [sum(numbers) / len(numbers)] * channels
+
+
+def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
+    """Fill ``network`` with pretrained weights, fitted to its channels and size by timm's own rules.
+
+    Args:
+        network: a fresh timm model without classifier.
+        pretrained: True for timm's hub (downloads on first use), or a ``.pt``, ``.pth`` or ``.safetensors`` file
+            of the same architecture; a classifier in it is ignored.
+        channels: C of the network.
+
+    Raises:
+        ValueError: no such file, not such a file, a file of another network, or no download.
+    """
+    cfg = dict(network.pretrained_cfg)
+    if isinstance(pretrained, str):
+        cfg |= {
+            "file": str(_file(pretrained)),
+            "url": "",
+            "hf_hub_id": None,
+            "source": "",
+            "custom_load": False,
+        }
+    where = repr(pretrained) if isinstance(pretrained, str) else "timm's hub"
+    missing: list[str] = []
+    hook = network.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
+    filter_fn = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    try:
+        load_pretrained(network, cfg, num_classes=0, in_chans=channels, filter_fn=filter_fn)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"weights of {cfg['architecture']!r} from {where} cannot be loaded: {reason}; "
+            "give the path of a .safetensors or .pt file of this model, or pretrained: false"
+        ) from error
+    finally:
+        hook.remove()
+    if missing:
+        raise ValueError(
+            f"weights of {cfg['architecture']!r} from {where} lack {len(missing)} entries, {missing[0]!r} first; "
+            "give a file of the same model"
+        )
+
+
+def _file(path: str) -> Path:
+    """The path, if weights can be read from it without running code."""
+    file = Path(path).expanduser()
+    if file.suffix not in (".pt", ".pth", ".safetensors"):
+        raise ValueError(f"pretrained file {path!r} is not a .pt, .pth or .safetensors file")
+    if not file.is_file():
+        raise ValueError(f"pretrained file {path!r} does not exist")
+    return file

@@ -1,0 +1,28 @@
+"""Priors over codes."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from zoo import api
+
+
+class Normal(nn.Module):
+    """p(z) = N(0, I).
+
+    Args:
+        latent: K, dimensions of a code.
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.latent = latent
+
+    def sample(self, batch: int, draw: "api.Draw") -> Tensor:
+        """``batch`` codes, (B, K)."""
+        return draw.normal(batch, self.latent)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) of codes (B, K), in nats, (B,)."""
+        return -0.5 * (torch.square(z) + math.log(2 * math.pi)).sum(1)

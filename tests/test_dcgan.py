@@ -1,0 +1,134 @@
+"""The DCGAN plugin: shapes, ranges, spectral norm against linear algebra, gradients of gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from zoo_dcgan import zoo_components
+from zoo_dcgan.networks import Critic, Decoder, Encoder, Generator, JointCritic
+
+K, A = 5, 3
+
+
+def images(size: int = 16, batch: int = 2, **kind: object) -> torch.Tensor:
+    return torch.rand(batch, 3, size, size, **kind) * 2 - 1
+
+
+def critics(norm: str = "spectral", size: int = 16) -> list[tuple[nn.Module, tuple[torch.Tensor, ...]]]:
+    plain = Critic(3, size, width=4, norm=norm), (images(size),)
+    return [plain, (JointCritic(3, size, K, width=4, norm=norm), (images(size), torch.randn(2, K)))]
+
+
+def test_every_target_can_be_imported_and_is_named_once():
+    import zoo_dcgan.networks as networks
+
+    components = zoo_components()
+    assert len({(c.kind, c.name) for c in components}) == 5
+    assert all(hasattr(networks, c.target.removeprefix("zoo_dcgan.networks:")) for c in components)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+def test_shapes_and_ranges(size):
+    x, z = images(size), torch.randn(2, K)
+    posterior = Encoder(3, size, K, width=4)(x)
+    painted = [Decoder(3, size, K, width=4)(z), Generator(3, size, K, A, width=4)(z, torch.randn(2, A))]
+    assert posterior.mean.shape == posterior.log_sigma.shape == (2, K)
+    assert all(y.shape == x.shape and y.abs().max() <= 1 for y in painted)
+    assert all(critic(*inputs).logit.shape == (2,) for critic, inputs in critics(size=size))
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@pytest.mark.parametrize("upsample", ["resize", "transpose"])
+def test_options_of_the_painter(norm, upsample):
+    assert Decoder(3, 16, K, width=6, norm=norm, upsample=upsample)(torch.randn(2, K)).shape == (2, 3, 16, 16)
+
+
+def test_noise_of_width_zero():
+    assert Generator(1, 8, K, 0, width=4)(torch.randn(2, K), torch.empty(2, 0)).shape == (2, 1, 8, 8)
+
+
+def test_noise_matters():
+    generator, z = Generator(3, 8, K, A, width=4), torch.randn(2, K)
+    assert not torch.equal(generator(z, torch.zeros(2, A)), generator(z, torch.ones(2, A)))
+
+
+def test_global_sigma_is_one_free_vector_that_learns():
+    encoder = Encoder(3, 16, K, width=4, sigma="global")
+    log_sigma = encoder(images()).log_sigma
+    (gradient,) = torch.autograd.grad(log_sigma.sum(), encoder.log_sigma.value)
+    assert torch.equal(log_sigma, torch.zeros(2, K))
+    assert torch.equal(gradient, torch.full((K,), 2.0))
+
+
+def test_spectral_norm_is_one_after_a_few_forwards():
+    for critic, inputs in critics():
+        for _ in range(50):
+            critic(*inputs)
+        layers = [m for m in critic.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        norms = [torch.linalg.matrix_norm(m.weight.flatten(1), 2).item() for m in layers]
+        assert norms == pytest.approx([1.0] * len(layers), abs=0.02)
+
+
+def test_several_gradients_over_several_forwards_are_those_of_frozen_weights():
+    """Spectral norm refines its vectors in place at every forward; earlier graphs must not notice."""
+    for critic, inputs in critics():
+        weights = [p for p in critic.parameters() if p.requires_grad]
+        alone = torch.autograd.grad(critic.train()(*inputs).logit.sum(), weights)
+        for _ in range(200):
+            critic(*inputs)
+        first, second = critic(*inputs).logit.sum(), critic(*inputs).logit.square().sum()
+        once = torch.autograd.grad(first, weights, retain_graph=True)
+        torch.autograd.grad(second, weights, retain_graph=True)
+        again = torch.autograd.grad(first, weights)
+        assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+        assert len(alone) == len(once)
+
+
+def test_taps_are_after_activation_and_halve_the_side():
+    taps = Critic(3, 32, width=4)(images(32)).taps
+    assert [(name, tuple(t.shape[1:])) for name, t in taps.items()] == [
+        ("stage1", (4, 16, 16)),
+        ("stage2", (8, 8, 8)),
+        ("stage3", (16, 4, 4)),
+    ]
+    pre = {name: torch.where(t < 0, t / 0.2, t) for name, t in taps.items()}
+    assert all(torch.allclose(nn.functional.leaky_relu(pre[n], 0.2), t) for n, t in taps.items())
+
+
+@pytest.mark.parametrize("norm", ["spectral", "batch", "none"])
+def test_critics_differentiate_twice(norm):
+    for critic, (x, *rest) in critics(norm):
+        x.requires_grad_()
+        (slope,) = torch.autograd.grad(critic(x, *rest).logit.sum(), x, create_graph=True)
+        second = torch.autograd.grad(slope.square().sum(), list(critic.parameters()), allow_unused=True)
+        assert any(g is not None and g.abs().sum() > 0 for g in second)
+
+
+def test_float64_and_channels_last():
+    x = images(dtype=torch.float64)
+    critic = Critic(3, 16, width=4).double().eval()
+    strided = x.contiguous(memory_format=torch.channels_last)
+    assert critic(x).logit.dtype == torch.float64
+    torch.testing.assert_close(critic.to(memory_format=torch.channels_last)(strided).logit, critic(x).logit)
+
+
+def test_meta_device_gives_shapes_without_memory():
+    with torch.device("meta"):
+        z = torch.empty(2, K)
+        y = Generator(3, 32, K, A)(z, torch.empty(2, A))
+        logit = JointCritic(3, 32, K)(y, Encoder(3, 32, K)(y).mean).logit
+    assert y.shape == (2, 3, 32, 32)
+    assert logit.shape == (2,)
+    assert logit.is_meta
+
+
+@pytest.mark.parametrize("size", [4, 20, 48, 512])
+def test_a_bad_size_says_which_sizes_there_are(size):
+    with pytest.raises(ValueError, match=f"size {size}: choose one of 8, 16, 32, 64, 128, 256"):
+        Critic(3, size)
+
+
+def test_a_bad_width_says_so():
+    with pytest.raises(ValueError, match="width 0: choose 1 or more"):
+        Decoder(3, 16, K, width=0)

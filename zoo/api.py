@@ -1,0 +1,126 @@
+"""Everything a plugin may import: ``from zoo import api``.
+
+Importing this module costs the standard library and pluggy, nothing else. The torch-side types that
+plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) come
+from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
+
+A target (the class or function that a component names) is read by its parameters:
+
+* positional parameters are asked for by name and given by the zoo: ``channels``, ``size``, ``latent``,
+  ``noise`` for networks; slots, values, ``x``, ``batch``, ``draw``, ``step`` and ``sizes`` for values and terms;
+* keyword-only parameters are options of the recipe: each needs a plain type and a default;
+* ``*args``, ``**kwargs`` and untyped options are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from zoo.tensors import CriticOutput, Draw, Gaussian, Images, to_model, to_pixels
+
+__all__ = [
+    "KINDS",
+    "SIZES",
+    "VERSION",
+    "Component",
+    "CriticOutput",
+    "Draw",
+    "Gaussian",
+    "Images",
+    "Recipe",
+    "hookimpl",
+    "hookspec",
+    "to_model",
+    "to_pixels",
+]
+
+VERSION = (1, 0)
+"""Version of this page as (major, minor). A plugin that needs a newer one is reported as ``too new``."""
+
+KINDS = (
+    "encoder",
+    "decoder",
+    "generator",
+    "critic",
+    "value",
+    "term",
+    "prior",
+    "data",
+    "metric",
+    "optimizer",
+    "watcher",
+    "augmentation",
+)
+"""What a component can be."""
+
+SIZES = ("channels", "size", "latent", "noise")
+"""Sizes a target may ask for by parameter name: image channels C, image side H = W, latent K, noise A."""
+
+hookspec = pluggy.HookspecMarker("zoo")
+hookimpl = pluggy.HookimplMarker("zoo")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part on the shelf, described without importing it.
+
+    Args:
+        kind: one of ``KINDS``.
+        name: the name recipes use; letters, digits and ``-``, or an identifier for values and terms.
+        target: ``"package.module:attribute"``, imported only when a recipe uses it.
+        summary: one line for ``zoo list``.
+        contract: shapes in and out, such as ``"B C H W -> B latent"``. Letters B, C, H, W and the
+            names in ``SIZES`` are bound by the recipe, numbers are literal, inputs are separated by
+            commas. Empty means the kind's own contract.
+        double_backward: whether gradients of its gradients are promised (critics).
+    """
+
+    kind: str
+    name: str
+    target: str
+    summary: str
+    contract: str = ""
+    double_backward: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe that ships in a package.
+
+    Args:
+        name: what ``zoo build NAME`` and ``extends: NAME`` call it.
+        path: ``"package:relative/path.yaml"`` of the file inside the package.
+        summary: one line for ``zoo list``.
+    """
+
+    name: str
+    path: str
+    summary: str
+
+
+class Hooks:
+    """The two hooks of a plugin. Both return plain data and import nothing heavy."""
+
+    @hookspec
+    def zoo_components(self) -> Sequence[Component]:  # type: ignore[empty-body]
+        """Components this package provides; called once, when the registry is first read."""
+
+    @hookspec
+    def zoo_recipes(self) -> Sequence[Recipe]:  # type: ignore[empty-body]
+        """Recipes this package ships; called once, when the registry is first read."""
+
+
+_TORCH_SIDE = frozenset({"CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH_SIDE:
+        raise AttributeError(f"module 'zoo.api' has no attribute {name!r}")
+    from zoo import tensors
+
+    return getattr(tensors, name)

@@ -1,0 +1,41 @@
+"""The exponential moving average of a model's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t.
+
+    The small d of the first steps lets the average forget the initialisation (as TensorFlow's
+    ExponentialMovingAverage does with ``num_updates``). Buffers are copied, not averaged.
+
+    Args:
+        model: the model whose weights are averaged.
+        decay: in [0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._model = model
+        self.averaged = {k: p.detach().clone() for k, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes the present weights in."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        live = [p for _, p in self._model.named_parameters()]
+        torch._foreach_lerp_(list(self.averaged.values()), live, 1 - decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The model's state with averaged weights in place of the present ones."""
+        return {**self._model.state_dict(), **self.averaged}
+
+    def restore(self, averaged: Mapping[str, Tensor]) -> None:
+        """Takes up averaged weights that were saved."""
+        for name, tensor in self.averaged.items():
+            tensor.copy_(averaged[name])

@@ -1,0 +1,249 @@
+"""``zoo build``: assembles, trains, evaluates and reports what a recipe describes; run again, it continues."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import RequestError
+from zoo.recipe import Recipe, write_recipe
+from zoo.recipe.text import read
+from zoo.registry import Registry
+from zoo.run import Run, check_own
+from zoo.watch import Journal, Watcher, read_journal
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.tensors import Images
+
+STAGES = ("assemble", "train", "evaluate")
+FREE = ("train.steps", "train.log_every", "train.save_every", "train.picture_every", "evaluate", "outputs")
+"""What may change between two builds of one run without another model coming out."""
+
+DONE = "state/done.json"
+SHOWN = 8
+"""Columns of the pictures."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build came to.
+
+    Args:
+        folder: the run.
+        state: ``"assembled"``, ``"trained"``, ``"done"`` or ``"up to date"``.
+        scores: label -> value and protocol.
+        notes: sentences worth telling.
+    """
+
+    folder: Path
+    state: str
+    scores: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def build_run(
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    out: Path | None = None,
+    device: str = "auto",
+    stop_after: str = "",
+    watchers: Sequence[Watcher] = (),
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Builds a run, or goes on with it.
+
+    Args:
+        recipe: what to build.
+        registry: the plugins it was resolved against.
+        out: the run's directory; ``runs/NAME`` when None.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        stop_after: a stage after which to stop; empty for none.
+        watchers: who sees the training.
+        stop: asked after each step; True saves and ends.
+        say: told what happens, a sentence at a time.
+
+    Raises:
+        RequestError: if the directory holds something else, or a run of another recipe.
+    """
+    folder = out or Path("runs") / recipe.name
+    check_own(folder)
+    if not stop_after and _up_to_date(folder, recipe):
+        return Built(folder, "up to date", _json(folder / "scores.json"))
+    with Run(folder) as run:
+        _refuse_another(run, recipe)
+        model, images = _assemble(run, recipe, registry, device, say)
+        notes = images.notes
+        if stop_after == "assemble":
+            return Built(folder, "assembled", {}, notes)
+        weights = _train(run, model, images, watchers, stop, say)
+        if stop_after == "train":
+            return Built(folder, "trained", {}, notes)
+        scores = _evaluate(run, model, images, weights, say)
+        if stop_after != "evaluate":
+            _report(run, recipe, scores, notes)
+            run.write_json(DONE, {"recipe": _digest(recipe)})
+        return Built(folder, "done", scores, notes)
+
+
+# -- is there anything to do? ------------------------------------------------------------------------------
+
+
+def _up_to_date(folder: Path, recipe: Recipe) -> bool:
+    files = ("model.safetensors", "scores.json", "report.html", "samples.png")
+    done = _json(folder / DONE)
+    return done.get("recipe") == _digest(recipe) and all((folder / name).is_file() for name in files)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    import json
+
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _digest(recipe: Recipe) -> str:
+    return hashlib.sha256(write_recipe(recipe).encode()).hexdigest()
+
+
+def _refuse_another(run: Run, recipe: Recipe) -> None:
+    """A run belongs to one recipe; of what shapes the model, nothing may change under it.
+
+    Raises:
+        RequestError: naming what differs.
+    """
+    text = run.read_text("recipe.yaml")
+    if text is None:
+        return
+    there = _leaves(read(text, str(run.path("recipe.yaml"))).plain())
+    here = _leaves(recipe.plain())
+    differ = [
+        f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
+        for path in sorted(there.keys() | here.keys())
+        if there.get(path) != here.get(path) and not path.startswith(FREE)
+    ]
+    if differ:
+        more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
+        raise RequestError(
+            f"{run.folder}: holds a run of another recipe: {'; '.join(differ[:3])}{more}. "
+            "Choose another --out, or remove the directory"
+        )
+    steps = there.get("train.steps", 0)
+    if steps > recipe.train.steps and run.path("model.safetensors").is_file():
+        raise RequestError(
+            f"{run.folder}: has {steps} steps, more than the {recipe.train.steps} asked for; choose another --out"
+        )
+
+
+def _leaves(plain: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(plain, dict) and plain:
+        return {k: v for key, item in plain.items() for k, v in _leaves(item, f"{path}.{key}".lstrip(".")).items()}
+    if isinstance(plain, list) and any(isinstance(item, dict) for item in plain):
+        return {k: v for i, item in enumerate(plain) for k, v in _leaves(item, f"{path}.{i}").items()}
+    return {path: plain}
+
+
+# -- the stages --------------------------------------------------------------------------------------------
+
+
+def _assemble(
+    run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None]
+) -> tuple[Model, Images]:
+    from zoo.data import load_images
+    from zoo.model import Model, choose_device
+    from zoo.probe import probe
+
+    say(f"assembling {recipe.name} from {recipe.file}")
+    probe(recipe)
+    model = Model(recipe, choose_device(device))
+    images = load_images(recipe)
+    for note in images.notes:
+        say(note)
+    run.write("recipe.yaml", write_recipe(recipe))
+    run.write_json("plugins.json", provenance(recipe, registry))
+    return model, images
+
+
+def provenance(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+    """Who provided each part of a recipe, and every plugin that was installed."""
+    parts = {
+        f"{part.entry.kind} {part.entry.id}": {
+            "distribution": part.entry.distribution,
+            "version": part.entry.version,
+            "plugin": part.entry.plugin,
+            "target": part.entry.target,
+        }
+        for part in recipe.parts()
+    }
+    plugins = [
+        {"plugin": p.name, "distribution": p.distribution, "version": p.version, "state": p.state}
+        for p in registry.plugins
+    ]
+    return {"parts": parts, "plugins": plugins}
+
+
+def _train(
+    run: Run,
+    model: Model,
+    images: Images,
+    watchers: Sequence[Watcher],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> str:
+    """Trains what is left to train and writes the weights; says which weights the model then holds."""
+    from zoo.state import save_weights, trained_steps
+    from zoo.train import train
+
+    settings = model.recipe.train
+    if trained_steps(run.folder) != settings.steps:
+        say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
+        journal = Journal(run.path("metrics.jsonl"))
+        engine = train(model, images, watchers=(journal, *watchers), run=run, stop=stop, say=say)
+        save_weights(run, engine)
+    from zoo.state import load_weights
+
+    return load_weights(model, run.folder)
+
+
+def _evaluate(
+    run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]
+) -> Mapping[str, Any]:
+    from zoo.evaluate import evaluate
+    from zoo.showing import show
+
+    say("evaluating")
+    scores = evaluate(model, images, weights=weights)
+    run.write_json("scores.json", scores)
+    for name, png in show(model, images, SHOWN).items():
+        run.write(name, png)
+    return scores
+
+
+def _report(run: Run, recipe: Recipe, scores: Mapping[str, Any], notes: Sequence[str]) -> None:
+    from zoo.explain import routes
+    from zoo.report import report_html
+
+    pictures = {path.name: path.read_bytes() for path in sorted(run.folder.glob("*.png"))}
+    html = report_html(
+        name=recipe.name,
+        recipe=write_recipe(recipe),
+        routes=routes(recipe),
+        records=read_journal(run.path("metrics.jsonl")),
+        scores=scores,
+        plugins=run.read_json("plugins.json")["plugins"],
+        pictures=pictures,
+        notes=notes,
+    )
+    run.write("report.html", html)
+
+
+def as_json(built: Built) -> dict[str, Any]:
+    """A build's outcome as one JSON document."""
+    return {**asdict(built), "folder": str(built.folder)}

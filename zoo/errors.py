@@ -1,0 +1,74 @@
+"""What can go wrong, as sentences. The command line prints them; none is ever shown as a traceback.
+
+ZooError                the work failed                              exit 1
+|- RunError             a run directory cannot be read or written    exit 1
+|- TrainingError        training itself failed                       exit 1
+`- RequestError         the request is wrong                         exit 2
+   `- RecipeError       a recipe is wrong: every problem, placed     exit 2
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ZooError(Exception):
+    """The work failed. The message is one or more sentences for a person."""
+
+    exit_code = 1
+
+
+class RunError(ZooError):
+    """A run directory cannot be read, written or continued."""
+
+
+class TrainingError(ZooError):
+    """Training cannot go on."""
+
+
+class RequestError(ZooError):
+    """The request is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in a text; lines and columns count from 1, and line 0 means the whole file."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong at one place."""
+
+    position: Position
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.position}: error: {self.message}"
+
+
+class RecipeError(RequestError):
+    """Every problem of a recipe, sorted by place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """``"; did you mean 'model'?"`` when something is close, else the choices, else nothing."""
+    names = sorted(set(choices))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; choices: {', '.join(names)}" if names else ""

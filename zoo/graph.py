@@ -1,0 +1,157 @@
+"""The resolver: values ask for slots and values by name; this finds the order and the routes.
+
+It is pure Python: what a row reaches, what needs no gradient and what must be computed at all is known
+before torch is imported. ``check``, ``explain`` and the engine all read this one graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from zoo.errors import did_you_mean
+
+BUILTINS = ("x", "batch", "draw", "step", "sizes")
+"""Names that the engine provides: the images, how many, random numbers, the step, the recipe's sizes."""
+
+HELD = "_held"
+"""``NAME_held`` is the value NAME with its gradient stopped."""
+
+
+class UnknownNameError(LookupError):
+    """A parameter names neither a slot nor a value; or values ask for each other in a circle."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Slots, and for each value the names it asks for.
+
+    Args:
+        slots: names of the slots.
+        arguments: value -> (parameter -> name of a slot, value or builtin). Every value that a recipe
+            can need is here; those it does not need are never computed.
+    """
+
+    slots: tuple[str, ...]
+    arguments: Mapping[str, Mapping[str, str]]
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """The names that ``name`` asks for directly; a held value asks for the value it holds."""
+        if name.endswith(HELD) and name not in self.arguments:
+            return (name.removesuffix(HELD),)
+        return tuple(self.arguments.get(name, {}).values())
+
+    def order(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """Every name that ``targets`` need, each after what it needs.
+
+        Raises:
+            UnknownNameError: with the route to a name that is neither a slot nor a value, or to a circle.
+        """
+        done: dict[str, None] = {}
+        for target in targets:
+            self._visit(target, (), done)
+        return tuple(done)
+
+    def _visit(self, name: str, route: tuple[str, ...], done: dict[str, None]) -> None:
+        if name in done:
+            return
+        if name in route:
+            raise UnknownNameError(f"values ask for each other in a circle: {' -> '.join((*route, name))}")
+        if not self.known(name):
+            asked = f"{' -> '.join(route)} asks for '{name}'" if route else f"'{name}' is asked for"
+            hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
+            raise UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}")
+        for need in self.needs(name):
+            self._visit(need, (*route, name), done)
+        done[name] = None
+
+    def known(self, name: str) -> bool:
+        """Whether a name is a slot, a value, a builtin, or one of these held."""
+        base = name.removesuffix(HELD)
+        return any(n in self.slots or n in self.arguments or n in BUILTINS for n in (name, base))
+
+    def reaches(self, name: str) -> frozenset[str]:
+        """The slots that a gradient of ``name`` arrives at."""
+        return self._reached[name] if name in self._reached else self._reach(name)
+
+    @cached_property
+    def _reached(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def _reach(self, name: str) -> frozenset[str]:
+        if name in self.slots:
+            found = frozenset({name})
+        elif name.endswith(HELD) and name not in self.arguments:
+            found = frozenset()
+        else:
+            found = frozenset().union(*(self.reaches(need) for need in self.needs(name)))
+        self._reached[name] = found
+        return found
+
+    def depends(self, name: str, on: str) -> bool:
+        """Whether computing ``name`` needs ``on`` (held or not)."""
+        return on in self.order([name])
+
+
+@dataclass(frozen=True)
+class Call:
+    """One value or term as a phase computes it.
+
+    Args:
+        name: the value, or the term's key.
+        recorded: whether autograd records it: some row's gradient flows through it to a player.
+        slots: slots it calls directly.
+        learning: those of them that learn from this call. The others it only passes through: they take
+            no gradient from it, and their statistics do not move.
+    """
+
+    name: str
+    recorded: bool
+    slots: frozenset[str]
+    learning: frozenset[str]
+
+
+Terms = Iterable[tuple[str, Mapping[str, str]]]
+
+
+def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> dict[str, Call]:
+    """How each value and term of a phase is computed.
+
+    Args:
+        graph: the recipe's graph.
+        rows: for each row its slots that learn, and its terms: key and arguments.
+
+    Returns:
+        value or term -> call.
+    """
+    rows = [(slots, dict(terms)) for slots, terms in rows]
+    terms = {key: arguments for _, row in rows for key, arguments in row.items()}
+    whole = Graph(graph.slots, {**graph.arguments, **terms})
+    learning: dict[str, set[str]] = {name: set() for name in whole.order(terms)}
+    recorded: set[str] = set()
+    for slots, row in rows:
+        for name in _gradient_ancestors(whole, row):
+            if whole.reaches(name) & slots:
+                recorded.add(name)
+                learning[name] |= slots.intersection(whole.needs(name))
+    return {
+        name: Call(
+            name, name in recorded, frozenset(whole.needs(name)).intersection(whole.slots), frozenset(learned)
+        )
+        for name, learned in learning.items()
+        if name not in whole.slots and name not in BUILTINS
+    }
+
+
+def _gradient_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+    """Values that a gradient from ``names`` flows through (a held value stops it)."""
+    found: set[str] = set()
+    stack = list(names)
+    while stack:
+        name = stack.pop()
+        if name in found or name in graph.slots or (name.endswith(HELD) and name not in graph.arguments):
+            continue
+        found.add(name)
+        stack.extend(graph.needs(name))
+    return found

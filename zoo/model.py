@@ -1,0 +1,169 @@
+"""A recipe's slots, wired: an ordinary ``nn.Module`` that computes any of the recipe's values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import Problem, RecipeError, RequestError, did_you_mean
+from zoo.forward import Forward, Function, evaluating
+from zoo.graph import Graph, UnknownNameError
+from zoo.recipe.schema import Part, Recipe
+from zoo.tensors import Draw, seeded
+
+
+class Model(nn.Module):
+    """A model built from a recipe. Its slots are attributes: ``model.encoder``, ``model.critic``.
+
+    Args:
+        recipe: the resolved recipe.
+        device: where the networks live. On ``meta`` they have shapes and no memory.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.recipe = recipe
+        for label, part in recipe.slots.items():
+            self.add_module(label, build_part(recipe, part, device))
+        self.owned = nn.ModuleDict()
+        self.functions: dict[str, Function] = {
+            name: self.function(part) for name, part in recipe.values.items()
+        }
+        if recipe.train.channels_last:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def function(self, part: Part) -> Function:
+        """A value's or a term's function with its options bound; a class is built, its networks kept."""
+        target = part.load()
+        if not inspect.isclass(target):
+            return partial(target, **part.arguments_for()) if part.options else target
+        built = target(**part.arguments_for(self.recipe.sizes))
+        if isinstance(built, nn.Module):
+            self.owned[f"{part.entry.kind}_{part.label}"] = built.requires_grad_(False)
+        return built
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks live."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the networks' parameters."""
+        return next(self.parameters()).dtype
+
+    def draw(self, *key: object) -> Draw:
+        """A stream of random numbers on this model's device, a function of the recipe's seed and ``key``."""
+        return Draw(self.recipe.seed, *key, device=self.device, dtype=self.dtype)
+
+    @torch.no_grad()
+    def compute(
+        self, *names: str, given: Mapping[str, Any] | None = None, batch: int = 0, seed: int = 0
+    ) -> tuple[Any, ...]:
+        """Values by name, in evaluation mode, without gradients.
+
+        Args:
+            names: values, or outputs of the recipe (``sample``, ``reconstruction``).
+            given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``.
+            batch: how many, where nothing given says so.
+            seed: which draw of the noise.
+
+        Raises:
+            RequestError: if a name is unknown, or needs images and none were given.
+        """
+        given = dict(given or {})
+        wanted = [self.recipe.outputs.get(name, name) for name in names]
+        batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
+        known = {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **given}
+        self._check_given(wanted, known)
+        graph = self.recipe.graph
+        with evaluating(self, self.recipe.batch_stats):
+            forward = Forward(
+                graph, self.functions, known, self._slot, partial(self.draw, "compute", seed), calls={}
+            )
+            return tuple(forward.value(name) for name in wanted)
+
+    def _slot(self, _: str, slot: str) -> Any:
+        return getattr(self, slot)
+
+    def _check_given(self, wanted: list[str], known: Mapping[str, Any]) -> None:
+        try:
+            needs_x = "x" not in known and needs(self.recipe.graph, wanted, "x", known)
+        except UnknownNameError as error:
+            raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
+        if needs_x:
+            raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
+
+    def output(self, name: str) -> str:
+        """The value behind an output such as ``sample``.
+
+        Raises:
+            RequestError: if the recipe has no such output.
+        """
+        if name not in self.recipe.outputs:
+            hint = did_you_mean(name, self.recipe.outputs)
+            raise RequestError(f"recipe '{self.recipe.name}' has no output '{name}'{hint}")
+        return self.recipe.outputs[name]
+
+    def sample(self, n: int = 16, *, seed: int = 0) -> Tensor:
+        """``n`` images from the prior, (n, C, H, W) in [-1, 1]."""
+        (images,) = self.compute(self.output("sample"), batch=n, seed=seed)
+        return images  # type: ignore[no-any-return]
+
+    def encode(self, x: Tensor) -> Any:
+        """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` (B, K) is the code."""
+        return self.compute(self.output("posterior"), given={"x": x})[0]
+
+    def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] through the model's reconstruction, same shape and range."""
+        (images,) = self.compute(self.output("reconstruction"), given={"x": x}, seed=seed)
+        return images  # type: ignore[no-any-return]
+
+
+def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:
+    """Whether ``wanted`` need ``what`` once ``known`` are given."""
+    cut = {name: args for name, args in graph.arguments.items() if name not in known}
+    cut |= {name: {} for name in known}
+    return what in Graph(graph.slots, cut).order(wanted)
+
+
+def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu") -> nn.Module:
+    """The network of a slot, initialised from (seed, slot) alone.
+
+    Raises:
+        RecipeError: placed at the slot, if its component refuses the sizes or options.
+    """
+    target = part.load()
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(seeded(recipe.seed, "init", part.label).initial_seed())
+        try:
+            module = target(**part.arguments_for(recipe.sizes))
+        except (ValueError, TypeError, RuntimeError, OSError) as error:
+            message = f"{part.entry.kind} '{part.entry.name}' of slot '{part.label}': {error}"
+            raise RecipeError([Problem(part.position, message)]) from error
+    if not isinstance(module, nn.Module):
+        message = f"{part.entry.kind} '{part.entry.name}' is {type(module).__name__}, not an nn.Module"
+        raise RecipeError([Problem(part.position, message)])
+    return module
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by name; ``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        RequestError: if there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise RequestError(f"--device {name}: cannot be used here ({first}); choices: auto, cpu, cuda") from None
+    return device

@@ -1,0 +1,136 @@
+"""The tree of a recipe: plain data whose every value and key knows its place, and YAML 1.2's scalars."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import Position
+
+Scalar = bool | int | float | str | None
+Path = tuple[str | int, ...]
+"""Keys and list indices from the root down, such as ``("phases", 0, "critic")``."""
+
+MAX_DIGITS = 1_000
+"""Characters of the longest number; Python itself refuses integers of more than 4,300 digits."""
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+def plain_scalar(text: str) -> Scalar:
+    """What unquoted ``text`` means (YAML 1.2.2, section 10.3.2, core schema).
+
+    Raises:
+        ValueError: a number too long or too large to hold; the message is a sentence.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INFINITE.fullmatch(text):
+        return float(text.replace(".", "").lower())
+    if not _FLOAT.fullmatch(text) and not _INT.fullmatch(text):
+        return text
+    if len(text) > MAX_DIGITS:
+        raise ValueError(
+            f"a number of {len(text):,} characters; the limit is {MAX_DIGITS:,}, or quote it as text"
+        )
+    if _INT.fullmatch(text):
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(
+            f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text"
+        )
+    return number
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether unquoted ``text`` means itself."""
+    return text not in _WORDS and not any(form.fullmatch(text) for form in (_INT, _FLOAT, _INFINITE))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and its place.
+
+    Args:
+        value: a ``Scalar``, a ``list[Node]`` or a ``dict[str, Node]``.
+        position: where the value begins.
+        keys: of a mapping, where each key stands.
+    """
+
+    value: Any
+    position: Position
+    keys: dict[str, Position] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What the value is, for a sentence: ``"a mapping"``, ``"text"``, ``"an integer"`` ..."""
+        return _KINDS[type(self.value)]
+
+    def plain(self) -> Any:
+        """The same as Python data, without places."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def child(self, part: str | int) -> Node | None:
+        """The entry of a key or the element at an index; None if there is none."""
+        below: Node | None = None
+        if isinstance(self.value, dict):
+            below = self.value.get(part)
+        elif isinstance(self.value, list) and isinstance(part, int) and 0 <= part < len(self.value):
+            below = self.value[part]
+        return below
+
+    def get(self, path: Path) -> Node | None:
+        """The node at ``path`` below this one; None if there is none."""
+        node: Node | None = self
+        for part in path:
+            node = node.child(part) if node else None
+        return node
+
+    def at(self, path: Path) -> Position:
+        """The best place to point at for ``path``: its key, its list element, else its nearest ancestor."""
+        node, place = self, self.position
+        for part in path:
+            below = node.child(part)
+            if below is None:
+                break
+            place = node.keys.get(part, below.position) if isinstance(part, str) else below.position
+            node = below
+        return place
+
+    def without(self, *names: str) -> Node:
+        """This mapping less some of its entries."""
+        entries = {key: node for key, node in self.value.items() if key not in names}
+        return Node(entries, self.position, {key: self.keys[key] for key in entries if key in self.keys})
+
+    def measure(self) -> tuple[int, int]:
+        """Values in the tree, aliases expanded, and how many containers deep it is (a scalar: 0)."""
+        if not isinstance(self.value, dict | list):
+            return 1, 0
+        below = self.value.values() if isinstance(self.value, dict) else self.value
+        sizes = [node.measure() for node in below]
+        return 1 + sum(size for size, _ in sizes), 1 + max((height for _, height in sizes), default=0)
+
+
+_KINDS = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    type(None): "null",
+}

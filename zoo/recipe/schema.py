@@ -1,0 +1,281 @@
+"""What a resolved recipe is: frozen data, every name bound to a part, every default filled in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo.errors import Position
+from zoo.graph import Graph
+from zoo.recipe.text import Node
+from zoo.registry import Entry, to_arguments
+
+SHAPES = ("linear", "cosine", "exponential")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that may change with the step: 0 before ``start``, then ``first`` to ``last`` in ``steps``."""
+
+    first: float
+    last: float
+    steps: int = 0
+    start: int = 0
+    shape: str = "linear"
+
+    def __call__(self, step: int) -> float:
+        """The number at a step."""
+        if step < self.start:
+            return 0.0
+        if not self.steps or self.first == self.last:
+            return self.last
+        done = min((step - self.start) / self.steps, 1.0)
+        if self.shape == "exponential":
+            return float(self.first * (self.last / self.first) ** done)
+        if self.shape == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self.first + (self.last - self.first) * done
+
+    @property
+    def always_zero(self) -> bool:
+        """Whether the number is 0 at every step."""
+        return self.first == self.last == 0
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        if not self.steps and not self.start:
+            return self.last
+        named = {"from": self.first, "to": self.last, "steps": self.steps}
+        return {**named, "start": self.start, "shape": self.shape}
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return f"{self.last:g}" + (f" from step {self.start}" if self.start else "")
+        return f"{self.first:g} to {self.last:g} over {self.steps} steps" + (
+            f" from {self.start}" if self.start else ""
+        )
+
+
+ONE = Schedule(1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component where a recipe uses it.
+
+    Args:
+        label: the name it has in this recipe (slot, value, term, metric).
+        entry: the component.
+        options: every option, defaults filled in, as plain data.
+        wiring: parameter -> slot or value it is bound to, where the recipe says other than the same name.
+        position: where the recipe names it.
+    """
+
+    label: str
+    entry: Entry
+    options: Mapping[str, Any]
+    position: Position
+    wiring: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Parameter -> name of the slot, value or builtin it asks for."""
+        return {need: self.wiring.get(need, need) for need in self.entry.signature.needs}
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        wiring = {"with": dict(self.wiring)} if self.wiring else {}
+        return {"use": self.entry.id, **wiring, **self.options}
+
+    def load(self) -> Any:
+        """The target itself, imported now."""
+        return self.entry.load()
+
+    def arguments_for(self, sizes: Sizes | None = None) -> dict[str, Any]:
+        """Options as Python has them (lists as tuples), with the sizes that the target asks for."""
+        signature = self.entry.signature
+        asked = signature.sizes or (signature.needs if sizes else ())
+        given = {name: getattr(sizes, name) for name in asked if sizes}
+        return {**given, **to_arguments(signature, self.options)}
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of a row, and how much it counts."""
+
+    part: Part
+    weight: Schedule
+
+    @property
+    def label(self) -> str:
+        """The name the recipe gives it."""
+        return self.part.label
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        return {**self.part.plain(), "weight": self.weight.plain()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Players, and what they minimise together. A player is a slot or a dotted part of one."""
+
+    players: tuple[str, ...]
+    terms: tuple[Term, ...]
+    position: Position
+
+    @property
+    def label(self) -> str:
+        """As a recipe writes it: ``encoder + decoder``."""
+        return " + ".join(self.players)
+
+    @property
+    def slots(self) -> frozenset[str]:
+        """The slots its players are, or are parts of."""
+        return frozenset(slot_of(player) for player in self.players)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Rows that move together: one shared forward, every gradient at the old weights, then every step.
+
+    Args:
+        rows: who minimises what.
+        repeat: times it is played in a step.
+        fresh: whether each play draws its own batch and noise.
+        every: played only at steps divisible by this (counted from ``start``).
+        start: first step at which it is played.
+        position: where the recipe says so.
+    """
+
+    rows: tuple[Row, ...]
+    repeat: int = 1
+    fresh: bool = False
+    every: int = 1
+    start: int = 0
+    position: Position = field(default_factory=lambda: Position(""))
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        rows = {row.label: {term.label: term.plain() for term in row.terms} for row in self.rows}
+        timing = {"repeat": self.repeat, "fresh": self.fresh, "every": self.every, "start": self.start}
+        return {"rows": rows, **timing}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A player's optimiser and the factor on its learning rate."""
+
+    part: Part
+    rate: Schedule = ONE
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        return {**self.part.plain(), "rate": self.rate.plain()}
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long, in what pieces, and with which optimisers a model trains.
+
+    Args:
+        steps: optimiser steps in all.
+        batch: images in a batch.
+        optimizers: player -> optimiser, for every player of every row.
+        ema: decay of the averaged weights, 0 for none.
+        clip: largest gradient norm of a player, 0 for no limit.
+        precision: type the networks compute in; values and terms stay in float32.
+        channels_last: memory layout of images.
+        log_every: steps between two lines of ``metrics.jsonl``.
+        save_every: steps between two checkpoints.
+        picture_every: steps between two pictures of samples, 0 for the end only.
+    """
+
+    steps: int
+    batch: int
+    optimizers: Mapping[str, Optimizer]
+    ema: float
+    clip: float
+    precision: str
+    channels_last: bool
+    log_every: int
+    save_every: int
+    picture_every: int
+
+    def plain(self) -> Any:
+        """As a recipe writes it."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "optimizers"}
+        return {**plain, "optimizers": {player: o.plain() for player, o in self.optimizers.items()}}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that parts ask for: image channels, image side, latent and noise dimensions."""
+
+    channels: int
+    size: int
+    latent: int
+    noise: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole model: what it is made of, who learns from what, on what, for how long, judged by what."""
+
+    name: str
+    file: str
+    seed: int
+    sizes: Sizes
+    batch_stats: str
+    data: Part
+    slots: Mapping[str, Part]
+    values: Mapping[str, Part]
+    phases: tuple[Phase, ...]
+    outputs: Mapping[str, str]
+    train: Train
+    evaluate: tuple[Part, ...]
+    graph: Graph
+    source: Node = field(compare=False, repr=False)
+
+    def parts(self) -> list[Part]:
+        """Every part the recipe uses, in its order."""
+        terms = [term.part for phase in self.phases for row in phase.rows for term in row.terms]
+        optimizers = [optimizer.part for optimizer in self.train.optimizers.values()]
+        return [self.data, *self.slots.values(), *self.values.values(), *terms, *optimizers, *self.evaluate]
+
+    def plain(self) -> dict[str, Any]:
+        """As a recipe writes it, with every default."""
+        slots = {label: _with_kind(label, part) for label, part in self.slots.items()}
+        values = {name: part.plain() for name, part in self.values.items()}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "latent": self.sizes.latent,
+            "noise": self.sizes.noise,
+            "batch_stats": self.batch_stats,
+            "data": self.data.plain(),
+            "slots": slots,
+            "values": values,
+            "phases": [phase.plain() for phase in self.phases],
+            "outputs": dict(self.outputs),
+            "train": self.train.plain(),
+            "evaluate": {part.label: part.plain() for part in self.evaluate},
+        }
+
+    def players(self) -> tuple[str, ...]:
+        """Every player of every row, in order of first appearance."""
+        return tuple(
+            dict.fromkeys(player for phase in self.phases for row in phase.rows for player in row.players)
+        )
+
+
+def _with_kind(label: str, part: Part) -> dict[str, Any]:
+    kind = {} if label == part.entry.kind else {"kind": part.entry.kind}
+    return {**kind, **part.plain()}
+
+
+def slot_of(player: str) -> str:
+    """The slot a player is, or is a part of: ``encoder.trunk`` -> ``encoder``."""
+    return player.split(".", 1)[0]

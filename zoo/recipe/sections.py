@@ -1,0 +1,101 @@
+"""The sections of a recipe, written as signatures: the same reader checks them and every part's options.
+
+None of these functions is called; their keyword-only parameters are the keys, types and defaults that a
+recipe may write, and their docstrings are what ``zoo show recipe`` prints.
+"""
+
+# ruff: noqa: ARG001
+from typing import Literal
+
+
+def recipe(
+    *,
+    name: str = "",
+    seed: int = 0,
+    latent: int = 64,
+    noise: int = 0,
+    batch_stats: Literal["running", "batch"] = "running",
+) -> None:
+    """The top level.
+
+    Args:
+        name: name of the run; the file's name when empty.
+        seed: every draw is a function of it.
+        latent: K, dimensions of the code z.
+        noise: A, dimensions of the generator's auxiliary noise z_a.
+        batch_stats: statistics that batch normalisation uses at evaluation and sampling.
+    """
+
+
+def train(
+    *,
+    steps: int = 2000,
+    batch: int = 64,
+    ema: float = 0.0,
+    clip: float = 0.0,
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    channels_last: bool = True,
+    log_every: int = 20,
+    save_every: int = 500,
+    picture_every: int = 0,
+) -> None:
+    """How a model trains.
+
+    Args:
+        steps: optimiser steps in all.
+        batch: images in a batch.
+        ema: decay of the averaged weights that sampling and evaluation use; 0 for none.
+        clip: largest gradient norm of a player; 0 for no limit.
+        precision: type the networks compute in; auto takes bfloat16 where the processor multiplies in it.
+        channels_last: memory layout of images and convolutions.
+        log_every: steps between two lines of metrics.jsonl.
+        save_every: steps between two checkpoints.
+        picture_every: steps between two pictures of samples; 0 for the end only.
+    """
+
+
+def phase(*, repeat: int = 1, fresh: bool = False, every: int = 1, start: int = 0) -> None:
+    """How often the rows of a phase move.
+
+    Args:
+        repeat: times the phase is played in a step.
+        fresh: whether each play draws its own batch and noise.
+        every: play only every so many steps.
+        start: first step at which it is played.
+    """
+
+
+def schedule(
+    *,
+    first: float,
+    last: float,
+    steps: int,
+    start: int = 0,
+    shape: Literal["linear", "cosine", "exponential"] = "linear",
+) -> None:
+    """A number that changes with the step; recipes write ``first`` as ``from`` and ``last`` as ``to``.
+
+    Args:
+        first: value at ``start``.
+        last: value ``steps`` later, and from then on.
+        steps: length of the change.
+        start: before this step the number is 0.
+        shape: of the change.
+    """
+
+
+MINIMA = {
+    "latent": 1,
+    "noise": 0,
+    "seed": 0,
+    "steps": 1,
+    "batch": 1,
+    "clip": 0,
+    "log_every": 1,
+    "save_every": 1,
+    "picture_every": 0,
+    "repeat": 1,
+    "every": 1,
+    "start": 0,
+}
+"""Smallest value of each number that has one."""

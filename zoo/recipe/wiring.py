@@ -1,0 +1,84 @@
+"""Binds every name a recipe asks for, and checks that every row can move its players."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from zoo.errors import Position, Problem, RequestError
+from zoo.graph import BUILTINS, HELD, Graph, UnknownNameError
+from zoo.recipe.parts import PartReader
+from zoo.recipe.schema import Part, Phase, Row, slot_of
+from zoo.registry import check_options
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Someone who asks for names: a term, an output, a metric."""
+
+    who: str
+    names: tuple[str, ...]
+    position: Position
+
+
+def connect(
+    reader: PartReader,
+    slots: Mapping[str, Part],
+    own: Mapping[str, Part],
+    demands: Iterable[Demand],
+    phases: Iterable[Phase],
+) -> tuple[Graph, dict[str, Part]]:
+    """The graph of everything asked for, and the values in it; problems go to ``reader``.
+
+    Values come from the recipe's own ``values`` first, then from the registry, by name.
+    """
+    demands = list(demands)
+    values = dict(own)
+    names = [name for demand in demands for name in demand.names]
+    names += [name for part in own.values() for name in part.arguments.values()]
+    while names:
+        name = names.pop()
+        base = name.removesuffix(HELD)
+        if name in slots or base in slots or name in BUILTINS or {name, base} & set(values):
+            continue
+        part = _registered(reader, base)
+        if part:
+            values[base] = part
+            names.extend(part.arguments.values())
+    graph = Graph(tuple(slots), {name: part.arguments for name, part in values.items()})
+    sound = [demand for demand in demands if _check(reader, graph, demand)]
+    if len(sound) == len(demands):
+        for row in (row for phase in phases for row in phase.rows):
+            _check_row(reader, graph, row)
+    return graph, values
+
+
+def _registered(reader: PartReader, name: str) -> Part | None:
+    try:
+        entry = reader.registry.find("value", name)
+        signature = entry.signature
+    except RequestError:
+        return None  # reported by _check, with the route that asked for it
+    defaults, missing = check_options(signature, {})
+    return None if missing else Part(name, entry, defaults, Position("registry"))
+
+
+def _check(reader: PartReader, graph: Graph, demand: Demand) -> bool:
+    try:
+        graph.order(demand.names)
+    except UnknownNameError as error:
+        reader.problems.append(Problem(demand.position, f"{demand.who}: {error}"))
+        return False
+    return True
+
+
+def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
+    """A row that cannot reach its player is an error; torch is silent there."""
+    reached = {t.label: frozenset().union(*map(graph.reaches, t.part.arguments.values())) for t in row.terms}
+    for player in row.players:
+        if not any(slot_of(player) in slots for slots in reached.values()):
+            routes = "; ".join(
+                f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()
+            )
+            message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}' ({routes})"
+            reader.problems.append(Problem(row.position, message))

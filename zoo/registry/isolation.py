@@ -1,0 +1,51 @@
+"""Running other people's code so that whatever it does, only it is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LONGEST_SENTENCE = 400
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong: one sentence for a person, a traceback on request, and the error itself."""
+
+    sentence: str
+    traceback: str
+    error: BaseException
+
+
+def attempt(doing: str, action: Callable[[], T]) -> T | Failure:
+    """``action()``, or why it failed. What it prints goes to stderr: stdout may be carrying JSON.
+
+    Args:
+        doing: how the sentence of a failure starts, such as ``"importing 'zoo_foo'"``.
+        action: the foreign code. Only KeyboardInterrupt passes through.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            return action()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may call sys.exit, or raise anything
+        import traceback  # only when something failed: 3 ms
+
+        return Failure(f"{doing} {_what_happened(error)}", "".join(traceback.format_exception(error)), error)
+
+
+def _what_happened(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({'' if error.code is None else repr(error.code)})"
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - even printing a foreign error can fail
+        text = "(its message cannot be printed)"
+    name = type(error).__name__
+    return "failed: " + (f"{name}: {text}" if text else name)[:LONGEST_SENTENCE]

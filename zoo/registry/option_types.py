@@ -1,0 +1,150 @@
+"""The types an option may have, evaluated from their source without importing anything, and told to people.
+
+``int``, ``float``, ``bool``, ``str``, ``None``, ``Literal[...]``, ``tuple[...]``, ``list[...]``,
+``dict[str, ...]``, unions of these, and module-level names for them (``Norm = Literal["batch", "none"]``).
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable
+from typing import Any, Literal, Optional, Union, get_args, get_origin
+
+Lookup = Callable[[str], object]
+"""What a module-level name means as a type; raises NotPlain."""
+
+SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+CONTAINERS: dict[str, Any] = {
+    "tuple": tuple,
+    "list": list,
+    "dict": dict,
+    "Tuple": tuple,
+    "List": list,
+    "Dict": dict,
+}
+
+
+class NotPlain(Exception):
+    """The annotation is not one of the types an option may have."""
+
+
+def evaluate(node: ast.expr, lookup: Lookup) -> Any:
+    """The typing object an annotation means."""
+    match node:
+        case ast.Constant(value=None):
+            return None
+        case ast.Constant(value=str(text)):
+            return evaluate(ast.parse(text, mode="eval").body, lookup)
+        case ast.Name(id=name) if name in SCALARS:
+            return SCALARS[name]
+        case ast.Name(id=name) if name in CONTAINERS:
+            return CONTAINERS[name]
+        case ast.Name(id=name):
+            return lookup(name)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[evaluate(left, lookup), evaluate(right, lookup)]  # noqa: UP007 - of two values
+        case ast.Subscript(value=value, slice=inner):
+            return _subscript(ast.unparse(value).rpartition(".")[2], inner, lookup)
+    raise NotPlain(ast.unparse(node))
+
+
+def _subscript(name: str, inner: ast.expr, lookup: Lookup) -> Any:
+    items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    if name == "Literal":
+        return Literal[tuple(ast.literal_eval(item) for item in items)]
+    arguments = [... if _is_ellipsis(item) else evaluate(item, lookup) for item in items]
+    if name in CONTAINERS:
+        return CONTAINERS[name][tuple(arguments)]
+    if name == "Optional":
+        return Optional[arguments[0]]  # noqa: UP045 - of a value
+    if name == "Union":
+        return Union[tuple(arguments)]  # noqa: UP007 - of values
+    raise NotPlain(f"{name}[{ast.unparse(inner)}]")
+
+
+def _is_ellipsis(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is ...
+
+
+def plain(kind: object) -> Any:
+    """``kind`` itself if it is a typing object an option may have; raises NotPlain."""
+    if kind is None or kind is type(None) or kind in (*SCALARS.values(), tuple, list, dict):
+        return None if kind is type(None) else kind
+    origin = get_origin(kind)
+    if origin is Literal:
+        return kind
+    if origin in (tuple, list, dict, Union, types.UnionType):
+        for argument in get_args(kind):
+            if argument is not ...:
+                plain(argument)
+        return kind
+    raise NotPlain(str(kind) if origin else getattr(kind, "__name__", str(kind)))
+
+
+def arms(kind: Any) -> tuple[Any, ...]:
+    """The members of a union, None included; another type alone."""
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def is_none(kind: Any) -> bool:
+    """Whether a type is that of None."""
+    return kind is None or kind is type(None)
+
+
+def type_text(kind: Any) -> str:
+    """A type as Python writes it: ``tuple[float, float] | None``."""
+    if is_none(kind):
+        return "None"
+    if kind is ...:
+        return "..."
+    if len(arms(kind)) > 1:
+        return " | ".join(map(type_text, arms(kind)))
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(map(type_text, arguments))}]"
+    return str(kind.__name__)
+
+
+_ONE = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_MANY = {int: "whole numbers", float: "numbers", bool: "true or false", str: "texts"}
+
+
+def in_words(kind: Any) -> str:
+    """What a value of this type is, for a sentence: ``a list of 2 numbers or null``."""
+    if is_none(kind):
+        return "null"
+    if len(arms(kind)) > 1:
+        return " or ".join(in_words(arm) for arm in sorted(arms(kind), key=is_none))
+    if kind in _ONE:
+        return _ONE[kind]
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if origin is Literal:
+        listed = ", ".join(map(shown, arguments))
+        return f"one of {listed}" if len(arguments) > 1 else listed
+    if origin is dict:
+        return "a mapping"
+    if not arguments:
+        return "a list"
+    if origin is list or ... in arguments:
+        return f"a list of {_many(arguments[0])}"
+    if len(set(arguments)) == 1:
+        return f"a list of {len(arguments)} {_many(arguments[0])}"
+    return f"a list of {len(arguments)}: {', '.join(map(in_words, arguments))}"
+
+
+def _many(kind: Any) -> str:
+    if kind in _MANY:
+        return _MANY[kind]
+    words = in_words(kind)
+    return f"lists{words.removeprefix('a list')}" if words.startswith("a list") else f"items, each {words}"
+
+
+def shown(value: object) -> str:
+    """A value as a recipe writes it, text in quotes."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else text[:57] + "..."

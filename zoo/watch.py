@@ -1,0 +1,156 @@
+"""Watchers of a training: they see records, never stand between forward and step."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from tqdm import tqdm
+
+from zoo.run import write_atomically
+
+LINE_EVERY = 10.0
+"""Seconds between two plain lines where the output is no terminal."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a training at a step.
+
+    Args:
+        step: steps done.
+        seen_images: images seen.
+        seconds: since this process began to train.
+        images_per_s: over the stretch since the record before.
+        losses: ``"row/term"`` -> value.
+    """
+
+    step: int
+    seen_images: int
+    seconds: float
+    images_per_s: float
+    losses: Mapping[str, float]
+
+
+class Watcher(Protocol):
+    """Someone who looks on."""
+
+    def start(self, step: int, steps: int, batch: int) -> None:
+        """Training begins at ``step`` of ``steps``."""
+
+    def log(self, record: Record) -> None:
+        """A record was taken."""
+
+    def end(self) -> None:
+        """Training ended, or was interrupted."""
+
+
+class Journal:
+    """``metrics.jsonl``: a record a line; on resuming, lines past the checkpoint are dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002
+        """Keeps the records up to ``step``."""
+        kept = [record for record in read_journal(self._path) if record["step"] <= step]
+        lines = "".join(json.dumps(record) + "\n" for record in kept)
+        write_atomically(self._path, lines.encode())
+        self._file = self._path.open("a")
+
+    def log(self, record: Record) -> None:
+        """Writes the record as a line."""
+        assert self._file
+        self._file.write(json.dumps(asdict(record)) + "\n")
+        self._file.flush()
+
+    def end(self) -> None:
+        """Closes the file."""
+        if self._file:
+            self._file.close()
+
+
+def read_journal(path: Path) -> list[dict[str, object]]:
+    """The records of a ``metrics.jsonl``; a last line torn by a crash is left out."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+class Progress:
+    """A progress bar on a terminal; elsewhere a plain line every ten seconds."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._bar: tqdm[None] | None = None
+        self._said = 0.0
+        self._steps = 0
+        self._batch = 0
+        self._last: Record | None = None
+
+    def start(self, step: int, steps: int, batch: int) -> None:
+        """Shows the bar, or notes the time."""
+        self._steps, self._batch, self._said = steps, batch, time.monotonic()
+        if self._stream.isatty():
+            self._bar = tqdm(
+                total=steps * batch,
+                initial=step * batch,
+                unit="img",
+                unit_scale=True,
+                file=self._stream,
+                dynamic_ncols=True,
+            )
+
+    def log(self, record: Record) -> None:
+        """Moves the bar, or says a line if the last is ten seconds old."""
+        self._last = record
+        if self._bar is not None:
+            self._bar.n = record.seen_images
+            self._bar.set_postfix_str(told(record.losses))
+        elif time.monotonic() - self._said >= LINE_EVERY:
+            self._say(record)
+
+    def end(self) -> None:
+        """Closes the bar, or says the last record."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._last:
+            self._say(self._last)
+
+    def _say(self, record: Record) -> None:
+        self._said = time.monotonic()
+        left = (self._steps - record.step) * self._batch / max(record.images_per_s, 1e-9)
+        print(
+            f"step {record.step}/{self._steps}  {record.images_per_s:.0f} images/s  {clock(left)} left  "
+            f"{told(record.losses)}",
+            file=self._stream,
+            flush=True,
+        )
+
+
+def told(losses: Mapping[str, float]) -> str:
+    """Losses by row: ``encoder + decoder: reconstruction 45.2, kl 20.1 | critic: discriminate 1.1``."""
+    rows: dict[str, list[str]] = {}
+    for key, value in losses.items():
+        row, term = key.rsplit("/", 1)
+        rows.setdefault(row, []).append(f"{term} {value:.4g}")
+    return " | ".join(f"{row}: {', '.join(terms)}" for row, terms in rows.items())
+
+
+def clock(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
