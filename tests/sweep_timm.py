@@ -9,12 +9,14 @@ to have run forward. Native: each model at the size it was made for; 32: convolu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -135,8 +137,15 @@ def main() -> None:
         return work(args.share, args)
     argv = [sys.executable, __file__, *sys.argv[1:], "--share"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    shares = [subprocess.Popen([*argv, str(i)], stdout=subprocess.PIPE, env=env) for i in range(PROCESSES)]
-    lines = [line for share in shares for line in share.communicate()[0].splitlines()]
+    lines = []
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(PROCESSES)]
+        shares = [subprocess.Popen([*argv, str(i)], stdout=f, env=env) for i, f in enumerate(files)]
+        for share, file in zip(shares, files, strict=True):
+            if share.wait():
+                raise SystemExit("a process of the sweep died: see above")
+            file.seek(0)
+            lines += file.readlines()
     page = table([json.loads(line) for line in lines], args)
     print(page)
     if args.to:

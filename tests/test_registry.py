@@ -292,6 +292,10 @@ MISSING = {
     ("critic", "zoo-good/x"): "'zoo-good' has no critic 'x'",
     ("critic", "zoo-god/x"): "no package 'zoo-god' with plugins is installed; did you mean 'zoo-good'?",
     ("encoder", "foo"): "there is no encoder 'foo' here, but zoo-foo has it: pip install zoo-foo",
+    (
+        "term",
+        "newer",
+    ): "there is no term 'newer' in zoo-good 1.0, which is installed, but another version has it",
     ("encoder", "zoo-foo/foo"): "needs a package that is not installed: pip install zoo-foo",
     (
         "term",
@@ -312,6 +316,7 @@ def test_an_unknown_name_helps(site: Write, tmp_path: Path, kind: str, name: str
               zoo-foo: {provides: {encoder: [foo]}}
               zoo-sick: {provides: {term: [sick]}}
               zoo-evil: {provides: {term: [evil]}}
+              zoo-good: {provides: {term: [newer]}}
             blocked: [{package: zoo_evil, versions: "<2", reason: it deletes your runs}]
         """)
     )

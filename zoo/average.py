@@ -28,7 +28,7 @@ class Average:
     def update(self, step: int) -> None:
         """Takes the present weights in."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        live = [p for _, p in self._model.named_parameters()]
+        live: list[Tensor] = list(self._model.parameters())
         torch._foreach_lerp_(list(self.averaged.values()), live, 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:

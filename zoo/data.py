@@ -94,9 +94,7 @@ class Batches:
         return self._orders[epoch]
 
 
-def in_order(
-    pixels: Tensor, batch: int, *, device: torch.device | str, dtype: torch.dtype
-) -> Iterator[Tensor]:
+def in_order(pixels: Tensor, batch: int, *, device: torch.device | str, dtype: torch.dtype) -> Iterator[Tensor]:
     """All images in their order, in batches (B, C, H, W) in [-1, 1]; the last may be smaller."""
     for start in range(0, len(pixels), batch):
         yield to_model(pixels[start : start + batch].to(device), dtype)

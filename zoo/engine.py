@@ -194,7 +194,8 @@ class Engine:
         if rate == 0 or player.optimizer is None:
             return
         for key, parameter in player.parameters.items():
-            parameter.grad = _laid_out_like(gradients.get(key), parameter)
+            gradient = gradients.get(key)
+            parameter.grad = None if gradient is None else _laid_out_like(gradient, parameter)
         if self.recipe.train.clip:
             nn.utils.clip_grad_norm_(player.parameters.values(), self.recipe.train.clip)
         for group in player.optimizer.param_groups:
@@ -227,15 +228,15 @@ class Engine:
         self.step_index = plain["step"]
 
 
-def _laid_out_like(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """``gradient`` in the memory layout of ``parameter``.
+def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """``tensor`` in the memory layout of ``parameter``.
 
     Fused optimisers walk both as flat memory: with other strides they are silently wrong, and
     ``autograd.grad``, unlike ``backward``, does not enforce the parameter's.
     """
-    if gradient is None or gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_like(parameter).copy_(gradient)
+    if tensor.stride() == parameter.stride():
+        return tensor
+    return torch.empty_like(parameter).copy_(tensor)
 
 
 def _optimizer(part: Part, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
@@ -251,7 +252,8 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
         index, key = name.split("/", 1)
         parameter = parameters[int(index)]
         shaped = tensor.shape == parameter.shape
-        state.setdefault(int(index), {})[key] = _laid_out_like(tensor, parameter) if shaped else tensor
+        laid_out = _laid_out_like(tensor, parameter) if shaped else tensor
+        state.setdefault(int(index), {})[key] = laid_out
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
@@ -273,5 +275,5 @@ def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 def _fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

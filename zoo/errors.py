@@ -3,6 +3,7 @@
 ZooError                the work failed                              exit 1
 |- RunError             a run directory cannot be read or written    exit 1
 |- TrainingError        training itself failed                       exit 1
+|- Interrupted          asked to stop; what was done is saved        exit 130
 `- RequestError         the request is wrong                         exit 2
    `- RecipeError       a recipe is wrong: every problem, placed     exit 2
 """
@@ -26,6 +27,12 @@ class RunError(ZooError):
 
 class TrainingError(ZooError):
     """Training cannot go on."""
+
+
+class Interrupted(ZooError):
+    """Training was asked to stop; what was done is saved."""
+
+    exit_code = 130
 
 
 class RequestError(ZooError):
@@ -58,7 +65,7 @@ class Problem:
 
 
 class RecipeError(RequestError):
-    """Every problem of a recipe, sorted by place."""
+    """Every problem of a recipe (or a catalogue), sorted by place."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))

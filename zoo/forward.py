@@ -91,6 +91,7 @@ class SlotView:
         self._still = None if learns else _Still(module)
 
     def __call__(self, *inputs: Any) -> Any:
+        """The slot's own call."""
         return self._entered(self._module, *inputs)
 
     def __getattr__(self, name: str) -> Any:

@@ -125,20 +125,18 @@ def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> di
     Returns:
         value or term -> call.
     """
-    rows = [(slots, dict(terms)) for slots, terms in rows]
-    terms = {key: arguments for _, row in rows for key, arguments in row.items()}
+    named = [(slots, dict(terms)) for slots, terms in rows]
+    terms = {key: arguments for _, row in named for key, arguments in row.items()}
     whole = Graph(graph.slots, {**graph.arguments, **terms})
     learning: dict[str, set[str]] = {name: set() for name in whole.order(terms)}
     recorded: set[str] = set()
-    for slots, row in rows:
+    for slots, row in named:
         for name in _gradient_ancestors(whole, row):
             if whole.reaches(name) & slots:
                 recorded.add(name)
                 learning[name] |= slots.intersection(whole.needs(name))
     return {
-        name: Call(
-            name, name in recorded, frozenset(whole.needs(name)).intersection(whole.slots), frozenset(learned)
-        )
+        name: Call(name, name in recorded, frozenset(whole.needs(name)).intersection(whole.slots), frozenset(learned))
         for name, learned in learning.items()
         if name not in whole.slots and name not in BUILTINS
     }
@@ -155,3 +153,21 @@ def _gradient_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
         found.add(name)
         stack.extend(graph.needs(name))
     return found
+
+
+def route(graph: Graph, players: frozenset[str], terms: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What a row does to each slot.
+
+    Returns:
+        slot -> ``"learns"``; ``"passes"``, where the gradient flows through it to a player and it takes
+        none; ``"stops"``, where the terms depend on it and no gradient is asked for; absent where no
+        gradient could arrive.
+    """
+    wanted = [name for arguments in terms for name in arguments.values()]
+    found = dict.fromkeys(frozenset().union(*map(graph.reaches, wanted)), "stops")
+    for name in _gradient_ancestors(graph, wanted):
+        needs = graph.needs(name)
+        for slot in set(needs).intersection(graph.slots):
+            if any(graph.reaches(need) & players for need in needs if need != slot):
+                found[slot] = "passes"
+    return found | dict.fromkeys(players & found.keys(), "learns")

@@ -31,21 +31,19 @@ class Model(nn.Module):
         for label, part in recipe.slots.items():
             self.add_module(label, build_part(recipe, part, device))
         self.owned = nn.ModuleDict()
-        self.functions: dict[str, Function] = {
-            name: self.function(part) for name, part in recipe.values.items()
-        }
+        self.functions: dict[str, Function] = {name: self.function(part) for name, part in recipe.values.items()}
         if recipe.train.channels_last:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.to(memory_format=torch.channels_last)
 
     def function(self, part: Part) -> Function:
         """A value's or a term's function with its options bound; a class is built, its networks kept."""
-        target = part.load()
+        target: Any = part.load()
         if not inspect.isclass(target):
             return partial(target, **part.arguments_for()) if part.options else target
-        built = target(**part.arguments_for(self.recipe.sizes))
+        built: Any = target(**part.arguments_for(self.recipe.sizes))
         if isinstance(built, nn.Module):
             self.owned[f"{part.entry.kind}_{part.label}"] = built.requires_grad_(False)
-        return built
+        return built  # type: ignore[no-any-return]
 
     @property
     def device(self) -> torch.device:
@@ -83,9 +81,7 @@ class Model(nn.Module):
         self._check_given(wanted, known)
         graph = self.recipe.graph
         with evaluating(self, self.recipe.batch_stats):
-            forward = Forward(
-                graph, self.functions, known, self._slot, partial(self.draw, "compute", seed), calls={}
-            )
+            forward = Forward(graph, self.functions, known, self._slot, partial(self.draw, "compute", seed), calls={})
             return tuple(forward.value(name) for name in wanted)
 
     def _slot(self, _: str, slot: str) -> Any:

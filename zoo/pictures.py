@@ -41,4 +41,4 @@ def grid_png(rows: Sequence[Tensor], *, side: int = 64) -> bytes:
 
 def square(images: Tensor) -> list[Tensor]:
     """N images as rows of a grid that is about square."""
-    return list(images.split(max(1, round(len(images) ** 0.5))))
+    return list(torch.split(images, max(1, round(len(images) ** 0.5))))

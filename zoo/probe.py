@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from zoo.contract import Contract, Shape, contract_of
 from zoo.engine import Engine
 from zoo.errors import Position, Problem, RecipeError
-from zoo.graph import plan_calls
 from zoo.model import Model
-from zoo.recipe.schema import Part, Phase, Recipe, Row
+from zoo.recipe.schema import Part, Phase, Recipe
 from zoo.tensors import CriticOutput, Gaussian
 
 BATCH = 2
@@ -74,9 +73,7 @@ def _probe(recipe: Recipe, device: str) -> list[Reach]:
     return found
 
 
-def _probe_phase(
-    engine: Engine, number: int, phase: Phase, x: Tensor, problems: list[Problem]
-) -> list[Reach]:
+def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, problems: list[Problem]) -> list[Reach]:
     found: list[Reach] = []
     for row in phase.rows:
         alone = Phase((row,), position=row.position)
@@ -150,9 +147,7 @@ def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -
 
 
 def _misfit(part: Part, message: str) -> None:
-    raise _Misfit(
-        Problem(part.position, f"slot '{part.label}' ({part.entry.kind} '{part.entry.name}') {message}")
-    )
+    raise _Misfit(Problem(part.position, f"slot '{part.label}' ({part.entry.kind} '{part.entry.name}') {message}"))
 
 
 def _dims(tensor: Tensor) -> str:
@@ -170,14 +165,3 @@ def _told(shape: Shape, recipe: Recipe) -> str:
         places.append((f"images are {recipe.sizes.channels} x {recipe.sizes.size} x {recipe.sizes.size}", ("data",)))
     told = ", ".join(f"{text}, line {recipe.source.at(path).line}" for text, path in places)
     return f"{shape} ({told})" if told else str(shape)
-
-
-def row_slots(row: Row, engine: Engine) -> tuple[frozenset[str], frozenset[str]]:
-    """The slots that a row's gradient reaches: those that learn from it, and those it only passes through."""
-    terms = [(str(i), t.part.arguments) for i, t in enumerate(row.terms)]
-    calls = plan_calls(engine.recipe.graph, [(row.slots, terms)])
-    reached = frozenset().union(
-        *(engine.recipe.graph.reaches(n) for t in row.terms for n in t.part.arguments.values())
-    )
-    learning = frozenset().union(*(call.learning for call in calls.values()))
-    return learning, reached - learning

@@ -35,7 +35,9 @@ class Run:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise RunError(f"{folder}: another process is building here; wait for it, or choose another --out")
+            raise RunError(
+                f"{folder}: another process is building here; wait for it, or choose another --out"
+            ) from None
 
     def close(self) -> None:
         """Lets other processes in."""

@@ -62,7 +62,7 @@ def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
 def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What ``packed`` wrote."""
     with safe_open(path, framework="pt") as file:
-        return {k: file.get_tensor(k) for k in file.keys()}, json.loads((file.metadata() or {})["zoo"])
+        return {k: file.get_tensor(k) for k in list(file.keys())}, json.loads((file.metadata() or {})["zoo"])
 
 
 def save_weights(run: Run, engine: Engine) -> None:

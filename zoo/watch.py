@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -76,7 +76,7 @@ class Journal:
             self._file.close()
 
 
-def read_journal(path: Path) -> list[dict[str, object]]:
+def read_journal(path: Path) -> list[dict[str, Any]]:
     """The records of a ``metrics.jsonl``; a last line torn by a crash is left out."""
     if not path.is_file():
         return []
@@ -94,11 +94,12 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._said = 0.0
         self._steps = 0
         self._batch = 0
         self._last: Record | None = None
+        self._told: Record | None = None
 
     def start(self, step: int, steps: int, batch: int) -> None:
         """Shows the bar, or notes the time."""
@@ -126,11 +127,11 @@ class Progress:
         """Closes the bar, or says the last record."""
         if self._bar is not None:
             self._bar.close()
-        elif self._last:
+        elif self._last and self._last is not self._told:
             self._say(self._last)
 
     def _say(self, record: Record) -> None:
-        self._said = time.monotonic()
+        self._said, self._told = time.monotonic(), record
         left = (self._steps - record.step) * self._batch / max(record.images_per_s, 1e-9)
         print(
             f"step {record.step}/{self._steps}  {record.images_per_s:.0f} images/s  {clock(left)} left  "

@@ -11,11 +11,17 @@ def zoo_components() -> Sequence[api.Component]:
     return (
         api.Component("value", "critic_pair_x", "zoo_bigan.pairs:critic_pair_x", "the joint critic at (x, E(x))"),
         api.Component(
-            "value", "critic_pair_generated", "zoo_bigan.pairs:critic_pair_generated", "the joint critic at (G(z), z)"
+            "value",
+            "critic_pair_generated",
+            "zoo_bigan.pairs:critic_pair_generated",
+            "the joint critic at (G(z), z)",
         ),
         api.Component("term", "pairs", "zoo_bigan.pairs:pairs", "cross-entropy of a joint critic on pairs"),
         api.Component(
-            "term", "pairs_swapped", "zoo_bigan.pairs:pairs_swapped", "the same with both labels flipped, for E and G"
+            "term",
+            "pairs_swapped",
+            "zoo_bigan.pairs:pairs_swapped",
+            "the same with both labels flipped, for E and G",
         ),
     )
 

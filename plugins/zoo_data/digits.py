@@ -29,9 +29,7 @@ def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed
     check_common("digits", size=size, channels=channels, seed=seed)
     blocks = load_digits().images  # (1797, 8, 8), 0..16
     if not 1 <= test < len(blocks):
-        raise ValueError(
-            f"digits: option 'test' is {test}; choose from 1 to {len(blocks) - 1} held-out digits."
-        )
+        raise ValueError(f"digits: option 'test' is {test}; choose from 1 to {len(blocks) - 1} held-out digits.")
     pixels = allocate("digits", len(blocks), channels, size)
     order = np.random.default_rng(seed).permutation(len(blocks))
     for row, which in enumerate(order):

@@ -96,9 +96,7 @@ def _fraction(name: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _pack(
-    root: Path, names: Sequence[str], size: int, channels: int
-) -> tuple[np.ndarray, list[str], list[Bad]]:
+def _pack(root: Path, names: Sequence[str], size: int, channels: int) -> tuple[np.ndarray, list[str], list[Bad]]:
     """The good images as uint8 (N, C, S, S), their N names in the order given, and the bad files."""
     pixels = allocate("folder", len(names), channels, size)
     good: list[str] = []

@@ -168,9 +168,7 @@ def _crops(
     # Drawn even when unused, and last: `flip` mirrors crops, it never moves them.
     mirrored = (rng.random(count) < 0.5) & flip
     pixels = allocate("photos", count, len(regions[0].image.getbands()), size)
-    for row, (region, side, (x, y)) in enumerate(
-        zip(which.tolist(), sides.tolist(), corners.tolist(), strict=True)
-    ):
+    for row, (region, side, (x, y)) in enumerate(zip(which.tolist(), sides.tolist(), corners.tolist(), strict=True)):
         one = resized(regions[region].image, size, (x, y, x + side, y + side))
         pixels[row] = one[:, :, ::-1] if mirrored[row] else one
     return torch.from_numpy(pixels)

@@ -9,6 +9,9 @@ def zoo_components() -> tuple[api.Component, ...]:
     return (
         api.Component("metric", "mse", "zoo_metrics.reconstruction:Mse", "mean squared error of reconstructions"),
         api.Component(
-            "metric", "edges", "zoo_metrics.sharpness:Edges", "edge strength of images against real ones (1 = as sharp)"
+            "metric",
+            "edges",
+            "zoo_metrics.sharpness:Edges",
+            "edge strength of images against real ones (1 = as sharp)",
         ),
     )

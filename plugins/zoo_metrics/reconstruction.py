@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from torch import Tensor
 class Mse:
     """Mean squared error for each pixel and channel of images in [-1, 1]."""
 
-    protocol = {"range": [-1, 1], "reduction": "mean over images, pixels and channels"}
+    protocol: ClassVar = {"range": [-1, 1], "reduction": "mean over images, pixels and channels"}
 
     def __init__(self) -> None:
         self._sum = torch.zeros((), dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ class Edges:
     Edge strength is the mean absolute difference of neighbouring pixels' luminance, across and down.
     """
 
-    protocol = {"range": [-1, 1], "strength": "mean |difference| of neighbours' luminance"}
+    protocol: ClassVar = {"range": [-1, 1], "strength": "mean |difference| of neighbours' luminance"}
 
     def __init__(self) -> None:
         self._images = torch.zeros((), dtype=torch.float64)

@@ -13,7 +13,14 @@ def adam(
     betas: tuple[float, float] = (0.5, 0.999),
     eps: float = 1e-8,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015); the default rate and betas are DCGAN's (Radford et al. 2016)."""
+    """Adam (Kingma & Ba 2015); the default rate and betas are DCGAN's (Radford et al. 2016).
+
+    Args:
+        parameters: what it moves.
+        lr: learning rate.
+        betas: decay of the first and second moments.
+        eps: added to the denominator.
+    """
     return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, fused=True)
 
 
@@ -25,10 +32,16 @@ def adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.01,
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019)."""
-    return torch.optim.AdamW(
-        parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
-    )
+    """AdamW (Loshchilov & Hutter 2019).
+
+    Args:
+        parameters: what it moves.
+        lr: learning rate.
+        betas: decay of the first and second moments.
+        eps: added to the denominator.
+        weight_decay: decoupled from the gradient.
+    """
+    return torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def sgd(
@@ -39,7 +52,15 @@ def sgd(
     weight_decay: float = 0.0,
     nesterov: bool = False,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent, with momentum (Sutskever et al. 2013)."""
+    """Stochastic gradient descent, with momentum (Sutskever et al. 2013).
+
+    Args:
+        parameters: what it moves.
+        lr: learning rate.
+        momentum: share of the step before.
+        weight_decay: added to the gradient.
+        nesterov: whether the momentum looks ahead.
+    """
     return torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
     )
@@ -48,5 +69,12 @@ def sgd(
 def rmsprop(
     parameters: list[nn.Parameter], *, lr: float = 3e-4, alpha: float = 0.9, eps: float = 1e-8
 ) -> torch.optim.Optimizer:
-    """RMSprop (Tieleman & Hinton 2012); the default rate is VAE/GAN's (Larsen et al. 2016)."""
+    """RMSprop (Tieleman & Hinton 2012); the default rate is VAE/GAN's (Larsen et al. 2016).
+
+    Args:
+        parameters: what it moves.
+        lr: learning rate.
+        alpha: decay of the second moment.
+        eps: added to the denominator.
+    """
     return torch.optim.RMSprop(parameters, lr=lr, alpha=alpha, eps=eps)

@@ -66,7 +66,8 @@ def settle(network: nn.Module, plan: Plan) -> nn.Module:
 
     Dropout and stochastic depth are off and activations do not work in place, so a value is the same whoever
     asks and a tap is what its module returned; attention is written out, because fused kernels have no second
-    derivative; the stem and the batch norms follow the plan. The weights' own normalisation (``spectral``) comes after.
+    derivative; the stem and the batch norms follow the plan. The weights' own normalisation (``spectral``)
+    comes after.
 
     Raises:
         ValueError: a small stem is asked of a model that has no strided convolution there.
@@ -154,8 +155,3 @@ def _put(network: nn.Module, name: str, module: nn.Module) -> None:
     """Replace the submodule called ``name``."""
     parent, _, last = name.rpartition(".")
     setattr(network.get_submodule(parent), last, module)
-
-
-def is_meta(module: nn.Module) -> bool:
-    """Whether the parameters have shapes and no contents."""
-    return any(p.is_meta for p in module.parameters())

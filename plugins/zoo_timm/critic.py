@@ -23,18 +23,18 @@ class Critic(nn.Module):
         size: H = W.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
         pretrained: as for the encoder ``timm``.
-        norm: ``group`` puts group norms in place of batch norms, so that a logit and its gradient are about one
-            image (Gulrajani et al. 2017, section 4); ``spectral`` drops batch norms and divides the weight
-            of every convolution and linear layer by its largest singular value (Miyato et al. 2018): a critic
-            that cannot run away, for ResNets; measured at the start, features of efficientnet_b0 shrink to
-            1e-18, since its blocks have few shortcuts; ``keep`` leaves the model alone; ``none`` drops batch norms.
-            Layer norms always stay. ``auto`` is group, and keep for pretrained weights.
+        norm: ``group`` puts group norms in place of batch norms, so that a logit and its gradient are about
+            one image (Gulrajani et al. 2017, section 4); ``spectral`` drops batch norms and divides the
+            weight of every convolution and linear layer by its largest singular value (Miyato et al. 2018):
+            a critic that cannot run away, for ResNets; measured at the start, features of efficientnet_b0
+            shrink to 1e-18, since its blocks have few shortcuts; ``keep`` leaves the model alone; ``none``
+            drops batch norms. Layer norms always stay. ``auto`` is group, and keep for pretrained weights.
         stem: ``small``, ``keep`` or ``auto``, as for the encoder.
         patch: side of the patches in models that cut them; none for the model's own.
 
     Returns:
-        CriticOutput: logit (B,), real = positive; taps ``stage1`` .. ``stageN``, one a stage (a ViT: one a block),
-        each (B, F', H', W') from the same pass, what the stage returns, before the final norm.
+        CriticOutput: logit (B,), real = positive; taps ``stage1`` .. ``stageN``, one a stage (a ViT: one a
+        block), each (B, F', H', W') from the same pass, what the stage returns, before the final norm.
 
     Raises:
         ValueError: unknown model, weights that do not fit or would lose their batch norms, or a model that
@@ -66,7 +66,9 @@ class Critic(nn.Module):
 
 
 class JointCritic(nn.Module):
-    """A critic of pairs: an image trunk, a code trunk, concatenated (Donahue et al. 2016, Dumoulin et al. 2016).
+    """A critic of pairs, BiGAN's (Donahue et al. 2016) and ALI's (Dumoulin et al. 2016), on timm's networks.
+
+    An image trunk and a code trunk, concatenated.
 
     Args:
         channels: C; given to the model's first layer.
@@ -74,15 +76,15 @@ class JointCritic(nn.Module):
         latent: K.
         model: the image trunk, a name of ``timm.list_models()``.
         pretrained: weights of the image trunk, as for the encoder ``timm``.
-        norm: as for the critic ``timm``; ``spectral`` holds for the code trunk and the joint layers too, the other
-            choices for the image trunk alone.
+        norm: as for the critic ``timm``; ``spectral`` holds for the code trunk and the joint layers too, the
+            other choices for the image trunk alone.
         hidden: width of the code trunk (two layers) and of the joint layer.
         stem: ``small``, ``keep`` or ``auto``, as for the encoder.
         patch: side of the patches in models that cut them; none for the model's own.
 
     Returns:
-        CriticOutput: logit (B,), pairs (x, E(x)) = positive; taps ``stage1`` .. ``stageN`` of the image trunk,
-        and ``joint``, the hidden layer of both after its activation, (B, hidden).
+        CriticOutput: logit (B,), pairs (x, E(x)) = positive; taps ``stage1`` .. ``stageN`` of the image
+        trunk, and ``joint``, the hidden layer of both after its activation, (B, hidden).
 
     Raises:
         ValueError: as the critic ``timm``.
@@ -130,7 +132,5 @@ def _norm(norm: str, pretrained: bool | str) -> str:
     if norm == "auto":
         return "keep" if pretrained else "group"
     if pretrained and norm != "keep":
-        raise ValueError(
-            f"pretrained weights need the batch norms they were trained with, and norm: {norm} drops them; use norm: keep"
-        )
+        raise ValueError(f"pretrained weights need their batch norms, which norm: {norm} drops; use norm: keep")
     return norm

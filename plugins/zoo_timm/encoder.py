@@ -22,15 +22,16 @@ class Encoder(nn.Module):
         size: H = W.
         latent: K.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
-        pretrained: false; true for timm's hub (downloaded once to the user's cache); or the path of a ``.pt``,
-            ``.pth`` (read with ``weights_only=True``) or ``.safetensors`` file of the same model. When not
-            false, images are moved from [-1, 1] to the mean and standard deviation the weights were trained with.
-        sigma: ``head`` for a second linear map of the features to log sigma; ``global`` for one learned vector,
-            0 at the start and the same for every image (AVAE as published).
-        stem: ``small`` gives a convolutional stem stride 1 and no max pool; ``keep`` leaves it; ``auto`` is small
-            below 64 pixels for models that can be made small, else keep.
-        pool: ``model`` for the model's pooled features; ``flatten`` for its whole last feature map, which keeps
-            where things are (the head then has F H' W' inputs).
+        pretrained: false; true for timm's hub (downloaded once to the user's cache); or the path of a
+            ``.pt``, ``.pth`` (read with ``weights_only=True``) or ``.safetensors`` file of the same model.
+            When not false, images are moved from [-1, 1] to the mean and standard deviation the weights were
+            trained with.
+        sigma: ``head`` for a second linear map of the features to log sigma; ``global`` for one learned
+            vector, 0 at the start and the same for every image (AVAE as published).
+        stem: ``small`` gives a convolutional stem stride 1 and no max pool; ``keep`` leaves it; ``auto`` is
+            small below 64 pixels for models that can be made small, else keep.
+        pool: ``model`` for the model's pooled features; ``flatten`` for its whole last feature map, which
+            keeps where things are (the head then has F H' W' inputs).
         patch: side of the patches in models that cut them, such as ViTs; none for the model's own.
 
     Returns:

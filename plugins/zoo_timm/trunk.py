@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_timm import weights
-from zoo_timm.build import SMALL, Plan, build, is_meta, known, native_size, settle, spectral
+from zoo_timm.build import SMALL, Plan, build, known, native_size, settle, spectral
 
 _FAILURES = (
     ArithmeticError,
@@ -70,18 +70,14 @@ class Trunk(nn.Module):
         self._pool, self._tapped = pool, tapped
         plan = Plan(known(model), channels, size, stem == "small", patch, norm)
         shrinks = stem == "auto" and size < SMALL
-        plan, trial = self._first_that_runs([replace(plan, small=True)] * shrinks + [plan])
-        network = build(plan)
-        if pretrained and not is_meta(network):
-            weights.load(network, pretrained, channels)
-        network = settle(network, plan)
+        plan, network, trial = self._first_that_runs([replace(plan, small=True)] * shrinks + [plan])
+        if torch.get_default_device().type != "meta":
+            network = self._real(plan, pretrained)
         if norm == "spectral":
             spectral(network)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name not in trial.idle)
-        self.standardize = (
-            weights.Standardize(network.pretrained_cfg, channels) if pretrained else nn.Identity()
-        )
+        self.standardize = weights.Standardize(network.pretrained_cfg, channels) if pretrained else nn.Identity()
         self.network, self.features, self.taps = network, trial.features, trial.taps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,12 +96,20 @@ class Trunk(nn.Module):
         taps = {f"stage{i}": stage for i, stage in enumerate(stages, 1)}
         return network.forward_head(last, pre_logits=True), taps
 
-    def _first_that_runs(self, plans: list[Plan]) -> tuple[Plan, Trial]:
-        """The first plan whose network runs on meta, and what the run told."""
+    def _real(self, plan: Plan, pretrained: bool | str) -> nn.Module:
+        """The network that the trial tried, with numbers in it."""
+        network = build(plan)
+        if pretrained:
+            weights.load(network, pretrained, plan.channels)
+        return settle(network, plan)
+
+    def _first_that_runs(self, plans: list[Plan]) -> tuple[Plan, nn.Module, Trial]:
+        """The first plan whose network runs on meta, that network, and what the run told."""
         for plan in plans:
             try:
                 with torch.device("meta"), torch.set_grad_enabled(self._pool == "flatten"):
-                    return plan, self._try(settle(build(plan), plan), plan)
+                    network = settle(build(plan), plan)
+                    return plan, network, self._try(network, plan)
             except _FAILURES as error:
                 failure = error
         raise ValueError(_refusal(plan, failure)) from failure

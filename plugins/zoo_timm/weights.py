@@ -44,8 +44,8 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
 
     Args:
         network: a fresh timm model without classifier.
-        pretrained: True for timm's hub (downloads on first use), or a ``.pt``, ``.pth`` or ``.safetensors`` file
-            of the same architecture; a classifier in it is ignored.
+        pretrained: True for timm's hub (downloads on first use), or a ``.pt``, ``.pth`` or ``.safetensors``
+            file of the same architecture; a classifier in it is ignored.
         channels: C of the network.
 
     Raises:
@@ -76,7 +76,7 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
         hook.remove()
     if missing:
         raise ValueError(
-            f"weights of {cfg['architecture']!r} from {where} lack {len(missing)} entries, {missing[0]!r} first; "
+            f"weights from {where} for {cfg['architecture']!r} lack {len(missing)} entries, such as {missing[0]!r}; "
             "give a file of the same model"
         )
 

@@ -9,12 +9,20 @@ from zoo import api
 def zoo_components() -> Sequence[api.Component]:
     """The terms that VAE/GAN adds."""
     return (
-        api.Component("term", "feature_match", "zoo_vaegan.terms:feature_match", "-log p(r(x)|z) in a critic's features"),
         api.Component(
-            "term", "discriminate_both", "zoo_vaegan.terms:discriminate_both", "cross-entropy on real images and both fakes"
+            "term", "feature_match", "zoo_vaegan.terms:feature_match", "-log p(r(x)|z) in a critic's features"
         ),
         api.Component(
-            "term", "non_saturating_both", "zoo_vaegan.terms:non_saturating_both", "non-saturating loss of both fakes"
+            "term",
+            "discriminate_both",
+            "zoo_vaegan.terms:discriminate_both",
+            "cross-entropy on real images and both fakes",
+        ),
+        api.Component(
+            "term",
+            "non_saturating_both",
+            "zoo_vaegan.terms:non_saturating_both",
+            "non-saturating loss of both fakes",
         ),
     )
 

@@ -40,8 +40,6 @@ def discriminate_both(
     return softplus(-critic_x.logit).mean() + fakes
 
 
-def non_saturating_both(
-    critic_reconstruction: api.CriticOutput, critic_generated: api.CriticOutput
-) -> Tensor:
+def non_saturating_both(critic_reconstruction: api.CriticOutput, critic_generated: api.CriticOutput) -> Tensor:
     """sp(-C(x_rec)) + sp(-C(D(z))): the decoder's non-saturating loss on both fakes."""
     return softplus(-critic_reconstruction.logit).mean() + softplus(-critic_generated.logit).mean()

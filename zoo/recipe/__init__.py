@@ -13,7 +13,7 @@ from zoo.recipe.text import Node, read, write
 from zoo.recipe.tree import assign, merge
 from zoo.registry import Registry, load_registry
 
-__all__ = ["Recipe", "Source", "load_recipe", "write_recipe"]
+__all__ = ["Recipe", "Source", "load_recipe", "locate", "write_recipe"]
 
 Source = str | Path | Mapping[str, Any]
 """What a recipe can be given as: a file, the name of a bundled recipe, or its content."""

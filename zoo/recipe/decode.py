@@ -32,9 +32,7 @@ def decode(text: str | bytes, place: Callable[[int, int], Position]) -> str:
     decoded = decoded.removeprefix("\ufeff")
     problems: list[Problem] = []
     for match in _CONTROL.finditer(decoded):
-        message = (
-            f"control character U+{ord(match[0]):04X}; remove it, or write it as an escape in double quotes"
-        )
+        message = f"control character U+{ord(match[0]):04X}; remove it, or write it as an escape in double quotes"
         problems.append(Problem(place(*_line_column(decoded[: match.start()])), message))
         if len(problems) == _MAX_PROBLEMS:
             break

@@ -39,16 +39,12 @@ def plain_scalar(text: str) -> Scalar:
     if not _FLOAT.fullmatch(text) and not _INT.fullmatch(text):
         return text
     if len(text) > MAX_DIGITS:
-        raise ValueError(
-            f"a number of {len(text):,} characters; the limit is {MAX_DIGITS:,}, or quote it as text"
-        )
+        raise ValueError(f"a number of {len(text):,} characters; the limit is {MAX_DIGITS:,}, or quote it as text")
     if _INT.fullmatch(text):
         return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     number = float(text)
     if math.isinf(number):
-        raise ValueError(
-            f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text"
-        )
+        raise ValueError(f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text")
     return number
 
 

@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any
 
 from zoo.errors import Problem, RequestError, did_you_mean
+from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
 from zoo.recipe.sections import MINIMA
 from zoo.recipe.text import Node
-from zoo.recipe import sections
 from zoo.registry import Entry, Registry, Signature, check_options
 from zoo.registry.signature import from_object
 
@@ -78,9 +78,7 @@ class PartReader:
                 self.error((*path, "with", need), f"{entry.kind} '{entry.name}' asks for no '{need}'{hint}")
         return bound
 
-    def options(
-        self, path: Path, given: Mapping[str, Node], signature: Signature, what: str
-    ) -> dict[str, Any]:
+    def options(self, path: Path, given: Mapping[str, Node], signature: Signature, what: str) -> dict[str, Any]:
         """Options complete with their defaults; what is wrong with them is noted."""
         checked, problems = check_options(signature, {k: n.plain() for k, n in given.items()})
         for problem in problems:
@@ -122,7 +120,8 @@ class PartReader:
         if not isinstance(node.value, dict):
             self.error(path, f"{what} must be a number or {{from: A, to: B, steps: N}}, not {node.plain()!r}")
             return None
-        renamed = {{"from": "first", "to": "last"}.get(key, key): n for key, n in node.value.items()}
+        written = {"from": "first", "to": "last"}
+        renamed: dict[str, Node] = {written.get(key, key): n for key, n in node.value.items()}
         before = len(self.problems)
         options = self.section(path, renamed, "schedule", what)
         if len(self.problems) > before:

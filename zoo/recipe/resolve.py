@@ -230,7 +230,7 @@ class Reader(PartReader):
         return Row(players, kept, self.root.at(path))
 
     def _term(self, path: Path) -> Term | None:
-        node = self.root.get(path)
+        node = self.root.get(path) or Node(None, self.root.at(path))
         label = str(path[-1])
         written = node.value
         if isinstance(written, dict):
@@ -240,7 +240,7 @@ class Reader(PartReader):
         else:
             part = self.part(path, "term", label, node=Node({}, node.position))
         if isinstance(written, dict):
-            weight = self.schedule(path, self.root.get(path), f"the weight of '{label}'")
+            weight = self.schedule(path, self.root.get(path) or node, f"the weight of '{label}'")
         else:
             weight = self.weight(path, label, written)
         return Term(part, weight) if part and weight else None

@@ -266,9 +266,7 @@ class Recipe:
 
     def players(self) -> tuple[str, ...]:
         """Every player of every row, in order of first appearance."""
-        return tuple(
-            dict.fromkeys(player for phase in self.phases for row in phase.rows for player in row.players)
-        )
+        return tuple(dict.fromkeys(player for phase in self.phases for row in phase.rows for player in row.players))
 
 
 def _with_kind(label: str, part: Part) -> dict[str, Any]:

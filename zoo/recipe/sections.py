@@ -4,7 +4,6 @@ None of these functions is called; their keyword-only parameters are the keys, t
 recipe may write, and their docstrings are what ``zoo show recipe`` prints.
 """
 
-# ruff: noqa: ARG001
 from typing import Literal
 
 

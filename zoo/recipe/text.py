@@ -89,9 +89,7 @@ def read_value(text: str, place: Position) -> Node:
 class _Reader:
     """Builds nodes from events; collects problems and stops at the first that hides the rest."""
 
-    def __init__(
-        self, text: str, place: Callable[[Any], Position], start: Position, flow_only: bool = False
-    ) -> None:
+    def __init__(self, text: str, place: Callable[[Any], Position], start: Position, flow_only: bool = False) -> None:
         self.parser = _Parser(text)
         self.place = place
         self.start = start
@@ -163,9 +161,7 @@ class _Reader:
             if self.flow_only and not event.flow_style:
                 self.stop(place, "write a list as [a, b], a mapping as {key: value}, or quote the text")
             node = (
-                self._mapping(place, depth)
-                if isinstance(event, yaml.MappingStartEvent)
-                else self._list(place, depth)
+                self._mapping(place, depth) if isinstance(event, yaml.MappingStartEvent) else self._list(place, depth)
             )
         if event.anchor is not None:
             self.anchors[event.anchor] = node
@@ -174,9 +170,7 @@ class _Reader:
     def _spend(self, nodes: int, depth: int, place: Position) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self.stop(
-                place, f"more than {MAX_NODES:,} values, aliases expanded; a recipe is never that large"
-            )
+            self.stop(place, f"more than {MAX_NODES:,} values, aliases expanded; a recipe is never that large")
         if depth > MAX_DEPTH:
             self.stop(place, f"nested more than {MAX_DEPTH} deep; a recipe is never that deep")
 
@@ -227,9 +221,7 @@ class _Reader:
             cure = f"quote it: '{_short(event.value)}'" if event.value else "write one before the ':'"
             self.refuse(place, f"a key is text, and '{_short(event.value)}' is {node.kind}; {cure}")
         elif node.value == "<<" and event.implicit[0]:
-            self.refuse(
-                place, "merge keys '<<' are not part of a recipe; use 'extends', or repeat the entries"
-            )
+            self.refuse(place, "merge keys '<<' are not part of a recipe; use 'extends', or repeat the entries")
         else:
             return node.value
         return None

@@ -134,9 +134,7 @@ def recipe_fault(item: api.Recipe) -> str:
 
 
 def _summary_fault(label: str, summary: str) -> str:
-    return (
-        "" if summary.strip() and len(summary.splitlines()) == 1 else f"{label} needs a summary of one line"
-    )
+    return "" if summary.strip() and len(summary.splitlines()) == 1 else f"{label} needs a summary of one line"
 
 
 def _kind_of(value: object) -> str:

@@ -110,9 +110,7 @@ def installed() -> Iterator[Found]:
 def _identity(distribution: Distribution) -> tuple[str, str, str]:
     """Name, version and what is wrong with them."""
     read = attempt("reading its METADATA", lambda: distribution.metadata)
-    fields = (
-        {} if isinstance(read, Failure) else {key: read[key] for key in ("Name", "Version") if key in read}
-    )
+    fields = {} if isinstance(read, Failure) else {key: read[key] for key in ("Name", "Version") if key in read}
     name, version = fields.get("Name"), fields.get("Version")
     if name and version:
         return canonical(name), version, ""
@@ -134,9 +132,7 @@ def _entries(text: str, nobody: Plugin) -> Iterator[Found]:
                 yield Found(replace(nobody, name=name, state="ok"), module, attribute or "")
             else:
                 reason = f"entry_points.txt is malformed: '{line}' under [zoo] is not 'NAME = MODULE'"
-                yield Found(
-                    replace(nobody, name=line.partition("=")[0].strip() or nobody.name, reason=reason)
-                )
+                yield Found(replace(nobody, name=line.partition("=")[0].strip() or nobody.name, reason=reason))
 
 
 def local(file: Path) -> Found:

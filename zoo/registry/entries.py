@@ -7,12 +7,14 @@ from functools import cached_property
 from importlib import import_module
 from importlib import util as importlib_util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo import api
 from zoo.errors import RequestError
 from zoo.registry.isolation import Failure, attempt
-from zoo.registry.signature import Signature, TargetError, read_signature
+
+if TYPE_CHECKING:
+    from zoo.registry.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Entry:
         Raises:
             RequestError: the target does not exist or breaks the rules of ``zoo.api``.
         """
+        from zoo.registry.signature import TargetError, read_signature
+
         try:
             return read_signature(self.kind, self.target, self.load)
         except TargetError as error:

@@ -76,17 +76,11 @@ def unknown(
         catalogue: the packages known to exist.
     """
     distribution, bare = split(name)
-    here = {plugin.distribution for plugin in plugins}
     if distribution:
         return UnknownName(_in_package(kind, bare, distribution, plugins, catalogue))
     providers = catalogue.providers(kind, bare)
-    sick = [text for package in providers if (text := _sick(package, plugins))]
-    if sick:
-        return UnknownName(f"{kind} '{bare}' comes with {'; or with '.join(sick)}")
-    absent = [package for package in providers if package not in here]
-    if absent:
-        cures = " or ".join(f"pip install {package}" for package in absent)
-        return UnknownName(f"there is no {kind} '{bare}' here, but {' and '.join(absent)} has it: {cures}")
+    if providers:
+        return UnknownName(_provided_elsewhere(kind, bare, providers, plugins))
     others = [other for other, names in kinds.items() if bare in names]
     if others:
         listed = did_you_mean(bare, kinds.get(kind, ()))
@@ -96,6 +90,23 @@ def unknown(
     if elsewhere:
         return UnknownName(f"'{bare}' is {_a(elsewhere[0])}, not {_a(kind)}{choices}")
     return UnknownName(f"there is no {kind} '{bare}'{choices}{_suspects(choices, plugins)}")
+
+
+def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins: Sequence[Plugin]) -> str:
+    """The catalogue knows who has it: they are ill, absent, or installed in a version without it."""
+    sick = [text for package in providers if (text := _sick(package, plugins))]
+    if sick:
+        return f"{kind} '{name}' comes with {'; or with '.join(sick)}"
+    here = {plugin.distribution: plugin.version for plugin in plugins}
+    absent = [package for package in providers if package not in here]
+    if absent:
+        cures = " or ".join(f"pip install {package}" for package in absent)
+        return f"there is no {kind} '{name}' here, but {' and '.join(absent)} has it: {cures}"
+    package = providers[0]
+    return (
+        f"there is no {kind} '{name}' in {package} {here[package]}, which is installed, "
+        f"but another version has it: pip install --upgrade {package}"
+    )
 
 
 def _in_package(kind: str, name: str, package: str, plugins: Sequence[Plugin], catalogue: Catalogue) -> str:

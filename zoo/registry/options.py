@@ -27,9 +27,7 @@ class OptionProblem:
     message: str
 
 
-def check_options(
-    signature: Signature, given: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[OptionProblem]]:
+def check_options(signature: Signature, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[OptionProblem]]:
     """Every option with its value as plain JSON-able data, and every problem.
 
     Types are strict: ``"64"`` is not 64, true is not 1; a whole number is a number, a list is a tuple.
@@ -86,9 +84,7 @@ def plain_data(value: Any, kind: Any) -> Any:
     return float(value) if type(value) is int and float in members and int not in members else value
 
 
-def _validate(
-    asked: Sequence[Option], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[OptionProblem]]:
+def _validate(asked: Sequence[Option], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[OptionProblem]]:
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     # Aliases, because pydantic reserves some field names ("copy", "model_...") that are fine options.
@@ -165,8 +161,6 @@ def _nature(kind: Any, value: Any) -> str:
 
 
 def _closest(kind: Any, value: Any) -> str:
-    choices = [
-        c for arm in arms(kind) if get_origin(arm) is Literal for c in get_args(arm) if isinstance(c, str)
-    ]
+    choices = [c for arm in arms(kind) if get_origin(arm) is Literal for c in get_args(arm) if isinstance(c, str)]
     hint = did_you_mean(value, choices) if isinstance(value, str) else ""
     return hint if "did you mean" in hint else ""

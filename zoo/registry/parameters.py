@@ -84,9 +84,7 @@ def live(function: Any, where: str, skip: int = 0) -> Parameters:
         raise TargetError(f"the parameters of {where} cannot be read") from None
     starred = {p.kind: p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     if starred:
-        args, kwargs = (
-            starred.get(k) for k in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        )
+        args, kwargs = (starred.get(k) for k in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD))
         raise TargetError(_starred(where, args, kwargs))
     positional = [p for p in parameters if p.kind in POSITIONAL]
     for p in positional:
@@ -108,9 +106,7 @@ def _live_option(function: Any, where: str, parameter: inspect.Parameter) -> Opt
         return option_types.plain(names[name])
 
     kind = _typed(where, parameter.name, annotation, lookup)
-    return _option(
-        where, parameter.name, kind, REQUIRED if parameter.default is parameter.empty else parameter.default
-    )
+    return _option(where, parameter.name, kind, REQUIRED if parameter.default is parameter.empty else parameter.default)
 
 
 def _typed(where: str, name: str, annotation: Any, lookup: option_types.Lookup) -> Any:

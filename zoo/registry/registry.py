@@ -24,9 +24,7 @@ class Registry:
         user_catalogue: the user's registry.yaml, read again (with the bundled one) for unknown names only.
     """
 
-    def __init__(
-        self, plugins: Sequence[Plugin], pins: dict[str, str], user_catalogue: Path | None = None
-    ) -> None:
+    def __init__(self, plugins: Sequence[Plugin], pins: dict[str, str], user_catalogue: Path | None = None) -> None:
         ordered = sorted(plugins, key=lambda plugin: (names.order(plugin.distribution), plugin.name))
         self.plugins: tuple[Plugin, ...] = tuple(_without_duplicates(ordered))
         self._pins = pins
@@ -104,9 +102,7 @@ def _without_duplicates(plugins: Sequence[Plugin]) -> Iterator[Plugin]:
         yield plugin
 
 
-def _claim(
-    owners: dict[tuple[str, str, str], str], plugin: Plugin, kind: str, name: str, faults: list[str]
-) -> bool:
+def _claim(owners: dict[tuple[str, str, str], str], plugin: Plugin, kind: str, name: str, faults: list[str]) -> bool:
     owner = owners.get((plugin.distribution, kind, name))
     if owner is None:
         owners[plugin.distribution, kind, name] = plugin.name

@@ -94,13 +94,9 @@ def _signature(
 ) -> Signature:
     if cls and kind in CALLED:
         if called is None:
-            raise TargetError(
-                f"class {cls} has no {CALLED[kind]}(), whose parameters say what a {kind} needs"
-            )
+            raise TargetError(f"class {cls} has no {CALLED[kind]}(), whose parameters say what a {kind} needs")
         if called.options:
-            raise TargetError(
-                f"{cls}.{CALLED[kind]}() has options; those of a class belong to its __init__()"
-            )
+            raise TargetError(f"{cls}.{CALLED[kind]}() has options; those of a class belong to its __init__()")
     made = made or Parameters()
     text, documented = docstrings.split(doc)
     documented = {**docstrings.split(made.doc)[1], **documented}

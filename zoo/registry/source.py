@@ -104,9 +104,7 @@ def _tree(text: str) -> ast.Module:
         raise NotStatic(str(error)) from None
 
 
-def method(
-    module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS
-) -> tuple[Module, Function] | None:
+def method(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) -> tuple[Module, Function] | None:
     """A method of a class or of its bases; None if it is left to ``nn.Module`` or ``object``."""
     if cls.keywords or cls.decorator_list or hops <= 0:
         raise NotStatic(f"class '{cls.name}' is made by a decorator or a metaclass")

@@ -11,16 +11,12 @@ from torch import Tensor
 
 from zoo.data import Batches, load_images
 from zoo.engine import Engine
-from zoo.errors import TrainingError
+from zoo.errors import Interrupted, TrainingError
 from zoo.model import Model
 from zoo.run import Run
 from zoo.state import restore_checkpoint, save_checkpoint, sync_device
 from zoo.tensors import Images
 from zoo.watch import Record, Watcher
-
-
-class Interrupted(Exception):  # noqa: N818
-    """Training was asked to stop; what was done is saved."""
 
 
 def train(
@@ -104,7 +100,7 @@ def _loop(
         if run and saving:
             save_checkpoint(run, engine)
         if stopping and not last:
-            raise Interrupted
+            raise Interrupted(f"step {engine.step_index} of {steps}")
 
 
 class _Clock:

@@ -199,7 +199,7 @@ def _train(
 ) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.state import save_weights, trained_steps
-    from zoo.train import train
+    from zoo.training import train
 
     settings = model.recipe.train
     if trained_steps(run.folder) != settings.steps:
@@ -212,9 +212,7 @@ def _train(
     return load_weights(model, run.folder)
 
 
-def _evaluate(
-    run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]
-) -> Mapping[str, Any]:
+def _evaluate(run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]) -> Mapping[str, Any]:
     from zoo.evaluate import evaluate
     from zoo.showing import show
 

@@ -1,0 +1,98 @@
+"""zoo: generative models built from parts that anyone can swap.
+
+    import zoo
+
+    model = zoo.build("avae.yaml")      # the wired model, an nn.Module whose slots are attributes
+    zoo.train(model)                    # as its recipe says
+    images = model.sample(16)           # (16, C, H, W) in [-1, 1]
+
+    model = zoo.load("runs/avae")       # a trained one
+
+Importing zoo imports neither torch nor any plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from zoo.model import Model
+    from zoo.recipe import Source
+    from zoo.training import train
+
+__all__ = ["build", "load", "train"]
+__version__ = "0.1.0"
+
+
+def build(
+    recipe: Source,
+    *,
+    overrides: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+    plugins: Sequence[str | Path] = (),
+) -> Model:
+    """The model of a recipe: every slot filled, initialised from the recipe's seed, shapes checked.
+
+    Args:
+        recipe: a YAML file, the name of a bundled recipe, or a mapping with a recipe's content.
+        overrides: ``"slots.encoder.width=32"`` and the like.
+        device: where the networks live; ``"auto"`` takes a GPU if there is one.
+        plugins: Python files with plugins of your own.
+
+    Raises:
+        zoo.errors.RecipeError: with every problem of the recipe, each with its place.
+    """
+    from zoo.model import Model, choose_device
+    from zoo.probe import probe
+    from zoo.recipe import load_recipe
+    from zoo.registry import load_registry
+
+    registry = load_registry(tuple(map(Path, plugins))) if plugins else None
+    resolved = load_recipe(recipe, overrides, registry)
+    probe(resolved)
+    return Model(resolved, choose_device(str(device)))
+
+
+def load(
+    run: str | Path,
+    *,
+    weights: str = "",
+    device: str | torch.device = "cpu",
+    plugins: Sequence[str | Path] = (),
+) -> Model:
+    """The model of a run, with its trained weights.
+
+    Args:
+        run: the run's directory, such as ``runs/avae``.
+        weights: ``"raw"``, ``"ema"``, or empty for the averaged ones where there are any.
+        device: where the networks live.
+        plugins: Python files with plugins of your own.
+
+    Raises:
+        zoo.errors.ZooError: if it is no run, or its weights are missing or do not fit.
+    """
+    from zoo.errors import RequestError
+    from zoo.model import Model, choose_device
+    from zoo.recipe import load_recipe
+    from zoo.registry import load_registry
+    from zoo.state import load_weights
+
+    folder = Path(run)
+    if not (folder / "recipe.yaml").is_file():
+        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
+    registry = load_registry(tuple(map(Path, plugins))) if plugins else None
+    model = Model(load_recipe(folder / "recipe.yaml", (), registry), choose_device(str(device)))
+    load_weights(model, folder, weights)
+    return model
+
+
+def __getattr__(name: str) -> Any:
+    if name == "train":
+        from zoo.training import train
+
+        return train
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -1,0 +1,86 @@
+"""The verbs and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
+    """A command of ``zoo.cli.MODULE``, imported when it is run."""
+    return lambda arguments: getattr(import_module(f"zoo.cli.{module}"), name)(arguments)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="zoo", description="Generative models built from parts that anyone can swap.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    _recipe_verbs(verbs)
+    _shelf_verbs(verbs)
+    _run_verbs(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, text: str, module: str, function: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(run=_command(module, function))
+    verb.add_argument("--json", action="store_true", help="print one JSON document on stdout, nothing else")
+    verb.add_argument("--plugin", action="append", default=[], type=Path, metavar="FILE", help="a plugin file")
+    return verb
+
+
+def _recipe_verbs(verbs: Any) -> None:
+    build = _verb(verbs, "build", "assemble, train, evaluate and report a recipe", "recipes", "build")
+    build.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
+    build.add_argument("--out", type=Path, metavar="DIR", help="the run's directory (runs/NAME)")
+    build.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    build.add_argument("--stop-after", choices=("assemble", "train", "evaluate"), default="")
+    check = _verb(verbs, "check", "everything short of training", "recipes", "check")
+    check.add_argument("recipes", nargs="+", metavar="recipe")
+    explain = _verb(verbs, "explain", "who learns from what, values, parameters", "recipes", "explain")
+    explain.add_argument("recipe")
+    init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes", "init")
+    init.add_argument("recipe")
+    init.add_argument("--out", type=Path, metavar="FILE", help="where to (NAME.yaml)")
+    for verb in (build, check, explain):
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="PATH=VALUE", help="such as slots.encoder.width=32"
+        )
+
+
+def _shelf_verbs(verbs: Any) -> None:
+    listing = _verb(verbs, "list", "what is installed", "shelf", "list_parts")
+    listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
+    show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf", "show")
+    show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
+    _verb(verbs, "plugins", "every plugin and how it fared", "shelf", "plugins")
+
+
+def _run_verbs(verbs: Any) -> None:
+    sample = _verb(verbs, "sample", "images from a run's prior", "runs", "sample")
+    sample.add_argument("-n", type=int, default=64, help="how many (64)")
+    reconstruct = _verb(verbs, "reconstruct", "images through a run's model", "runs", "reconstruct")
+    interpolate = _verb(verbs, "interpolate", "paths between codes of a run", "runs", "interpolate")
+    interpolate.add_argument("-n", type=int, default=6, help="paths (6)")
+    interpolate.add_argument("--steps", type=int, default=10, help="images on a path (10)")
+    evaluate = _verb(verbs, "evaluate", "score a run again", "runs", "evaluate")
+    for verb in (sample, reconstruct, interpolate, evaluate):
+        verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
+        verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+        verb.add_argument("--weights", choices=("raw", "ema"), default="", help="averaged ones where there are any")
+    for verb in (sample, reconstruct, interpolate):
+        verb.add_argument("--out", type=Path, metavar="FILE", help="a PNG (in the run's directory)")
+        verb.add_argument("--seed", type=int, default=0)
+    reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import zoo
+
+        print(f"zoo {zoo.__version__}")
+        parser.exit()

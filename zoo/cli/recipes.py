@@ -1,0 +1,134 @@
+"""Commands on recipes: build, check, explain, init."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from zoo.builder import as_json, build_run
+from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
+from zoo.recipe import load_recipe, locate
+from zoo.registry import Registry, load_registry
+from zoo.tables import table
+from zoo.watch import Progress
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """``zoo build``."""
+    registry = load_registry(tuple(arguments.plugin))
+    recipe = load_recipe(arguments.recipe, arguments.set, registry)
+    quiet = arguments.json
+    with stop_signals() as stopped:
+        try:
+            built = build_run(
+                recipe,
+                registry,
+                out=arguments.out,
+                device=arguments.device,
+                stop_after=arguments.stop_after,
+                watchers=() if quiet else (Progress(),),
+                stop=stopped,
+                say=(lambda _: None) if quiet else _say,
+            )
+        except Interrupted as stop:
+            print(f"stopped and saved: {stop}; go on with the same command", file=sys.stderr)
+            return 130
+    if arguments.json:
+        print(json.dumps(as_json(built)))
+    else:
+        print(_outcome(built.state, built.folder, built.scores))
+    return 0
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _outcome(state: str, folder: Path, scores: Any) -> str:
+    lines = [["score", "value", "of", "n", "split"]]
+    for label, score in scores.items():
+        protocol = score["protocol"]
+        of = ", ".join(v for v in protocol["of"].values() if v != "x")
+        lines.append([label, f"{score['value']:.4g}", of, str(protocol["n"]), protocol["split"]])
+    scored = f"\n{table(lines)}\n" if scores else ""
+    where = f"; open {folder / 'report.html'}" if state in ("done", "up to date") else ""
+    return f"{scored}\n{folder}: {state}{where}".lstrip("\n")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """``zoo check``: every problem of every recipe."""
+    registry = load_registry(tuple(arguments.plugin))
+    problems: dict[str, list[str]] = {}
+    for name in arguments.recipes:
+        problems[name] = _problems(name, arguments.set, registry)
+    if arguments.json:
+        print(json.dumps({"ok": not any(problems.values()), "problems": problems}))
+    else:
+        for name, found in problems.items():
+            print("\n".join(found) if found else f"{name}: ok", file=sys.stderr if found else sys.stdout)
+    return RequestError.exit_code if any(problems.values()) else 0
+
+
+def _problems(name: str, overrides: list[str], registry: Registry) -> list[str]:
+    try:
+        recipe = load_recipe(name, overrides, registry)
+        from zoo.probe import probe
+
+        probe(recipe)
+    except RecipeError as error:
+        return [str(problem) for problem in error.problems]
+    except ZooError as error:
+        return [f"zoo: error: {error}"]
+    return []
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """``zoo explain``."""
+    from zoo import explain as explaining
+
+    recipe = load_recipe(arguments.recipe, arguments.set, load_registry(tuple(arguments.plugin)))
+    if arguments.json:
+        print(json.dumps(explaining.as_json(recipe)))
+    else:
+        print(explaining.explain(recipe))
+    return 0
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """``zoo init``: an editable copy of a recipe, comments and all."""
+    source = locate(arguments.recipe, load_registry(tuple(arguments.plugin)))
+    out = arguments.out or Path(source.name)
+    try:
+        with out.open("x") as file:
+            file.write(source.read_text())
+    except FileExistsError:
+        raise RequestError(f"{out}: is there already; choose another --out, or edit it") from None
+    except OSError as error:
+        raise RequestError(f"{out}: cannot be written: {error.strerror}") from None
+    print(json.dumps({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo build {out}")
+    return 0
+
+
+@contextmanager
+def stop_signals() -> Iterator[Any]:
+    """Ctrl-C and SIGTERM ask for a stop after the present step; a second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,5 @@
+"""``report.html``: a run on one page that stands alone and asks nothing of anybody."""
+
+from zoo.report.page import report_html
+
+__all__ = ["report_html"]

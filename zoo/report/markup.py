@@ -1,0 +1,85 @@
+"""Text and numbers as a page shows them: escaped, grouped, short."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+
+ABSENT = "–"  # noqa: RUF001 - an en dash, where there is no number
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+
+
+def escaped(text: object) -> str:
+    """Anything as text that is safe between tags and inside quotes.
+
+    Args:
+        text: what to show. Characters that no page can hold, or that reorder the text around them, become U+FFFD.
+
+    Returns:
+        the text, escaped.
+    """
+    return html.escape(_UNPRINTABLE.sub("\ufffd", str(text)))
+
+
+def as_number(value: object) -> float:
+    """A number from JSON as a float.
+
+    Args:
+        value: anything.
+
+    Returns:
+        the float; infinite if it is too large for one, NaN if it is no number.
+    """
+    if not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def number(value: object, digits: int = 4) -> str:
+    """A number with so many digits that count: ``1,234``, ``12.35``, ``0.0123``, ``1.5e9``.
+
+    Args:
+        value: the number; anything else is shown as absent.
+        digits: how many digits count; whole digits are never dropped below a million.
+
+    Returns:
+        the text; ``nan`` and ``inf`` by these names.
+    """
+    if not isinstance(value, int | float):
+        return ABSENT
+    real = as_number(value)
+    if real == 0 or not math.isfinite(real):
+        return minus(f"{real:g}") if real else "0"
+    exponent = math.floor(math.log10(abs(real)))
+    if not -4 <= exponent < 6:
+        return minus(re.sub(r"e([+-])0*", lambda m: "e" + m[1].strip("+"), f"{real:.{digits}g}"))
+    text = f"{real:,.{max(digits - 1 - exponent, 0)}f}"
+    return minus(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def minus(text: str) -> str:
+    """A number's text with a true minus sign in front."""
+    return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
+
+
+def duration(seconds: float) -> str:
+    """``41 s``, ``12 min 5 s``, ``3 h 20 min``.
+
+    Args:
+        seconds: how long; anything not finite is shown as absent.
+
+    Returns:
+        the two largest units.
+    """
+    if not math.isfinite(seconds):
+        return ABSENT
+    if seconds < 60:
+        return f"{number(seconds, 2)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,164 @@
+"""Where numbers go on paper: ranges that survive anything, round ticks, long lines thinned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from zoo.report.markup import minus
+
+Point = tuple[float, float]
+"""A step and a value."""
+
+LARGEST = 1e300
+"""Values are drawn no larger than this, so that no difference of two overflows."""
+FLAT = 1e-6
+"""A range narrower than this part of its numbers is drawn as a constant."""
+CROWD = 20
+"""With fewer values than this, none is an outlier."""
+POINTS = 120
+"""A line is drawn through about this many points at most; between them is shown the spread."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear axis.
+
+    Args:
+        low: number at its start.
+        high: number at its end; larger than ``low``.
+        step: between two ticks.
+    """
+
+    low: float
+    high: float
+    step: float
+
+    def at(self, value: float) -> float:
+        """Where a number is, 0 at the start and 1 at the end; never outside."""
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+    @property
+    def ticks(self) -> list[float]:
+        """The round numbers on the axis."""
+        first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
+        return [i * self.step for i in range(first, last + 1)]
+
+    def label(self, tick: float) -> str:
+        """A tick's number, with as many digits as tell it from its neighbours."""
+        if tick == 0:
+            return "0"
+        fine, large = _exponent(self.step), _exponent(max(abs(self.low), abs(self.high)))
+        # A step of 2.5 needs a digit more than a step of 2.
+        fine -= not math.isclose(self.step / 10.0**fine, round(self.step / 10.0**fine))
+        if large >= 5 or fine < -4:
+            mantissa, exponent = f"{tick:.{max(_exponent(tick) - fine, 0)}e}".split("e")
+            return minus(f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}")
+        return minus(f"{tick:,.{max(-fine, 0)}f}")
+
+
+def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
+    """An axis for values: from 0 where that costs little, a few wild values left outside.
+
+    Args:
+        values: what is drawn, in any order.
+        ticks: about how many round numbers.
+
+    Returns:
+        the axis; from 0 to 1 if there are no values.
+    """
+    low, high = _range(sorted(min(max(v, -LARGEST), LARGEST) for v in values) or [0.0, 1.0])
+    if high - low <= max(abs(low), abs(high)) * FLAT or high - low < 1 / LARGEST:
+        margin = abs(high) / 2 if abs(high) > 1 / LARGEST else 1.0
+        low, high = low - margin, high + margin
+    margin = (high - low) * 0.06
+    from_zero = 0 <= low < 0.5 * high
+    to_zero = 0 >= high > 0.5 * low
+    low, high = 0.0 if from_zero else low - margin, 0.0 if to_zero else high + margin
+    return Axis(low, high, _round_step((high - low) / ticks))
+
+
+def step_axis(first: float, last: float, ticks: int = 4) -> Axis:
+    """An axis for steps: from 0 unless the training was taken up late, in whole numbers.
+
+    Args:
+        first: first step drawn.
+        last: last step drawn.
+        ticks: about how many round numbers.
+
+    Returns:
+        the axis.
+    """
+    low = 0.0 if first <= 0.2 * last else first
+    high = last if last > low else low + 1
+    return Axis(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
+
+
+def runs(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Stretches of finite values; a line is broken where a value is not finite."""
+    run: list[Point] = []
+    for step, value in points:
+        if math.isfinite(value):
+            run.append((step, min(max(value, -LARGEST), LARGEST)))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def thinned(run: Sequence[Point], size: int) -> list[tuple[float, float, float, float]]:
+    """A stretch in groups.
+
+    Args:
+        run: finite points.
+        size: points in a group.
+
+    Returns:
+        for each group its step and its mean, least and largest value; the first and the last group stand at
+        the first and the last step, so that a line is as long as its training.
+    """
+    found = []
+    for start in range(0, len(run), size):
+        group = run[start : start + size]
+        values = [value for _, value in group]
+        mean = sum(value / len(values) for value in values)
+        last = start + size >= len(run)
+        step = group[0][0] if start == 0 else group[-1][0] if last else group[len(group) // 2][0]
+        found.append((step, mean, min(values), max(values)))
+    return found
+
+
+def magnitude(values: Sequence[float]) -> float:
+    """How large values are, a few wild ones left out; 0 if there are none."""
+    low, high = _range(sorted(values) or [0.0])
+    return max(abs(low), abs(high))
+
+
+def finite(points: Sequence[Point]) -> list[float]:
+    """The finite values of a line."""
+    return [value for _, value in points if math.isfinite(value)]
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Least and largest of sorted values; a few wild ones left out if they would flatten the rest."""
+    low, high = values[0], values[-1]
+    if len(values) < CROWD:
+        return low, high
+    cut = max(1, len(values) // 40)
+    inner_low, inner_high = values[cut], values[-1 - cut]
+    span = inner_high - inner_low
+    if span <= 0 or high / 4 - low / 4 <= span:
+        return low, high
+    return max(low, inner_low - span / 4), min(high, inner_high + span / 4)
+
+
+def _round_step(raw: float) -> float:
+    """The round number (1, 2, 2.5, 5 or 10 of some power of ten) at or above a number."""
+    power = 10.0 ** _exponent(raw)
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)) + 1e-9)
