@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from collections.abc import Iterator
 
 import pytest
 import timm
@@ -47,8 +48,13 @@ def unreached(loss: torch.Tensor, module: torch.nn.Module) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _seeded_on_one_thread() -> Iterator[None]:
+    """Networks this small only wait for each other's threads."""
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("component", zoo_timm.zoo_components(), ids=lambda c: f"{c.kind}-{c.name}")
@@ -215,3 +221,17 @@ def test_model_that_cannot_take_the_size_says_why_and_what_to_do() -> None:
 def test_small_stem_of_a_patch_model_is_refused() -> None:
     with pytest.raises(ValueError, match="no strided convolution"):
         Encoder(3, 32, 4, model="test_vit", stem="small")
+
+
+def test_patch_of_a_model_without_patches_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no patches.*leave patch out"):
+        Encoder(3, 32, 4, model="test_resnet", patch=4)
+
+
+def test_patches_that_do_not_tile_the_image_are_refused() -> None:
+    with pytest.raises(ValueError, match="patches of 16 pixels do not tile.*divisor of 40"):
+        Encoder(3, 40, 4, model="test_vit")
+
+
+def test_smaller_patches_give_more_places() -> None:
+    assert Critic(3, 32, model="test_vit", patch=4)(images(32)).taps["stage1"].shape[-2:] == (8, 8)

@@ -19,6 +19,10 @@ SMALL = 64
 """Below this side ``stem: auto`` takes the stem's strides away."""
 
 
+class Misfit(ValueError):
+    """An option that means nothing for this model. Its text says the reason and the cure."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to build: everything that decides the shapes and the names of the parameters."""
@@ -51,14 +55,33 @@ def known(model: str) -> str:
 
 
 def build(plan: Plan) -> nn.Module:
-    """A timm model without its classifier, for the plan's channels and size, with random weights."""
+    """A timm model without its classifier, for the plan's channels and size, with random weights.
+
+    Raises:
+        Misfit: the plan's patch does not apply, or patches do not tile the image.
+    """
     sizes: dict[str, int] = {}
     cfg = get_pretrained_cfg(plan.model, allow_unregistered=True)
     if cfg and cfg.fixed_input_size:
         sizes["img_size"] = plan.size
     if plan.patch is not None:
         sizes["patch_size"] = plan.patch
-    return timm.create_model(plan.model, num_classes=0, in_chans=plan.channels, **sizes)
+    try:
+        network = timm.create_model(plan.model, num_classes=0, in_chans=plan.channels, **sizes)
+    except TypeError as error:
+        if "patch_size" not in str(error):
+            raise
+        raise Misfit(f"it has no patches to make {plan.patch} pixels wide; leave patch out") from error
+    _check_patches(network, plan)
+    return network
+
+
+def _check_patches(network: nn.Module, plan: Plan) -> None:
+    """Patches that do not tile the image would drop its last rows and columns without a word."""
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    side = patch[0] if isinstance(patch, tuple) else patch
+    if isinstance(side, int) and plan.size % side and plan.size != native_size(plan.model):
+        raise Misfit(f"its patches of {side} pixels do not tile the image; set patch to a divisor of {plan.size}")
 
 
 def settle(network: nn.Module, plan: Plan) -> nn.Module:
@@ -70,7 +93,7 @@ def settle(network: nn.Module, plan: Plan) -> nn.Module:
     comes after.
 
     Raises:
-        ValueError: a small stem is asked of a model that has no strided convolution there.
+        Misfit: a small stem is asked of a model that has no strided convolution there.
     """
     for module in network.modules():
         _steady(module)
@@ -120,7 +143,7 @@ def _shrink_stem(network: nn.Module) -> None:
     """
     strided = stem_convolutions(network)
     if not strided:
-        raise ValueError("it has no strided convolution in its stem to make small (leave stem: auto)")
+        raise Misfit("it has no strided convolution in its stem to make small; use stem: auto")
     for name in strided:
         conv = network.get_submodule(name)
         conv.stride = (1, 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_timm import weights
-from zoo_timm.build import SMALL, Plan, build, known, native_size, settle, spectral
+from zoo_timm.build import SMALL, Misfit, Plan, build, known, native_size, settle, spectral
 
 _FAILURES = (
     ArithmeticError,
@@ -131,8 +131,11 @@ class Trunk(nn.Module):
 def _refusal(plan: Plan, failure: Exception) -> str:
     """One sentence: the model, the size, the reason, the cure."""
     reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0][:160]
+    sentence = f"timm model {plan.model!r} cannot take {plan.size} x {plan.size} images: {reason}"
+    if isinstance(failure, Misfit):
+        return sentence
     native = native_size(plan.model)
     cure = "choose another model"
     if plan.size != native:
         cure = f"use size {native}, for which it was made, or choose another model"
-    return f"timm model {plan.model!r} cannot take {plan.size} x {plan.size} images: {reason}; {cure}"
+    return f"{sentence}; {cure}"

@@ -37,7 +37,7 @@ def as_number(value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def number(value: object, digits: int = 4) -> str:

@@ -91,7 +91,7 @@ def time_of(records: Sequence[Mapping[str, Any]]) -> float:
         the seconds of all stretches.
     """
     seconds = [s for s in (as_number(record["seconds"]) for record in records) if math.isfinite(s)]
-    ends = [now for now, then in zip(seconds, [*seconds[1:], -math.inf], strict=True) if then < now]
+    ends = [now for now, then in zip(seconds, [*seconds[1:], -math.inf], strict=False) if then < now]
     return sum(ends)
 
 

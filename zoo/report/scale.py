@@ -90,7 +90,7 @@ def step_axis(first: float, last: float, ticks: int = 4) -> Axis:
     Returns:
         the axis.
     """
-    low = 0.0 if first <= 0.2 * last else first
+    low = 0.0 if first <= last / 2 or first == last else first
     high = last if last > low else low + 1
     return Axis(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
 
@@ -155,9 +155,9 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _round_step(raw: float) -> float:
-    """The round number (1, 2, 2.5, 5 or 10 of some power of ten) at or above a number."""
+    """The round number (1, 2, 2.5, 5 or 10 of some power of ten) near a number or above."""
     power = 10.0 ** _exponent(raw)
-    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.8)
 
 
 def _exponent(value: float) -> int:
