@@ -1,6 +1,6 @@
 """Try every model of timm as an encoder and as a critic, without weights or memory (the meta device).
 
-    python tests/sweep_timm.py [--size native|32] [--limit N] [--family F] [--to docs/timm.md]
+    python tests/sweep_timm.py [--size native|32] [--limit N] [--every N] [--family F] [--to docs/timm.md]
 
 The constructors of the plugin run two images through the network before they return, so to assemble here is
 to have run forward. Native: each model at the size it was made for; 32: convolutional models at 32 pixels.
@@ -27,7 +27,7 @@ SECONDS = 120
 PROCESSES = 2
 
 
-def models(size: str, family: str | None, limit: int | None) -> list[tuple[str, str, int]]:
+def models(size: str, family: str | None, limit: int | None, every: int) -> list[tuple[str, str, int]]:
     """(family, model, image side) of each model to try."""
     import timm
     from timm.models import get_pretrained_cfg, model_entrypoint
@@ -38,7 +38,7 @@ def models(size: str, family: str | None, limit: int | None) -> list[tuple[str, 
         of = model_entrypoint(name).__module__.rpartition(".")[2]
         if family in (None, of) and (size == "native" or _convolutional(cfg)):
             found.append((of, name, cfg.input_size[-1] if size == "native" else int(size)))
-    return found[:limit]
+    return found[::every][:limit]
 
 
 def _convolutional(cfg) -> bool:
@@ -78,7 +78,7 @@ def work(share: int, args: argparse.Namespace) -> None:
         raise TimeoutError(f"not done in {SECONDS} s")
 
     signal.signal(signal.SIGALRM, late)
-    for family, name, size in models(args.size, args.family, args.limit)[share::PROCESSES]:
+    for family, name, size in models(args.size, args.family, args.limit, args.every)[share::PROCESSES]:
         signal.alarm(SECONDS)
         refused = tried(name, size)
         signal.alarm(0)
@@ -111,9 +111,7 @@ def table(results: list[dict], args: argparse.Namespace) -> str:
     lines += ["", f"Refused: {len(refusals)}.", ""]
     for result in sorted(refusals, key=lambda r: r["model"]):
         reason = next(iter(result["refused"].values())).split("images: ")[-1].split("; ")[0]
-        lines.append(
-            f"- {result['model']} ({' and '.join(result['refused'])}, {result['size']} px): {reason}"
-        )
+        lines.append(f"- {result['model']} ({' and '.join(result['refused'])}, {result['size']} px): {reason}")
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +119,7 @@ def command(args: argparse.Namespace) -> str:
     """The command line that makes this table again."""
     parts = ["python tests/sweep_timm.py", f"--size {args.size}"]
     parts += [f"--family {args.family}"] * bool(args.family) + [f"--limit {args.limit}"] * bool(args.limit)
+    parts += [f"--every {args.every}"] * (args.every > 1)
     return " ".join(parts)
 
 
@@ -129,6 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", default="native", help="native, or pixels for convolutional models")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--every", type=int, default=1, help="only every Nth model")
     parser.add_argument("--family", help="a module of timm.models, such as resnet")
     parser.add_argument("--to", type=Path, help="also append the table to this file")
     parser.add_argument("--share", type=int, help=argparse.SUPPRESS)

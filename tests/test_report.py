@@ -162,7 +162,7 @@ def test_a_score_is_shown_with_its_protocol() -> None:
     scores = {"fid": {"value": 23.4567891, "protocol": {"n": 10000, "split": "test", "of": {"x": "generated"}}}}
     found = Page(page(scores=scores))
     assert found.all("data") == [{"value": "23.4567891"}]
-    for shown in ("fid", "23.457", "10,000 images, test split", "x generated"):
+    for shown in ("fid", "23.457", "10,000 images, test split", "x: generated"):
         assert shown in found.texts
 
 

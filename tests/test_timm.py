@@ -224,12 +224,12 @@ def test_small_stem_of_a_patch_model_is_refused() -> None:
 
 
 def test_patch_of_a_model_without_patches_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no patches.*leave patch out"):
+    with pytest.raises(ValueError, match=r"has no patches.*leave patch out"):
         Encoder(3, 32, 4, model="test_resnet", patch=4)
 
 
 def test_patches_that_do_not_tile_the_image_are_refused() -> None:
-    with pytest.raises(ValueError, match="patches of 16 pixels do not tile.*divisor of 40"):
+    with pytest.raises(ValueError, match=r"patches of 16 pixels do not tile.*divisor of 40"):
         Encoder(3, 40, 4, model="test_vit")
 
 

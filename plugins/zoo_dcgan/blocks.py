@@ -48,8 +48,8 @@ def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
     first = "none" if norm in ("batch", "group") else norm
     norms = [first] + [norm] * (len(widths) - 1)
     return [
-        nn.Sequential(convolution(a, b, norm), normalisation(b, norm), nn.LeakyReLU(0.2))
-        for (a, b), norm in zip(pairwise([channels, *widths]), norms, strict=True)
+        nn.Sequential(convolution(a, b, own), normalisation(b, own), nn.LeakyReLU(0.2))
+        for (a, b), own in zip(pairwise([channels, *widths]), norms, strict=True)
     ]
 
 

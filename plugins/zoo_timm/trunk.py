@@ -120,7 +120,7 @@ class Trunk(nn.Module):
         features, taps = self._with_taps(network, x) if self._tapped else (self._features(network, x), {})
         if features.ndim != 2:
             raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
-        if self._pool == "model":  # every model of timm 1.0.31 reaches all it has: no need to look
+        if self._pool == "model":  # timm pools what every parameter made
             return Trial(features.shape[1], tuple(taps), frozenset())
         learners = {n: p for n, p in network.named_parameters() if p.requires_grad}
         grads = torch.autograd.grad(features.sum(), list(learners.values()), allow_unused=True)

@@ -23,9 +23,9 @@ class Standardize(nn.Module):
         super().__init__()
         mean, std = (_fit(cfg[k], channels) for k in ("mean", "std"))
         # ((x + 1) / 2 - mean) / std = x * scale + shift
-        self.register_buffer("scale", torch.tensor([0.5 / s for s in std]).view(-1, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor([0.5 / s for s in std]).view(-1, 1, 1))
         shift = [(0.5 - m) / s for m, s in zip(mean, std, strict=True)]
-        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, C, H, W) with the statistics the weights expect."""

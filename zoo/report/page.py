@@ -52,19 +52,23 @@ def report_html(
         ("Recipe", _recipe(recipe), "card"),
         ("Versions", _versions(plugins), "card"),
     ]
-    body = "".join(
-        f'<section><h2>{title}</h2><div class="{style}">{content}</div></section>'
-        for title, content, style in sections
-        if content
-    )
+    header = f"<header><h1>{escaped(name)}</h1>{_facts(records)}{_notes(notes)}</header>"
+    return _page(escaped(name), header + "".join(_section(*section) for section in sections))
+
+
+def _page(title: str, body: str) -> str:
+    """A whole document; its policy forbids every request."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{escaped(name)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main><header><h1>{escaped(name)}</h1>{_facts(records)}{_notes(notes)}</header>\n{body}"
-        f"</main></body></html>\n"
+        f"<title>{title}</title><style>{STYLE}</style></head>\n<body><main>{body}</main></body></html>\n"
     )
+
+
+def _section(title: str, content: str, style: str) -> str:
+    """A heading and what is under it; nothing if that is nothing."""
+    return f'<section><h2>{title}</h2><div class="{style}">{content}</div></section>' if content else ""
 
 
 def _facts(records: Sequence[Mapping[str, Any]]) -> str:
@@ -151,9 +155,9 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A protocol's value as text: ``key value, key value`` for what is nested."""
+    """A protocol's value as text: ``key: value, key: value`` for what is nested."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
