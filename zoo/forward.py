@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from zoo.graph import HELD, Call, Graph
-from zoo.tensors import Draw, detached
+from zoo.tensors import Draw, mapped
 
 Function = Callable[..., Any]
 
@@ -57,7 +57,7 @@ class Forward:
         if name in self._functions:
             found = self.run(self._functions[name], self._graph.arguments[name], name)
         elif name.endswith(HELD):
-            found = detached(self.value(name.removesuffix(HELD), caller))
+            found = mapped(Tensor.detach, self.value(name.removesuffix(HELD), caller))
         else:
             raise LookupError(f"'{name}' is not given, and no value computes it")
         self._known[name] = found
@@ -112,7 +112,7 @@ class SlotView:
         device = next(self._module.parameters(), torch.empty(0)).device.type
         with torch.autocast(device, dtype=self._dtype):
             found = function(*inputs, **named)
-        return as_float32(found)
+        return mapped(_as_float32, found)
 
 
 class _Still:
@@ -144,17 +144,8 @@ class _Still:
                 m.training = was
 
 
-def as_float32(value: Any) -> Any:
-    """Tensors of reduced precision as float32, in dataclasses, mappings and sequences too."""
-    if isinstance(value, Tensor):
-        return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
-    if isinstance(value, Mapping):
-        return {k: as_float32(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(as_float32(v) for v in value)
-    if hasattr(value, "__dataclass_fields__"):
-        return type(value)(**{k: as_float32(getattr(value, k)) for k in value.__dataclass_fields__})
-    return value
+def _as_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 @contextmanager

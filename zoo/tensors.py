@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,14 +118,14 @@ class Images:
     notes: tuple[str, ...] = ()
 
 
-def detached(value: Any) -> Any:
-    """``value`` with its gradient stopped: tensors, and dataclasses, mappings and sequences of them."""
+def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """``value`` with ``function`` applied to its tensors: in dataclasses, mappings and sequences too."""
     if isinstance(value, Tensor):
-        return value.detach()
+        return function(value)
     if isinstance(value, Mapping):
-        return {k: detached(v) for k, v in value.items()}
+        return {k: mapped(function, v) for k, v in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(detached(v) for v in value)
+        return type(value)(mapped(function, v) for v in value)
     if hasattr(value, "__dataclass_fields__"):
-        return type(value)(**{k: detached(getattr(value, k)) for k in value.__dataclass_fields__})
+        return type(value)(**{k: mapped(function, getattr(value, k)) for k in value.__dataclass_fields__})
     return value

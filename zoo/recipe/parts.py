@@ -73,8 +73,9 @@ class PartReader:
             self.error((*path, "with"), "'with' binds parameters to slots or values: {parameter: name}")
             return {}
         for need in bound:
-            if need not in entry.signature.needs:
-                hint = did_you_mean(need, entry.signature.needs)
+            needs = (*entry.signature.needs, *(entry.signature.learn or ()))
+            if need not in needs:
+                hint = did_you_mean(need, needs)
                 self.error((*path, "with", need), f"{entry.kind} '{entry.name}' asks for no '{need}'{hint}")
         return bound
 
@@ -121,7 +122,7 @@ class PartReader:
             self.error(path, f"{what} must be a number or {{from: A, to: B, steps: N}}, not {node.plain()!r}")
             return None
         written = {"from": "first", "to": "last"}
-        renamed: dict[str, Node] = {written.get(key, key): n for key, n in node.value.items()}
+        renamed: dict[str, Node] = {str(written.get(key, key)): n for key, n in node.value.items()}
         before = len(self.problems)
         options = self.section(path, renamed, "schedule", what)
         if len(self.problems) > before:

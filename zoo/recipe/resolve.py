@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -143,7 +144,7 @@ class Reader(PartReader):
 
     @staticmethod
     def _demands(phases: tuple[Phase, ...]) -> Iterator[Demand]:
-        for row in (row for phase in phases for row in phase.rows):
+        for row in (row for phase in phases for row in phase.played):
             for term in row.terms:
                 names = tuple(term.part.arguments.values())
                 yield Demand(f"term '{term.label}' of row '{row.label}'", names, term.part.position)
@@ -170,7 +171,7 @@ class Reader(PartReader):
         return Train(optimizers=self._optimizers(phases), **options)
 
     def _optimizers(self, phases: tuple[Phase, ...]) -> dict[str, Optimizer]:
-        players = dict.fromkeys(p for phase in phases for row in phase.rows for p in row.players)
+        players = dict.fromkeys(p for phase in phases for row in phase.played for p in row.players)
         own = self.mapping(("train", "optimizers"))
         for name in own:
             if name not in players:
@@ -243,7 +244,10 @@ class Reader(PartReader):
             weight = self.schedule(path, self.root.get(path) or node, f"the weight of '{label}'")
         else:
             weight = self.weight(path, label, written)
-        return Term(part, weight) if part and weight else None
+        if not part or not weight:
+            return None
+        asks = "weight" in part.entry.signature.sizes
+        return Term(replace(part, weight=weight.extremes) if asks else part, weight)
 
 
 def resolve(root: Node, registry: Registry) -> Recipe:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zoo.errors import Position
@@ -43,6 +43,11 @@ class Schedule:
         """Whether the number is 0 at every step."""
         return self.first == self.last == 0
 
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """The lowest and the highest number, what comes before ``start`` left out."""
+        return min(self.first, self.last), max(self.first, self.last)
+
     def plain(self) -> Any:
         """As a recipe writes it."""
         if not self.steps and not self.start:
@@ -71,6 +76,8 @@ class Part:
         options: every option, defaults filled in, as plain data.
         wiring: parameter -> slot or value it is bound to, where the recipe says other than the same name.
         position: where the recipe names it.
+        weight: a term's lowest and highest weight, where its class asks for them.
+        learning: whether this is the ``learn`` of a term that owns networks, rather than the term.
     """
 
     label: str
@@ -78,11 +85,21 @@ class Part:
     options: Mapping[str, Any]
     position: Position
     wiring: Mapping[str, str] = field(default_factory=dict)
+    weight: tuple[float, float] | None = None
+    learning: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether it owns networks that learn: they are a slot of the graph, called by the part's label."""
+        return self.entry.signature.learn is not None
 
     @property
     def arguments(self) -> dict[str, str]:
         """Parameter -> name of the slot, value or builtin it asks for."""
-        return {need: self.wiring.get(need, need) for need in self.entry.signature.needs}
+        signature = self.entry.signature
+        needs = (signature.learn or ()) if self.learning else signature.needs
+        own = {"self": self.label} if self.learns else {}
+        return own | {need: self.wiring.get(need, need) for need in needs}
 
     def plain(self) -> Any:
         """As a recipe writes it."""
@@ -97,7 +114,7 @@ class Part:
         """Options as Python has them (lists as tuples), with the sizes that the target asks for."""
         signature = self.entry.signature
         asked = signature.sizes or (signature.needs if sizes else ())
-        given = {name: getattr(sizes, name) for name in asked if sizes}
+        given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
         return {**given, **to_arguments(signature, self.options)}
 
 
@@ -110,8 +127,8 @@ class Term:
 
     @property
     def label(self) -> str:
-        """The name the recipe gives it."""
-        return self.part.label
+        """The name the recipe gives it; ``learn`` for what its own networks minimise."""
+        return "learn" if self.part.learning else self.part.label
 
     def plain(self) -> Any:
         """As a recipe writes it."""
@@ -156,6 +173,17 @@ class Phase:
     every: int = 1
     start: int = 0
     position: Position = field(default_factory=lambda: Position(""))
+
+    @property
+    def played(self) -> tuple[Row, ...]:
+        """The rows, then one for each term of theirs that owns networks that learn."""
+        return (*self.rows, *self._learners())
+
+    def _learners(self) -> Iterator[Row]:
+        terms = [term for row in self.rows for term in row.terms if term.part.learns and not term.part.learning]
+        for part in {term.label: term.part for term in terms}.values():
+            learning = Term(replace(part, learning=True), ONE)
+            yield Row((part.label,), (learning,), part.position)
 
     def plain(self) -> Any:
         """As a recipe writes it."""
@@ -266,7 +294,12 @@ class Recipe:
 
     def players(self) -> tuple[str, ...]:
         """Every player of every row, in order of first appearance."""
-        return tuple(dict.fromkeys(player for phase in self.phases for row in phase.rows for player in row.players))
+        return tuple(dict.fromkeys(player for phase in self.phases for row in phase.played for player in row.players))
+
+    def learners(self) -> dict[str, Part]:
+        """The terms that own networks that learn, by label."""
+        terms = [term for phase in self.phases for row in phase.rows for term in row.terms]
+        return {term.label: term.part for term in terms if term.part.learns}
 
 
 def _with_kind(label: str, part: Part) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zoo.errors import Position, Problem, RequestError
 from zoo.graph import BUILTINS, HELD, Graph, UnknownNameError
@@ -32,25 +32,45 @@ def connect(
 
     Values come from the recipe's own ``values`` first, then from the registry, by name.
     """
-    demands = list(demands)
+    demands, phases = list(demands), list(phases)
+    learners = _learners(reader, slots, phases)
     values = dict(own)
     names = [name for demand in demands for name in demand.names]
     names += [name for part in own.values() for name in part.arguments.values()]
     while names:
         name = names.pop()
         base = name.removesuffix(HELD)
-        if name in slots or base in slots or name in BUILTINS or {name, base} & set(values):
+        if name in BUILTINS or {name, base} & {*slots, *learners, *values}:
             continue
         part = _registered(reader, base)
         if part:
             values[base] = part
             names.extend(part.arguments.values())
-    graph = Graph(tuple(slots), {name: part.arguments for name, part in values.items()})
+    graph = Graph((*slots, *learners), {name: part.arguments for name, part in values.items()})
     sound = [demand for demand in demands if _check(reader, graph, demand)]
     if len(sound) == len(demands):
-        for row in (row for phase in phases for row in phase.rows):
+        for row in (row for phase in phases for row in phase.played):
             _check_row(reader, graph, row)
     return graph, values
+
+
+def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Phase]) -> dict[str, Part]:
+    """Terms that own networks that learn, by label: each label is the name of one player."""
+    found: dict[str, Part] = {}
+    terms = [term for phase in phases for row in phase.rows for term in row.terms if term.part.learns]
+    for part in (term.part for term in terms):
+        first = found.setdefault(part.label, part)
+        if part.label in slots:
+            taken = "a slot has that name"
+        elif replace(first, position=part.position) != part:
+            taken = f"another term of that name, line {first.position.line}, has its own"
+        else:
+            continue
+        cure = f"call it something else: 'other: {{use: {part.entry.name}, ...}}'"
+        reader.problems.append(
+            Problem(part.position, f"term '{part.label}' owns networks that learn, and {taken}; {cure}")
+        )
+    return found
 
 
 def _registered(reader: PartReader, name: str) -> Part | None:

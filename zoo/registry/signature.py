@@ -1,7 +1,8 @@
 """What a target asks for and what its options are: ``read_signature``.
 
 For values, terms and metrics: a function's positional parameters are its needs; of a class, those of the
-method in ``CALLED`` are, while ``__init__`` has the options (and may ask for sizes). For every other kind:
+method in ``CALLED`` are, while ``__init__`` has the options (and may ask for sizes). A term's class that has
+a ``learn()`` owns networks that learn; its positional parameters are needs of their own. For every other kind:
 a function's or ``__init__``'s positional parameters are the needs. Options are always keyword-only.
 """
 
@@ -36,6 +37,7 @@ class Signature:
         file: where it is defined.
         line: of its ``def`` or ``class``.
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
+        learn: for a term whose class has a ``learn()``: what that asks for; else None.
     """
 
     needs: tuple[str, ...]
@@ -44,6 +46,7 @@ class Signature:
     file: str
     line: int
     sizes: tuple[str, ...] = ()
+    learn: tuple[str, ...] | None = None
 
 
 def read_signature(kind: str, target: str, load: Callable[[], Any]) -> Signature:
@@ -67,7 +70,8 @@ def from_source(kind: str, module: source.Module, node: source.Definition) -> Si
         return _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
     made = _static_method(module, node, "__init__")
     called = _static_method(module, node, CALLED[kind]) if kind in CALLED else None
-    return _signature(kind, doc, made, called, module.file, node.lineno, node.name)
+    learn = _static_method(module, node, "learn") if kind == "term" else None
+    return _signature(kind, doc, made, called, module.file, node.lineno, node.name, learn)
 
 
 def from_object(kind: str, thing: Any) -> Signature:
@@ -80,7 +84,8 @@ def from_object(kind: str, thing: Any) -> Signature:
         return _signature(kind, doc or "", live(thing, f"{_name(thing)}()"), None, file, line)
     made = _live_method(thing, "__init__")
     called = _live_method(thing, CALLED[kind]) if kind in CALLED else None
-    return _signature(kind, doc or "", made, called, file, line, thing.__name__)
+    learn = _live_method(thing, "learn") if kind == "term" else None
+    return _signature(kind, doc or "", made, called, file, line, thing.__name__, learn)
 
 
 def _signature(
@@ -91,19 +96,22 @@ def _signature(
     file: str,
     line: int,
     cls: str = "",
+    learn: Parameters | None = None,
 ) -> Signature:
     if cls and kind in CALLED:
         if called is None:
             raise TargetError(f"class {cls} has no {CALLED[kind]}(), whose parameters say what a {kind} needs")
-        if called.options:
-            raise TargetError(f"{cls}.{CALLED[kind]}() has options; those of a class belong to its __init__()")
+        for method, parameters in ((CALLED[kind], called), ("learn", learn)):
+            if parameters and parameters.options:
+                raise TargetError(f"{cls}.{method}() has options; those of a class belong to its __init__()")
     made = made or Parameters()
     text, documented = docstrings.split(doc)
     documented = {**docstrings.split(made.doc)[1], **documented}
     options = tuple(replace(o, doc=documented.get(o.name, "")) for o in made.options)
     if called is None:
         return Signature(made.positional, options, text, file, line)
-    return Signature(called.positional, options, text, file, line, sizes=made.positional)
+    learns = learn.positional if learn else None
+    return Signature(called.positional, options, text, file, line, made.positional, learns)
 
 
 def _static_method(module: source.Module, cls: ast.ClassDef, name: str) -> Parameters | None:

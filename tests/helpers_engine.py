@@ -1,0 +1,196 @@
+"""Builders that the tests of the engine share, and a plugin of toy parts (``plugins=[TOYS]``).
+
+Nets of width 4, images (4, 3, 16, 16), K = 5, A = 3, everything in float64 unless said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import zoo
+from zoo import api
+from zoo.engine import Engine
+from zoo.model import Model
+from zoo.recipe import load_recipe
+
+TOYS = Path(__file__)
+SLOTS = {
+    "vae": ("encoder", "decoder"),
+    "gan": ("generator", "critic"),
+    "vaegan": ("encoder", "decoder", "critic"),
+    "bigan": ("encoder", "generator", "critic"),
+    "avae": ("encoder", "decoder", "generator", "critic"),
+}
+"""The slots with parameters of each bundled recipe."""
+
+BATCH, CHANNELS, SIZE, LATENT, NOISE = 4, 3, 16, 5, 3
+
+
+# -- models ------------------------------------------------------------------------------------------------
+
+
+def small(name: str, *overrides: str, phases: Sequence[Any] = (), dtype: torch.dtype = torch.float64) -> Model:
+    """A bundled recipe with tiny networks, and other phases where they are given."""
+    widths = [f"slots.{slot}.width=4" for slot in SLOTS[name]]
+    noise = [f"noise={NOISE}"] if name == "avae" else []
+    sizes = [f"data.size={SIZE}", f"latent={LATENT}", f"train.batch={BATCH}", "evaluate=[]", *noise]
+    source: dict[str, Any] = {"extends": name, **({"phases": list(phases)} if phases else {})}
+    return zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=[TOYS]).to(dtype)
+
+
+def in_turn(name: str) -> list[dict[str, Any]]:
+    """The rows of a bundled recipe, each in a phase of its own."""
+    rows = [row for phase in load_recipe(name).phases for row in phase.rows]
+    return [{row.label: {term.label: term.plain() for term in row.terms}} for row in rows]
+
+
+def images(turn: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """A batch for each turn, in [-1, 1]."""
+    generator = torch.Generator().manual_seed(1000 + turn)
+    return torch.rand(BATCH, CHANNELS, SIZE, SIZE, generator=generator, dtype=torch.float64).to(dtype) * 2 - 1
+
+
+def pixels(n: int = 24) -> Tensor:
+    """A training set, uint8 (N, C, H, W)."""
+    return torch.randint(256, (n, CHANNELS, SIZE, SIZE), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
+
+
+def played(model: Model, steps: int = 1) -> Engine:
+    """An engine that has taken some steps."""
+    engine = Engine(model)
+    for _ in range(steps):
+        engine.step(images)
+    return engine
+
+
+# -- looking at a model ------------------------------------------------------------------------------------
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer."""
+    return {key: tensor.detach().clone() for key, tensor in module.state_dict().items()}
+
+
+def differing(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> list[str]:
+    """The tensors that are not bit for bit the same."""
+    assert a.keys() == b.keys()
+    return [key for key in a if not torch.equal(a[key], b[key])]
+
+
+def slots_of(keys: Sequence[str]) -> set[str]:
+    """The slots that some tensors belong to."""
+    return {key.split(".", 1)[0] for key in keys}
+
+
+def assert_close(a: Mapping[str, Tensor], b: Mapping[str, Tensor], tolerance: float = 1e-9) -> None:
+    """Every tensor within ``tolerance`` of its namesake."""
+    assert a.keys() == b.keys()
+    far = {key: float((a[key] - b[key]).abs().max()) for key in a if a[key].numel()}
+    assert max(far.values()) <= tolerance, max(far.items(), key=lambda item: item[1])
+
+
+@contextmanager
+def counted(model: Model, *slots: str) -> Iterator[dict[str, int]]:
+    """How often each slot is called inside."""
+    calls = dict.fromkeys(slots, 0)
+
+    def count(slot: str) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            calls[slot] += 1
+
+        return hook
+
+    handles = [getattr(model, slot).register_forward_hook(count(slot)) for slot in slots]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+# -- the plugin of toys ------------------------------------------------------------------------------------
+
+SEEN: list[tuple[str, Any]] = []
+"""What the toys noted, in order; a test empties it in its first lines."""
+
+
+@api.hookimpl
+def zoo_components() -> tuple[api.Component, ...]:
+    """Terms and values that say what they saw."""
+    terms = ("spread", "watched", "brightness", "distance", "code_size", "trunk_size", "held_code_size", "drawn")
+    values = ("features", "recorded", "shade", "unneeded")
+    return (
+        *(api.Component("term", name, f"helpers_engine:{name}", "a toy") for name in terms),
+        *(api.Component("value", name, f"helpers_engine:{name}", "a toy") for name in values),
+    )
+
+
+def brightness(reconstruction: Tensor) -> Tensor:
+    """The mean of the reconstructions; it notes that it was called."""
+    SEEN.append(("brightness", torch.is_grad_enabled()))
+    return reconstruction.mean()
+
+
+def spread(reconstruction: Tensor) -> Tensor:
+    """The variance of the reconstructions."""
+    return reconstruction.var()
+
+
+def distance(reconstruction: Tensor, x: Tensor) -> Tensor:
+    """Mean absolute error."""
+    return (reconstruction - x).abs().mean()
+
+
+def code_size(z_posterior: Tensor) -> Tensor:
+    """The mean square of posterior codes."""
+    return z_posterior.square().mean()
+
+
+def held_code_size(z_posterior_held: Tensor, reconstruction: Tensor) -> Tensor:
+    """The same of held codes (worth nothing to anybody), and the brightness of reconstructions."""
+    SEEN.append(("held", z_posterior_held.requires_grad))
+    return 1e6 * z_posterior_held.square().mean() + reconstruction.mean()
+
+
+def features(encoder: nn.Module, generated: Tensor) -> Tensor:
+    """A part of the encoder, called by itself."""
+    return encoder.trunk(generated)
+
+
+def trunk_size(features: Tensor) -> Tensor:
+    """The mean square of the encoder's trunk at generated images."""
+    return features.square().mean()
+
+
+def recorded(decoder: nn.Module, z: Tensor) -> Tensor:
+    """D(z); it notes whether autograd records it."""
+    SEEN.append(("recorded", torch.is_grad_enabled()))
+    return decoder(z)
+
+
+def shade(generator: nn.Module, z: Tensor, noise: Tensor) -> Tensor:
+    """G(z, z_a) again, by another name; it notes whether autograd records it."""
+    SEEN.append(("shade", torch.is_grad_enabled()))
+    return generator(z, noise)
+
+
+def watched(shade: Tensor, reconstruction: Tensor) -> Tensor:
+    """How far reconstructions are from generated images."""
+    return (shade - reconstruction).square().mean()
+
+
+def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:
+    """The brightness of reconstructions; it notes its noise."""
+    SEEN.append(("drawn", draw.normal(3)))
+    return reconstruction.mean()
+
+
+def unneeded(x: Tensor) -> Tensor:
+    """Nobody asks for it."""
+    raise AssertionError("computed although no term needs it")
