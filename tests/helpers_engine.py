@@ -65,7 +65,7 @@ def played(model: Model, steps: int = 1) -> Engine:
     """An engine that has taken some steps."""
     engine = Engine(model)
     for _ in range(steps):
-        engine.step(images)
+        engine.step(lambda turn: images(turn, model.dtype))
     return engine
 
 
@@ -123,8 +123,8 @@ SEEN: list[tuple[str, Any]] = []
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """Terms and values that say what they saw."""
-    terms = ("spread", "watched", "brightness", "distance", "code_size", "trunk_size", "held_code_size", "drawn")
-    values = ("features", "recorded", "shade", "unneeded")
+    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn")
+    values = ("features", "shade", "unneeded")
     return (
         *(api.Component("term", name, f"helpers_engine:{name}", "a toy") for name in terms),
         *(api.Component("value", name, f"helpers_engine:{name}", "a toy") for name in values),
@@ -137,23 +137,8 @@ def brightness(reconstruction: Tensor) -> Tensor:
     return reconstruction.mean()
 
 
-def spread(reconstruction: Tensor) -> Tensor:
-    """The variance of the reconstructions."""
-    return reconstruction.var()
-
-
-def distance(reconstruction: Tensor, x: Tensor) -> Tensor:
-    """Mean absolute error."""
-    return (reconstruction - x).abs().mean()
-
-
-def code_size(z_posterior: Tensor) -> Tensor:
-    """The mean square of posterior codes."""
-    return z_posterior.square().mean()
-
-
 def held_code_size(z_posterior_held: Tensor, reconstruction: Tensor) -> Tensor:
-    """The same of held codes (worth nothing to anybody), and the brightness of reconstructions."""
+    """The mean square of held codes, which moves nobody, and the mean of the reconstructions."""
     SEEN.append(("held", z_posterior_held.requires_grad))
     return 1e6 * z_posterior_held.square().mean() + reconstruction.mean()
 
@@ -168,12 +153,6 @@ def trunk_size(features: Tensor) -> Tensor:
     return features.square().mean()
 
 
-def recorded(decoder: nn.Module, z: Tensor) -> Tensor:
-    """D(z); it notes whether autograd records it."""
-    SEEN.append(("recorded", torch.is_grad_enabled()))
-    return decoder(z)
-
-
 def shade(generator: nn.Module, z: Tensor, noise: Tensor) -> Tensor:
     """G(z, z_a) again, by another name; it notes whether autograd records it."""
     SEEN.append(("shade", torch.is_grad_enabled()))
@@ -186,7 +165,7 @@ def watched(shade: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:
-    """The brightness of reconstructions; it notes its noise."""
+    """The mean of the reconstructions; it notes its noise."""
     SEEN.append(("drawn", draw.normal(3)))
     return reconstruction.mean()
 

@@ -8,14 +8,18 @@ A target (the class or function that a component names) is read by its parameter
 
 * positional parameters are asked for by name and given by the zoo: ``channels``, ``size``, ``latent``,
   ``noise`` for networks; slots, values, ``x``, ``batch``, ``draw``, ``step`` and ``sizes`` for values and terms;
+* a value, term or metric may be a class: ``__init__`` has its options and may ask for sizes (a term's for
+  ``weight`` too, its lowest and highest, so that it can refuse a sign); ``forward`` asks for what it needs;
+* a term's class with a method ``learn`` owns networks that learn: with the rows of its phase plays one more,
+  whose player is the term itself and which minimises what ``learn`` returns;
 * keyword-only parameters are options of the recipe: each needs a plain type and a default;
 * ``*args``, ``**kwargs`` and untyped options are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -78,6 +82,9 @@ class Component:
             names in ``SIZES`` are bound by the recipe, numbers are literal, inputs are separated by
             commas. Empty means the kind's own contract.
         double_backward: whether gradients of its gradients are promised (critics).
+        by: an option that chooses among ``variants``, such as ``estimator``; empty for none.
+        variants: value of that option -> target, each with needs and options of its own. ``target`` is
+            what serves where a recipe does not say.
     """
 
     kind: str
@@ -86,6 +93,8 @@ class Component:
     summary: str
     contract: str = ""
     double_backward: bool = False
+    by: str = ""
+    variants: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

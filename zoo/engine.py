@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from zoo.average import Average
 from zoo.forward import Forward, Function, SlotView
 from zoo.graph import Call, plan_calls
 from zoo.model import Model
-from zoo.recipe.schema import Part, Phase, Row, Schedule
+from zoo.recipe.schema import Part, Phase, Row, Schedule, slot_of
 from zoo.tensors import seeded
 
 Batches = Callable[[int], Tensor]
@@ -61,41 +60,51 @@ class Engine:
         model.requires_grad_(False)
         self.players = {name: self._player(name, optimizers) for name in self.recipe.players()}
         self.dtype = compute_type(self.recipe.train.precision, model.device)
-        self.phases = [self.plan(phase) for phase in self.recipe.phases]
+        self._plans: dict[tuple[object, ...], PhasePlan] = {}
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self.average = Average(model, self.recipe.train.ema) if self.recipe.train.ema else None
 
     # -- what does not change from step to step ------------------------------------------------------------
 
     def _player(self, name: str, with_optimizer: bool) -> Player:
-        module = self.model.get_submodule(name).requires_grad_(True)
+        module = self.model.network(name).requires_grad_(True)
         parameters = {f"{name}.{key}": p for key, p in module.named_parameters()}
         chosen = self.recipe.train.optimizers[name]
         optimizer = _optimizer(chosen.part, parameters) if with_optimizer else None
         lr = optimizer.param_groups[0]["lr"] if optimizer else 0.0
         return Player(name, parameters, optimizer, chosen.rate, lr)
 
-    def plan(self, phase: Phase) -> PhasePlan:
-        """A phase with its calls, the slots' views and the terms' functions bound."""
-        terms = {
-            term_key(term.part): (
-                self.model.function(term.part),
-                term.part.arguments,
-                term_key(term.part),
-            )
-            for row in phase.rows
-            for term in row.terms
-        }
-        named = [(row.slots, [(term_key(t.part), t.part.arguments) for t in row.terms]) for row in phase.rows]
+    def plan(self, phase: Phase, resting: frozenset[str] = frozenset()) -> PhasePlan:
+        """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
+        parts = {term.part.key: term.part for row in phase.played for term in row.terms}
+        terms = {key: (self.model.terms[key], part.arguments, key) for key, part in parts.items()}
+        named = [
+            (_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in phase.played
+        ]
         calls = plan_calls(self.recipe.graph, named)
         views = {(call.name, slot): self._view(call, slot) for call in calls.values() for slot in call.slots}
         return PhasePlan(phase, calls, views, terms)
 
     def _view(self, call: Call, slot: str) -> Any:
         """The slot as a call sees it: itself where it learns in full precision, else a view of it."""
-        module = getattr(self.model, slot)
+        module = self.model.network(slot)
         learns = slot in call.learning
-        return module if learns and self.dtype is None else SlotView(module, learns, self.dtype)
+        dtype = self.dtype if slot in self.recipe.slots else None  # terms stay in float32, networks of theirs too
+        return module if learns and dtype is None else SlotView(module, learns, dtype)
+
+    def plan_now(self, number: int) -> PhasePlan:
+        """The plan of a phase as it stands at this step.
+
+        What a term that weighs nothing yet, or a player whose rate is 0, would learn from is only passed
+        through: no statistics of it move.
+        """
+        phase, step = self.recipe.phases[number], self.step_index
+        rows = [replace(row, terms=tuple(t for t in row.terms if t.weight(step))) for row in phase.rows]
+        resting = frozenset(name for name, player in self.players.items() if not player.rate(step))
+        key = (number, resting, *(tuple(t.label for t in row.terms) for row in rows))
+        if key not in self._plans:
+            self._plans[key] = self.plan(replace(phase, rows=tuple(row for row in rows if row.terms)), resting)
+        return self._plans[key]
 
     # -- a step --------------------------------------------------------------------------------------------
 
@@ -112,13 +121,13 @@ class Engine:
         step, turn = self.step_index, self.step_index * self.turns
         shared = batches(turn)
         losses: dict[str, Tensor] = {}
-        for number, plan in enumerate(self.phases):
-            due = step >= plan.phase.start and (step - plan.phase.start) % plan.phase.every == 0
-            for play in range(plan.phase.repeat):
-                turn += plan.phase.fresh
+        for number, phase in enumerate(self.recipe.phases):
+            due = step >= phase.start and (step - phase.start) % phase.every == 0
+            for play in range(phase.repeat):
+                turn += phase.fresh
                 if due:
-                    x = batches(turn) if plan.phase.fresh else shared
-                    losses |= self._play(plan, x, (number, play))
+                    x = batches(turn) if phase.fresh else shared
+                    losses |= self._play(self.plan_now(number), x, (number, play))
         if self.average:
             self.average.update(step)
         self.step_index += 1
@@ -128,7 +137,7 @@ class Engine:
         # dropout and the like draw from the global stream: it too is a function of (seed, step)
         torch.manual_seed(seeded(self.recipe.seed, "global", self.step_index, which).initial_seed())
         losses, gradients = self.gradients(plan, x, which if plan.phase.fresh else ())
-        for name in dict.fromkeys(player for row in plan.phase.rows for player in row.players):
+        for name in dict.fromkeys(player for row in plan.phase.played for player in row.players):
             self._move(self.players[name], gradients)
         return losses
 
@@ -148,12 +157,11 @@ class Engine:
             players own it. A parameter that no row reaches is not in it.
         """
         forward = self._forward(plan, x, draw)
-        rows = [(row, self._objective(row, plan, forward, every_term)) for row in plan.phase.rows]
-        live = [(row, objective, values) for row, (objective, values) in rows if objective is not None]
+        rows = [(row, self._objective(row, plan, forward, every_term)) for row in plan.phase.played]
+        losses = {f"{row.label}/{name}": v.detach() for row, (_, values) in rows for name, v in values.items()}
+        live = [(row, objective) for row, (objective, _) in rows if objective is not None and objective.requires_grad]
         gradients: dict[str, Tensor] = {}
-        losses: dict[str, Tensor] = {}
-        for i, (row, objective, values) in enumerate(live):
-            losses |= {f"{row.label}/{name}": value.detach() for name, value in values.items()}
+        for i, (row, objective) in enumerate(live):
             parameters = {k: p for name in row.players for k, p in self.players[name].parameters.items()}
             found = torch.autograd.grad(
                 objective, list(parameters.values()), retain_graph=i < len(live) - 1, allow_unused=True
@@ -184,7 +192,7 @@ class Engine:
             weight = term.weight(self.step_index) or float(every_term)
             if weight == 0:
                 continue
-            value = values[term.label] = forward.once(*plan.terms[term_key(term.part)])
+            value = values[term.label] = forward.once(*plan.terms[term.part.key])
             weighted = value if weight == 1 else weight * value
             total = weighted if total is None else total + weighted
         return total, values
@@ -228,6 +236,11 @@ class Engine:
         self.step_index = plain["step"]
 
 
+def _learning(row: Row, resting: frozenset[str]) -> frozenset[str]:
+    """The slots that learn in a row: those of its players who move."""
+    return frozenset(slot_of(player) for player in row.players if player not in resting)
+
+
 def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
     """``tensor`` in the memory layout of ``parameter``.
 
@@ -259,11 +272,6 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def term_key(part: Part) -> str:
-    """What makes two terms the same computation: component, options and what it is bound to."""
-    return json.dumps([part.entry.id, part.options, part.arguments], sort_keys=True)
 
 
 def compute_type(precision: str, device: torch.device) -> torch.dtype | None:

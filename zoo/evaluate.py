@@ -42,4 +42,6 @@ def evaluate(model: Model, images: Images, *, batch: int = 250, weights: str = "
 
 def _score(part: Part, metric: Any, common: dict[str, Any]) -> dict[str, Any]:
     protocol = {**common, "metric": part.entry.id, **part.options, "of": part.arguments, **metric.protocol}
+    if hasattr(metric, "better"):  # "lower", "higher", or "one": nearest to 1; what `zoo compare` prints in bold
+        protocol["better"] = metric.better
     return {"value": float(metric.compute()), "protocol": protocol}

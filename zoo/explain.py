@@ -14,9 +14,10 @@ LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes non
 def routes(recipe: Recipe) -> str:
     """The routing table: a line for each row, a column for each slot. Static: torch is not imported."""
     slots = [slot for slot, part in recipe.slots.items() if part.entry.kind != "prior"]
+    slots += recipe.learners()
     lines = [["phase", "who", "minimises", *slots]]
     for number, phase in enumerate(recipe.phases, 1):
-        for row in phase.rows:
+        for row in phase.played:
             terms = [term.part.arguments for term in row.terms]
             found = route(recipe.graph, row.slots, terms)
             name = f"{number}{_timing(phase)}"
@@ -46,10 +47,10 @@ def _timing(phase: Phase) -> str:
 
 def values(recipe: Recipe) -> str:
     """The values a recipe uses: what each is made from, by whose component."""
-    terms = [t.part for phase in recipe.phases for row in phase.rows for t in row.terms]
+    terms = [t.part for phase in recipe.phases for row in phase.played for t in row.terms]
     wanted = [name for part in terms for name in part.arguments.values()]
     wanted += [*recipe.outputs.values()]
-    order = [n for n in recipe.graph.order(wanted) if n not in recipe.slots and n not in BUILTINS]
+    order = [n for n in recipe.graph.order(wanted) if n not in recipe.graph.slots and n not in BUILTINS]
     shown = {value: output for output, value in recipe.outputs.items()}
     lines = [["value", "made from", "component", "output"]]
     for name in order:
@@ -65,8 +66,8 @@ def slots(recipe: Recipe) -> str:
 
     model = Model(recipe, "meta")
     lines = [["slot", "component", "options", "parameters", "optimizer"]]
-    for label, part in recipe.slots.items():
-        count = sum(p.numel() for p in getattr(model, label).parameters())
+    for label, part in [*recipe.slots.items(), *recipe.learners().items()]:
+        count = sum(p.numel() for p in model.network(label).parameters())
         optimizer = recipe.train.optimizers.get(label)
         lines.append(
             [
@@ -114,6 +115,6 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
             "routes": route(recipe.graph, row.slots, [term.part.arguments for term in row.terms]),
         }
         for number, phase in enumerate(recipe.phases)
-        for row in phase.rows
+        for row in phase.played
     ]
     return {"name": recipe.name, "rows": planned, "probed": [asdict(reach) for reach in probe(recipe)]}

@@ -82,7 +82,7 @@ class SlotView:
 
     A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers
     as they are: batch norm uses the statistics of the batch and records none, spectral norm keeps its
-    vectors. With ``dtype`` the network computes in it and hands back float32.
+    vectors. With ``dtype`` the network computes in it and hands back float32. Its parts are seen so too.
     """
 
     def __init__(self, module: nn.Module, learns: bool, dtype: torch.dtype | None) -> None:
@@ -90,15 +90,28 @@ class SlotView:
         self._dtype = dtype
         self._still = None if learns else _Still(module)
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The slot's own call."""
-        return self._entered(self._module, *inputs)
+        return self._entered(self._module, *inputs, **named)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._module, name)
+        if isinstance(found, nn.Module):
+            return self._part(found)
         if not inspect.ismethod(found):
             return found
         return lambda *inputs, **named: self._entered(found, *inputs, **named)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A part of a list or mapping of networks."""
+        return self._part(self._module[key])  # type: ignore[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The parts of a list of networks."""
+        yield from map(self._part, self._module.children())
+
+    def _part(self, module: nn.Module) -> SlotView:
+        return SlotView(module, self._still is None, self._dtype)
 
     def _entered(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._still is None:

@@ -163,10 +163,10 @@ def route(graph: Graph, players: frozenset[str], terms: Iterable[Mapping[str, st
         none; ``"stops"``, where the terms depend on it and no gradient is asked for; absent where no
         gradient could arrive.
     """
-    wanted = [name for arguments in terms for name in arguments.values()]
+    asked = [tuple(arguments.values()) for arguments in terms]
+    wanted = [name for names in asked for name in names]
     found = dict.fromkeys(frozenset().union(*map(graph.reaches, wanted)), "stops")
-    for name in _gradient_ancestors(graph, wanted):
-        needs = graph.needs(name)
+    for needs in (*asked, *map(graph.needs, _gradient_ancestors(graph, wanted))):
         for slot in set(needs).intersection(graph.slots):
             if any(graph.reaches(need) & players for need in needs if need != slot):
                 found[slot] = "passes"

@@ -31,19 +31,32 @@ class Model(nn.Module):
         for label, part in recipe.slots.items():
             self.add_module(label, build_part(recipe, part, device))
         self.owned = nn.ModuleDict()
-        self.functions: dict[str, Function] = {name: self.function(part) for name, part in recipe.values.items()}
+        self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
+        terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+        self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
         if recipe.train.channels_last:
             self.to(memory_format=torch.channels_last)
 
-    def function(self, part: Part) -> Function:
+    def _bind(self, part: Part, device: torch.device | str) -> Function:
         """A value's or a term's function with its options bound; a class is built, its networks kept."""
         target: Any = part.load()
         if not inspect.isclass(target):
             return partial(target, **part.arguments_for()) if part.options else target
-        built: Any = target(**part.arguments_for(self.recipe.sizes))
-        if isinstance(built, nn.Module):
-            self.owned[f"{part.entry.kind}_{part.label}"] = built.requires_grad_(False)
-        return built  # type: ignore[no-any-return]
+        if part.learning:
+            return _learn
+        label = f"{part.entry.kind}_{part.label}"
+        built = build_part(self.recipe, part, device, label)
+        if not isinstance(built, nn.Module):
+            return built  # type: ignore[no-any-return]
+        while label in self.owned:
+            label += "_"
+        self.owned[label] = built.requires_grad_(False)
+        return _call if part.learns else built
+
+    def network(self, name: str) -> nn.Module:
+        """A player by its name in recipes: a slot, a dotted part of one, or the networks that a term owns."""
+        owned = f"term_{name}"
+        return self.owned[owned] if name in self.recipe.learners() else self.get_submodule(name)
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +98,7 @@ class Model(nn.Module):
             return tuple(forward.value(name) for name in wanted)
 
     def _slot(self, _: str, slot: str) -> Any:
-        return getattr(self, slot)
+        return self.network(slot)
 
     def _check_given(self, wanted: list[str], known: Mapping[str, Any]) -> None:
         try:
@@ -128,24 +141,42 @@ def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) 
     return what in Graph(graph.slots, cut).order(wanted)
 
 
-def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu") -> nn.Module:
-    """The network of a slot, initialised from (seed, slot) alone.
+def _call(self: Any, **named: Any) -> Any:
+    """A term that learns, as a function of its own networks: the slot that it is."""
+    return self(**named)
+
+
+def _learn(self: Any, **named: Any) -> Any:
+    """What the networks of such a term minimise."""
+    return self.learn(**named)
+
+
+def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", owned: str = "") -> Any:
+    """The network of a slot, or the class behind a value or term, initialised from (seed, its name) alone.
+
+    Args:
+        recipe: whose seed and sizes it gets.
+        part: what to build.
+        device: where.
+        owned: the name of what a value or term owns; empty for a slot.
 
     Raises:
-        RecipeError: placed at the slot, if its component refuses the sizes or options.
+        RecipeError: placed at the part, if its component refuses the sizes or options.
     """
     target = part.load()
+    what = f"{part.entry.kind} '{part.entry.name}'"
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        torch.manual_seed(seeded(recipe.seed, "init", part.label).initial_seed())
+        torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
         try:
-            module = target(**part.arguments_for(recipe.sizes))
+            built = target(**part.arguments_for(recipe.sizes))
         except (ValueError, TypeError, RuntimeError, OSError) as error:
-            message = f"{part.entry.kind} '{part.entry.name}' of slot '{part.label}': {error}"
-            raise RecipeError([Problem(part.position, message)]) from error
-    if not isinstance(module, nn.Module):
-        message = f"{part.entry.kind} '{part.entry.name}' is {type(module).__name__}, not an nn.Module"
-        raise RecipeError([Problem(part.position, message)])
-    return module
+            whose = "" if owned else f" of slot '{part.label}'"
+            raise RecipeError([Problem(part.position, f"{what}{whose}: {error}")]) from error
+    if not isinstance(built, nn.Module) and (part.learns or not owned):
+        raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
+    if part.learns and not any(True for _ in built.parameters()):
+        raise RecipeError([Problem(part.position, f"{what} has a learn() and no parameters that could")])
+    return built
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -30,12 +30,18 @@ def show(model: Model, images: Images, columns: int) -> dict[str, bytes]:
 
 def reconstruction_rows(model: Model, x: Tensor, seed: int = SEED) -> list[Tensor]:
     """Images, then for each output that is an image made from them, what it makes of them."""
+    return [x, *reconstructions(model, x, seed).values()]
+
+
+def reconstructions(model: Model, x: Tensor, seed: int = SEED) -> dict[str, Tensor]:
+    """Output -> what it makes of images, for the outputs that are images made from them, the main one last."""
     graph = model.recipe.graph
     others = [name for name in model.recipe.outputs if name != "reconstruction"]
     names = [name for name in (*others, "reconstruction") if name in model.recipe.outputs]
     made = [name for name in names if needs(graph, [model.recipe.outputs[name]], "x", {})]
     found = model.compute(*made, given={"x": x}, seed=seed) if made else ()
-    return [x, *(value for value in found if isinstance(value, Tensor) and value.shape == x.shape)]
+    pairs = zip(made, found, strict=True)
+    return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == x.shape}
 
 
 def interpolation_rows(model: Model, paths: int, steps: int, seed: int = SEED) -> list[Tensor]:

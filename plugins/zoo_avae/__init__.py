@@ -1,11 +1,37 @@
-"""AVAE, the Adversarial Variational Auto-Encoder (Plumerault et al., ICPR 2020): a recipe of shared parts."""
+"""AVAE, the Adversarial Variational Auto-Encoder (Plumerault et al., ICPR 2020): recipes, and the paper's networks."""
 
 from collections.abc import Sequence
 
 from zoo import api
 
 
+def _network(kind: str, target: str, summary: str, contract: str, name: str = "avae-paper") -> api.Component:
+    return api.Component(kind, name, f"zoo_avae.networks:{target}", summary, contract, double_backward=kind == "critic")
+
+
+@api.hookimpl
+def zoo_components() -> Sequence[api.Component]:
+    """The networks of the paper, which its comparison gives to every model."""
+    return (
+        _network("encoder", "Encoder", "the AVAE paper's encoder, one sigma for every image", "B C H W -> B latent"),
+        _network("decoder", "Decoder", "the AVAE paper's decoder", "B latent -> B C H W"),
+        _network("generator", "Generator", "the AVAE paper's generator", "B latent, B noise -> B C H W"),
+        _network("critic", "Critic", "the AVAE paper's critic, with batch norm", "B C H W -> B"),
+        _network(
+            "critic",
+            "JointCritic",
+            "the AVAE paper's critic with a z-trunk, for pairs",
+            "B C H W, B latent -> B",
+            name="avae-paper-joint",
+        ),
+    )
+
+
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The recipe."""
-    return (api.Recipe("avae", "zoo_avae:avae.yaml", "AVAE (Plumerault et al. 2020): a VAE's codes, a GAN's texture"),)
+    """The default, the review's telling of it, and the published one."""
+    return (
+        api.Recipe("avae", "zoo_avae:avae.yaml", "AVAE (Plumerault et al. 2020): a VAE's codes, a GAN's texture"),
+        api.Recipe("avae-joint", "zoo_avae:avae-joint.yaml", "AVAE whose generator's loss shapes the encoder too"),
+        api.Recipe("avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option"),
+    )

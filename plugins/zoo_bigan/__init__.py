@@ -1,4 +1,4 @@
-"""BiGAN (Donahue et al. 2016): a critic of pairs of an image and a code."""
+"""BiGAN (Donahue et al. 2016) and ALI (Dumoulin et al. 2016): a critic of pairs of an image and a code."""
 
 from collections.abc import Sequence
 
@@ -28,5 +28,9 @@ def zoo_components() -> Sequence[api.Component]:
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The recipe."""
-    return (api.Recipe("bigan", "zoo_bigan:bigan.yaml", "BiGAN (Donahue et al. 2016)"),)
+    """The default, its sibling, and the published comparison's."""
+    return (
+        api.Recipe("bigan", "zoo_bigan:bigan.yaml", "BiGAN (Donahue et al. 2016)"),
+        api.Recipe("ali", "zoo_bigan:ali.yaml", "ALI (Dumoulin et al. 2016): BiGAN with a sampled code"),
+        api.Recipe("bigan-paper", "zoo_bigan:bigan-paper.yaml", "the BiGAN of the AVAE paper's comparison"),
+    )

@@ -1,11 +1,11 @@
-"""Data that needs no network: photographs and digits from installed packages, and a folder of the user's."""
+"""Data that needs no network: what installed packages carry, and a folder of the user's."""
 
 from zoo import api
 
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """Three sources of images."""
+    """Four sources of images."""
     return (
         api.Component(
             "data",
@@ -18,6 +18,12 @@ def zoo_components() -> tuple[api.Component, ...]:
             "digits",
             "zoo_data.digits:digits",
             "The 1,797 handwritten digits inside scikit-learn, enlarged from 8 x 8; no download.",
+        ),
+        api.Component(
+            "data",
+            "fashion-mnist",
+            "zoo_data.fashion_mnist:fashion_mnist",
+            "70,000 grey 28 x 28 pictures of clothes, from Debian's package or their own files.",
         ),
         api.Component(
             "data",

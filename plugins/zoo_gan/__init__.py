@@ -1,4 +1,4 @@
-"""GAN (Goodfellow et al. 2014): a recipe of shared values and terms; it needs no code of its own."""
+"""GAN (Goodfellow et al. 2014): recipes of shared values and terms; they need no code of their own."""
 
 from collections.abc import Sequence
 
@@ -7,5 +7,8 @@ from zoo import api
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The recipe."""
-    return (api.Recipe("gan", "zoo_gan:gan.yaml", "GAN (Goodfellow et al. 2014)"),)
+    """The default, and the published comparison's."""
+    return (
+        api.Recipe("gan", "zoo_gan:gan.yaml", "GAN (Goodfellow et al. 2014)"),
+        api.Recipe("gan-paper", "zoo_gan:gan-paper.yaml", "the GAN of the AVAE paper's comparison"),
+    )

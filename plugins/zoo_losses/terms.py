@@ -64,14 +64,33 @@ def reverse_kl(critic_generated: api.CriticOutput) -> Tensor:
     return -critic_generated.logit.mean()
 
 
-def latent_nll(z: Tensor, posterior_generated: api.Gaussian) -> Tensor:
+def latent_nll(
+    z: Tensor,
+    posterior_generated: api.Gaussian,
+    *,
+    precision: Literal["exact", "normalised"] = "exact",
+    scale: float = 1.0,
+) -> Tensor:
     """-log q(z|G(z, z_a)) without its constant: sum_i (z_i - mu_i)^2 / (2 sigma_i^2) + log sigma_i.
 
     The cross-entropy part of L_G that asks G to be E's inverse (Plumerault et al. 2020).
 
+    ``normalised`` is the published form per METHODS: scale * mean_b sum_i 1/2 w_i (z_i - mu_i)^2, w the precisions
+    sigma^-2 divided by their sum and held: w = stopgrad(softmax(-2 log sigma)). It replaces the precision alone, so
+    the Gaussian's 1/2 is **kept**; METHODS' row says nothing of it, and a reader who takes it to be dropped doubles
+    the scale. There is no log sigma in it: sigma takes no gradient. The published loss is the **sum** over a batch
+    of 64, which is 64 times the mean whatever the batch here: ``scale: 64``.
+
     Args:
         z: the codes (B, K) that the images were generated from.
         posterior_generated: what the encoder reads in those images.
+        precision: ``exact`` weighs each dimension by sigma^-2, ``normalised`` by w, which sums to 1.
+        scale: factor on the whole term.
     """
-    squares = (z - posterior_generated.mean).square() * (-2 * posterior_generated.log_sigma).exp()
-    return (0.5 * squares + posterior_generated.log_sigma).sum(1).mean()
+    error, log_sigma = z - posterior_generated.mean, posterior_generated.log_sigma
+    if precision == "normalised":
+        weights = (-2 * log_sigma).softmax(1).detach()
+        each = 0.5 * weights * error.square()
+    else:
+        each = 0.5 * error.square() * (-2 * log_sigma).exp() + log_sigma
+    return scale * each.sum(1).mean()

@@ -11,6 +11,7 @@ from torch import Tensor
 class Mse:
     """Mean squared error for each pixel and channel of images in [-1, 1]."""
 
+    better: ClassVar = "lower"
     protocol: ClassVar = {"range": [-1, 1], "reduction": "mean over images, pixels and channels"}
 
     def __init__(self) -> None:

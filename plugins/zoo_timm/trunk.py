@@ -5,6 +5,7 @@ B batch, C channels, H = W = S image side, F features.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -130,7 +131,7 @@ class Trunk(nn.Module):
 
 def _refusal(plan: Plan, failure: Exception) -> str:
     """One sentence: the model, the size, the reason, the cure."""
-    reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0][:160]
+    reason = (str(failure).strip().splitlines() or [_where(failure)])[0][:160]
     sentence = f"timm model {plan.model!r} cannot take {plan.size} x {plan.size} images: {reason}"
     if isinstance(failure, Misfit):
         return sentence
@@ -139,3 +140,9 @@ def _refusal(plan: Plan, failure: Exception) -> str:
     if plan.size != native:
         cure = f"use size {native}, for which it was made, or choose another model"
     return f"{sentence}; {cure}"
+
+
+def _where(failure: Exception) -> str:
+    """A reason for an exception without words: the function whose check failed."""
+    *_, (frame, _) = traceback.walk_tb(failure.__traceback__)
+    return f"{type(failure).__name__} in {frame.f_code.co_qualname}"

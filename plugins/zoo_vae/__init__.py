@@ -1,4 +1,4 @@
-"""VAE (Kingma & Welling 2014): a recipe of shared values and terms; it needs no code of its own."""
+"""VAE (Kingma & Welling 2014): recipes of shared values and terms; they need no code of their own."""
 
 from collections.abc import Sequence
 
@@ -7,5 +7,8 @@ from zoo import api
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The recipe."""
-    return (api.Recipe("vae", "zoo_vae:vae.yaml", "VAE (Kingma & Welling 2014)"),)
+    """The default, and the published comparison's."""
+    return (
+        api.Recipe("vae", "zoo_vae:vae.yaml", "VAE (Kingma & Welling 2014)"),
+        api.Recipe("vae-paper", "zoo_vae:vae-paper.yaml", "the VAE of the AVAE paper's comparison"),
+    )

@@ -29,5 +29,8 @@ def zoo_components() -> Sequence[api.Component]:
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The recipe."""
-    return (api.Recipe("vaegan", "zoo_vaegan:vaegan.yaml", "VAE/GAN (Larsen et al. 2016)"),)
+    """The default, and the published comparison's."""
+    return (
+        api.Recipe("vaegan", "zoo_vaegan:vaegan.yaml", "VAE/GAN (Larsen et al. 2016)"),
+        api.Recipe("vaegan-paper", "zoo_vaegan:vaegan-paper.yaml", "the VAE/GAN of the AVAE paper's comparison"),
+    )

@@ -62,7 +62,7 @@ def show(arguments: argparse.Namespace) -> int:
     """``zoo show NAME``: everything of that name, of whatever kind."""
     registry = load_registry(tuple(arguments.plugin))
     kind, _, name = arguments.name.rpartition(":")
-    entries = [e for e in registry.components(kind or None) if name in (e.name, e.id)]
+    entries = [v for e in registry.components(kind or None) if name in (e.name, e.id) for v in e.variants()]
     recipe = registry.find_recipe(name) if kind in ("", "recipe") else None
     if not entries and recipe is None:
         names = [e.name for e in registry.components()] + [r.name for r in registry.recipes()]
@@ -95,6 +95,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "summary": entry.summary,
         "contract": _contract(entry),
         "asks_for": list(signature.needs),
+        "learns_from": None if signature.learn is None else list(signature.learn),
         "options": options,
         "source": f"{signature.file}:{signature.line}",
     }
@@ -114,6 +115,7 @@ def _told(entry: Entry) -> str:
         f"{signature.file}:{signature.line}",
         *([f"shapes: {contract}"] if contract else []),
         f"asks for: {', '.join(signature.needs) or 'nothing'}",
+        *([] if signature.learn is None else [f"its networks learn from: {', '.join(signature.learn)}"]),
         "",
         signature.doc,
     ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from zoo.errors import Problem, RequestError, did_you_mean
+from zoo.errors import Position, Problem, RequestError, did_you_mean
 from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
-from zoo.recipe.sections import MINIMA
+from zoo.recipe.sections import MINIMA, SPELT
 from zoo.recipe.text import Node
 from zoo.registry import Entry, Registry, Signature, check_options
+from zoo.registry.option_types import shown
 from zoo.registry.signature import from_object
 
 Path = tuple[str | int, ...]
@@ -20,8 +22,14 @@ ON_OFF = {"on": 1.0, "off": 0.0}
 
 @cache
 def read_section(name: str) -> Signature:
-    """The signature of a recipe's section."""
-    return from_object("section", getattr(sections, name))
+    """The signature of a recipe's section, its keys as a recipe spells them."""
+    found = from_object("section", getattr(sections, name))
+    return replace(found, options=tuple(replace(o, name=SPELT.get(o.name, o.name)) for o in found.options))
+
+
+def a(kind: str) -> str:
+    """``an encoder``, ``a critic``."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 class PartReader:
@@ -31,6 +39,7 @@ class PartReader:
         self.root = root
         self.registry = registry
         self.problems: list[Problem] = []
+        self.incomplete: set[Position] = set()  # rows of which something is wrong already
 
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
@@ -51,17 +60,26 @@ class PartReader:
         if spec is None:
             spec = {}
         if not isinstance(spec, dict):
-            self.error(path, f"'{label}' must be the name of a {kind} or {{use: NAME, ...}}, not {node.plain()!r}")
+            self.error(path, f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}")
             return None
         use = spec["use"].value if "use" in spec else default or label
+        if not isinstance(use, str):
+            self.error((*path, "use"), f"'use' must be the name of {a(kind)}, not {shown(use)}")
+            return None
         try:
-            entry = self.registry.find(kind, str(use))
+            entry = self.registry.find(kind, use)
+            by = entry.component.by
+            chosen = spec[by].value if by and by in spec else None
+            entry = entry.variant(chosen)
             signature = entry.signature
         except RequestError as error:
             self.problems.append(Problem(spec["use"].position if "use" in spec else node.position, str(error)))
             return None
         options = {k: n for k, n in spec.items() if k not in ("use", "with", *reserved)}
-        checked = self.options(path, options, signature, f"{kind} '{entry.name}'")
+        if chosen is not None and str(chosen) not in entry.component.variants:
+            hint = did_you_mean(str(chosen), entry.component.variants)
+            self.error((*path, by), f"{kind} '{entry.name}' has no {by} {shown(options.pop(by).plain())}{hint}")
+        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", ("use", "with", *reserved))
         return Part(label, entry, checked, self.root.at(path), self.bindings(path, spec.get("with"), entry))
 
     def bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
@@ -79,16 +97,36 @@ class PartReader:
                 self.error((*path, "with", need), f"{entry.kind} '{entry.name}' asks for no '{need}'{hint}")
         return bound
 
-    def options(self, path: Path, given: Mapping[str, Node], signature: Signature, what: str) -> dict[str, Any]:
-        """Options complete with their defaults; what is wrong with them is noted."""
-        checked, problems = check_options(signature, {k: n.plain() for k, n in given.items()})
+    def options(
+        self,
+        path: Path,
+        given: Mapping[str, Node],
+        signature: Signature,
+        what: str,
+        besides: tuple[str, ...] = (),
+    ) -> dict[str, Any]:
+        """Options complete with their defaults; what is wrong with them is noted.
+
+        Args:
+            path: where they are written.
+            given: as written.
+            signature: what there is to write.
+            what: whose they are, for a sentence.
+            besides: other keys that may stand there, for did-you-mean.
+        """
+        names = [option.name for option in signature.options]
+        for key in given.keys() - names:
+            self.error((*path, key), f"{what} has no option '{key}'{did_you_mean(key, [*names, *besides])}")
+        checked, problems = check_options(signature, {k: n.plain() for k, n in given.items() if k in names})
         for problem in problems:
             self.error((*path, *problem.path), f"{what} {problem.message}")
         return dict(checked)
 
-    def section(self, path: Path, given: Mapping[str, Node], name: str, what: str) -> dict[str, Any]:
+    def section(
+        self, path: Path, given: Mapping[str, Node], name: str, what: str, besides: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """The keys of a section (``zoo.recipe.sections``), with their smallest values enforced."""
-        checked = self.options(path, given, read_section(name), what)
+        checked = self.options(path, given, read_section(name), what, besides)
         for key, value in checked.items():
             low = MINIMA.get(key)
             if low is not None and isinstance(value, int | float) and value < low:
@@ -101,7 +139,7 @@ class PartReader:
         if node is None or node.value is None:
             return {}
         if not isinstance(node.value, dict):
-            self.error(path, f"{'.'.join(map(str, path))} must be a mapping, not {node.plain()!r}")
+            self.error(path, f"'{'.'.join(map(str, path))}' must be a mapping, not {shown(node.plain())}")
             return {}
         return node.value
 
@@ -111,7 +149,8 @@ class PartReader:
         value = float(value) if isinstance(value, bool) else value
         if isinstance(value, int | float) and abs(value) < float("inf"):
             return Schedule(float(value), float(value))
-        self.error(path, f"the weight of '{label}' must be a number, a schedule, on or off, not {written!r}")
+        choices = "a number, on, off or {from: A, to: B, steps: N}"
+        self.error(path, f"the weight of '{label}' must be {choices}, not {shown(written)}")
         return None
 
     def schedule(self, path: Path, node: Node, what: str) -> Schedule | None:
@@ -119,14 +158,13 @@ class PartReader:
         if isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return Schedule(float(node.value), float(node.value))
         if not isinstance(node.value, dict):
-            self.error(path, f"{what} must be a number or {{from: A, to: B, steps: N}}, not {node.plain()!r}")
+            self.error(path, f"{what} must be a number or {{from: A, to: B, steps: N}}, not {shown(node.plain())}")
             return None
-        written = {"from": "first", "to": "last"}
-        renamed: dict[str, Node] = {str(written.get(key, key)): n for key, n in node.value.items()}
         before = len(self.problems)
-        options = self.section(path, renamed, "schedule", what)
+        options = self.section(path, node.value, "schedule", what)
         if len(self.problems) > before:
             return None
+        options["first"], options["last"] = options.pop("from"), options.pop("to")
         if options["shape"] == "exponential" and options["first"] * options["last"] <= 0:
             self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,12 @@ class Part:
         needs = (signature.learn or ()) if self.learning else signature.needs
         own = {"self": self.label} if self.learns else {}
         return own | {need: self.wiring.get(need, need) for need in needs}
+
+    @property
+    def key(self) -> str:
+        """What makes two terms the same computation: component, options and what it is bound to."""
+        extra = [what for what in (self.weight, self.learning) if what]
+        return json.dumps([self.entry.id, self.options, self.arguments, *extra], sort_keys=True)
 
     def plain(self) -> Any:
         """As a recipe writes it."""

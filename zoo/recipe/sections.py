@@ -1,7 +1,7 @@
 """The sections of a recipe, written as signatures: the same reader checks them and every part's options.
 
 None of these functions is called; their keyword-only parameters are the keys, types and defaults that a
-recipe may write, and their docstrings are what ``zoo show recipe`` prints.
+recipe may write, and their docstrings are what ``zoo show recipe``, ``zoo show train`` ... print.
 """
 
 from typing import Literal
@@ -82,6 +82,9 @@ def schedule(
         shape: of the change.
     """
 
+
+SPELT = {"first": "from", "last": "to"}
+"""Keys that Python does not let a parameter have."""
 
 MINIMA = {
     "latent": 1,

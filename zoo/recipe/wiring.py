@@ -30,9 +30,14 @@ def connect(
 ) -> tuple[Graph, dict[str, Part]]:
     """The graph of everything asked for, and the values in it; problems go to ``reader``.
 
-    Values come from the recipe's own ``values`` first, then from the registry, by name.
+    Values come from the recipe's own ``values`` first, then from the registry, by name. A slot or value that
+    is wrong has been reported; its name is known all the same, so that no more is said of it.
     """
     demands, phases = list(demands), list(phases)
+    known = dict.fromkeys([*slots, *reader.mapping(("slots",))])
+    wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in own}
+    if not known:
+        return Graph((), {}), {}
     learners = _learners(reader, slots, phases)
     values = dict(own)
     names = [name for demand in demands for name in demand.names]
@@ -40,16 +45,16 @@ def connect(
     while names:
         name = names.pop()
         base = name.removesuffix(HELD)
-        if name in BUILTINS or {name, base} & {*slots, *learners, *values}:
+        if name in BUILTINS or {name, base} & {*known, *learners, *values, *wrong}:
             continue
         part = _registered(reader, base)
         if part:
             values[base] = part
             names.extend(part.arguments.values())
-    graph = Graph((*slots, *learners), {name: part.arguments for name, part in values.items()})
+    graph = Graph((*known, *learners), {name: part.arguments for name, part in values.items()} | wrong)
     sound = [demand for demand in demands if _check(reader, graph, demand)]
-    if len(sound) == len(demands):
-        for row in (row for phase in phases for row in phase.played):
+    if len(sound) == len(demands) and not wrong:
+        for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
             _check_row(reader, graph, row)
     return graph, values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -121,6 +121,11 @@ def component_fault(item: api.Component) -> str:
         return f"{label} needs a name of letters, digits and '-'"
     if not _TARGET.fullmatch(item.target):
         return f"target '{item.target}' of {label} is not 'package.module:attribute'"
+    if not isinstance(item.variants, Mapping) or bool(item.variants) != bool(item.by):
+        return f"{label} needs both 'by', an option, and 'variants', that option's values and their targets"
+    for value, target in item.variants.items():
+        if not isinstance(target, str) or not _TARGET.fullmatch(target):
+            return f"target '{target}' of variant '{value}' of {label} is not 'package.module:attribute'"
     return _summary_fault(label, item.summary)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from importlib import util as importlib_util
@@ -69,6 +69,15 @@ class Entry:
             return read_signature(self.kind, self.target, self.load)
         except TargetError as error:
             raise RequestError(f"{self._label} cannot be used: {error}") from None
+
+    def variant(self, value: object) -> Entry:
+        """The same with the target that a value of the option ``by`` chooses; itself for any other value."""
+        target = self.component.variants.get(value) if isinstance(value, str) else None
+        return replace(self, component=replace(self.component, target=target)) if target else self
+
+    def variants(self) -> tuple[Entry, ...]:
+        """Every variant; itself where there are none."""
+        return tuple(map(self.variant, self.component.variants)) or (self,)
 
     def load(self) -> Any:
         """Import the target and return it.

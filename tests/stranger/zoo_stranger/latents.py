@@ -56,9 +56,5 @@ def _mean_kernel(a: Tensor, b: Tensor, kernel: str, biased: bool) -> Tensor:
     """Mean of k over pairs; unless biased, of one set with itself, over pairs of two different codes."""
     squares = (a[:, None] - b[None]).square().sum(2)  # (N, M); not cdist, whose slope at 0 is not a number
     dimensions = a.shape[1]
-    values = (
-        torch.exp(-squares / dimensions)
-        if kernel == "gaussian"
-        else 2 * dimensions / (2 * dimensions + squares)
-    )
+    values = torch.exp(-squares / dimensions) if kernel == "gaussian" else 2 * dimensions / (2 * dimensions + squares)
     return values.mean() if biased else (values.sum() - values.diagonal().sum()) / (len(a) * (len(a) - 1))

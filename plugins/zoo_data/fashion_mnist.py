@@ -1,0 +1,151 @@
+"""Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), from the files its authors publish; MNIST's own have the same form."""
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zoo import api
+from zoo_data.pixels import allocate, check_common, resized
+
+DEBIAN = "/usr/share/datasets/fashion-mnist"
+"""Where Debian's and Ubuntu's package dataset-fashion-mnist puts the files."""
+
+SPLITS = {"train": "train", "test": "t10k"}
+SIDE = 28
+IMAGES, LABELS = 0x0803, 0x0801
+"""Magic numbers of IDX files (LeCun, "The MNIST database"): 08 unsigned bytes, 03 or 01 dimensions."""
+CHUNK = 1 << 20
+
+
+def fashion_mnist(
+    *,
+    path: str = "",
+    size: int = 32,
+    channels: Literal[1, 3] = 1,
+    train: int = 60000,
+    test: int = 10000,
+    fit: Literal["pad", "resize"] = "pad",
+) -> api.Images:
+    """Clothes in grey, light on black, 28 x 28, in the publisher's order and split.
+
+    Args:
+        path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``);
+            empty for where Debian's package ``dataset-fashion-mnist`` puts them.
+        size: image side in pixels.
+        channels: 1, or 3 equal ones.
+        train: how many training images, the first ones of the file.
+        test: how many test images, the first ones of the file.
+        fit: ``pad`` centres the 28 x 28 pixels, untouched, on black; ``resize`` makes them fill the image
+            (bicubic). Sizes below 28 are resized (antialiased) either way.
+
+    Raises:
+        ValueError: for a value outside its range, or a file that is not what it should be.
+        OSError: when a file is missing or cannot be read.
+    """
+    check_common("fashion-mnist", size=size, channels=channels, seed=0)
+    folder = Path(path or DEBIAN).expanduser()
+    first = {"train": train, "test": test}
+    found = {split: _images(folder, split, first[split]) for split in SPLITS}
+    packed = {split: _packed(images, size, channels, fit) for split, images in found.items()}
+    return api.Images(packed["train"], packed["test"])
+
+
+def _images(folder: Path, split: str, first: int) -> np.ndarray:
+    """The first images of a split, uint8 (N, 28, 28)."""
+    file = _file(folder, f"{SPLITS[split]}-images-idx3-ubyte")
+    images = read_idx(file, IMAGES)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"fashion-mnist: {file} holds images of {_by(images.shape[1:])}, not 28 x 28.")
+    labels = _file(folder, f"{SPLITS[split]}-labels-idx1-ubyte")
+    if (count := len(read_idx(labels, LABELS))) != len(images):
+        raise ValueError(
+            f"fashion-mnist: {file.name} holds {len(images):,} images and {labels.name} {count:,} labels; "
+            f"the files in {folder} are not of one set, fetch them again."
+        )
+    if not 1 <= first <= len(images):
+        raise ValueError(
+            f"fashion-mnist: option '{split}' is {first}; {file} holds {len(images):,}, choose from 1 to that."
+        )
+    return images[:first]
+
+
+def _file(folder: Path, name: str) -> Path:
+    """A file of the set, plain or compressed."""
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    cure = "install it (apt install dataset-fashion-mnist) or give option 'path', the directory of its files"
+    raise FileNotFoundError(f"fashion-mnist: neither {name} nor {name}.gz is in {folder}; {cure}.")
+
+
+def read_idx(path: Path, magic: int) -> np.ndarray:
+    """An IDX file of unsigned bytes, its length checked against what it says of itself.
+
+    Args:
+        path: the file, gzip-compressed where its name ends in ``.gz``.
+        magic: what its first four bytes must be; the last of them is the number of dimensions.
+
+    Returns:
+        uint8, of the dimensions the file says.
+
+    Raises:
+        ValueError: naming the file, if its magic number, length or compression is wrong.
+        OSError: if it cannot be read.
+    """
+    try:
+        with cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+            return _read(file, path, magic)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"fashion-mnist: {path} is damaged ({error}); fetch it again.") from None
+    except EOFError:
+        raise ValueError(f"fashion-mnist: {path} is truncated; fetch it again.") from None
+    except OSError as error:
+        raise OSError(f"fashion-mnist: {path} cannot be read: {error.strerror or error}.") from None
+
+
+def _read(file: BinaryIO, path: Path, magic: int) -> np.ndarray:
+    rank = magic & 0xFF
+    header = file.read(4 + 4 * rank)
+    if len(header) >= 4 and (there := int.from_bytes(header[:4], "big")) != magic:
+        raise ValueError(
+            f"fashion-mnist: {path} begins with {there:#010x}, not {magic:#010x}: it is not the IDX file of that name."
+        )
+    if len(header) < 4 + 4 * rank:
+        raise ValueError(f"fashion-mnist: {path} is truncated in its header; fetch it again.")
+    shape: tuple[int, ...] = struct.unpack(f">{rank}I", header[4:])
+    content = _content(file, expected := int(np.prod(shape, dtype=object)))
+    if len(content) != expected:
+        what = "is truncated" if len(content) < expected else "is longer than it says"
+        raise ValueError(f"fashion-mnist: {path} {what}: its header promises {_by(shape)} bytes; fetch it again.")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _content(file: BinaryIO, expected: int) -> bytearray:
+    """What a file holds, up to a little more than expected: what a damaged header promises is never allocated."""
+    content = bytearray()
+    while len(content) <= expected and (chunk := file.read(CHUNK)):
+        content += chunk
+    return content
+
+
+def _packed(images: np.ndarray, size: int, channels: int, fit: str) -> torch.Tensor:
+    """uint8 (N, 28, 28) to (N, C, S, S)."""
+    pixels = allocate("fashion-mnist", len(images), channels, size)
+    if fit == "pad" and size >= SIDE:
+        start = (size - SIDE) // 2
+        pixels.fill(0)
+        pixels[:, :, start : start + SIDE, start : start + SIDE] = images[:, None]
+    else:
+        for row, image in enumerate(images):
+            pixels[row] = resized(Image.fromarray(image), size)  # (1, S, S) fills every channel
+    return torch.from_numpy(pixels)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{side:,}" for side in shape)

@@ -1,0 +1,93 @@
+"""Entropy from distances to nearest neighbours: no network, either sign.
+
+Shapes: images (B, C, H, W), D = C H W pixels, codes (B, K), noise (B, A).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo import api
+
+
+class NearestNeighbours(nn.Module):
+    """H(p_G) by Kozachenko & Leonenko 1987 (as Kraskov et al. 2004, eq. 20):
+
+        H = psi(N) - psi(k) + log V_m + m mean_i log eps_i
+
+    where eps_i is the distance in pixel space from image i to its k-th neighbour among N, and V_m the volume
+    of the unit ball. Images of a deterministic generator fill a sheet of m = K + A dimensions, the entropy is
+    that on the sheet, and m (not D) is the dimension that counts. Distances carry the gradient.
+
+    Most of that gradient says "more contrast", so keep the weight small. In many dimensions the value, in
+    nats, is too high and the gradient too short: read it as a regulariser's.
+
+    Args:
+        latent: K.
+        noise: A.
+        estimator: which estimator of the entropy this is.
+        batch: images drawn for the estimate, codes from the prior; more make it less noisy, its cost grows
+            with them. 0 takes the row's own images and costs no further forward.
+        k: which neighbour, from 1; of a batch of fewer, the last. A farther one has more bias and is no less
+            noisy in many dimensions; it sees past k images that are alike.
+
+    Raises:
+        ValueError: a k below 1, a negative batch, or a batch of one.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        noise: int,
+        *,
+        estimator: Literal["knn"] = "knn",
+        batch: int = 256,
+        k: int = 1,
+    ) -> None:
+        super().__init__()
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        if batch < 0 or batch == 1:
+            raise ValueError(f"batch must be at least 2, or 0 for the row's own images, not {batch}")
+        self.estimator = estimator
+        self.dimensions = latent + noise
+        self.batch = batch
+        self.k = k
+
+    def forward(self, generator: nn.Module, prior: Any, generated: Tensor, draw: api.Draw, sizes: Any) -> Tensor:
+        """The estimate, a scalar in nats.
+
+        Args:
+            generator: (codes, noise) -> images.
+            prior: of the codes.
+            generated: the row's own images (B, C, H, W).
+            draw: random numbers for the codes and the noise.
+            sizes: the recipe's; ``noise`` of them is A.
+        """
+        images = generated
+        if self.batch:
+            images = generator(prior.sample(self.batch, draw), draw.normal(self.batch, sizes.noise))
+        return neighbour_entropy(images.flatten(1), self.dimensions, self.k)
+
+
+def neighbour_entropy(points: Tensor, dimensions: int, k: int) -> Tensor:
+    """Entropy of the density that ``points`` (N, D) are drawn from, on a sheet of so many dimensions; nats."""
+    count = len(points)
+    k = min(k, count - 1)
+    # Only whose neighbour is whose comes from the matrix of distances: its gradient would take N^2 D.
+    distances = torch.cdist(points.detach(), points.detach())
+    farther = torch.eye(count, device=points.device, dtype=points.dtype).mul(torch.finfo(points.dtype).max)
+    neighbours = (distances + farther).topk(k, dim=1, largest=False).indices[:, -1]
+    squares = (points - points[neighbours]).square().sum(1)  # (N,)
+    log_distances = 0.5 * squares.clamp_min(torch.finfo(points.dtype).tiny).log()  # equal images push nowhere
+    return dimensions * log_distances.mean() + _constant(count, dimensions, k)
+
+
+def _constant(count: int, dimensions: int, k: int) -> float:
+    """psi(N) - psi(k) + log V_m, psi(n) = -gamma + sum_{i<n} 1/i, V_m = pi^(m/2) / Gamma(m/2 + 1)."""
+    digammas = sum(1 / i for i in range(k, count))
+    return digammas + dimensions / 2 * math.log(math.pi) - math.lgamma(dimensions / 2 + 1)

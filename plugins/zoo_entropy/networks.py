@@ -1,0 +1,84 @@
+"""The small networks that estimators own: made of blocks, each as large as ``width`` says.
+
+Shapes: images (B, C, H, W) with side H = W, D = C H W pixels, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Net = Literal["conv", "mlp"]
+DENSE = 8
+"""Units of a dense layer for each channel of ``width``."""
+
+
+class Sum(nn.Module):
+    """The sum of what its parts make of one input."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whatever the parts take and give."""
+        return torch.stack([part(x) for part in self.parts]).sum(0)
+
+
+def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+    """A 3x3 convolution, (B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+    return nn.Conv2d(inputs, outputs, 3, stride, 1)
+
+
+def dense_net(inputs: int, outputs: int, width: int) -> nn.Module:
+    """(B, inputs) -> (B, outputs): two hidden layers beside a linear map, so that what is linear is exact."""
+    units = DENSE * width
+    curved = nn.Sequential(
+        nn.Linear(inputs, units), nn.SiLU(), nn.Linear(units, units), nn.SiLU(), nn.Linear(units, outputs)
+    )
+    return Sum(nn.Linear(inputs, outputs), curved)
+
+
+def denoiser(net: Net, channels: int, size: int, width: int) -> nn.Module:
+    """Image -> image of the same shape, unbounded: a U-Net (Ronneberger et al. 2015) or dense layers."""
+    _require_width(width)
+    if net == "mlp":
+        shape = (channels, size, size)
+        pixels = math.prod(shape)
+        return nn.Sequential(nn.Flatten(), dense_net(pixels, pixels, width), nn.Unflatten(1, shape))
+    return nn.Sequential(conv(channels, width), nn.SiLU(), _level(size, width), nn.SiLU(), conv(width, channels))
+
+
+def _level(size: int, width: int) -> nn.Module:
+    """One resolution of a U-Net and those below it, down to 8 px or an odd side; adds to what passes."""
+    if size <= 8 or size % 2:
+        return Sum(nn.Identity(), nn.Sequential(conv(width, width), nn.SiLU(), conv(width, width)))
+    below = nn.Sequential(
+        conv(width, 2 * width, stride=2),
+        nn.SiLU(),
+        _level(size // 2, 2 * width),
+        nn.SiLU(),
+        nn.Upsample(scale_factor=2),
+        conv(2 * width, width),
+    )
+    return Sum(nn.Identity(), below)
+
+
+def reader(net: Net, channels: int, size: int, width: int) -> tuple[nn.Module, int]:
+    """Image -> features (B, F), and F: strided convolutions down to 4 px, or the pixels themselves."""
+    _require_width(width)
+    if net == "mlp":
+        return nn.Flatten(), channels * size**2
+    layers: list[nn.Module] = []
+    while size > 4:
+        layers += [conv(channels, width, stride=2), nn.SiLU()]
+        channels, width, size = width, 2 * width, -(-size // 2)
+    return nn.Sequential(*layers, nn.Flatten()), channels * size**2
+
+
+def _require_width(width: int) -> None:
+    if width < 1:
+        raise ValueError(f"width must be at least 1, not {width}")

@@ -1,0 +1,74 @@
+"""Fused optimisers walk gradients and weights as flat memory: strides that differ are silently wrong there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers_engine import assert_close, images, small, snapshot
+from torch import Tensor, nn
+
+from zoo.engine import Engine
+from zoo.model import Model
+from zoo.state import packed, unpacked
+
+LAST, FIRST = "train.channels_last=true", "train.channels_last=false"
+EPS = "train.optimizer.eps=1.0e-5"
+
+
+def unfused(engine: Engine) -> Engine:
+    """The same engine with torch's plain optimisers."""
+    for player in engine.players.values():
+        for group in player.optimizer.param_groups:
+            group.update(fused=False, foreach=False)
+        player.optimizer._step_supports_amp_scaling = False
+    return engine
+
+
+def channels_last(turn: int) -> Tensor:
+    return images(turn).contiguous(memory_format=torch.channels_last)
+
+
+def stepped(model: Model, plain: bool = False, steps: int = 3) -> dict[str, Tensor]:
+    engine = unfused(Engine(model)) if plain else Engine(model)
+    for _ in range(steps):
+        engine.step(images if plain else channels_last)
+    return snapshot(model)
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "avae"])
+def test_fused_channels_last_is_plain_contiguous(name):
+    assert_close(stepped(small(name, LAST, EPS)), stepped(small(name, FIRST, EPS), plain=True))
+
+
+@pytest.mark.parametrize("use", ["adamw", "sgd"])
+def test_other_fused_optimisers_too(use):
+    momentum = ", momentum: 0.9" if use == "sgd" else ", eps: 1.0e-5"
+    optimizer = f"train.optimizer={{use: {use}, lr: 0.0001{momentum}}}"
+    assert_close(stepped(small("vae", LAST, optimizer)), stepped(small("vae", FIRST, optimizer), plain=True))
+
+
+def test_the_trap_is_there_weights_and_state_lie_channels_last():
+    model = small("vae", LAST)
+    engine = Engine(model)
+    engine.step(channels_last)
+    weight = model.encoder.trunk[1][0].weight
+    moment = engine.players["encoder"].optimizer.state[weight]["exp_avg"]
+    assert isinstance(model.encoder.trunk[1][0], nn.Conv2d)
+    assert not weight.is_contiguous()
+    assert weight.stride() == moment.stride()
+
+
+@pytest.mark.parametrize("optimizer", ["{use: adam, eps: 1.0e-5}", "{use: sgd, lr: 0.0001, momentum: 0.9}"])
+def test_a_restored_checkpoint_keeps_the_layout(tmp_path: Path, optimizer):
+    use = f"train.optimizer={optimizer}"
+    first, second = Engine(small("avae", LAST, use, "train.ema=0.9")), Engine(small("avae", LAST, use, "train.ema=0.9"))
+    for _ in range(2):
+        first.step(channels_last)
+    (tmp_path / "checkpoint").write_bytes(packed(*first.state()))
+    second.restore(*unpacked(tmp_path / "checkpoint"))
+    for engine in (first, second):
+        engine.step(channels_last)
+    assert all(torch.equal(a, second.state()[0][key]) for key, a in first.state()[0].items())
+    assert_close(snapshot(second.model), stepped(small("avae", FIRST, use), plain=True))

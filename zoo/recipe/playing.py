@@ -1,0 +1,127 @@
+"""Reads how a recipe trains: phases of rows, their terms, and an optimiser for each player."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zoo.errors import Problem, did_you_mean
+from zoo.recipe.parts import PartReader, Path
+from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
+from zoo.recipe.text import Node
+from zoo.recipe.tree import merge
+from zoo.registry.option_types import shown
+
+
+class PhaseReader(PartReader):
+    """Reads ``phases`` and ``train``."""
+
+    def train(self, phases: tuple[Phase, ...]) -> Train:
+        """How long it trains, in what pieces, and with which optimisers."""
+        keys = {k: n for k, n in self.mapping(("train",)).items() if k not in ("optimizer", "optimizers")}
+        options = self.section(("train",), keys, "train", "'train'", ("optimizer", "optimizers"))
+        if not 0 <= options.get("ema", 0) < 1:
+            self.error(("train", "ema"), f"'ema' is a decay in [0, 1), not {options['ema']}")
+        return Train(optimizers=self._optimizers(phases), **options)
+
+    def _optimizers(self, phases: tuple[Phase, ...]) -> dict[str, Optimizer]:
+        players = dict.fromkeys(p for phase in phases for row in phase.played for p in row.players)
+        own = self.mapping(("train", "optimizers"))
+        for name in own:
+            if name not in players:
+                self.error(
+                    ("train", "optimizers", name),
+                    f"no row has a player '{name}'{did_you_mean(name, players)}",
+                )
+        found = {player: self._optimizer(player, own.get(player)) for player in players}
+        return {player: optimizer for player, optimizer in found.items() if optimizer}
+
+    def _optimizer(self, player: str, own: Node | None) -> Optimizer | None:
+        common = self.root.get(("train", "optimizer"))
+        path: Path = ("train", "optimizers", player) if own else ("train", "optimizer")
+        if common and own:
+            node: Node | None = merge(common, own, lambda path: path == ())
+        else:
+            node = own or common
+        part = self.part(path, "optimizer", player, reserved=("rate",), node=node, default="adam")
+        rate = node.value.get("rate") if node and isinstance(node.value, dict) else None
+        schedule = self.schedule((*path, "rate"), rate, "'rate'") if rate else ONE
+        if schedule and min(schedule.extremes) < 0:
+            self.error((*path, "rate"), f"'rate' must be at least 0, not {schedule}: a player goes down its gradient")
+        return Optimizer(part, schedule) if part and schedule else None
+
+    def phases(self, slots: Mapping[str, Part]) -> tuple[Phase, ...]:
+        """Who minimises what, in which order."""
+        node = self.root.get(("phases",))
+        if node is None or not isinstance(node.value, list) or not node.value:
+            found = f", not {node.kind}" if node and node.value not in (None, []) else " with at least one item"
+            self.error(("phases",), f"'phases' must be a list{found}: '- players: {{term: weight}}'")
+            return ()
+        return tuple(self._phase(("phases", i), slots) for i in range(len(node.value)))
+
+    def _phase(self, path: Path, slots: Mapping[str, Part]) -> Phase:
+        items = self.mapping(path)
+        rows_path: Path = (*path, "rows") if "rows" in items else path
+        timing: dict[str, Any] = {}
+        if "rows" in items:
+            keys = {k: n for k, n in items.items() if k != "rows"}
+            timing = self.section(path, keys, "phase", "a phase", ("rows",))
+        before = len(self.problems)
+        rows = [self._row((*rows_path, label), slots) for label in self.mapping(rows_path)]
+        self._refuse_overlap(rows)
+        if not rows and len(self.problems) == before:
+            self.error(path, "a phase needs at least one row: 'players: {term: weight}'")
+        return Phase(tuple(rows), **timing, position=self.root.at(path))
+
+    def _row(self, path: Path, slots: Mapping[str, Part]) -> Row:
+        label = str(path[-1])
+        players = tuple(player.strip() for player in label.split("+"))
+        for player in players:
+            written = self.mapping(("slots",))
+            if written and slot_of(player) not in {*slots, *written}:
+                hint = did_you_mean(slot_of(player), slots)
+                self.error(path, f"player '{player}' of row '{label}' is no slot of this recipe{hint}")
+        if len(set(players)) < len(players):
+            self.error(path, f"row '{label}' names a player twice")
+        node = self.root.get(path)
+        written = node.value if node and isinstance(node.value, dict) else {}
+        terms = [self._term((*path, name)) for name in written]
+        kept = tuple(term for term in terms if term and not term.weight.always_zero)
+        if not all(terms) or not kept:
+            self.incomplete.add(self.root.at(path))
+        if node and node.value is not None and not isinstance(node.value, dict):
+            self.error(path, f"row '{label}' must say what it minimises, {{term: weight}}, not {shown(node.plain())}")
+        elif not terms:
+            self.error(path, f"row '{label}' minimises nothing: give it a term, 'term: weight'")
+        elif not kept and all(terms):
+            self.error(path, f"row '{label}' minimises nothing: every weight in it is 0")
+        return Row(players, kept, self.root.at(path))
+
+    def _refuse_overlap(self, rows: list[Row]) -> None:
+        """A weight that two players of a phase own would be moved twice."""
+        for row in rows:
+            for player in row.players:
+                whole = [p for other in rows for p in other.players if player.startswith(f"{p}.")]
+                if whole:
+                    message = f"player '{player}' is a part of player '{whole[0]}', and would be moved twice"
+                    self.problems.append(Problem(row.position, f"{message}; give it a phase of its own"))
+
+    def _term(self, path: Path) -> Term | None:
+        node = self.root.get(path) or Node(None, self.root.at(path))
+        label = str(path[-1])
+        written = node.value
+        if isinstance(written, dict) and "from" not in written:  # no option can be called that
+            part = self.part(path, "term", label, reserved=("weight",))
+            written = written["weight"].value if "weight" in written else 1.0
+            path = (*path, "weight")
+        else:
+            part = self.part(path, "term", label, node=Node({}, node.position))
+        if isinstance(written, dict):
+            weight = self.schedule(path, self.root.get(path) or node, f"the weight of '{label}'")
+        else:
+            weight = self.weight(path, label, written)
+        if not part or not weight:
+            return None
+        asks = "weight" in part.entry.signature.sizes
+        return Term(replace(part, weight=weight.extremes) if asks else part, weight)
