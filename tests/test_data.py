@@ -100,9 +100,7 @@ def test_common_options_are_refused_in_a_sentence(source, option, value, says):
 
 def test_a_request_larger_than_memory_is_refused_before_it_is_made(monkeypatch):
     monkeypatch.setattr(pixels, "_physical_memory_bytes", lambda: 2**30)
-    says = (
-        r"photos: 20,000 images of 3 x 512 x 512 need 14\.6 GiB, and this machine has 1\.0 GiB; choose a sm"
-    )
+    says = r"photos: 20,000 images of 3 x 512 x 512 need 14\.6 GiB, and this machine has 1\.0 GiB; choose a sm"
     with pytest.raises(ValueError, match=says):
         photos(size=512)
 
@@ -174,6 +172,19 @@ def test_test_crops_do_not_depend_on_the_number_of_training_crops():
     assert torch.equal(photos(**FEW).test, photos(**FEW | {"train": 7}).test)
 
 
+def test_flat_crops_are_drawn_again():
+    images = photos(**FEW, contrast=0.3)
+    luminance = np.tensordot([0.299, 0.587, 0.114], images.train.numpy(), (0, 1)) / 127.5
+    assert len(images.train) == FEW["train"]
+    assert luminance.std((1, 2)).min() >= 0.3
+    assert photos(**FEW).train.float().std((1, 2, 3)).min() < 30
+
+
+def test_more_contrast_than_there_is_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"option 'contrast' is 0\.9, and .* crops were flatter; choose a smaller"):
+        cut_painted(contrast=0.9)
+
+
 def test_flip_mirrors_half_of_the_training_crops_and_moves_none():
     options = FEW | {"train": 400}
     plain, flipped = photos(**options, flip=False), photos(**options)
@@ -209,9 +220,7 @@ def test_crops_larger_than_a_region_are_limited_and_noted():
 
 
 def test_enlarged_crops_are_noted():
-    assert cut_painted(size=32, crop=(10, 40)).notes == (
-        "photos: crops of 10 to 31 pixels are enlarged to size 32.",
-    )
+    assert cut_painted(size=32, crop=(10, 40)).notes == ("photos: crops of 10 to 31 pixels are enlarged to size 32.",)
 
 
 def test_photographs_missing_from_an_installation_are_noted(monkeypatch):
@@ -222,9 +231,7 @@ def test_photographs_missing_from_an_installation_are_noted(monkeypatch):
 
 def test_no_photograph_at_all_is_a_sentence(monkeypatch):
     monkeypatch.setattr(photos_module, "PHOTOGRAPHS", (("no_such_package", "a.png"),))
-    with pytest.raises(
-        FileNotFoundError, match=r"^photos: none of no_such_package/a.png is installed; reinst"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^photos: none of no_such_package/a.png is installed; reinst"):
         photos()
 
 
@@ -265,9 +272,7 @@ def test_digits_in_three_channels_are_grey():
 
 @pytest.mark.parametrize("test", [0, 1797])
 def test_digits_refuse_an_empty_split(test):
-    with pytest.raises(
-        ValueError, match=f"^digits: option 'test' is {test}; choose from 1 to 1796 held-out di"
-    ):
+    with pytest.raises(ValueError, match=f"^digits: option 'test' is {test}; choose from 1 to 1796 held-out di"):
         digits(test=test)
 
 
@@ -342,9 +347,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path, name):
 def test_exif_orientation_is_undone(tmp_path, name, orientation):
     quarters = Image.fromarray(np.array([[0, 80], [160, 240]], np.uint8)).resize((64, 64), 0)
     # How a camera stores an upright picture under each orientation: the inverse of what a viewer applies.
-    turn = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(
-        orientation, decode.TURNS.get(orientation)
-    )
+    turn = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}.get(orientation, decode.TURNS.get(orientation))
     stored = quarters if turn is None else quarters.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -371,9 +374,7 @@ def test_a_phone_jpeg_with_a_second_picture_inside_is_read(tmp_path):
 
 def test_large_jpegs_decoded_small_match_a_full_decode(tmp_path):
     rng = np.random.default_rng(0)
-    smooth = Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8)).resize(
-        (512, 512), Image.Resampling.BICUBIC
-    )
+    smooth = Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8)).resize((512, 512), Image.Resampling.BICUBIC)
     smooth.save(tmp_path / "1.jpg", quality=95)
     with Image.open(tmp_path / "1.jpg") as image:
         full = pixels.resized(image.convert("RGB"), 16).astype(int)
@@ -424,16 +425,12 @@ def test_bad_files_are_skipped_counted_and_named(tmp_path):
     assert len(packed.train) + len(packed.test) == 3
     listed = ", ".join(rf"{re.escape(name)} \({reason}\)" for name, reason in reasons.items())
     (note,) = packed.notes
-    assert re.fullmatch(rf"folder: skipped 9 of 12 files in {re.escape(str(tmp_path))}: {listed}\.", note), (
-        note
-    )
+    assert re.fullmatch(rf"folder: skipped 9 of 12 files in {re.escape(str(tmp_path))}: {listed}\.", note), note
 
 
 def test_bad_files_stop_the_work_when_asked(tmp_path):
     bad_files(fill(tmp_path, 3))
-    says = (
-        r"^folder: 9 of 12 files in .* cannot be used, first broken.png \(a broken link\); repair or remove"
-    )
+    says = r"^folder: 9 of 12 files in .* cannot be used, first broken.png \(a broken link\); repair or remove"
     with pytest.raises(ValueError, match=says):
         folder(path=str(tmp_path), on_bad="error")
 
@@ -448,9 +445,7 @@ def test_a_note_names_ten_bad_files_and_counts_the_others(tmp_path):
     assert note.endswith("bad-09.png (an empty file) and 3 more.")
 
 
-@pytest.mark.parametrize(
-    "limit", [40, 70]
-)  # of 100 pixels, Pillow itself refuses the first and warns of the second
+@pytest.mark.parametrize("limit", [40, 70])  # of 100 pixels, Pillow itself refuses the first and warns of the second
 def test_decompression_bombs_are_bad(tmp_path, monkeypatch, limit):
     for name, side in (("a.png", 4), ("b.png", 4), ("bomb.png", 10)):
         save(tmp_path / name, size=(side, side))
@@ -519,9 +514,7 @@ def test_an_unreadable_directory_inside_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     (note,) = folder(path=str(tmp_path)).notes
     assert note.endswith(": locked (permission denied).")
-    with pytest.raises(
-        OSError, match=r"locked' cannot be listed \(Permission denied\); give a directory you"
-    ):
+    with pytest.raises(OSError, match=r"locked' cannot be listed \(Permission denied\); give a directory you"):
         folder(path=str(tmp_path / "locked"))
 
 
@@ -564,66 +557,48 @@ def test_neither_split_is_ever_empty(tmp_path, share, sizes):
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
 def test_folder_refuses_a_share_outside_its_range(tmp_path, share):
-    with pytest.raises(
-        ValueError, match=rf"^folder: option 'test' is {share}; choose a share between 0 and 1"
-    ):
+    with pytest.raises(ValueError, match=rf"^folder: option 'test' is {share}; choose a share between 0 and 1"):
         folder(path=str(tmp_path), test=share)
 
 
 def test_folder_needs_a_path():
-    with pytest.raises(
-        ValueError, match=r"^folder: option 'path' is empty; give the directory of your images\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^folder: option 'path' is empty; give the directory of your images\.$"):
         folder()
 
 
 def test_folder_refuses_a_missing_path(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"^folder: .*/gone does not exist; give a directory of images\.$"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^folder: .*/gone does not exist; give a directory of images\.$"):
         folder(path=str(tmp_path / "gone"))
 
 
 def test_folder_refuses_a_file(tmp_path):
     path = save(tmp_path / "a.png")
-    with pytest.raises(
-        NotADirectoryError, match=r"^folder: .*a\.png is no directory; give one that holds im"
-    ):
+    with pytest.raises(NotADirectoryError, match=r"^folder: .*a\.png is no directory; give one that holds im"):
         folder(path=str(path))
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x", "x" * 5000])
 def test_folder_refuses_paths_that_cannot_be(path):
-    with pytest.raises(
-        OSError, match=r"^folder: .* cannot be listed \(.*\); give a directory you may read\.$"
-    ):
+    with pytest.raises(OSError, match=r"^folder: .* cannot be listed \(.*\); give a directory you may read\.$"):
         folder(path=path)
 
 
 def test_folder_refuses_emptiness(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(
-        ValueError, match=r"^folder: .* holds no image \(\.png \.jpg .*, in any case, at any dep"
-    ):
+    with pytest.raises(ValueError, match=r"^folder: .* holds no image \(\.png \.jpg .*, in any case, at any dep"):
         folder(path=str(tmp_path))
 
 
 def test_folder_refuses_nothing_but_bad_files(tmp_path):
     (tmp_path / "a.png").touch()
-    with pytest.raises(
-        ValueError, match=r"none of the 1 files in .* can be used, first a\.png \(an empty file\)"
-    ):
+    with pytest.raises(ValueError, match=r"none of the 1 files in .* can be used, first a\.png \(an empty file\)"):
         folder(path=str(tmp_path))
 
 
 def test_folder_refuses_a_single_good_image(tmp_path):
     fill(tmp_path, 1)
-    with pytest.raises(
-        ValueError, match=r"^folder: .* holds one good image; add another, for train and test"
-    ):
+    with pytest.raises(ValueError, match=r"^folder: .* holds one good image; add another, for train and test"):
         folder(path=str(tmp_path))
     (tmp_path / "a.png").touch()
-    with pytest.raises(
-        ValueError, match=r"one good image, besides 1 bad ones, first a\.png \(an empty file\); a"
-    ):
+    with pytest.raises(ValueError, match=r"one good image, besides 1 bad ones, first a\.png \(an empty file\); a"):
         folder(path=str(tmp_path))

@@ -48,11 +48,9 @@ def build(
     """
     from zoo.model import Model, choose_device
     from zoo.probe import probe
-    from zoo.recipe import load_recipe
-    from zoo.registry import load_registry
+    from zoo.recipe import load_recipe, registry_for
 
-    registry = load_registry(tuple(map(Path, plugins))) if plugins else None
-    resolved = load_recipe(recipe, overrides, registry)
+    resolved = load_recipe(recipe, overrides, registry_for(recipe, tuple(map(Path, plugins))))
     probe(resolved)
     return Model(resolved, choose_device(str(device)))
 
@@ -77,15 +75,15 @@ def load(
     """
     from zoo.errors import RequestError
     from zoo.model import Model, choose_device
-    from zoo.recipe import load_recipe
-    from zoo.registry import load_registry
+    from zoo.recipe import load_recipe, registry_for
     from zoo.state import load_weights
 
     folder = Path(run)
     if not (folder / "recipe.yaml").is_file():
         raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
-    registry = load_registry(tuple(map(Path, plugins))) if plugins else None
-    model = Model(load_recipe(folder / "recipe.yaml", (), registry), choose_device(str(device)))
+    file = folder / "recipe.yaml"
+    recipe = load_recipe(file, (), registry_for(file, tuple(map(Path, plugins))))
+    model = Model(recipe, choose_device(str(device)))
     load_weights(model, folder, weights)
     return model
 

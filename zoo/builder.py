@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import RequestError
+from zoo.errors import Interrupted, RequestError
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.text import read
 from zoo.registry import Registry
@@ -24,6 +24,8 @@ FREE = ("train.steps", "train.log_every", "train.save_every", "train.picture_eve
 """What may change between two builds of one run without another model coming out."""
 
 DONE = "state/done.json"
+FILES = ("recipe.yaml", "plugins.json", "model.safetensors", "metrics.jsonl", "scores.json", "report.html")
+"""What every finished run holds; pictures depend on what the recipe's outputs can show."""
 SHOWN = 8
 """Columns of the pictures."""
 
@@ -34,7 +36,7 @@ class Built:
 
     Args:
         folder: the run.
-        state: ``"assembled"``, ``"trained"``, ``"done"`` or ``"up to date"``.
+        state: ``"assembled"``, ``"trained"``, ``"evaluated"``, ``"done"`` or ``"up to date"``.
         scores: label -> value and protocol.
         notes: sentences worth telling.
     """
@@ -84,10 +86,13 @@ def build_run(
         weights = _train(run, model, images, watchers, stop, say)
         if stop_after == "train":
             return Built(folder, "trained", {}, notes)
-        scores = _evaluate(run, model, images, weights, say)
-        if stop_after != "evaluate":
-            _report(run, recipe, scores, notes)
-            run.write_json(DONE, {"recipe": _digest(recipe)})
+        if stop():
+            raise Interrupted("trained, not evaluated")
+        scores, pictures = _evaluate(run, model, images, weights, say)
+        if stop_after == "evaluate":
+            return Built(folder, "evaluated", scores, notes)
+        _report(run, recipe, scores, notes)
+        run.write_json(DONE, {"recipe": _digest(recipe), "files": [*FILES, *pictures]})
         return Built(folder, "done", scores, notes)
 
 
@@ -95,8 +100,8 @@ def build_run(
 
 
 def _up_to_date(folder: Path, recipe: Recipe) -> bool:
-    files = ("model.safetensors", "scores.json", "report.html", "samples.png")
     done = _json(folder / DONE)
+    files = done.get("files", FILES)
     return done.get("recipe") == _digest(recipe) and all((folder / name).is_file() for name in files)
 
 
@@ -122,8 +127,8 @@ def _refuse_another(run: Run, recipe: Recipe) -> None:
     text = run.read_text("recipe.yaml")
     if text is None:
         return
-    there = _leaves(read(text, str(run.path("recipe.yaml"))).plain())
-    here = _leaves(recipe.plain())
+    there = _leaves(_trained(recipe, read(text, str(run.path("recipe.yaml"))).plain()))
+    here = _leaves(_trained(recipe, recipe.plain()))
     differ = [
         f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
         for path in sorted(there.keys() | here.keys())
@@ -140,6 +145,13 @@ def _refuse_another(run: Run, recipe: Recipe) -> None:
         raise RequestError(
             f"{run.folder}: has {steps} steps, more than the {recipe.train.steps} asked for; choose another --out"
         )
+
+
+def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's plain data less the values that only outputs and metrics need."""
+    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+    needed = recipe.graph.order([name for part in terms for name in part.arguments.values()])
+    return {**plain, "values": {name: part for name, part in plain.get("values", {}).items() if name in needed}}
 
 
 def _leaves(plain: Any, path: str = "") -> dict[str, Any]:
@@ -212,16 +224,20 @@ def _train(
     return load_weights(model, run.folder)
 
 
-def _evaluate(run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]) -> Mapping[str, Any]:
+def _evaluate(
+    run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]
+) -> tuple[Mapping[str, Any], list[str]]:
+    """Writes scores and pictures; the scores, and the names of the pictures."""
     from zoo.evaluate import evaluate
     from zoo.showing import show
 
     say("evaluating")
     scores = evaluate(model, images, weights=weights)
     run.write_json("scores.json", scores)
-    for name, png in show(model, images, SHOWN).items():
+    pictures = show(model, images, SHOWN)
+    for name, png in pictures.items():
         run.write(name, png)
-    return scores
+    return scores, list(pictures)
 
 
 def _report(run: Run, recipe: Recipe, scores: Mapping[str, Any], notes: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Crops of the colour photographs that scikit-image and scikit-learn carry inside their wheels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,6 +26,9 @@ PHOTOGRAPHS = (
 )
 """(package, path inside it). All lie in the wheels themselves; none is fetched by pooch."""
 
+MOST_DRAWS = 50
+"""Crops drawn for each that is contrasted enough, before giving up."""
+
 
 class Photograph(NamedTuple):
     """A named ``RGB`` or ``L`` picture."""
@@ -41,6 +44,7 @@ def photos(
     train: int = 20000,
     test: int = 1000,
     crop: tuple[int, int] = (40, 90),
+    contrast: float = 0.0,
     flip: bool = True,
     seed: int = 0,
 ) -> api.Images:
@@ -54,6 +58,8 @@ def photos(
         train: number of training crops.
         test: number of test crops; they are the same whatever ``train`` is.
         crop: smallest and largest side of a crop, in pixels of the photograph; uniform, both included.
+        contrast: standard deviation of the luminance, in [-1, 1], that a crop must have: flatter ones (sky,
+            shadow) are drawn again. 0 takes all; 0.2 leaves out about half.
         flip: mirror a random half of the training crops.
         seed: which crops.
 
@@ -63,7 +69,7 @@ def photos(
     """
     check_common("photos", size=size, channels=channels, seed=seed)
     found, notes = installed_photographs("L" if channels == 1 else "RGB")
-    images = cut(found, size=size, train=train, test=test, crop=crop, flip=flip, seed=seed)
+    images = cut(found, size=size, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed)
     return api.Images(images.train, images.test, notes + images.notes)
 
 
@@ -103,6 +109,7 @@ def cut(
     crop: tuple[int, int],
     flip: bool,
     seed: int,
+    contrast: float = 0.0,
 ) -> api.Images:
     """``photos`` over any photographs (all of one mode): uint8 (train, C, S, S) and (test, C, S, S)."""
     for option, count in (("train", train), ("test", test)):
@@ -112,8 +119,8 @@ def cut(
     notes = check_crop(left + right, crop, size)
     # Two streams: the test crops must not depend on how many training crops were drawn before them.
     return api.Images(
-        _crops(left, train, size, crop, flip, np.random.default_rng((seed, 0))),
-        _crops(right, test, size, crop, False, np.random.default_rng((seed, 1))),
+        _crops(left, train, size, crop, contrast, flip, np.random.default_rng((seed, 0))),
+        _crops(right, test, size, crop, contrast, False, np.random.default_rng((seed, 1))),
         notes,
     )
 
@@ -156,10 +163,32 @@ def _crops(
     count: int,
     size: int,
     crop: tuple[int, int],
+    contrast: float,
     flip: bool,
     rng: np.random.Generator,
 ) -> torch.Tensor:
     """``count`` random crops of ``regions``, uint8 (N, C, S, S)."""
+    pixels = allocate("photos", count, len(regions[0].image.getbands()), size)
+    filled, draws = 0, 0
+    while filled < count:
+        wanted = count - filled
+        for one in _draw(regions, wanted, size, crop, flip, rng):
+            if not contrast or _contrast(one) >= contrast:
+                pixels[filled] = one
+                filled += 1
+        draws += wanted
+        if draws > MOST_DRAWS * max(filled, 1):
+            raise ValueError(
+                f"photos: option 'contrast' is {contrast}, and {draws - filled} of {draws} crops were flatter; "
+                "choose a smaller one, such as 0.2."
+            )
+    return torch.from_numpy(pixels)
+
+
+def _draw(
+    regions: Sequence[Photograph], count: int, size: int, crop: tuple[int, int], flip: bool, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """``count`` random crops, each uint8 (C, S, S)."""
     sizes = np.array([region.image.size for region in regions])  # (regions, 2): width, height
     areas = sizes.prod(1)
     which = rng.choice(len(regions), count, p=areas / areas.sum())
@@ -167,8 +196,12 @@ def _crops(
     corners = rng.integers(0, sizes[which] - sides[:, None], endpoint=True)  # (N, 2): x, y
     # Drawn even when unused, and last: `flip` mirrors crops, it never moves them.
     mirrored = (rng.random(count) < 0.5) & flip
-    pixels = allocate("photos", count, len(regions[0].image.getbands()), size)
-    for row, (region, side, (x, y)) in enumerate(zip(which.tolist(), sides.tolist(), corners.tolist(), strict=True)):
+    for region, side, (x, y), turned in zip(which.tolist(), sides.tolist(), corners.tolist(), mirrored, strict=True):
         one = resized(regions[region].image, size, (x, y, x + side, y + side))
-        pixels[row] = one[:, :, ::-1] if mirrored[row] else one
-    return torch.from_numpy(pixels)
+        yield one[:, :, ::-1] if turned else one
+
+
+def _contrast(pixels: np.ndarray) -> float:
+    """Standard deviation of the luminance (BT.601) of uint8 (C, S, S), in [-1, 1]."""
+    weights = np.array([0.299, 0.587, 0.114] if len(pixels) == 3 else [1.0])
+    return float(np.tensordot(weights, pixels, 1).std() / 127.5)

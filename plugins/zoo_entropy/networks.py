@@ -49,7 +49,16 @@ def denoiser(net: Net, channels: int, size: int, width: int) -> nn.Module:
         shape = (channels, size, size)
         pixels = math.prod(shape)
         return nn.Sequential(nn.Flatten(), dense_net(pixels, pixels, width), nn.Unflatten(1, shape))
-    return nn.Sequential(conv(channels, width), nn.SiLU(), _level(size, width), nn.SiLU(), conv(width, channels))
+    fold = 1 if size % 2 else 2  # at half the side it costs a quarter, and nothing of the image is lost
+    return nn.Sequential(
+        nn.PixelUnshuffle(fold),
+        conv(channels * fold**2, width),
+        nn.SiLU(),
+        _level(size // fold, width),
+        nn.SiLU(),
+        conv(width, channels * fold**2),
+        nn.PixelShuffle(fold),
+    )
 
 
 def _level(size: int, width: int) -> nn.Module:

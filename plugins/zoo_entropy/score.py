@@ -44,7 +44,7 @@ class Score(nn.Module):
         estimator: Literal["score"] = "score",
         sigma: float = 0.1,
         net: Literal["conv", "mlp"] = "conv",
-        width: int = 16,
+        width: int = 24,
     ) -> None:
         super().__init__()
         if sigma <= 0:

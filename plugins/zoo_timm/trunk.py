@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -143,6 +144,7 @@ def _refusal(plan: Plan, failure: Exception) -> str:
 
 
 def _where(failure: Exception) -> str:
-    """A reason for an exception without words: the function whose check failed."""
-    *_, (frame, _) = traceback.walk_tb(failure.__traceback__)
-    return f"{type(failure).__name__} in {frame.f_code.co_qualname}"
+    """A reason for an exception without words: the last method or function of timm that it left."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(failure.__traceback__)]
+    names = [code.co_qualname for code in codes if "timm" in Path(code.co_filename).parts]
+    return f"{type(failure).__name__} in {names[-1] if names else 'timm'}"

@@ -22,6 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     _recipe_verbs(verbs)
     _shelf_verbs(verbs)
     _run_verbs(verbs)
+    _compare_verb(verbs)
     return parser
 
 
@@ -76,6 +77,21 @@ def _run_verbs(verbs: Any) -> None:
         verb.add_argument("--out", type=Path, metavar="FILE", help="a PNG (in the run's directory)")
         verb.add_argument("--seed", type=int, default=0)
     reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+
+
+def _compare_verb(verbs: Any) -> None:
+    text = "recipes on data sets over seeds, in one table with pictures; runs too"
+    compare = _verb(verbs, "compare", text, "compare", "compare_models")
+    compare.add_argument("models", nargs="+", metavar="RECIPE|RUN", help="a recipe, or a directory of runs")
+    compare.add_argument("--data", action="append", default=[], metavar="NAME[,NAME]", help="(each recipe's own)")
+    compare.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (1)")
+    compare.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="columns, in order (all)")
+    compare.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="for every recipe that has it"
+    )
+    compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="(runs/compare)")
+    compare.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
+    compare.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
 
 
 class _Version(argparse.Action):

@@ -13,15 +13,14 @@ from typing import Any
 
 from zoo.builder import as_json, build_run
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
-from zoo.recipe import load_recipe, locate
-from zoo.registry import Registry, load_registry
+from zoo.recipe import load_recipe, locate, registry_for
 from zoo.tables import table
 from zoo.watch import Progress
 
 
 def build(arguments: argparse.Namespace) -> int:
     """``zoo build``."""
-    registry = load_registry(tuple(arguments.plugin))
+    registry = registry_for(arguments.recipe, arguments.plugin)
     recipe = load_recipe(arguments.recipe, arguments.set, registry)
     quiet = arguments.json
     with stop_signals() as stopped:
@@ -63,10 +62,9 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
 
 def check(arguments: argparse.Namespace) -> int:
     """``zoo check``: every problem of every recipe."""
-    registry = load_registry(tuple(arguments.plugin))
     problems: dict[str, list[str]] = {}
     for name in arguments.recipes:
-        problems[name] = _problems(name, arguments.set, registry)
+        problems[name] = _problems(name, arguments.set, arguments.plugin)
     if arguments.json:
         print(json.dumps({"ok": not any(problems.values()), "problems": problems}))
     else:
@@ -75,9 +73,9 @@ def check(arguments: argparse.Namespace) -> int:
     return RequestError.exit_code if any(problems.values()) else 0
 
 
-def _problems(name: str, overrides: list[str], registry: Registry) -> list[str]:
+def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]:
     try:
-        recipe = load_recipe(name, overrides, registry)
+        recipe = load_recipe(name, overrides, registry_for(name, plugins))
         from zoo.probe import probe
 
         probe(recipe)
@@ -92,7 +90,7 @@ def explain(arguments: argparse.Namespace) -> int:
     """``zoo explain``."""
     from zoo import explain as explaining
 
-    recipe = load_recipe(arguments.recipe, arguments.set, load_registry(tuple(arguments.plugin)))
+    recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
     if arguments.json:
         print(json.dumps(explaining.as_json(recipe)))
     else:
@@ -102,7 +100,7 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def init(arguments: argparse.Namespace) -> int:
     """``zoo init``: an editable copy of a recipe, comments and all."""
-    source = locate(arguments.recipe, load_registry(tuple(arguments.plugin)))
+    source = locate(arguments.recipe, registry_for(arguments.recipe, arguments.plugin))
     out = arguments.out or Path(source.name)
     try:
         with out.open("x") as file:

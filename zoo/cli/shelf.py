@@ -6,12 +6,18 @@ import argparse
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.api import KINDS
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import REQUIRED, Entry, Registry, load_registry
 from zoo.tables import table
+
+if TYPE_CHECKING:
+    from zoo.registry import Signature
+
+SECTIONS = ("recipe", "train", "phase", "schedule")
+"""Sections of recipes that ``zoo show`` tells the keys of."""
 
 
 def list_parts(arguments: argparse.Namespace) -> int:
@@ -64,17 +70,29 @@ def show(arguments: argparse.Namespace) -> int:
     kind, _, name = arguments.name.rpartition(":")
     entries = [v for e in registry.components(kind or None) if name in (e.name, e.id) for v in e.variants()]
     recipe = registry.find_recipe(name) if kind in ("", "recipe") else None
-    if not entries and recipe is None:
-        names = [e.name for e in registry.components()] + [r.name for r in registry.recipes()]
+    section = _section(name) if not kind and not entries and recipe is None else ""
+    if not entries and recipe is None and not section:
+        names = [e.name for e in registry.components()] + [r.name for r in registry.recipes()] + [*SECTIONS]
         raise RequestError(f"nothing is called '{arguments.name}'{did_you_mean(name, names)}")
     if arguments.json:
-        print(json.dumps([_described(entry) for entry in entries]))
+        found = [_described(entry) for entry in entries]
+        print(json.dumps(found + ([{**_row("recipe", recipe), "file": str(recipe.file)}] if recipe else [])))
         return 0
     told = [_told(entry) for entry in entries]
     if recipe:
         told.append(f"recipe {recipe.id}: {recipe.summary}\n{recipe.file}\n\n{recipe.file.read_text().rstrip()}")
-    print("\n\n".join(told))
+    print("\n\n".join([*told, *filter(None, [section])]))
     return 0
+
+
+def _section(name: str) -> str:
+    """The keys of a section of recipes: its top level, ``train``, a phase, a schedule."""
+    from zoo.recipe.parts import read_section
+
+    if name not in SECTIONS:
+        return ""
+    signature = read_section(name)
+    return f"{name}: {signature.doc}\n\n{_options(signature)}"
 
 
 def _described(entry: Entry) -> dict[str, Any]:
@@ -120,9 +138,13 @@ def _told(entry: Entry) -> str:
         signature.doc,
     ]
     if signature.options:
-        rows = [["option", "type", "default", ""]]
-        for option in signature.options:
-            default = "required" if option.default is REQUIRED else repr(option.default)
-            rows.append([option.name, option.type_text, default, option.doc])
-        lines += ["", table(rows)]
+        lines += ["", _options(signature)]
     return "\n".join(lines).rstrip()
+
+
+def _options(signature: Signature) -> str:
+    rows = [["option", "type", "default", ""]]
+    for option in signature.options:
+        default = "required" if option.default is REQUIRED else repr(option.default)
+        rows.append([option.name, option.type_text, default, option.doc])
+    return table(rows)

@@ -11,9 +11,12 @@ from zoo.errors import RequestError
 from zoo.recipe.text import read
 
 
-def is_run(name: str) -> bool:
-    """Whether an argument is a run rather than a recipe."""
-    return Path(name).is_dir()
+def find_runs(name: str) -> list[Path]:
+    """The runs an argument means: a run's directory, or every finished run below a directory; none for a recipe."""
+    folder = Path(name)
+    if (folder / "recipe.yaml").is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.rglob("scores.json") if (path.parent / "recipe.yaml").is_file())
 
 
 def row_names(folders: Sequence[Path]) -> dict[Path, str]:
@@ -23,7 +26,7 @@ def row_names(folders: Sequence[Path]) -> dict[Path, str]:
     that is not so, or one of them is there twice, each is a row called by its directory.
 
     Raises:
-        RequestError: if a directory is no run.
+        RequestError: if a run's recipe cannot be read.
     """
     recipes = {folder: _recipe(folder) for folder in dict.fromkeys(folders)}
     names = {folder: str(recipe.get("name")) for folder, recipe in recipes.items()}
@@ -49,8 +52,8 @@ def _text(plain: Any) -> str:
 def _recipe(folder: Path) -> dict[str, Any]:
     try:
         plain = read((folder / "recipe.yaml").read_bytes(), str(folder / "recipe.yaml")).plain()
-    except OSError:
-        raise RequestError(f"{folder}: is neither a recipe nor a run (it has no recipe.yaml)") from None
+    except OSError as error:
+        raise RequestError(f"{folder / 'recipe.yaml'}: cannot be read: {error.strerror}") from None
     if not isinstance(plain, dict):
         raise RequestError(f"{folder / 'recipe.yaml'}: is not a recipe")
     return plain

@@ -68,6 +68,7 @@ class Column:
         label: the metric's, as recipes call it.
         better: ``lower``, ``higher``, ``one`` (the nearest to 1), or empty where the metric does not say.
         protocol: how all of its scores were measured.
+        apart: in which fields of ``MODEL_OWN`` models differ: sentences.
         entries: model -> what it came to; a model without such a score is not in it.
     """
 
@@ -75,6 +76,7 @@ class Column:
     label: str
     better: str
     protocol: Mapping[str, Any]
+    apart: tuple[str, ...]
     entries: Mapping[str, Entry]
 
 
@@ -133,7 +135,20 @@ def _column(scores: Sequence[Score]) -> Column:
     best = _best(entries, better)
     marked = {model: Entry(entry.values, model in best) for model, entry in entries.items()}
     protocol = {key: value for key, value in first.protocol.items() if key not in MODEL_OWN}
-    return Column(first.data, first.label, better, protocol, marked)
+    return Column(first.data, first.label, better, protocol, _apart(scores), marked)
+
+
+def _apart(scores: Sequence[Score]) -> tuple[str, ...]:
+    told = []
+    for field in ("weights", "of"):
+        said = {score.model: _of(score.protocol.get(field)) for score in scores}
+        if len(set(said.values())) > 1:
+            told.append(f"{field} " + ", ".join(f"{value} in {model}" for model, value in said.items()))
+    return tuple(told)
+
+
+def _of(value: Any) -> str:
+    return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else str(value)
 
 
 def _best(entries: Mapping[str, Entry], better: str) -> set[str]:

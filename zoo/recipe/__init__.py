@@ -11,9 +11,9 @@ from zoo.recipe.resolve import resolve
 from zoo.recipe.schema import Recipe
 from zoo.recipe.text import Node, read, write
 from zoo.recipe.tree import assign, merge
-from zoo.registry import Registry, load_registry
+from zoo.registry import LOCAL, Registry, load_registry
 
-__all__ = ["Recipe", "Source", "load_recipe", "locate", "write_recipe"]
+__all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
 
 Source = str | Path | Mapping[str, Any]
 """What a recipe can be given as: a file, the name of a bundled recipe, or its content."""
@@ -32,8 +32,8 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
         RecipeError: with every problem, each with its place.
         RequestError: if there is no such recipe.
     """
+    registry = registry or registry_for(source)
     root, folder = _open(source, registry)
-    registry = registry or load_registry(user_catalogue=_catalogue_beside(folder))
     root = _extended(root, folder, registry, ())
     for override in overrides:
         path, equals, value = override.partition("=")
@@ -42,6 +42,24 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
             raise RecipeError([Problem(Position(f"--set {override}"), message)])
         root = assign(root, path, value, is_component)
     return resolve(root, registry)
+
+
+def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
+    """The plugins that a recipe is resolved against: installed ones, the given files, the user's catalogue.
+
+    Args:
+        source: the recipe; a ``registry.yaml`` beside its file is layered over the bundled catalogue.
+        plugins: Python files with plugins of the user's own.
+
+    Raises:
+        RequestError: if one of those files is no plugin.
+    """
+    beside = None if isinstance(source, Mapping) or not Path(source).is_file() else Path(source).parent
+    registry = load_registry(tuple(plugins), _catalogue_beside(beside) if beside else None)
+    for plugin in registry.plugins:
+        if plugin.distribution == LOCAL and plugin.state != "ok":
+            raise RequestError(f"--plugin {plugin.name}.py is {plugin.state}: {plugin.reason}")
+    return registry
 
 
 def write_recipe(recipe: Recipe) -> str:
@@ -71,10 +89,10 @@ def locate(name: str | Path, registry: Registry) -> Path:
     raise RequestError(str(registry.unknown_recipe(str(name))))
 
 
-def _open(source: Source, registry: Registry | None) -> tuple[Node, Path]:
+def _open(source: Source, registry: Registry) -> tuple[Node, Path]:
     if isinstance(source, Mapping):
         return read(write(source), "<recipe>"), Path()
-    path = locate(source, registry or load_registry())
+    path = locate(source, registry)
     return _read_file(path), path.parent
 
 
