@@ -170,6 +170,6 @@ def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:
     return reconstruction.mean()
 
 
-def unneeded(x: Tensor) -> Tensor:
+def unneeded(x: Tensor) -> Tensor:  # noqa: ARG001
     """Nobody asks for it."""
     raise AssertionError("computed although no term needs it")

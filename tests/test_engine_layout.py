@@ -1,4 +1,4 @@
-"""Fused optimisers walk gradients and weights as flat memory: strides that differ are silently wrong there."""
+"""Layout and type: fused optimisers walk gradients and weights as flat memory, whatever the strides."""
 
 from __future__ import annotations
 
@@ -72,3 +72,26 @@ def test_a_restored_checkpoint_keeps_the_layout(tmp_path: Path, optimizer):
         engine.step(channels_last)
     assert all(torch.equal(a, second.state()[0][key]) for key, a in first.state()[0].items())
     assert_close(snapshot(second.model), stepped(small("avae", FIRST, use), plain=True))
+
+
+# -- type --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["vae", "avae"])
+def test_bfloat16_is_close_to_float32_and_leaves_weights_and_losses_in_it(name):
+    engines = [Engine(small(name, f"train.precision={p}", dtype=torch.float32)) for p in ("float32", "bfloat16")]
+    full, half = (engine.step(lambda turn: images(turn, torch.float32)) for engine in engines)
+    assert {t.dtype for t in [*half.values(), *engines[1].model.parameters()]} == {torch.float32}
+    for row, loss in full.items():
+        torch.testing.assert_close(half[row], loss, rtol=0.05, atol=0.02)
+        assert not torch.equal(half[row], loss)
+
+
+def test_gradients_in_bfloat16_point_the_same_way():
+    found = []
+    for precision in ("float32", "bfloat16"):
+        engine = Engine(small("avae", f"train.precision={precision}", dtype=torch.float32))
+        found.append(engine.gradients(engine.plan_now(0), images(0, torch.float32))[1])
+    for slot in ("encoder", "decoder", "generator", "critic"):
+        full, half = (torch.cat([g[k].flatten() for k in g if k.startswith(slot)]) for g in found)
+        assert torch.cosine_similarity(full, half, dim=0) > 0.98

@@ -37,7 +37,7 @@ def schedule(shape: str) -> dict[str, Any]:
 
 def kl_gradient(model: Model, step: int) -> dict[str, Tensor]:
     """The gradient of KL(q || N(0, I)), from torch.distributions, at the present weights."""
-    parameters = {key: p for key, p in model.encoder.named_parameters(prefix="encoder")}
+    parameters = dict(model.encoder.named_parameters(prefix="encoder"))
     state, q = snapshot(model), model.encoder(images(step))
     posterior = torch.distributions.Normal(q.mean, q.log_sigma.exp())
     kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()

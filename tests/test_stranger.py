@@ -47,7 +47,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder / "site"))
         clear_cache()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # nets this small wait for each other's threads
         yield
+        torch.set_num_threads(threads)
     clear_cache()
     for name in [name for name in sys.modules if name.split(".")[0] == "zoo_stranger"]:
         del sys.modules[name]
@@ -257,7 +260,7 @@ def test_wgan_gp_critic_sees_five_batches_of_its_own() -> None:
 
 def test_r1_is_lazy() -> None:
     engine = Engine(small("r1-gan"))
-    assert [step for step in range(34) if "critic/r1" in engine.step(images)] == [0, 16, 32]
+    assert [step for step in range(18) if "critic/r1" in engine.step(images)] == [0, 16]
 
 
 def test_hinge_by_hand() -> None:

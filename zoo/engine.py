@@ -78,9 +78,7 @@ class Engine:
         """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
         parts = {term.part.key: term.part for row in phase.played for term in row.terms}
         terms = {key: (self.model.terms[key], part.arguments, key) for key, part in parts.items()}
-        named = [
-            (_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in phase.played
-        ]
+        named = [(_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in phase.played]
         calls = plan_calls(self.recipe.graph, named)
         views = {(call.name, slot): self._view(call, slot) for call in calls.values() for slot in call.slots}
         return PhasePlan(phase, calls, views, terms)
@@ -278,7 +276,7 @@ def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
     """The type networks compute in; None for that of their parameters."""
     if precision == "auto":
         precision = "bfloat16" if _fast_bfloat16(device) else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else None
+    return torch.bfloat16 if precision == "bfloat16" and device.type != "meta" else None  # meta has no autocast
 
 
 def _fast_bfloat16(device: torch.device) -> bool:

@@ -67,9 +67,9 @@ class Graph:
         done[name] = None
 
     def known(self, name: str) -> bool:
-        """Whether a name is a slot, a value, a builtin, or one of these held."""
+        """Whether a name is a slot, a value, a builtin, or a value or builtin held (a slot computes; it has none)."""
         base = name.removesuffix(HELD)
-        return any(n in self.slots or n in self.arguments or n in BUILTINS for n in (name, base))
+        return name in self.slots or any(n in self.arguments or n in BUILTINS for n in (name, base))
 
     def reaches(self, name: str) -> frozenset[str]:
         """The slots that a gradient of ``name`` arrives at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,13 +57,28 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
 def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
     """Tensors and plain data as one safetensors file."""
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    return save(ready, metadata={"zoo": json.dumps(plain)})
+    return save(ready, metadata={"zoo": json.dumps(plain), "blake2b": _digest(ready)})
 
 
 def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``packed`` wrote."""
+    """What ``packed`` wrote.
+
+    Raises:
+        ValueError: if the tensors are not those that were written; safetensors itself notices a torn file only.
+    """
     with safe_open(path, framework="pt") as file:
-        return {k: file.get_tensor(k) for k in list(file.keys())}, json.loads((file.metadata() or {})["zoo"])
+        tensors, notes = {k: file.get_tensor(k) for k in list(file.keys())}, file.metadata() or {}
+    if notes.get("blake2b", "") != _digest(tensors):
+        raise ValueError("its content is not what was written")
+    return tensors, json.loads(notes["zoo"])
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def save_weights(run: Run, engine: Engine) -> None:
@@ -104,7 +120,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     try:
         tensors, _ = unpacked(path)
         model.load_state_dict(tensors)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise RunError(f"{path}: cannot be loaded: {error}") from None
     return chosen
 

@@ -7,8 +7,9 @@ import json
 import sys
 
 from zoo.cli.recipes import stop_signals
-from zoo.compare import Comparison, compare
-from zoo.compare.write import as_json, as_text, caption, writer_for
+from zoo.compare import Comparison, Request, compare
+from zoo.compare.words import caption
+from zoo.compare.write import as_json, as_text, writer_for
 from zoo.errors import Interrupted
 from zoo.registry import load_registry
 from zoo.run import write_atomically
@@ -18,22 +19,19 @@ from zoo.watch import Progress
 def compare_models(arguments: argparse.Namespace) -> int:
     """Builds every missing run and prints the table; 1 if a run failed."""
     write = writer_for(arguments.to) if arguments.to else None
-    quiet = arguments.json
+    request = Request(
+        names=arguments.models,
+        data=_names(arguments.data),
+        seeds=arguments.seeds,
+        metrics=_names(arguments.metrics),
+        overrides=arguments.set,
+        out=arguments.out,
+    )
+    registry = load_registry(tuple(arguments.plugin))
+    watchers = tuple if arguments.json else lambda: (Progress(),)
     with stop_signals() as stopped:
         try:
-            comparison = compare(
-                arguments.models,
-                load_registry(tuple(arguments.plugin)),
-                data=_names(arguments.data),
-                seeds=arguments.seeds,
-                metrics=_names(arguments.metrics),
-                overrides=arguments.set,
-                out=arguments.out,
-                device=arguments.device,
-                watchers=tuple if quiet else lambda: (Progress(),),
-                stop=stopped,
-                say=_say,
-            )
+            comparison = compare(request, registry, device=arguments.device, watchers=watchers, stop=stopped, say=_say)
         except Interrupted as stop:
             print(f"stopped and saved: {stop}; go on with the same command", file=sys.stderr)
             return stop.exit_code

@@ -8,80 +8,28 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from zoo.builder import build_run
-from zoo.compare.plan import Cell, plan, refuse_unknown_metrics
-from zoo.compare.runs import find_runs, row_names
-from zoo.compare.scores import Column, Score, columns, read_scores
-from zoo.errors import Interrupted, RequestError, ZooError
-from zoo.recipe.text import read
+from zoo.compare.plan import Cell, Request, plan, refuse_unknown_metrics
+from zoo.compare.result import Comparison, Member
+from zoo.compare.runs import find_runs, given_runs
+from zoo.compare.scores import Score, columns, read_scores
+from zoo.compare.shown import draw_missing
+from zoo.errors import Interrupted, ZooError
 from zoo.registry import Registry
 from zoo.watch import Watcher
+
+__all__ = ["Comparison", "Member", "Request", "compare"]
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Member:
-    """A run of the comparison.
-
-    Args:
-        model: its row.
-        data: its data set.
-        seed: its recipe's seed.
-        folder: where it is.
-        state: ``"done"``, ``"up to date"``, ``"given"``, or ``"failed"``.
-        error: why it failed.
-    """
-
-    model: str
-    data: str
-    seed: int
-    folder: Path
-    state: str
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A comparison, as far as it came.
-
-    Args:
-        models: the rows.
-        columns: the columns.
-        members: every run, failed ones too.
-        pictures: PNG files.
-        notes: sentences worth telling.
-    """
-
-    models: tuple[str, ...]
-    columns: tuple[Column, ...]
-    members: tuple[Member, ...]
-    pictures: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """A sentence for each run that failed."""
-        return tuple(f"{m.data}/{m.model}/seed-{m.seed}: {m.error}" for m in self.members if m.state == "failed")
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds the fullest entry has."""
-        return max((len(e.values) for column in self.columns for e in column.entries.values()), default=0)
-
-
 def compare(
-    names: Sequence[str],
+    request: Request,
     registry: Registry,
     *,
-    data: Sequence[str] = (),
-    seeds: int = 1,
-    metrics: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    out: Path = Path("runs/compare"),
     device: str = "auto",
     watchers: Callable[[], Sequence[Watcher]] = tuple,
     stop: Callable[[], bool] = lambda: False,
@@ -90,62 +38,37 @@ def compare(
     """Builds what is missing of a comparison, and compares.
 
     Args:
-        names: recipes, and directories of runs.
+        request: what to compare.
         registry: the plugins to resolve against.
-        data: data sets that every recipe is built on; each recipe's own when empty.
-        seeds: how many seeds, from 0.
-        metrics: labels of the scores wanted, in their order; all when empty.
-        overrides: ``path=value``, for every recipe that has what they name.
-        out: the directory of what is built, and of the pictures.
         device: ``auto``, ``cpu``, ``cuda`` ...
         watchers: who sees a training, made anew for each.
         stop: asked after each step; True saves and ends.
         say: told what happens, a sentence at a time.
 
     Raises:
-        RequestError: if the request is wrong; nothing was built then, unless scores turn out to be
-            measured in different ways.
+        RequestError: if the request is wrong, or scores were measured in different ways.
         Interrupted: if it was stopped; what was done is saved.
     """
-    runs = {name: [] if registry.find_recipe(name) and not _is_run(name) else find_runs(name) for name in names}
-    given = _given([run for found in runs.values() for run in found])
-    recipes = [name for name, found in runs.items() if not found]
-    _refuse_orphans(recipes, data=data, seeds=seeds, overrides=overrides)
-    cells = plan(
-        recipes, registry, data=data, seeds=seeds, metrics=metrics, overrides=overrides, out=out
-    )
-    labels = [part.label for cell in cells for part in cell.recipe.evaluate]
-    ours = [score for member in given for score in read_scores(member.folder, member.model)]
-    refuse_unknown_metrics(metrics, [*labels, *(score.label for score in ours)], registry)
+    runs = {name: find_runs(name, registry) for name in request.names}
+    cells = plan([name for name, found in runs.items() if not found], registry, request)
+    given = _given([run for found in runs.values() for run in found], {cell.model for cell in cells})
+    theirs = _scores(given)
+    labels = [*(part.label for cell in cells for part in cell.recipe.evaluate), *(score.label for score in theirs)]
+    refuse_unknown_metrics(request.metrics, labels, registry)
+    columns(theirs, request.metrics)  # refused now rather than after the building
     members = (*given, *_build(cells, registry, device, watchers, stop, say))
-    scores = [*ours, *_scores(members)]
+    made = columns(_scores(members), request.metrics)
+    missing = [label for label in request.metrics if label not in {column.label for column in made}]
+    pictures, notes = _pictures(members, registry, request.out, device, say)
+    notes += [f"no model here has a score '{label}'" for label in missing]
     models = tuple(dict.fromkeys(member.model for member in members))
-    made = columns(scores, metrics)
-    pictures, notes = _pictures(members, registry, out, device, say)
-    return Comparison(models, made, members, pictures, notes)
+    return Comparison(models, made, members, tuple(pictures), tuple(notes))
 
 
-def _is_run(name: str) -> bool:
-    return (Path(name) / "recipe.yaml").is_file()
-
-
-def _given(folders: Sequence[Path]) -> list[Member]:
-    """Runs given by their directories, as they are."""
-    members = []
-    for folder, model in row_names(folders).items():
-        plain = read((folder / "recipe.yaml").read_bytes(), str(folder / "recipe.yaml")).plain()
-        scores = read_scores(folder, model)
-        use = scores[0].data if scores else str(plain["data"]["use"]).rpartition("/")[2]
-        members.append(Member(model, use, int(plain.get("seed", 0)), folder, "given"))
-    return members
-
-
-def _refuse_orphans(recipes: Sequence[str], *, data: Sequence[str], seeds: int, overrides: Sequence[str]) -> None:
-    if seeds < 1:
-        raise RequestError(f"--seeds must be at least 1, not {seeds}")
-    said = [name for name, used in (("--data", data), ("--seeds", seeds > 1), ("--set", overrides)) if used]
-    if said and not recipes:
-        raise RequestError(f"{said[0]} is for recipes; runs are compared as they are")
+def _given(folders: Sequence[Path], taken: set[str]) -> list[Member]:
+    """Runs as they are; one that would be called as a recipe is called by its directory."""
+    members = given_runs(folders)
+    return [replace(m, model=str(m.folder)) if m.model in taken else m for m in members]
 
 
 def _build(
@@ -183,16 +106,14 @@ def _build(
 
 
 def _scores(members: Sequence[Member]) -> list[Score]:
-    built = [member for member in members if member.state in ("done", "up to date")]
-    return [score for member in built for score in read_scores(member.folder, member.model)]
+    finished = [member for member in members if member.state != "failed"]
+    return [score for member in finished for score in read_scores(member.folder, member.model)]
 
 
 def _pictures(
     members: Sequence[Member], registry: Registry, out: Path, device: str, say: Say
-) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+) -> tuple[list[Path], list[str]]:
     """The pictures of each data set, drawn again only when a run in them has changed; and what stood in the way."""
-    from zoo.compare.shown import draw_missing
-
     shown: dict[str, dict[str, Path]] = {}
     for member in members:
         if member.state != "failed":
@@ -200,8 +121,7 @@ def _pictures(
     files: list[Path] = []
     notes: list[str] = []
     for data, runs in shown.items():
-        try:
-            files += draw_missing(data, runs, registry, out, device, say)
-        except ZooError as error:
-            notes.append(f"no pictures of {data}: {error}")
-    return tuple(files), tuple(notes)
+        drawn, failed = draw_missing(data, runs, registry, out, device, say)
+        files += drawn
+        notes += failed
+    return files, notes

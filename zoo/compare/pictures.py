@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo.data import load_images
+from zoo.errors import ZooError
 from zoo.model import Model, choose_device
 from zoo.pictures import GAP, grid_png
 from zoo.recipe import load_recipe
@@ -24,8 +25,8 @@ SIDE = 64
 MARGIN = 10
 
 
-def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -> dict[str, bytes]:
-    """File name -> PNG: ``comparison-DATA.png`` and ``samples-DATA.png``; only those that have a model's row.
+def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -> tuple[dict[str, bytes], list[str]]:
+    """``comparison-DATA.png`` and ``samples-DATA.png``; only those that have a model's row.
 
     Args:
         data: the data set's name.
@@ -33,26 +34,32 @@ def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -
         registry: the plugins the runs are loaded with.
         device: where the models compute.
 
-    Raises:
-        ZooError: if a run cannot be loaded.
+    Returns:
+        file name -> PNG, and a sentence for each run that could not be loaded.
     """
-    x: Tensor | None = None
+    real: dict[str, Tensor] = {}
     again: dict[str, Tensor] = {}
     samples: dict[str, Tensor] = {}
+    notes = []
     for name, folder in runs.items():
-        recipe = load_recipe(folder / "recipe.yaml", (), registry)
-        model = Model(recipe, choose_device(device))
-        load_weights(model, folder)
-        if x is None:
-            x = to_model(load_images(recipe).test[:SHOWN])
-        made = reconstructions(model, x.to(model.device, model.dtype))
+        try:
+            model = _loaded(folder, registry, device)
+            real = real or {"real": to_model(load_images(model.recipe).test[:SHOWN])}
+        except ZooError as error:
+            notes.append(f"no pictures of {name} on {data}: {error}")
+            continue
+        made = reconstructions(model, real["real"].to(model.device, model.dtype))
         again |= {_label(name, output): images.cpu() for output, images in made.items()}
-        if "sample" in recipe.outputs:
+        if "sample" in model.recipe.outputs:
             samples[name] = model.sample(SHOWN, seed=SEED).cpu()
-    if x is None:
-        return {}
     rows = {f"comparison-{data}.png": again, f"samples-{data}.png": samples}
-    return {file: labelled({"real": x, **shown}) for file, shown in rows.items() if shown}
+    return {file: labelled(real | shown) for file, shown in rows.items() if shown}, notes
+
+
+def _loaded(folder: Path, registry: Registry, device: str) -> Model:
+    model = Model(load_recipe(folder / "recipe.yaml", (), registry), choose_device(device))
+    load_weights(model, folder)
+    return model
 
 
 def _label(model: str, output: str) -> str:

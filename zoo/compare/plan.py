@@ -15,6 +15,29 @@ from zoo.registry import Registry
 
 
 @dataclass(frozen=True)
+class Request:
+    """What to compare.
+
+    Args:
+        names: recipes, and directories of runs.
+        data: data sets that every recipe is built on, each with its own defaults; the recipes' own when empty.
+        seeds: how many seeds, from 0.
+        metrics: labels of the scores wanted, in their order; all when empty. One that a recipe does not
+            ask for is added to it if its outputs can serve it.
+        overrides: ``path=value``. One about a slot, a player or an option of the data that a recipe has
+            not is left out there.
+        out: the directory of what is built, and of the pictures.
+    """
+
+    names: Sequence[str]
+    data: Sequence[str] = ()
+    seeds: int = 1
+    metrics: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    out: Path = Path("runs/compare")
+
+
+@dataclass(frozen=True)
 class Cell:
     """One run of the comparison.
 
@@ -38,38 +61,34 @@ class Cell:
         return f"{self.data}/{self.model}/seed-{self.seed}"
 
 
-def plan(
-    names: Sequence[str],
-    registry: Registry,
-    *,
-    data: Sequence[str],
-    seeds: int,
-    metrics: Sequence[str],
-    overrides: Sequence[str],
-    out: Path,
-) -> list[Cell]:
+def plan(names: Sequence[str], registry: Registry, request: Request) -> list[Cell]:
     """Every cell, seed by seed, so that a comparison cut short has whole tables of the first seeds.
 
     Args:
-        names: recipes.
+        names: the recipes among the names of the request.
         registry: the plugins to resolve against.
-        data: data sets, each with its defaults for every recipe; the recipes' own when empty.
-        seeds: how many seeds, from 0.
-        metrics: scores wanted besides the recipes' own, where a recipe can serve them.
-        overrides: ``path=value``; one about a slot, a player or an option of the data that a recipe has
-            not is left out there.
-        out: the directory of all cells.
+        request: what to compare.
 
     Raises:
         RequestError: for what no recipe could be meant by, or recipes that could not share a column.
     """
-    known = [registry.find("data", name).id for name in data]
-    drawn = [(name, *_on(name, use, overrides, registry)) for use in known or [""] for name in names]
-    _refuse_idle(overrides, [recipe for _, recipe, _ in drawn])
-    finished = [_with_metrics(name, said, metrics, registry) for name, _, said in drawn]
-    _refuse_namesakes(finished, len(known) or 1)
-    refuse_different_protocols(score for recipe in finished for score in _expected(recipe, metrics))
-    return [_cell(recipe, seed, out) for seed in range(seeds) for recipe in finished]
+    _refuse_idle_options(names, request)
+    data = [registry.find("data", name).id for name in request.data]
+    drawn = [(name, *_on(name, use, request.overrides, registry)) for use in data or [""] for name in names]
+    _refuse_idle(request.overrides, [recipe for _, recipe, _ in drawn])
+    recipes = [_with_metrics(name, said, request.metrics, registry) for name, _, said in drawn]
+    _refuse_namesakes(recipes, len(data) or 1)
+    refuse_different_protocols(score for recipe in recipes for score in _expected(recipe, request.metrics))
+    return [_cell(recipe, seed, request.out) for seed in range(request.seeds) for recipe in recipes]
+
+
+def _refuse_idle_options(names: Sequence[str], request: Request) -> None:
+    if request.seeds < 1:
+        raise RequestError(f"--seeds must be at least 1, not {request.seeds}")
+    given = {"--data": request.data, "--seeds": request.seeds > 1, "--set": request.overrides}
+    said = [option for option, used in given.items() if used]
+    if said and not names:
+        raise RequestError(f"{said[0]} is for recipes; runs are compared as they are")
 
 
 def _cell(recipe: Recipe, seed: int, out: Path) -> Cell:
@@ -158,7 +177,9 @@ def _expected(recipe: Recipe, metrics: Sequence[str]) -> list[Score]:
     """What is known of a recipe's protocols before anything is built: hours are not spent on a refusal."""
     common: Mapping[str, Any] = {"data": recipe.data.plain(), "batch_stats": recipe.batch_stats}
     return [
-        Score(recipe.name, recipe.data.entry.name, part.label, 0, 0.0, {**common, "metric": part.entry.id, **part.options})
+        Score(
+            recipe.name, recipe.data.entry.name, part.label, 0, 0.0, {**common, "metric": part.entry.id, **part.options}
+        )
         for part in recipe.evaluate
         if not metrics or part.label in metrics
     ]

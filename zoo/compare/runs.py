@@ -7,16 +7,43 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.compare.result import Member
+from zoo.compare.scores import read_scores
 from zoo.errors import RequestError
 from zoo.recipe.text import read
+from zoo.registry import Registry
 
 
-def find_runs(name: str) -> list[Path]:
-    """The runs an argument means: a run's directory, or every finished run below a directory; none for a recipe."""
+def find_runs(name: str, registry: Registry) -> list[Path]:
+    """The runs an argument means: a run's directory, or every finished run below a directory; none for a recipe.
+
+    Raises:
+        RequestError: for a directory without runs.
+    """
     folder = Path(name)
     if (folder / "recipe.yaml").is_file():
         return [folder]
-    return sorted(path.parent for path in folder.rglob("scores.json") if (path.parent / "recipe.yaml").is_file())
+    if not folder.is_dir() or registry.find_recipe(name):
+        return []
+    found = sorted(path.parent for path in folder.rglob("scores.json") if (path.parent / "recipe.yaml").is_file())
+    if not found:
+        raise RequestError(f"{folder}: holds no finished run; give recipes, or directories that 'zoo build' made")
+    return found
+
+
+def given_runs(folders: Sequence[Path]) -> list[Member]:
+    """Runs as members of a comparison.
+
+    Raises:
+        RequestError: if one cannot be read, or has no scores.
+    """
+    members = []
+    for folder, model in row_names(folders).items():
+        recipe = _recipe(folder)
+        scores = read_scores(folder, model)
+        data = scores[0].data if scores else str(_use(recipe)).rpartition("/")[2]
+        members.append(Member(model, data, int(recipe.get("seed", 0)), folder, "given"))
+    return members
 
 
 def row_names(folders: Sequence[Path]) -> dict[Path, str]:

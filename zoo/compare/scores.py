@@ -14,6 +14,8 @@ from zoo.errors import RequestError, RunError
 
 MODEL_OWN = ("seed", "of", "weights", "better")
 """Fields of a protocol in which models of one column may differ: they belong to the model, not to the measuring."""
+NAMED = 5
+"""Differences that a refusal names."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def read_scores(folder: Path, model: str) -> list[Score]:
         cure = f"finish it with: zoo build {folder / 'recipe.yaml'} --out {folder}"
         raise RequestError(f"{folder}: has no scores.json; {cure}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: cannot be read as scores ({error!r}); make it again with: zoo evaluate {folder}") from None
+        raise RunError(
+            f"{path}: cannot be read as scores ({error!r}); make it again with: zoo evaluate {folder}"
+        ) from None
 
 
 def _score(model: str, label: str, score: Mapping[str, Any]) -> Score:
@@ -176,8 +180,9 @@ def refuse_different_protocols(scores: Iterable[Score]) -> None:
                 sides = f"{there.get(field, 'not set')} in {other.model}, {here.get(field, 'not set')} in {score.model}"
                 problems[f"{score.data} {score.label}: {field} is {sides}"] = None
     if problems:
+        more = f" (and {len(problems) - NAMED} more)" if len(problems) > NAMED else ""
         raise RequestError(
-            f"scores measured in different ways cannot share a column: {'; '.join(problems)}. "
+            f"scores measured in different ways cannot share a column: {'; '.join(list(problems)[:NAMED])}{more}. "
             "Make them equal (--set for recipes, 'zoo evaluate' for runs), or compare them apart"
         )
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from zoo.registry import Registry
 from zoo.run import write_atomically
@@ -16,7 +17,7 @@ MARKS = "pictures.json"
 
 def draw_missing(
     data: str, runs: Mapping[str, Path], registry: Registry, out: Path, device: str, say: Callable[[str], None]
-) -> list[Path]:
+) -> tuple[list[Path], list[str]]:
     """The pictures of a data set, drawn if the runs in them are other than those of the last drawing.
 
     Args:
@@ -27,27 +28,27 @@ def draw_missing(
         device: where the models compute.
         say: told that something is drawn.
 
-    Raises:
-        ZooError: if a run cannot be loaded.
+    Returns:
+        the files, and a sentence for each run that could not be loaded.
     """
     marks = _marks(out)
     digest = _digest(runs, out)
     mark = marks.get(data, {})
     files = [out / name for name in mark.get("files", ())]
     if mark.get("runs") == digest and all(file.is_file() for file in files):
-        return files
+        return files, []
     from zoo.compare.pictures import draw
 
     say(f"drawing {data}: {', '.join(runs)}")
-    pictures = draw(data, runs, registry, device)
+    pictures, notes = draw(data, runs, registry, device)
     for name, png in pictures.items():
         write_atomically(out / name, png)
-    marks[data] = {"runs": digest, "files": list(pictures)}
+    marks[data] = {"runs": "" if notes else digest, "files": list(pictures)}
     write_atomically(out / MARKS, json.dumps(marks, indent=2).encode())
-    return [out / name for name in pictures]
+    return [out / name for name in pictures], notes
 
 
-def _marks(out: Path) -> dict[str, dict[str, list[str]]]:
+def _marks(out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((out / MARKS).read_text()))
     except (OSError, ValueError):
@@ -56,7 +57,10 @@ def _marks(out: Path) -> dict[str, dict[str, list[str]]]:
 
 def _digest(runs: Mapping[str, Path], out: Path) -> str:
     """Changes with the models, their runs, and what those were built from."""
-    done = [(model, str(run.resolve()), _text(run / "recipe.yaml"), _text(run / "scores.json")) for model, run in runs.items()]
+    done = [
+        (model, str(run.resolve()), _text(run / "recipe.yaml"), _text(run / "scores.json"))
+        for model, run in runs.items()
+    ]
     return hashlib.sha256(json.dumps([str(out), done]).encode()).hexdigest()
 
 

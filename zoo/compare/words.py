@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from zoo.compare import Comparison
 from zoo.compare.number import ARROWS, shown
+from zoo.compare.result import Comparison
 from zoo.compare.scores import Column, leaves
 
 
@@ -17,34 +19,59 @@ def caption(comparison: Comparison) -> str:
     """What the numbers and the bold ones are."""
     seeds = comparison.seeds
     spread = f"Mean ± standard deviation over {seeds} seeds." if seeds > 1 else "One seed."
-    words = {"lower": "the lowest", "higher": "the highest", "one": "the nearest to 1"}
-    found = dict.fromkeys((c.label, words[c.better]) for c in comparison.columns if c.better in words)
-    best = ", ".join(f"{word} {label}" for label, word in found)
-    return f"{spread} Bold: {best}." if best else spread
+    best = {"lower": "the lowest", "higher": "the highest", "one": "the nearest to 1"}
+    found = dict.fromkeys(f"{best[c.better]} {c.label}" for c in comparison.columns if c.better in best)
+    return f"{spread} Bold: {', '.join(found)}." if found else spread
 
 
 def protocols(comparison: Comparison) -> list[str]:
-    """How each column was measured, a line each."""
-    return [
-        f"{column.data} {column.label}: " + ", ".join(f"{k} {_plain(v)}" for k, v in leaves(column.protocol).items())
-        for column in comparison.columns
-    ]
+    """How the scores were measured: a line for each data set, then one for what is a metric's own."""
+    lines: dict[str, list[str]] = {}
+    own: dict[str, list[str]] = {}
+    for data in dict.fromkeys(column.data for column in comparison.columns):
+        fields = {c.label: leaves(c.protocol) for c in comparison.columns if c.data == data}
+        shared = dict(set.intersection(*({(k, _plain(v)) for k, v in f.items()} for f in fields.values())))
+        lines[_fields({k: v for f in fields.values() for k, v in f.items() if k in shared})] = [data]
+        for label, found in fields.items():
+            own.setdefault(_fields({k: v for k, v in found.items() if k not in shared}), []).append(f"{data} {label}")
+    said = [f"{', '.join(names)}: {text}" for text, names in (*lines.items(), *own.items()) if text]
+    return said + [f"{c.data} {c.label}: {sentence}" for c in comparison.columns for sentence in c.apart]
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in fields.items())
+
+
+def _plain(value: Any) -> str:
+    return value if value and isinstance(value, str) else json.dumps(value)
 
 
 def warnings(comparison: Comparison) -> list[str]:
+    """What a reader must know of a comparison that is not whole."""
     return [*comparison.notes, *(f"failed: {failure}".replace("\n", " ") for failure in comparison.failures)]
 
 
 def rows(comparison: Comparison, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
-    rows = []
+    """A row for each model: its name, then what it came to in each column.
+
+    Args:
+        comparison: what to show.
+        escape: makes text safe for the form.
+        bold: marks the best of a column.
+    """
+    made = []
     for model in comparison.models:
-        entries = [column.entries.get(model) for column in comparison.columns]
-        texts = [(entry, escape(shown(entry, comparison.seeds))) for entry in entries]
-        rows.append([escape(model), *(bold(text) if entry and entry.best else text for entry, text in texts)])
-    return rows
+        cells = [escape(model)]
+        for column in comparison.columns:
+            entry = column.entries.get(model)
+            text = escape(shown(entry, comparison.seeds))
+            cells.append(bold(text) if entry and entry.best else text)
+        made.append(cells)
+    return made
 
 
 def entries(comparison: Comparison) -> list[dict[str, Any]]:
+    """A record for each model, data set and metric, every digit kept."""
     return [
         {
             "model": model,
@@ -63,19 +90,27 @@ def entries(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def title(column: Column) -> str:
-    return f"{column.data} {column.label} {ARROWS.get(column.better, '')}".rstrip()
+    """A column's head where it stands alone: data set, metric, and an arrow to where it is better."""
+    return f"{column.data} {label(column)}"
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def label(column: Column) -> str:
+    """A column's head below its data set's name."""
+    return f"{column.label} {ARROWS.get(column.better, '')}".rstrip()
+
+
+def spans(comparison: Comparison) -> list[tuple[str, int]]:
+    """Each data set, and how many columns it has."""
+    return list(Counter(column.data for column in comparison.columns).items())
 
 
 def told(picture: Path) -> str:
+    """What a picture shows."""
     what, _, data = picture.stem.partition("-")
-    return f"{data}: test images and their reconstructions" if what == "comparison" else f"{data}: real images and samples"
+    rest = "test images and what each model makes of them" if what == "comparison" else "real images, samples of each"
+    return f"{data}: {rest}"
 
 
 def link(picture: Path, folder: Path) -> str:
-    return Path(os.path.relpath(picture, folder)).as_posix().replace(" ", "%20")
-
-
+    """A picture's address in a page that lies in ``folder``."""
+    return quote(Path(os.path.relpath(picture, folder)).as_posix())

@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import os
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo.compare import Comparison
-from zoo.compare.number import ARROWS, shown
-from zoo.compare.scores import Column, leaves
+from zoo.compare import words
+from zoo.compare.result import Comparison
 from zoo.errors import RequestError
 from zoo.report.markup import escaped
 from zoo.report.page import POLICY
 from zoo.report.style import STYLE
 from zoo.tables import table
 
+OWN_STYLE = """
+.numbers th,.numbers td{white-space:nowrap;overflow-wrap:normal;text-align:left}
+.measured{padding-left:20px;overflow-wrap:anywhere}
+.shot img{image-rendering:auto}
+.shot img.whole{min-width:600px}
+"""
+"""Numbers do not break, and pictures stay wide enough for their labels."""
 
-def as_text(comparison: Comparison) -> str:
-    """For a terminal."""
-    head = ["model", *(title(column) for column in comparison.columns)]
-    return table([head, *rows(comparison, str, lambda text: text)])
+
+def as_text(comparison: Comparison, width: int = 120) -> str:
+    """For a terminal: one table, or one for each data set where that would be wider than ``width``."""
+    whole = _table(comparison)
+    data = list(dict.fromkeys(column.data for column in comparison.columns))
+    if len(data) < 2 or len(whole.partition("\n")[0]) <= width:
+        return whole
+    parts = [[column for column in comparison.columns if column.data == name] for name in data]
+    return "\n\n".join(_table(replace(comparison, columns=tuple(part))) for part in parts)
+
+
+def _table(comparison: Comparison) -> str:
+    head = ["model", *(words.title(column) for column in comparison.columns)]
+    return table([head, *words.rows(comparison, str, lambda text: text)])
 
 
 def as_markdown(comparison: Comparison, folder: Path) -> str:
     """A Markdown page; pictures are linked from ``folder``."""
-    lines = [["model", *(title(column).replace("|", r"\|") for column in comparison.columns)]]
-    lines += [["---"] * len(lines[0]), *rows(comparison, lambda t: t.replace("|", r"\|"), lambda t: f"**{t}**")]
-    parts = ["\n".join(f"| {' | '.join(row)} |" for row in lines), caption(comparison)]
+    lines = [["model", *(words.title(column).replace("|", r"\|") for column in comparison.columns)]]
+    lines += [["---"] * len(lines[0]), *words.rows(comparison, lambda t: t.replace("|", r"\|"), lambda t: f"**{t}**")]
+    parts = ["\n".join(f"| {' | '.join(row)} |" for row in lines), words.caption(comparison)]
     for picture in comparison.pictures:
-        parts.append(f"![{told(picture)}]({link(picture, folder)})\n\n*{told(picture)}*")
-    parts.append("\n".join(f"- {line}" for line in [*protocols(comparison), *warnings(comparison)]))
+        parts.append(f"![{words.told(picture)}]({words.link(picture, folder)})\n\n*{words.told(picture)}*")
+    parts.append("\n".join(f"- {line}" for line in [*words.protocols(comparison), *words.warnings(comparison)]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -44,7 +59,7 @@ def as_csv(comparison: Comparison, _folder: Path) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["model", "data", "metric", "better", "mean", "sd", "n", "best"])
-    for row in entries(comparison):
+    for row in words.entries(comparison):
         row["sd"] = "" if row["sd"] is None else row["sd"]
         writer.writerow([row[key] for key in ("model", "data", "metric", "better", "mean", "sd", "n", "best")])
     return stream.getvalue()
@@ -52,38 +67,42 @@ def as_csv(comparison: Comparison, _folder: Path) -> str:
 
 def as_latex(comparison: Comparison, _folder: Path) -> str:
     """A ``tabular`` for ``booktabs``, the data sets above their metrics."""
-    columns = comparison.columns
-    data = list(dict.fromkeys(column.data for column in columns))
-    counts = [sum(column.data == name for column in columns) for name in data]
-    over = [f"\\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, n in zip(data, counts, strict=True)]
-    labels = [_latex(f"{column.label} {ARROWS.get(column.better, '')}".rstrip()) for column in columns]
-    rows = rows(comparison, _latex, lambda text: f"\\textbf{{{text}}}")
-    lines = [f"% {line}" for line in [caption(comparison), *protocols(comparison), *warnings(comparison)]]
-    lines += [f"\\begin{{tabular}}{{l{'c' * len(columns)}}}", "\\toprule", f" & {' & '.join(over)} \\\\"]
-    lines += [f"model & {' & '.join(labels)} \\\\", "\\midrule", *(f"{' & '.join(row)} \\\\" for row in rows)]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    over = [f"\\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, n in words.spans(comparison)]
+    labels = [_latex(words.label(column)) for column in comparison.columns]
+    rows = words.rows(comparison, _latex, lambda text: f"\\textbf{{{text}}}")
+    told = [words.caption(comparison), *words.protocols(comparison), *words.warnings(comparison)]
+    lines = [f"\\begin{{tabular}}{{l{'c' * len(labels)}}}", "\\toprule", f"{' & '.join(['', *over])} \\\\"]
+    lines += [f"{' & '.join(['model', *labels])} \\\\", "\\midrule", *(f"{' & '.join(row)} \\\\" for row in rows)]
+    return "\n".join([*(f"% {line}" for line in told), *lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
 def as_html(comparison: Comparison, _folder: Path) -> str:
     """One page that stands alone: the pictures are in it."""
-    head = "".join(f"<th>{escaped(title(column))}</th>" for column in comparison.columns)
-    rows = rows(comparison, escaped, lambda text: f"<strong>{text}</strong>")
-    body = "".join(f'<tr><th scope="row">{r[0]}</th>{"".join(f"<td>{c}</td>" for c in r[1:])}</tr>' for r in rows)
-    grid = f"<table><thead><tr><th>model</th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    warnings = "".join(f"<li>{escaped(line)}</li>" for line in warnings(comparison))
+    warnings = "".join(f"<li>{escaped(line)}</li>" for line in words.warnings(comparison))
     notes = f'<ul class="notes" aria-label="Notes">{warnings}</ul>' if warnings else ""
     pictures = "".join(map(_figure, comparison.pictures))
-    measured = "".join(f"<li>{escaped(line)}</li>" for line in protocols(comparison))
+    measured = "".join(f"<li>{escaped(line)}</li>" for line in words.protocols(comparison))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>Comparison</title><style>{STYLE}</style></head>\n<body><main><header><h1>Comparison</h1>"
-        f'<p>{escaped(caption(comparison))}</p>{notes}</header><section><h2>Scores</h2><div class="card">'
-        f'<div class="wide" tabindex="0">{grid}</div></div></section><section><h2>Pictures</h2>'
-        f'<div class="shots">{pictures}</div></section><section><h2>How it was measured</h2><ul>{measured}</ul>'
-        "</section></main></body></html>\n"
+        f"<title>Comparison</title><style>{STYLE}{OWN_STYLE}</style></head>\n<body><main><header><h1>Comparison</h1>"
+        f"<p>{escaped(words.caption(comparison))}</p>{notes}</header>"
+        f'<section><h2>Scores</h2><div class="card"><div class="wide" tabindex="0">{_grid(comparison)}</div></div>'
+        f'</section><section><h2>Pictures</h2><div class="shots">{pictures}</div></section>'
+        f'<section><h2>How it was measured</h2><ul class="measured">{measured}</ul></section></main></body></html>\n'
     )
+
+
+def _grid(comparison: Comparison) -> str:
+    """The table, the data sets above their metrics."""
+    over = "".join(f'<th colspan="{n}" scope="colgroup">{escaped(name)}</th>' for name, n in words.spans(comparison))
+    head = "".join(f'<th scope="col">{escaped(words.label(column))}</th>' for column in comparison.columns)
+    body = ""
+    for model, *cells in words.rows(comparison, escaped, lambda text: f"<strong>{text}</strong>"):
+        body += f'<tr><th scope="row">{model}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+    top = f'<tr><th rowspan="2" scope="col">model</th>{over}</tr><tr>{head}</tr>'
+    return f'<table class="numbers"><thead>{top}</thead><tbody>{body}</tbody></table>'
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -95,7 +114,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     ]
     return {
         "models": list(comparison.models),
-        "scores": [_finite(row) for row in entries(comparison)],
+        "scores": [_finite(row) for row in words.entries(comparison)],
         "columns": protocols,
         "cells": cells,
         "pictures": [str(path) for path in comparison.pictures],
@@ -134,7 +153,7 @@ def _finite(value: Any) -> Any:
 
 
 def _figure(picture: Path) -> str:
-    told, content = escaped(told(picture)), b64encode(picture.read_bytes()).decode()
+    told, content = escaped(words.told(picture)), b64encode(picture.read_bytes()).decode()
     image = f'<img class="whole" alt="{told}" src="data:image/png;base64,{content}">'
     return f'<figure class="shot"><figcaption>{told}</figcaption><div>{image}</div></figure>'
 

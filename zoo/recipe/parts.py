@@ -12,7 +12,7 @@ from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
 from zoo.recipe.sections import MINIMA, SPELT
 from zoo.recipe.text import Node
-from zoo.registry import Entry, Registry, Signature, check_options
+from zoo.registry import REQUIRED, Entry, Registry, Signature, check_options
 from zoo.registry.option_types import shown
 from zoo.registry.signature import from_object
 
@@ -40,6 +40,13 @@ class PartReader:
         self.registry = registry
         self.problems: list[Problem] = []
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
+
+    @property
+    def run_steps(self) -> int:
+        """``train.steps`` as written, or its default: how long a schedule is that does not say."""
+        node = self.root.get(("train", "steps"))
+        default = next(option.default for option in read_section("train").options if option.name == "steps")
+        return node.value if node and isinstance(node.value, int) else int(str(default))
 
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
@@ -126,10 +133,12 @@ class PartReader:
         self, path: Path, given: Mapping[str, Node], name: str, what: str, besides: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """The keys of a section (``zoo.recipe.sections``), with their smallest values enforced."""
-        checked = self.options(path, given, read_section(name), what, besides)
+        signature = read_section(name)
+        defaults = {option.name: option.default for option in signature.options if option.default is not REQUIRED}
+        checked = defaults | self.options(path, given, signature, what, besides)
         for key, value in checked.items():
             low = MINIMA.get(key)
-            if low is not None and isinstance(value, int | float) and value < low:
+            if key in given and low is not None and isinstance(value, int | float) and value < low:
                 self.error((*path, key), f"'{key}' must be at least {low}, not {value}")
         return checked
 
@@ -165,6 +174,7 @@ class PartReader:
         if len(self.problems) > before:
             return None
         options["first"], options["last"] = options.pop("from"), options.pop("to")
+        options["steps"] = options["steps"] or max(self.run_steps - options["start"], 1)
         if options["shape"] == "exponential" and options["first"] * options["last"] <= 0:
             self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
             return None

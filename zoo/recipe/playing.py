@@ -82,6 +82,7 @@ class PhaseReader(PartReader):
             if written and slot_of(player) not in {*slots, *written}:
                 hint = did_you_mean(slot_of(player), slots)
                 self.error(path, f"player '{player}' of row '{label}' is no slot of this recipe{hint}")
+                self.incomplete.add(self.root.at(path))
         if len(set(players)) < len(players):
             self.error(path, f"row '{label}' names a player twice")
         node = self.root.get(path)

@@ -68,7 +68,7 @@ def schedule(
     *,
     first: float,
     last: float,
-    steps: int,
+    steps: int = 0,
     start: int = 0,
     shape: Literal["linear", "cosine", "exponential"] = "linear",
 ) -> None:
@@ -77,7 +77,7 @@ def schedule(
     Args:
         first: value at ``start``.
         last: value ``steps`` later, and from then on.
-        steps: length of the change.
+        steps: length of the change; 0 for the rest of the training.
         start: before this step the number is 0.
         shape: of the change.
     """

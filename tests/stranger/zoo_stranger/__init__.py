@@ -25,7 +25,7 @@ PARTS = {
     ("term", "minimised"): ("balance:minimised", "a scalar value as it is"),
     ("term", "balanced"): ("balance:balanced", "a scalar value times a weight that is a value"),
 }
-CONTRACTS = {"mlp": "B latent -> B"}
+CONTRACTS = {"mlp": "B latent -> B", "codebook": "B latent -> B latent"}
 
 RECIPES = {
     "wgan-gp": "WGAN with a gradient penalty (Gulrajani et al. 2017)",

@@ -1,0 +1,93 @@
+"""What tests share: the command line in this process and in a fresh one, tiny recipes, a finished run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from zoo.cli import main
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
+
+PARTS = Path(__file__).with_name("misfit_parts.py")
+"""A plugin of parts that do not fit."""
+
+TINY = """\
+extends: avae
+data: {size: 8, train: 64, test: 8}
+latent: 4
+noise: 4
+slots: {encoder: {width: 4}, decoder: {width: 4}, generator: {width: 4}, critic: {width: 4}}
+train: {steps: 3, batch: 4, log_every: 1, save_every: 2}
+"""
+"""AVAE with three steps and nets of width 4."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run_zoo(capsys: pytest.CaptureFixture[str]) -> Run:
+    """``zoo ARGUMENTS`` in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = main(list(map(str, arguments)))
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+def python(*arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> Outcome:
+    """A fresh Python."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})})
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+LISTS_TORCH = "import sys; from zoo.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules); exit(code)"
+
+
+def without_torch(arguments: Sequence[object], cwd: Path) -> Outcome:
+    """``zoo ARGUMENTS`` in a fresh process, which must not have imported torch."""
+    done = python("-c", LISTS_TORCH, *arguments, cwd=cwd)
+    *lines, torch = done.out.splitlines()
+    assert torch == "False", done.err
+    return Outcome(done.code, "\n".join(lines), done.err)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished tiny run, not to be changed: ``folder / "runs" / "tiny"``, its recipe beside ``runs``."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(TINY)
+    run = folder / "runs" / "tiny"
+    assert main(["build", str(folder / "tiny.yaml"), "--out", str(run)]) == 0
+    return run

@@ -1,0 +1,105 @@
+"""A plugin of parts that do not fit: each breaks one promise (``--plugin misfit_parts.py``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo import api
+
+
+@api.hookimpl
+def zoo_components() -> list[api.Component]:
+    def part(kind: str, name: str, target: str, contract: str = "") -> api.Component:
+        return api.Component(kind, name, f"misfit_parts:{target}", "does not fit", contract)
+
+    return [
+        part("decoder", "small", "Small"),
+        part("decoder", "wide", "Wide", "B 100 -> B C H W"),
+        part("decoder", "odd", "Wide", "B depth -> B C H W"),
+        part("decoder", "refuses", "Refuses"),
+        part("decoder", "crashes", "Crashes"),
+        part("decoder", "no-module", "no_module"),
+        part("decoder", "gone", "Gone"),
+        part("encoder", "narrow", "Narrow"),
+        part("encoder", "wordy", "Wordy"),
+        part("critic", "pair", "Pair", "B C H W, B latent -> B"),
+        part("term", "vector", "vector"),
+        part("term", "stopped", "stopped"),
+    ]
+
+
+class Painter(nn.Module):
+    """A dense layer to an image."""
+
+    def __init__(self, inputs: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.shape = channels, side, side
+        self.dense = nn.Linear(inputs, channels * side**2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.dense(z).unflatten(1, self.shape)
+
+
+class Small(Painter):
+    """Images of half the size."""
+
+    def __init__(self, channels: int, size: int, latent: int) -> None:
+        super().__init__(latent, channels, size // 2)
+
+
+class Wide(Painter):
+    """Codes of 100."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__(100, channels, size)
+
+
+class Refuses(nn.Module):
+    def __init__(self, size: int) -> None:
+        raise ValueError(f"this network needs a size of 64, not {size}")
+
+
+class Crashes(Small):
+    def forward(self, _: Tensor) -> Tensor:
+        raise RuntimeError("boom")
+
+
+def no_module(size: int) -> Any:
+    return size
+
+
+class Narrow(nn.Module):
+    """Codes of 3."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(channels * size**2, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.dense(x.flatten(1))
+        return api.Gaussian(h, h)
+
+
+class Wordy(Narrow):
+    def forward(self, _: Tensor) -> Any:
+        return "code"
+
+
+class Pair(nn.Module):
+    def __init__(self, channels: int, size: int, latent: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(channels * size**2 + latent, 1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Any:
+        return api.CriticOutput(self.dense(torch.cat([x.flatten(1), z], 1)).squeeze(1))
+
+
+def vector(x: Tensor, reconstruction: Tensor) -> Tensor:
+    return (x - reconstruction).flatten(1).sum(1)
+
+
+def stopped(reconstruction: Tensor) -> Tensor:
+    return reconstruction.detach().sum()

@@ -1,0 +1,264 @@
+"""Every term against a closed form; the adversarial ones against Gaussians whose divergences are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import zoo_bigan.pairs as bigan
+import zoo_losses.terms as losses
+import zoo_vaegan.terms as vaegan
+from torch import Tensor
+from torch.distributions import Laplace, Normal, kl_divergence
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+from zoo.api import CriticOutput, Draw, Gaussian
+
+B, K = 4, 3
+CPU = torch.device("cpu")
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def posterior() -> Gaussian:
+    return Gaussian(randn(B, K, seed=1).requires_grad_(), (0.4 * randn(B, K, seed=2)).requires_grad_())
+
+
+def critic(logit: Tensor, **taps: Tensor) -> CriticOutput:
+    return CriticOutput(logit, taps)
+
+
+def normals(n: int) -> Tensor:
+    """n standard normal numbers without noise: the middles of n parts of equal mass."""
+    return Normal(0.0, 1.0).icdf((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+
+
+# -- likelihoods and KL ------------------------------------------------------------------------------------
+
+
+def test_kl_is_that_of_torch_distributions():
+    q = posterior()
+    expected = kl_divergence(Normal(q.mean, q.sigma), Normal(0.0, 1.0)).sum(1).mean()
+    torch.testing.assert_close(losses.kl(q), expected)
+
+
+def test_gradients_of_kl():
+    q = posterior()
+    mean, log_sigma = torch.autograd.grad(losses.kl(q), [q.mean, q.log_sigma])
+    torch.testing.assert_close(mean, q.mean / B)
+    torch.testing.assert_close(log_sigma, (q.sigma**2 - 1) / B)
+
+
+def test_kl_of_the_prior_is_zero():
+    assert losses.kl(Gaussian(torch.zeros(B, K), torch.zeros(B, K))) == 0
+
+
+@pytest.mark.parametrize(
+    ("distance", "law", "constant"),
+    [
+        ("squared", Normal, lambda s: math.log(s * math.sqrt(2 * math.pi))),
+        ("absolute", Laplace, lambda s: math.log(2 * s)),
+    ],
+)
+@pytest.mark.parametrize("sigma", [1.0, 0.3])
+def test_reconstruction_is_a_likelihood_without_its_constant(distance, law, constant, sigma):
+    x, x_rec = randn(B, 3, 4, 4, seed=3), randn(B, 3, 4, 4, seed=4)
+    nll = -law(x_rec, sigma).log_prob(x).sum((1, 2, 3)).mean()
+    found = losses.reconstruction(x, x_rec, sigma=sigma, distance=distance)
+    torch.testing.assert_close(found, nll - 3 * 4 * 4 * constant(sigma))
+
+
+def test_the_gradient_of_reconstruction_is_the_error_of_each_image():
+    x, x_rec = randn(B, 1, 2, 2, seed=3), randn(B, 1, 2, 2, seed=4).requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.reconstruction(x, x_rec, sigma=0.5), x_rec)
+    torch.testing.assert_close(gradient, (x_rec - x) / 0.25 / B)
+
+
+def test_latent_nll_is_a_likelihood_without_its_constant():
+    q, z = posterior(), randn(B, K, seed=5)
+    nll = -Normal(q.mean, q.sigma).log_prob(z).sum(1).mean()
+    torch.testing.assert_close(losses.latent_nll(z, q), nll - K / 2 * math.log(2 * math.pi))
+
+
+def test_gradients_of_latent_nll():
+    q, z = posterior(), randn(B, K, seed=5)
+    mean, log_sigma = torch.autograd.grad(losses.latent_nll(z, q), [q.mean, q.log_sigma])
+    torch.testing.assert_close(mean, (q.mean - z) / q.sigma**2 / B)
+    torch.testing.assert_close(log_sigma, (1 - (z - q.mean) ** 2 / q.sigma**2) / B)
+
+
+# -- adversarial terms: p_data = N(0, 1), p_G = N(m, s^2) --------------------------------------------------
+
+M, S = 0.7, 0.6
+
+
+def log_ratio(x: Tensor) -> Tensor:
+    """The optimal critic log p_data - log p_G, at fixed weights of G."""
+    return Normal(0.0, 1.0).log_prob(x) - Normal(M, S).log_prob(x)
+
+
+def path_gradient(term: object) -> tuple[float, list[float]]:
+    """A generator's loss at the optimal critic, and its gradient in (m, s) along x = m + s eps."""
+    weights = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (M, S)]
+    fakes = weights[0] + weights[1] * normals(200_000)
+    loss = term(critic(log_ratio(fakes)))
+    return loss.item(), [g.item() for g in torch.autograd.grad(loss, weights)]
+
+
+def divergences(m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """KL(p_G || p_data) and the Jensen-Shannon divergence, by quadrature."""
+    x = torch.linspace(-12, 12, 40_001, dtype=torch.float64)
+    data, fake = Normal(0.0, 1.0).log_prob(x), Normal(m, s).log_prob(x)
+    middle = torch.logaddexp(data, fake) - math.log(2)
+    kl, to_data, to_fake = (
+        torch.trapezoid(p.exp() * (p - q), x) for p, q in ((fake, data), (data, middle), (fake, middle))
+    )
+    return kl, (to_data + to_fake) / 2
+
+
+def test_reverse_kl_is_the_kl_at_the_optimal_critic():
+    value, _ = path_gradient(losses.reverse_kl)
+    assert value == pytest.approx((S**2 + M**2 - 1) / 2 - math.log(S), abs=1e-4)
+
+
+def test_the_path_gradient_of_reverse_kl_is_that_of_the_kl():
+    _, gradient = path_gradient(losses.reverse_kl)
+    assert gradient == pytest.approx([M, S - 1 / S], abs=1e-3)
+
+
+def test_the_path_gradient_of_non_saturating_is_that_of_kl_minus_2_js():
+    _, gradient = path_gradient(losses.non_saturating)
+    weights = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (M, S)]
+    kl, js = divergences(*weights)
+    expected = [g.item() for g in torch.autograd.grad(kl - 2 * js, weights)]
+    assert gradient == pytest.approx(expected, abs=1e-3)
+    assert max(abs(g - k) for g, k in zip(gradient, [M, S - 1 / S], strict=True)) > 0.2
+
+
+def test_the_minimum_of_discriminate_is_the_log_ratio():
+    x, fakes = normals(20_000), M + S * normals(20_000)
+    weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)  # of a quadratic critic, which can be optimal
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def at(points: Tensor) -> Tensor:
+        return weights[0] + weights[1] * points + weights[2] * points**2
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        found = losses.discriminate(critic(at(x)), critic(at(fakes)))
+        weights.grad = torch.autograd.grad(found, weights)[0]
+        return found.detach()
+
+    optimizer.step(loss)
+    points = torch.linspace(-1, 2, 7, dtype=torch.float64)
+    torch.testing.assert_close(at(points).detach(), log_ratio(points), atol=0.02, rtol=0)
+
+
+def test_cross_entropies():
+    real, fake, other = (critic(3 * randn(B, seed=seed)) for seed in (6, 7, 8))
+    ones, zeros = torch.ones(B, dtype=torch.float64), torch.zeros(B, dtype=torch.float64)
+    right, wrong = bce(real.logit, ones) + bce(fake.logit, zeros), bce(fake.logit, ones)
+    torch.testing.assert_close(losses.discriminate(real, fake), right)
+    torch.testing.assert_close(losses.non_saturating(fake), wrong)
+    torch.testing.assert_close(losses.reverse_kl(fake), -fake.logit.mean())
+    torch.testing.assert_close(vaegan.discriminate_both(real, fake, other), right + bce(other.logit, zeros))
+    torch.testing.assert_close(vaegan.non_saturating_both(fake, other), wrong + bce(other.logit, ones))
+    torch.testing.assert_close(bigan.pairs(real, fake), right)
+    torch.testing.assert_close(bigan.pairs_swapped(real, fake), bce(real.logit, zeros) + bce(fake.logit, ones))
+
+
+def test_swapped_pairs_are_pairs_with_both_labels_flipped():
+    real, fake = critic(randn(B, seed=6)), critic(randn(B, seed=7))
+    torch.testing.assert_close(bigan.pairs_swapped(real, fake), bigan.pairs(fake, real))
+
+
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_a_critic_that_is_sure_gives_finite_losses_and_gradients(logit):
+    sure = torch.full((B,), logit, requires_grad=True)
+    loss = losses.discriminate(critic(sure), critic(sure)) + losses.non_saturating(critic(sure))
+    assert all(torch.isfinite(t).all() for t in (loss, *torch.autograd.grad(loss, sure)))
+
+
+# -- features ----------------------------------------------------------------------------------------------
+
+
+def test_feature_match_is_half_the_squared_distance_of_each_image_summed_over_features():
+    a, b = randn(B, 8, 2, 2, seed=9), randn(B, 8, 2, 2, seed=10)
+    found = vaegan.feature_match(critic(a, stage2=a), critic(b, stage2=b))
+    expected = torch.stack([0.5 * torch.dist(u, v) ** 2 for u, v in zip(a, b, strict=True)]).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_feature_match_reads_the_tap_it_is_told():
+    zero, one = torch.zeros(B, 5), torch.ones(B, 5)
+    x, fake = critic(zero, stage1=zero, stage2=zero), critic(zero, stage1=zero, stage2=one)
+    assert vaegan.feature_match(x, fake, tap="stage1") == 0
+    assert vaegan.feature_match(x, fake) == 2.5
+
+
+def test_feature_match_names_the_taps_there_are():
+    zero = critic(torch.zeros(B), stage1=torch.zeros(B))
+    with pytest.raises(ValueError, match="no tap 'stage9'; choices: stage1"):
+        vaegan.feature_match(zero, zero, tap="stage9")
+
+
+# -- what terms are made of --------------------------------------------------------------------------------
+
+
+def draw(*key: object) -> Draw:
+    return Draw(*key, device=CPU, dtype=torch.float64)
+
+
+def test_a_gaussian_is_sampled_by_its_mean_and_sigma():
+    q = posterior()
+    torch.testing.assert_close(q.sample(draw(1)), q.mean + q.log_sigma.exp() * draw(1).normal(B, K))
+
+
+def test_samples_carry_gradients():
+    q = posterior()
+    mean, log_sigma = torch.autograd.grad(q.sample(draw(1)).sum(), [q.mean, q.log_sigma])
+    torch.testing.assert_close(mean, torch.ones(B, K, dtype=torch.float64))
+    torch.testing.assert_close(log_sigma, q.sigma * draw(1).normal(B, K))
+
+
+def test_the_log_density_of_a_gaussian():
+    q, z = posterior(), randn(B, K, seed=5)
+    torch.testing.assert_close(q.log_prob(z), Normal(q.mean, q.sigma).log_prob(z).sum(1))
+
+
+def test_numbers_are_a_function_of_their_key():
+    first = draw(0, "train", 3, (), "z").normal(5)
+    torch.manual_seed(99)
+    draw(0, "train", 3, (), "noise").normal(7)
+    assert torch.equal(first, draw(0, "train", 3, (), "z").normal(5))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [(1, "train", 3, (), "z"), (0, "train", 4, (), "z"), (0, "train", 3, (1, 0), "z"), (0, "train", 3, (), "noise")],
+)
+def test_another_key_gives_other_numbers(key):
+    assert not torch.equal(draw(*key).normal(5), draw(0, "train", 3, (), "z").normal(5))
+
+
+def test_a_stream_goes_on():
+    stream = draw(0)
+    assert not torch.equal(stream.normal(5), stream.normal(5))
+
+
+def test_drawing_leaves_the_global_stream_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    draw(0).normal(5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_numbers_are_normal_or_uniform():
+    normal, uniform = draw(0).normal(20_000), draw(1).uniform(20_000)
+    assert (normal.mean().abs() < 0.03, (normal.std() - 1).abs() < 0.03) == (True, True)
+    assert 0 <= uniform.min() <= uniform.max() < 1
+    assert abs(uniform.mean() - 0.5) < 0.01
