@@ -24,7 +24,7 @@ data: {size: 8, train: 64, test: 8}
 latent: 4
 noise: 4
 slots: {encoder: {width: 4}, decoder: {width: 4}, generator: {width: 4}, critic: {width: 4}}
-train: {steps: 3, batch: 4, log_every: 1, save_every: 2}
+train: {steps: 3, batch: 4, log_every: 1, save_every: 2, ema: 0.0, precision: float32, optimizer: {rate: 1.0}}
 """
 """AVAE with three steps and nets of width 4."""
 

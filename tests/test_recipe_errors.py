@@ -88,7 +88,7 @@ ONE_LINE = [
         "phases: [{encoder: {kl: .nan}}]",
         "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not nan",
     ),
-    ("phases: [{encoder: {kl: {from: 1, to: 2}}}]", "4:21: the weight of 'kl' needs option 'steps' (a whole number)"),
+    ("phases: [{encoder: {kl: {from: 1, steps: 2}}}]", "4:21: the weight of 'kl' needs option 'to' (a number)"),
     (
         "phases: [{encoder: {kl: {weight: {from: 1, too: 2, to: 2, steps: 3}}}}]",
         "4:44: the weight of 'kl' has no option 'too'; did you mean 'to'?",
@@ -188,7 +188,7 @@ def test_all_problems_at_once_sorted_by_place(run_zoo: Run) -> None:
         evaluate: [msee]
         """
     places = [said.split(": ")[0] for said in problems(run_zoo, dedent(text))]
-    expected = ["3:18", "4:13", "6:5", "6:24", "7:27", "8:9", "8:19", "9:1", "10:12"]
+    expected = ["3:18", "4:13", "6:5", "6:24", "7:14", "8:9", "8:19", "9:1", "10:12"]
     assert places == [f"r.yaml:{place}" for place in expected]
 
 
@@ -259,7 +259,7 @@ def test_a_name_of_ours_is_never_taken_over(run_zoo: Run) -> None:
     Path("r.yaml").write_text(BASE)
     outcome = run_zoo("check", "r.yaml", "--plugin", file)
     assert (outcome.code, outcome.out) == (0, "r.yaml: ok\n")
-    assert "encoder local/dcgan (0): another" in run_zoo("list", "encoder", "--plugin", file).out or True
+    assert "local 0" in run_zoo("list", "encoder", "--plugin", file).out
 
 
 def test_a_plugin_file_that_is_broken_is_told_before_anything_else(run_zoo: Run) -> None:

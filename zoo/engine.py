@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,6 +63,10 @@ class Engine:
         self.dtype = compute_type(self.recipe.train.precision, model.device)
         self._plans: dict[tuple[object, ...], PhasePlan] = {}
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
+        names = Counter(
+            f"{row.label}/{t.label}" for phase in self.recipe.phases for row in phase.played for t in row.terms
+        )
+        self._repeated = frozenset(name for name, count in names.items() if count > 1)
         self.average = Average(model, self.recipe.train.ema) if self.recipe.train.ema else None
 
     # -- what does not change from step to step ------------------------------------------------------------
@@ -125,7 +130,9 @@ class Engine:
                 turn += phase.fresh
                 if due:
                     x = batches(turn) if phase.fresh else shared
-                    losses |= self._play(self.plan_now(number), x, (number, play))
+                    played = self._play(self.plan_now(number), x, (number, play))
+                    told = {key: f"{number + 1}: {key}" if key in self._repeated else key for key in played}
+                    losses |= {told[key]: value for key, value in played.items()}
         if self.average:
             self.average.update(step)
         self.step_index += 1
@@ -263,7 +270,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
         index, key = name.split("/", 1)
         parameter = parameters[int(index)]
         shaped = tensor.shape == parameter.shape
-        laid_out = _laid_out_like(tensor, parameter) if shaped else tensor
+        laid_out = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
         state.setdefault(int(index), {})[key] = laid_out
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 

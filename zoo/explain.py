@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.graph import BUILTINS, route
-from zoo.recipe.schema import Phase, Recipe, Row, Term
+from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
 from zoo.tables import table
 
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
@@ -13,7 +13,8 @@ LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes non
 
 def routes(recipe: Recipe) -> str:
     """The routing table: a line for each row, a column for each slot. Static: torch is not imported."""
-    slots = [slot for slot, part in recipe.slots.items() if part.entry.kind != "prior"]
+    learning = set(map(slot_of, recipe.players()))
+    slots = [slot for slot, part in recipe.slots.items() if part.entry.kind != "prior" or slot in learning]
     slots += recipe.learners()
     lines = [["phase", "who", "minimises", *slots]]
     for number, phase in enumerate(recipe.phases, 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -107,9 +108,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         RunError: naming the file, if the disk is full or refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             file.write(content)
@@ -120,4 +121,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary:
             temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}; free some space and run again") from None
+        raise RunError(f"{path}: cannot be written: {error.strerror}{_cure(error)}") from None
+
+
+def _cure(error: OSError) -> str:
+    return "; free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""

@@ -80,7 +80,7 @@ class PartReader:
             entry = entry.variant(chosen)
             signature = entry.signature
         except RequestError as error:
-            self.problems.append(Problem(spec["use"].position if "use" in spec else node.position, str(error)))
+            self.problems.append(Problem(spec["use"].position if "use" in spec else self.root.at(path), str(error)))
             return None
         options = {k: n for k, n in spec.items() if k not in ("use", "with", *reserved)}
         if chosen is not None and str(chosen) not in entry.component.variants:

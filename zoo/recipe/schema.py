@@ -12,6 +12,7 @@ from zoo.errors import Position
 from zoo.graph import Graph
 from zoo.recipe.text import Node
 from zoo.registry import Entry, to_arguments
+from zoo.registry.signature import CALLED
 
 SHAPES = ("linear", "cosine", "exponential")
 
@@ -57,7 +58,7 @@ class Schedule:
         return {**named, "start": self.start, "shape": self.shape}
 
     def __str__(self) -> str:
-        if not self.steps:
+        if not self.steps or self.first == self.last:
             return f"{self.last:g}" + (f" from step {self.start}" if self.start else "")
         return f"{self.first:g} to {self.last:g} over {self.steps} steps" + (
             f" from {self.start}" if self.start else ""
@@ -120,7 +121,7 @@ class Part:
     def arguments_for(self, sizes: Sizes | None = None) -> dict[str, Any]:
         """Options as Python has them (lists as tuples), with the sizes that the target asks for."""
         signature = self.entry.signature
-        asked = signature.sizes or (signature.needs if sizes else ())
+        asked = signature.sizes if self.entry.kind in CALLED else signature.needs
         given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
         return {**given, **to_arguments(signature, self.options)}
 
