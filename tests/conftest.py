@@ -72,7 +72,9 @@ def python(*arguments: object, cwd: Path | None = None, env: dict[str, str] | No
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-LISTS_TORCH = "import sys; from zoo.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules); exit(code)"
+LISTS_TORCH = (
+    "import sys; from zoo.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules); exit(code)"
+)
 
 
 def without_torch(arguments: Sequence[object], cwd: Path) -> Outcome:

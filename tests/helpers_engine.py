@@ -29,6 +29,13 @@ SLOTS = {
 }
 """The slots with parameters of each bundled recipe."""
 
+UNTUNED = (
+    "train.optimizer={use: adam, lr: 2.0e-4, betas: [0.5, 0.999], rate: 1.0}",
+    "train.ema=0.0",
+    "train.precision=float32",
+)
+"""Bundled recipes are tuned now and then; what tests rely on is said here."""
+
 BATCH, CHANNELS, SIZE, LATENT, NOISE = 4, 3, 16, 5, 3
 
 
@@ -40,6 +47,7 @@ def small(name: str, *overrides: str, phases: Sequence[Any] = (), dtype: torch.d
     widths = [f"slots.{slot}.width=4" for slot in SLOTS[name]]
     noise = [f"noise={NOISE}"] if name == "avae" else []
     sizes = [f"data.size={SIZE}", f"latent={LATENT}", f"train.batch={BATCH}", "evaluate=[]", *noise]
+    overrides = (*UNTUNED, *overrides)
     source: dict[str, Any] = {"extends": name, **({"phases": list(phases)} if phases else {})}
     return zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=[TOYS]).to(dtype)
 

@@ -127,7 +127,13 @@ def test_another_metric_or_output_scores_again_without_training(run_zoo: Run, ru
     outcome = build(run_zoo, "--set", "evaluate={mine: {use: mse, with: {reconstruction: decoded_prior}}}")
     assert outcome.code == 0, outcome.err
     assert "training" not in outcome.err
-    assert list(json.loads((run / "scores.json").read_text())) == ["mse", "edges", "mse_decoded", "edges_decoded", "mine"]
+    assert list(json.loads((run / "scores.json").read_text())) == [
+        "mse",
+        "edges",
+        "mse_decoded",
+        "edges_decoded",
+        "mine",
+    ]
     assert weights(run) == before
 
 

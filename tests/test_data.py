@@ -26,7 +26,7 @@ FEW = {"size": 16, "train": 24, "test": 12}
 def painted(width: int = 200, height: int = 120) -> Photograph:
     """A photograph that is black where training may look and white where test may."""
     image = Image.new("L", (width, height), 0)
-    image.paste(255, (width * 4 // 5, 0, width, height))
+    image.paste(255, (width * 3 // 5, 0, width * 4 // 5, height))
     return Photograph("painted.png", image)
 
 
@@ -140,8 +140,9 @@ def test_train_and_test_crops_share_no_pixel(size):
 def test_crops_reach_every_edge_of_their_region():
     ramp = np.broadcast_to(np.arange(200, dtype=np.uint8), (40, 200))
     packed = cut_painted(Photograph("ramp", Image.fromarray(ramp.copy())), size=5, crop=(5, 5), train=3000)
-    assert (packed.train.min(), packed.train.max()) == (0, 159)
-    assert (packed.test.min(), packed.test.max()) == (160, 199)
+    left, right = packed.train[packed.train < 120], packed.train[packed.train >= 120]
+    assert (left.min(), left.max(), right.min(), right.max()) == (0, 119, 160, 199)
+    assert (packed.test.min(), packed.test.max()) == (120, 159)
 
 
 def test_crop_sides_are_uniform_with_both_ends():

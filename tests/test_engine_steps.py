@@ -17,6 +17,9 @@ from torch.func import functional_call
 from zoo.engine import Engine
 from zoo.model import Model
 
+Weights = Mapping[str, float]
+"""``"row/term"`` -> how much it counts: all that these steps take from the recipe. Cross-entropies weigh 1."""
+
 Rows = dict[tuple[str, ...], Callable[[], Tensor]]
 """Players -> the loss that they minimise. Evaluated in order: batch norm and spectral norm remember it."""
 
@@ -35,16 +38,17 @@ def kl(q: Any) -> Tensor:
     return ((q.mean**2 + sigma**2) / 2 - 0.5 - sigma.log()).sum() / BATCH
 
 
-def vae(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
+def vae(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     def loss() -> Tensor:
         q = nets.encoder(x)
         x_rec = nets.decoder(q.mean + q.log_sigma.exp() * noise["z_posterior"])
-        return 0.5 * ((x - x_rec) ** 2).sum() / BATCH + kl(q)
+        squares = 0.5 * ((x - x_rec) ** 2).sum() / BATCH
+        return w["encoder + decoder/reconstruction"] * squares + w["encoder + decoder/kl"] * kl(q)
 
     return {("encoder", "decoder"): loss}
 
 
-def gan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
+def gan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     c_x = cache(lambda: nets.critic(x).logit)
     c_gen = cache(lambda: nets.critic(nets.generator(noise["z"], torch.empty(BATCH, 0).double())).logit)
     return {
@@ -53,7 +57,7 @@ def gan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
     }
 
 
-def vaegan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
+def vaegan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     q = cache(lambda: nets.encoder(x))
     x_rec = cache(lambda: nets.decoder(q().mean + q().log_sigma.exp() * noise["z_posterior"]))
     c_x = cache(lambda: nets.critic(x))
@@ -67,13 +71,15 @@ def vaegan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
         return cross_entropy(c_rec().logit, real) + cross_entropy(c_gen().logit, real)
 
     return {
-        ("encoder",): lambda: kl(q()) + feature_distance(),
-        ("decoder",): lambda: 0.01 * feature_distance() + fakes(real=True),
+        ("encoder",): lambda: w["encoder/kl"] * kl(q()) + w["encoder/feature_match"] * feature_distance(),
+        ("decoder",): lambda: (
+            w["decoder/feature_match"] * feature_distance() + w["decoder/non_saturating_both"] * fakes(real=True)
+        ),
         ("critic",): lambda: cross_entropy(c_x().logit, real=True) + fakes(real=False),
     }
 
 
-def bigan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
+def bigan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     def generated() -> Tensor:
         return nets.generator(noise["z"], torch.empty(BATCH, 0).double())
 
@@ -85,7 +91,7 @@ def bigan(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
     }
 
 
-def avae(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
+def avae(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     x_gen = cache(lambda: nets.generator(noise["z"], noise["noise"]))
     c_x = cache(lambda: nets.critic(x).logit)
     c_gen = cache(lambda: nets.critic(x_gen()).logit)
@@ -95,11 +101,26 @@ def avae(nets: Any, x: Tensor, noise: Mapping[str, Tensor]) -> Rows:
         return ((noise["z"] - q.mean) ** 2 / (2 * q.log_sigma.exp() ** 2) + q.log_sigma).sum() / BATCH
 
     return {
-        **vae(nets, x, noise),
-        ("generator",): lambda: -c_gen().mean() + 0.03 * latent(),
+        **vae(nets, x, noise, w),
+        ("generator",): lambda: -w["generator/reverse_kl"] * c_gen().mean() + w["generator/latent_nll"] * latent(),
         ("critic",): lambda: cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False),
     }
 
+
+TERMS = {
+    "vae": {"encoder + decoder/reconstruction", "encoder + decoder/kl"},
+    "gan": {"generator/non_saturating", "critic/discriminate"},
+    "vaegan": {
+        *("encoder/kl", "encoder/feature_match", "decoder/feature_match", "decoder/non_saturating_both"),
+        "critic/discriminate_both",
+    },
+    "bigan": {"encoder + generator/pairs_swapped", "critic/pairs"},
+    "avae": {
+        *("encoder + decoder/reconstruction", "encoder + decoder/kl"),
+        *("generator/reverse_kl", "generator/latent_nll", "critic/discriminate"),
+    },
+}
+"""What each row minimises, from METHODS."""
 
 EPS = 1e-5
 """Adam's. A bias before batch norm has gradient 0 up to round-off, which 1e-8 would blow up into a step."""
@@ -127,6 +148,8 @@ class ByHand:
 
     def __init__(self, name: str, model: Model) -> None:
         self.rows = HAND[name]
+        self.weights = weights_of(model)
+        assert self.weights.keys() == TERMS[name]
         self.nets = {slot: copy.deepcopy(getattr(model, slot)) for slot in SLOTS[name]}
         self.adams = {}
         for slot, net in self.nets.items():
@@ -141,7 +164,7 @@ class ByHand:
         x = images(step)
         dims = {"z": LATENT, "z_posterior": LATENT, "noise": NOISE}
         noise = {value: self.normal(step, value, k) for value, k in dims.items()}
-        groups = self.rows(self.seen_by(set(self.nets)), x, noise)
+        groups = self.rows(self.seen_by(set(self.nets)), x, noise, self.weights)
         losses = {}
         if joint:
             found = {players: loss() for players, loss in groups.items()}
@@ -151,7 +174,7 @@ class ByHand:
             losses = {" + ".join(players): float(loss.detach()) for players, loss in found.items()}
         else:
             for players in groups:
-                loss = self.rows(self.seen_by(set(players)), x, noise)[players]()
+                loss = self.rows(self.seen_by(set(players)), x, noise, self.weights)[players]()
                 losses[" + ".join(players)] = float(loss.detach())
                 self.move(players, self.gradient(players, loss))
         return losses
@@ -177,14 +200,14 @@ class ByHand:
         return {f"{slot}.{key}": t for slot, net in self.nets.items() for key, t in snapshot(net).items()}
 
 
+def weights_of(model: Model) -> dict[str, float]:
+    rows = [row for phase in model.recipe.phases for row in phase.rows]
+    return {f"{row.label}/{term.label}": term.weight(0) for row in rows for term in row.terms}
+
+
 def row_losses(losses: Mapping[str, Tensor], model: Model) -> dict[str, float]:
     """The engine's losses summed over each row's terms, weights included."""
-    weights = {
-        f"{row.label}/{term.label}": term.weight(0)
-        for phase in model.recipe.phases
-        for row in phase.rows
-        for term in row.terms
-    }
+    weights = weights_of(model)
     summed: dict[str, float] = {}
     for key, loss in losses.items():
         row = key.rsplit("/", 1)[0]

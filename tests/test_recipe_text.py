@@ -117,9 +117,7 @@ def test_a_value_has_a_place_of_its_own() -> None:
     assert read(RECIPE, "avae.yaml").get(("slots", "encoder", "modle")) is None
 
 
-@pytest.mark.parametrize(
-    "encode", [str, str.encode, lambda t: b"\xef\xbb\xbf" + t.encode(), "\ufeff".__add__]
-)
+@pytest.mark.parametrize("encode", [str, str.encode, lambda t: b"\xef\xbb\xbf" + t.encode(), "\ufeff".__add__])
 def test_text_utf8_and_a_byte_order_mark_read_alike(encode: Any) -> None:
     node = read(encode("é: ü\nb: 1"), "r.yaml")
     assert node.plain() == {"é": "ü", "b": 1}
@@ -201,13 +199,9 @@ def test_an_error_names_the_place_and_the_cure(text: str) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_placed() -> None:
-    assert problems_of(b"a: 1\nb: \xe9t\xe9") == [
-        "r.yaml:2:4: error: byte 0xe9 is not UTF-8; save the file as UTF-8"
-    ]
+    assert problems_of(b"a: 1\nb: \xe9t\xe9") == ["r.yaml:2:4: error: byte 0xe9 is not UTF-8; save the file as UTF-8"]
     assert problems_of("a: 1".encode("utf-16"))[0].startswith("r.yaml:1:1: error: byte 0xff is not UTF-8")
-    assert problems_of("a: 1".encode("utf-16-le"))[0].startswith(
-        "r.yaml:1:2: error: control character U+0000"
-    )
+    assert problems_of("a: 1".encode("utf-16-le"))[0].startswith("r.yaml:1:2: error: control character U+0000")
 
 
 def test_all_problems_are_found_at_once_and_sorted() -> None:
@@ -231,9 +225,7 @@ def test_the_deepest_and_largest_allowed_are_read() -> None:
 def test_aliases_cannot_hide_depth_or_size() -> None:
     half = "[" * 20 + "]" * 20
     assert "nested more than 32 deep" in problems_of(f"a: &x {half}\nb: {'[' * 20}*x{']' * 20}")[0]
-    bomb = "a0: &a0 [x, x]\n" + "".join(
-        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)
-    )
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
     assert "more than 10,000 values" in problems_of(bomb)[0]
 
 
@@ -258,9 +250,7 @@ def test_a_value_alone_reads_as_in_a_recipe(text: str, value: object) -> None:
     assert node.position == PLACE
 
 
-@pytest.mark.parametrize(
-    "text", ["[1", "a: b", "- a", "---", "...", "1\n---\n2", "{a: 1, a: 2}", "!x y", "\0", "*x"]
-)
+@pytest.mark.parametrize("text", ["[1", "a: b", "- a", "---", "...", "1\n---\n2", "{a: 1, a: 2}", "!x y", "\0", "*x"])
 def test_a_value_that_is_wrong_points_at_the_argument(text: str) -> None:
     with pytest.raises(RecipeError) as caught:
         read_value(text, PLACE)
@@ -305,22 +295,14 @@ def test_extreme_mappings_survive(data: dict[str, Any]) -> None:
     assert read(write(data), "r.yaml").plain() == data
 
 
-@pytest.mark.parametrize(
-    "data", [{1: 2}, {"a": object()}, {"a": {1}}, {"a": "\ud800"}, {"a": b"x"}, {"\udfff": 1}]
-)
+@pytest.mark.parametrize("data", [{1: 2}, {"a": object()}, {"a": {1}}, {"a": "\ud800"}, {"a": b"x"}, {"\udfff": 1}])
 def test_what_a_recipe_cannot_hold_is_refused(data: Any) -> None:
     with pytest.raises(RequestError):
         write(data)
 
 
-tricky = st.sampled_from(
-    [*TEXTS, *(text for text, _ in SCALARS), *"-?:,[]{}#&*!|>'\"%@`=<", "<<", "---", "...", " a "]
-)
-texts = (
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-    | tricky
-    | st.text("a: #-\n'\"\\", max_size=8)
-)
+tricky = st.sampled_from([*TEXTS, *(text for text, _ in SCALARS), *"-?:,[]{}#&*!|>'\"%@`=<", "<<", "---", "...", " a "])
+texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | tricky | st.text("a: #-\n'\"\\", max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
 trees = st.recursive(
     scalars,
@@ -388,9 +370,7 @@ PIECES = st.sampled_from(
 
 
 @settings(quick, max_examples=1200)
-@given(
-    st.integers(0, len(RECIPE)), st.integers(0, 12), st.lists(PIECES, max_size=4), st.integers(0, len(RECIPE))
-)
+@given(st.integers(0, len(RECIPE)), st.integers(0, 12), st.lists(PIECES, max_size=4), st.integers(0, len(RECIPE)))
 def test_mutated_recipes_are_read_or_refused(at: int, cut: int, pieces: list[str], other: int) -> None:
     text = RECIPE[:at] + "".join(pieces) + RECIPE[at + cut :]
     assert_read_or_refused(text[:other] + "".join(pieces[:1]) + text[other:])

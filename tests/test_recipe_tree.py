@@ -188,9 +188,7 @@ def test_one_value_is_set() -> None:
         ("new.deep.key", "1e-4", ("new",), {"deep": {"key": 1e-4}}),
     ],
 )
-def test_a_path_reaches_its_value(
-    path: str, value: str, where: tuple[str | int, ...], expected: object
-) -> None:
+def test_a_path_reaches_its_value(path: str, value: str, where: tuple[str | int, ...], expected: object) -> None:
     node = assign(base(), path, value, is_component).get(where)
     assert node is not None
     assert node.plain() == expected

@@ -87,9 +87,7 @@ def only_lost(name: str, **arguments: object) -> Plugin:
     return plugin(registry, name)
 
 
-FIRST_PARTY_OK = [
-    p for p in load_registry().plugins if p.distribution == "generative-zoo" and p.state == "ok"
-]
+FIRST_PARTY_OK = [p for p in load_registry().plugins if p.distribution == "generative-zoo" and p.state == "ok"]
 
 
 FAULTS = {
@@ -244,17 +242,10 @@ def test_printing_at_import_leaves_stdout_alone(site: Write, capsys: pytest.Capt
 
 
 def test_two_plugins_of_one_distribution_claim_a_name(site: Write) -> None:
-    package = site(
-        "zoo-bad", one('"term", "t", "bad:t", "s"'), entry_points="[zoo]\na = bad\nb = bad.twice\n"
-    )
-    (package / "twice.py").write_text(
-        dedent(one('"term", "t", "bad.twice:t", "s"', '"term", "u", "bad:u", "s"'))
-    )
+    package = site("zoo-bad", one('"term", "t", "bad:t", "s"'), entry_points="[zoo]\na = bad\nb = bad.twice\n")
+    (package / "twice.py").write_text(dedent(one('"term", "t", "bad.twice:t", "s"', '"term", "u", "bad:u", "s"')))
     assert only_lost("a").state == "ok"
-    assert (
-        only_lost("b").reason
-        == "term 't' of plugin 'b' is refused: plugin 'a' of zoo-bad provides it already"
-    )
+    assert only_lost("b").reason == "term 't' of plugin 'b' is refused: plugin 'a' of zoo-bad provides it already"
     assert load_registry().find("term", "t").target == "bad:t"
     assert load_registry().find("term", "u").plugin == "b"
 
@@ -264,9 +255,7 @@ def test_two_plugins_of_one_distribution_claim_a_name(site: Write) -> None:
 
 def test_two_packages_with_one_name(site: Write, tmp_path: Path) -> None:
     site("zoo-other", one('"term", "shared", "other:f", "s"'))
-    with pytest.raises(
-        AmbiguousName, match="provided by 2 packages; choose 'zoo-good/shared' or 'zoo-other/shared'"
-    ):
+    with pytest.raises(AmbiguousName, match="provided by 2 packages; choose 'zoo-good/shared' or 'zoo-other/shared'"):
         load_registry().find("term", "shared")
     assert load_registry().find("term", "Zoo_Other/shared").id == "zoo-other/shared"
     mine = tmp_path / "registry.yaml"
@@ -418,11 +407,7 @@ def test_the_bundled_catalogue_is_true() -> None:
 
 
 def test_every_first_party_plugin_is_well() -> None:
-    ill = [
-        f"{p.name}: {p.reason}"
-        for p in load_registry().plugins
-        if p.distribution == "generative-zoo" and p.reason
-    ]
+    ill = [f"{p.name}: {p.reason}" for p in load_registry().plugins if p.distribution == "generative-zoo" and p.reason]
     assert ill == []
 
 
@@ -433,8 +418,7 @@ def test_every_first_party_plugin_is_well() -> None:
 def test_a_plugin_file(tmp_path: Path) -> None:
     file = tmp_path / "my_parts.py"
     file.write_text(
-        dedent(one('"term", "mine", "my_parts:mine", "s"'))
-        + "\n\ndef mine(x, *, scale: float = 1.0):\n    return x\n"
+        dedent(one('"term", "mine", "my_parts:mine", "s"')) + "\n\ndef mine(x, *, scale: float = 1.0):\n    return x\n"
     )
     entry = load_registry([file]).find("term", "mine")
     assert entry.id == "local/mine"
@@ -473,10 +457,7 @@ def test_the_registry_is_light() -> None:
         load_registry().components()
         print(json.dumps([time.process_time(), sorted(sys.modules)]))
     """
-    runs = [
-        subprocess.run([sys.executable, "-c", dedent(script)], capture_output=True, check=True)
-        for _ in range(3)
-    ]
+    runs = [subprocess.run([sys.executable, "-c", dedent(script)], capture_output=True, check=True) for _ in range(3)]
     seconds, modules = min(json.loads(run.stdout) for run in runs)
     assert not {"torch", "numpy", "yaml", "pydantic", "packaging", "asyncio", "timm"} & set(modules)
     assert seconds < 0.3  # about 0.1 on an idle machine

@@ -3,69 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zoo.errors import Position
 from zoo.graph import Graph
+from zoo.recipe.schedule import ONE as ONE
+from zoo.recipe.schedule import Schedule as Schedule
 from zoo.recipe.text import Node
 from zoo.registry import Entry, to_arguments
 from zoo.registry.signature import CALLED
-
-SHAPES = ("linear", "cosine", "exponential")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A number that may change with the step: 0 before ``start``, then ``first`` to ``last`` in ``steps``."""
-
-    first: float
-    last: float
-    steps: int = 0
-    start: int = 0
-    shape: str = "linear"
-
-    def __call__(self, step: int) -> float:
-        """The number at a step."""
-        if step < self.start:
-            return 0.0
-        if not self.steps or self.first == self.last:
-            return self.last
-        done = min((step - self.start) / self.steps, 1.0)
-        if self.shape == "exponential":
-            return float(self.first * (self.last / self.first) ** done)
-        if self.shape == "cosine":
-            done = (1 - math.cos(math.pi * done)) / 2
-        return self.first + (self.last - self.first) * done
-
-    @property
-    def always_zero(self) -> bool:
-        """Whether the number is 0 at every step."""
-        return self.first == self.last == 0
-
-    @property
-    def extremes(self) -> tuple[float, float]:
-        """The lowest and the highest number, what comes before ``start`` left out."""
-        return min(self.first, self.last), max(self.first, self.last)
-
-    def plain(self) -> Any:
-        """As a recipe writes it."""
-        if not self.steps and not self.start:
-            return self.last
-        named = {"from": self.first, "to": self.last, "steps": self.steps}
-        return {**named, "start": self.start, "shape": self.shape}
-
-    def __str__(self) -> str:
-        if not self.steps or self.first == self.last:
-            return f"{self.last:g}" + (f" from step {self.start}" if self.start else "")
-        return f"{self.first:g} to {self.last:g} over {self.steps} steps" + (
-            f" from {self.start}" if self.start else ""
-        )
-
-
-ONE = Schedule(1.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""``zoo check``: everything short of training, of several recipes, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Run, without_torch
+
+from zoo.registry import load_registry
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_every_bundled_recipe_is_fine(run_zoo: Run) -> None:
+    names = [recipe.name for recipe in load_registry().recipes()]
+    outcome = run_zoo("check", *names)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines() == [f"{name}: ok" for name in names]
+
+
+def test_json_has_the_problems_of_each_recipe(run_zoo: Run) -> None:
+    Path("good.yaml").write_text(TINY)
+    Path("bad.yaml").write_text(TINY.replace("latent: 4", "latent: 0"))
+    outcome = run_zoo("check", "good.yaml", "bad.yaml", "--json")
+    assert outcome.code == 2
+    assert outcome.err == ""
+    assert json.loads(outcome.out) == {
+        "ok": False,
+        "problems": {"good.yaml": [], "bad.yaml": ["bad.yaml:3:1: error: 'latent' must be at least 1, not 0"]},
+    }
+
+
+def test_overrides_count(run_zoo: Run) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    outcome = run_zoo("check", "tiny.yaml", "--set", "data.size=12")
+    assert outcome.code == 2
+    assert outcome.errors == [
+        "tiny.yaml:5:9: error: encoder 'dcgan' of slot 'encoder': dcgan networks cannot have size 12: "
+        "choose one of 8, 16, 32, 64, 128, 256 (set data.size)."
+    ]
+
+
+def test_nothing_is_written_and_what_is_plain_is_seen_within_a_second(here: Path) -> None:
+    (here / "bad.yaml").write_text(TINY + "evalute: [mse]\n")
+    begin = time.process_time()
+    assert without_torch(["check", "bad.yaml"], here).code == 2
+    assert time.process_time() - begin < 1
+    assert [path.name for path in here.iterdir()] == ["bad.yaml"]
+
+
+def test_text_that_is_no_recipe(run_zoo: Run) -> None:
+    for text, said in [
+        ("a: [1, 2\n", "r.yaml:2:1: error: expected ',' or ']' in the list that begins at line 1"),
+        ("", "r.yaml:1:1: error: the recipe is empty"),
+        ("- a\n", "r.yaml:1:1: error: a recipe is a mapping of 'key: value' lines, not a list"),
+        ("a: !!python/object:os.system x\n", "r.yaml:1:4: error: tag 'tag:yaml.org,2002:python/object:os.system' is"),
+    ]:
+        Path("r.yaml").write_text(text)
+        outcome = run_zoo("check", "r.yaml")
+        assert outcome.code == 2
+        assert outcome.err.startswith(said)
