@@ -54,8 +54,9 @@ def test_zoo_imports_no_plugin(path: Path) -> None:
 
 
 def test_the_api_and_zoo_import_nothing_heavy() -> None:
-    code = "import sys; before = set(sys.modules); import zoo, zoo.api; print(*sorted({m.split('.')[0] for m in sys.modules} - sys.stdlib_module_names))"
-    mine = set(python("-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}").out.split())
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import zoo, zoo.api\n"
+    code += "print(*{module.split('.')[0] for module in sys.modules} - sys.stdlib_module_names)"
+    mine = set(python("-I", "-c", code).out.split())
     assert {name for name in mine if not name.startswith("_")} <= {"zoo", "pluggy", "sitecustomize", "usercustomize"}
 
 

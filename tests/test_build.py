@@ -64,7 +64,7 @@ def test_a_run_holds_what_is_promised(finished: Path) -> None:
 
 
 def test_the_resolved_recipe_of_a_run_builds_the_same_run(run_zoo: Run, run: Path) -> None:
-    assert run_zoo("build", run / "recipe.yaml", "--out", run).out.endswith("up to date; open runs/tiny/report.html\n")
+    assert "up to date" in run_zoo("build", run / "recipe.yaml", "--out", run).out
     assert run_zoo("build", run / "recipe.yaml", "--out", "other").code == 0
     assert weights(Path("other")) == weights(run)
 
@@ -207,7 +207,8 @@ def test_a_stopped_build_goes_on_and_ends_bit_for_bit_the_same(
 # -- directories that cannot be used ---------------------------------------------------------------------------
 
 
-def test_another_recipe_in_the_same_directory_is_refused_with_what_differs(run_zoo: Run, run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_another_recipe_in_the_same_directory_is_refused_with_what_differs(run_zoo: Run) -> None:
     outcome = build(run_zoo, "--set", "latent=6", "--set", "slots.encoder.width=8")
     assert outcome.code == 2
     assert outcome.err == (
@@ -296,10 +297,14 @@ def test_a_disk_that_fills_up_while_training(run_zoo: Run, monkeypatch: pytest.M
     assert (again.code, "continuing at step 2 of 3" in again.err) == (0, True)
 
 
-def test_a_write_is_whole_or_not_at_all(here: Path) -> None:
+def test_a_write_is_whole_or_not_at_all(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.write_atomically(here / "file", b"one")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(RunError, match="cannot be written"):
-        patch.setattr(Path, "chmod", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "chmod", broken)
+    with pytest.raises(RunError, match=r"file: cannot be written: Input/output error$"):
         runs.write_atomically(here / "file", b"two")
     assert (here / "file").read_bytes() == b"one"
     assert os.listdir(here) == ["file"]
@@ -402,7 +407,8 @@ def test_a_fault_of_a_plugin_is_a_sentence_too(run_zoo: Run, monkeypatch: pytest
         build(run_zoo)
 
 
-def test_json_of_a_build_and_of_a_failure(run_zoo: Run, run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_json_of_a_build_and_of_a_failure(run_zoo: Run) -> None:
     document = json.loads(build(run_zoo, "--json").out)
     assert (document["state"], document["folder"]) == ("up to date", "runs/tiny")
     assert json.loads(build(run_zoo, "--json", "--out", "new").out)["state"] == "done"

@@ -193,7 +193,8 @@ def test_a_gan_cannot_reconstruct(run_zoo: Run) -> None:
 # -- the whole of it -----------------------------------------------------------------------------------------
 
 
-def test_json_is_one_document_whatever_the_verb(run_zoo: Run, run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_json_is_one_document_whatever_the_verb(run_zoo: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
     Image.new("RGB", (8, 8)).save("red.png")
     commands = [

@@ -18,7 +18,7 @@ from zoo.engine import Engine
 from zoo.model import Model
 
 Weights = Mapping[str, float]
-"""``"row/term"`` -> how much it counts: all that these steps take from the recipe. Cross-entropies weigh 1."""
+"""``"row/term"`` -> how much it counts: all that these steps take from the recipe."""
 
 Rows = dict[tuple[str, ...], Callable[[], Tensor]]
 """Players -> the loss that they minimise. Evaluated in order: batch norm and spectral norm remember it."""
@@ -52,8 +52,10 @@ def gan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     c_x = cache(lambda: nets.critic(x).logit)
     c_gen = cache(lambda: nets.critic(nets.generator(noise["z"], torch.empty(BATCH, 0).double())).logit)
     return {
-        ("generator",): lambda: cross_entropy(c_gen(), real=True),
-        ("critic",): lambda: cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False),
+        ("generator",): lambda: w["generator/non_saturating"] * cross_entropy(c_gen(), real=True),
+        ("critic",): lambda: (
+            w["critic/discriminate"] * (cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False))
+        ),
     }
 
 
@@ -75,7 +77,9 @@ def vaegan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Row
         ("decoder",): lambda: (
             w["decoder/feature_match"] * feature_distance() + w["decoder/non_saturating_both"] * fakes(real=True)
         ),
-        ("critic",): lambda: cross_entropy(c_x().logit, real=True) + fakes(real=False),
+        ("critic",): lambda: (
+            w["critic/discriminate_both"] * (cross_entropy(c_x().logit, real=True) + fakes(real=False))
+        ),
     }
 
 
@@ -86,8 +90,11 @@ def bigan(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows
     c_x = cache(lambda: nets.critic(x, nets.encoder(x).mean).logit)
     c_gen = cache(lambda: nets.critic(generated(), noise["z"]).logit)
     return {
-        ("encoder", "generator"): lambda: cross_entropy(c_x(), real=False) + cross_entropy(c_gen(), real=True),
-        ("critic",): lambda: cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False),
+        ("encoder", "generator"): lambda: (
+            w["encoder + generator/pairs_swapped"]
+            * (cross_entropy(c_x(), real=False) + cross_entropy(c_gen(), real=True))
+        ),
+        ("critic",): lambda: w["critic/pairs"] * (cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False)),
     }
 
 
@@ -103,7 +110,9 @@ def avae(nets: Any, x: Tensor, noise: Mapping[str, Tensor], w: Weights) -> Rows:
     return {
         **vae(nets, x, noise, w),
         ("generator",): lambda: -w["generator/reverse_kl"] * c_gen().mean() + w["generator/latent_nll"] * latent(),
-        ("critic",): lambda: cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False),
+        ("critic",): lambda: (
+            w["critic/discriminate"] * (cross_entropy(c_x(), real=True) + cross_entropy(c_gen(), real=False))
+        ),
     }
 
 

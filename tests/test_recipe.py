@@ -213,7 +213,9 @@ def test_two_slots_of_one_kind() -> None:
     text = """\
 extends: gan
 slots: {critic_2: {kind: critic, use: dcgan, width: 4}}
-values: {second_x: {use: critic_x, with: {critic: critic_2}}, second_generated: {use: critic_generated, with: {critic: critic_2}}}
+values:
+  second_x: {use: critic_x, with: {critic: critic_2}}
+  second_generated: {use: critic_generated, with: {critic: critic_2}}
 phases:
   - generator: {non_saturating: 1.0}
     critic: {discriminate: 1.0}
@@ -258,8 +260,9 @@ def test_a_metric_of_another_output() -> None:
 
 
 def test_timing_of_a_phase() -> None:
-    text = "phases: [{rows: {encoder + decoder: {reconstruction: 1, kl: 1}}, repeat: 2, fresh: true, every: 3, start: 4}]\n"
-    [phase] = recipe("extends: vae\n" + text).phases
+    rows = "{encoder + decoder: {reconstruction: 1, kl: 1}}"
+    text = f"extends: vae\nphases: [{{rows: {rows}, repeat: 2, fresh: true, every: 3, start: 4}}]\n"
+    [phase] = recipe(text).phases
     assert (phase.repeat, phase.fresh, phase.every, phase.start) == (2, True, 3, 4)
 
 

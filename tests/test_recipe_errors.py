@@ -34,7 +34,8 @@ ONE_LINE = [
     ("slots: {encoder: {width: 3.0}}", "4:19: encoder 'dcgan' option 'width' must be a whole number, not 3.0"),
     (
         "slots: {encoder: {norm: bach}}",
-        "4:19: encoder 'dcgan' option 'norm' must be one of 'batch', 'group', 'none', not 'bach'; did you mean 'batch'?",
+        "4:19: encoder 'dcgan' option 'norm' must be one of 'batch', 'group', 'none', not 'bach'; "
+        "did you mean 'batch'?",
     ),
     ("slots: {encoder: {kind: encodr}}", "4:19: slot 'encoder' has no kind 'encodr'; did you mean 'encoder'?"),
     (

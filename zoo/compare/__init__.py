@@ -66,9 +66,9 @@ def compare(
 
 
 def _given(folders: Sequence[Path], taken: set[str]) -> list[Member]:
-    """Runs as they are; one that would be called as a recipe is called by its directory."""
+    """Runs as they are; those that would share a row with a recipe say that they are runs."""
     members = given_runs(folders)
-    return [replace(m, model=str(m.folder)) if m.model in taken else m for m in members]
+    return [replace(m, model=f"{m.model} (runs)") if m.model in taken else m for m in members]
 
 
 def _build(

@@ -183,7 +183,7 @@ def refuse_different_protocols(scores: Iterable[Score]) -> None:
         more = f" (and {len(problems) - NAMED} more)" if len(problems) > NAMED else ""
         raise RequestError(
             f"scores measured in different ways cannot share a column: {'; '.join(list(problems)[:NAMED])}{more}. "
-            "Make them equal (--set for recipes, 'zoo evaluate' for runs), or compare them apart"
+            "Make them equal (--data or --set for recipes, 'zoo evaluate' for runs), or compare them apart"
         )
 
 

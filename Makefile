@@ -1,0 +1,43 @@
+# make demo    AVAE, built from nothing: samples and reconstructions in runs/avae
+# make setup   .venv with zoo, its plugins and the tools that test it
+# make test    every test
+# make check   ruff, mypy and the architecture
+# make bench   the benchmarks
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# An editable install knows the packages that were there when it was made: another set, another install.
+PACKAGES := $(shell ls -d plugins/zoo_*/ | cksum | cut -d ' ' -f 1)
+USER_STAMP := $(VENV)/.installed-$(PACKAGES)
+DEV_STAMP := $(VENV)/.installed-dev-$(PACKAGES)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: setup demo test check bench
+
+setup: $(DEV_STAMP)
+
+demo: $(USER_STAMP)
+	$(BIN)/zoo build avae.yaml
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+
+bench: $(DEV_STAMP)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(USER_STAMP): pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(DEV_STAMP): pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	touch $(USER_STAMP) $@
