@@ -21,20 +21,24 @@ from PIL import Image
 
 import zoo.compare
 from zoo.cli import main
-from zoo.compare import Comparison
+from zoo.compare import Comparison, Request
 from zoo.compare.number import shown
 from zoo.compare.runs import row_names
 from zoo.compare.scores import Entry, Score, columns, read_scores
 from zoo.compare.write import as_csv, as_html, as_latex, as_markdown
-from zoo.errors import RequestError
+from zoo.errors import Interrupted, RequestError
+from zoo.registry import load_registry
 
-SLOTS = ("encoder", "decoder", "generator", "critic")
-TINY = [
-    *("data.size=16", "data.test=40", "latent=4", "noise=3", "train.steps=2", "train.batch=8"),
-    *(f"slots.{slot}.width=4" for slot in SLOTS),
-]
-SETS = [word for setting in TINY for word in ("--set", setting)]
-PAIR = ("vae", "avae", "--data", "digits", "--seeds", "2", *SETS)
+
+def sets(*slots: str) -> list[str]:
+    """Settings that make everything tiny."""
+    tiny = ("data.size=16", "data.test=40", "latent=4", "noise=3", "train.steps=2", "train.batch=8", "train.ema=0")
+    widths = (f"slots.{slot}.width=4" for slot in slots)
+    return [word for setting in (*tiny, *widths) for word in ("--set", setting)]
+
+
+PAIR = ("vae", "avae", "--data", "digits", "--seeds", "2", *sets("encoder", "decoder", "generator", "critic"))
+ALONE = ("vae", "--data", "digits", *sets("encoder", "decoder"))
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ def stored(out: Path, model: str, label: str) -> list[float]:
 
 
 def score(model: str, value: float, *, label: str = "mse", data: str = "digits", seed: int = 0, **protocol) -> Score:
-    common = {"n": 10, "better": "lower", "data": {"use": data, "size": 16}, "seed": seed}
-    return Score(model, data, label, seed, value, common | protocol)
+    measured = {"n": 10, "better": "lower", "data": {"use": data, "size": 16}, "seed": seed}
+    return Score(model, data, label, seed, value, measured | protocol)
 
 
 # --- building
@@ -132,10 +136,21 @@ def test_a_removed_cell_alone_is_built_again(built, tmp_path):
     assert stored(out, "vae", "mse") == stored(built[0], "vae", "mse")
 
 
+def test_an_interrupted_cell_is_gone_on_with(out, tmp_path):
+    request = Request(["vae"], ["digits"], overrides=[word for word in ALONE if "=" in word], out=tmp_path / "out")
+    registry = load_registry(())
+    with pytest.raises(Interrupted, match=r"^\[1/1\] digits/vae/seed-0: step 1 of 2$"):
+        zoo.compare.compare(request, registry, stop=lambda: True)
+    said: list[str] = []
+    comparison = zoo.compare.compare(request, registry, say=said.append)
+    assert "[1/1] digits/vae/seed-0: continuing at step 1 of 2" in said
+    assert comparison.columns[0].entries["vae"].values == {0: stored(out, "vae", "mse")[0]}
+
+
 def test_a_failing_cell_stops_no_other_and_is_said_at_the_end(built, tmp_path):
     out = Path(shutil.copytree(built[0], tmp_path / "out"))
-    words = ("vae", "--data", "fashion-mnist,digits", *SETS, "--set", f"data.path={tmp_path}", "--out", str(out))
-    done = compare(*words, "--to", str(tmp_path / "table.md"))
+    words = ("--data", "fashion-mnist", "--set", f"data.path={tmp_path}", "--to", str(tmp_path / "table.md"))
+    done = compare(*ALONE, *words, "--out", str(out))
     assert done.code == 1
     last = done.err.splitlines()[-1]
     assert last.startswith("failed: fashion-mnist/vae/seed-0: ")
@@ -144,7 +159,8 @@ def test_a_failing_cell_stops_no_other_and_is_said_at_the_end(built, tmp_path):
     assert "- failed: fashion-mnist/vae/seed-0: " in (tmp_path / "table.md").read_text()
 
 
-def test_whatever_a_plugin_raises_is_a_sentence(out, monkeypatch):
+def test_whatever_a_plugin_raises_is_a_sentence(built, tmp_path, monkeypatch):
+    out = Path(shutil.copytree(built[0], tmp_path / "out"))
     build = zoo.compare.build_run
 
     def breaking(recipe, *rest, **named):
@@ -162,10 +178,8 @@ def test_whatever_a_plugin_raises_is_a_sentence(out, monkeypatch):
 
 
 def test_a_metric_wanted_is_added_where_outputs_serve_it_and_a_dash_elsewhere(tmp_path):
-    words = ("gan", "vae", "--data", "digits", *SETS, "--metrics", "edges,mse", "--set", "evaluate=[mse]")
-    done = compare(*words, "--out", str(tmp_path / "out"))
-    assert done.code == 2  # a GAN reconstructs nothing: asking every recipe for mse by --set is an error
-    done = compare(*[w for w in words if w not in ("evaluate=[mse]",)][:-1], "--out", str(tmp_path / "out"))
+    words = ("gan", *ALONE, "--set", "slots.generator.width=4", "--set", "slots.critic.width=4")
+    done = compare(*words, "--metrics", "edges,mse", "--out", str(tmp_path / "out"))
     assert done.code == 0, done.err
     lines = [re.split(r"  +", line) for line in done.out.splitlines()[:4]]
     assert lines[0] == ["model", "digits edges →1", "digits mse ↓"]
@@ -191,7 +205,7 @@ def test_pictures_show_the_same_test_images_through_each_model(out, built):
 def test_pictures_of_other_runs_are_drawn_anew(built, tmp_path):
     out = Path(shutil.copytree(built[0], tmp_path / "out"))
     before = (out / "comparison-digits.png").read_bytes()
-    done = compare("vae", "--data", "digits", *SETS, "--out", str(out))
+    done = compare(*ALONE, "--out", str(out))
     assert "drawing digits: vae" in done.err
     assert (out / "comparison-digits.png").read_bytes() != before
 
@@ -216,8 +230,9 @@ def test_runs_are_compared_as_they_are_seeds_in_one_row(out, built, tmp_path):
     assert compare(str(out), "--out", str(tmp_path)).out == done.out
 
 
-def test_a_recipe_and_runs_of_its_name_are_two_rows(out):
-    done = compare("vae", str(out / "digits/vae"), "--data", "digits", *SETS, "--out", str(out), "--json")
+def test_a_recipe_and_runs_of_its_name_are_two_rows(built, tmp_path):
+    out = Path(shutil.copytree(built[0], tmp_path / "out"))
+    done = compare(str(out / "digits/vae"), *ALONE, "--out", str(out), "--json")
     assert done.json["models"] == ["vae (runs)", "vae"]
 
 
@@ -319,7 +334,7 @@ def test_what_belongs_to_a_model_may_differ_and_is_said():
     ("change", "says"),
     [
         ({"n": 9}, "n is 10 in a, 9 in b"),
-        ({"data": {"use": "digits", "size": 32}}, "data.size is 16 in a, 32 in b"),
+        ({"crop": {"side": [1, 2]}}, "crop.side is not set in a, [1, 2] in b"),
         ({"features": "vgg"}, "features is not set in a, vgg in b"),
     ],
 )

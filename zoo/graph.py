@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from zoo.api import KINDS
 from zoo.errors import did_you_mean
 
 BUILTINS = ("x", "batch", "draw", "step", "sizes")
@@ -61,6 +62,8 @@ class Graph:
         if not self.known(name):
             asked = f"{' -> '.join(route)} asks for '{name}'" if route else f"'{name}' is asked for"
             hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
+            if name in KINDS:
+                hint = f"; give it a slot: 'slots: {{{name}: ...}}' ('zoo list {name}' has the choices)"
             raise UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}")
         for need in self.needs(name):
             self._visit(need, (*route, name), done)

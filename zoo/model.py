@@ -169,9 +169,11 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
         torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
         try:
             built = target(**part.arguments_for(recipe.sizes))
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a stranger's constructor may raise anything
+            if isinstance(error, NotImplementedError) and str(device) == "meta":
+                raise  # not on meta: the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
-            raise RecipeError([Problem(part.position, f"{what}{whose}: {error}")]) from error
+            raise RecipeError([Problem(part.position, f"{what}{whose}: {error or type(error).__name__}")]) from error
     if not isinstance(built, nn.Module) and (part.learns or not owned):
         raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
     if part.learns and not any(True for _ in built.parameters()):

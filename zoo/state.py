@@ -57,7 +57,7 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
 def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
     """Tensors and plain data as one safetensors file."""
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    return save(ready, metadata={"zoo": json.dumps(plain), "blake2b": _digest(ready)})
+    return save(ready, metadata={"zoo": json.dumps({**plain, "blake2b": _digest(ready)})})
 
 
 def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -67,10 +67,10 @@ def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ValueError: if the tensors are not those that were written; safetensors itself notices a torn file only.
     """
     with safe_open(path, framework="pt") as file:
-        tensors, notes = {k: file.get_tensor(k) for k in list(file.keys())}, file.metadata() or {}
-    if notes.get("blake2b", "") != _digest(tensors):
+        tensors, plain = {k: file.get_tensor(k) for k in list(file.keys())}, json.loads((file.metadata() or {})["zoo"])
+    if plain.pop("blake2b", "") != _digest(tensors):
         raise ValueError("its content is not what was written")
-    return tensors, json.loads(notes["zoo"])
+    return tensors, plain
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
