@@ -25,7 +25,10 @@ def test_autograd_finds_what_the_table_says(run_zoo: Run, name: str) -> None:
     document = json.loads(run_zoo("explain", name, "--json").out)
     assert document["name"] == name
     learns = {(row["row"], slot) for row in document["rows"] for slot, how in row["routes"].items() if how == "learns"}
-    assert {(reach["row"], reach["player"]) for reach in document["probed"]} == learns
+    passes = {(row["row"], slot) for row in document["rows"] for slot, how in row["routes"].items() if how == "passes"}
+    probed = [(reach["row"], reach["player"], reach["how"]) for reach in document["probed"]]
+    assert {(row, slot) for row, slot, how in probed if how == "learns"} == learns
+    assert {(row, slot) for row, slot, how in probed if how == "passes"} == passes
     # all of it, but for BiGAN's deterministic encoder, whose log sigma nobody asks for
     whole = [reach["reached"] == reach["parameters"] for reach in document["probed"]]
     assert all(whole) or (name == "bigan" and whole.count(False) == 1)
@@ -37,7 +40,8 @@ def test_the_whole_explanation(run_zoo: Run) -> None:
     assert "avae: images 3 x 32 x 32 from generative-zoo/photos" in outcome.out
     assert "(0 to 2 over 10 steps) discriminate" in outcome.out
     assert "generated_from_posterior  generator, z_posterior, noise" in outcome.out
-    assert "parameter tensors its gradient reaches" in outcome.out
+    assert "learns: 14 of 14 tensors" in outcome.out
+    assert "is passed through" in outcome.out
 
 
 def test_the_table_needs_no_torch() -> None:

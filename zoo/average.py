@@ -12,7 +12,8 @@ class Average:
     """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t.
 
     The small d of the first steps lets the average forget the initialisation (as TensorFlow's
-    ExponentialMovingAverage does with ``num_updates``). Buffers are copied, not averaged.
+    ExponentialMovingAverage does with ``num_updates``). Buffers of floating type (batch norm's statistics
+    belong to the weights they were measured under) are averaged too, others copied.
 
     Args:
         model: the model whose weights are averaged.
@@ -22,17 +23,17 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self._model = model
-        self.averaged = {k: p.detach().clone() for k, p in model.named_parameters()}
+        self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items() if v.is_floating_point()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Takes the present weights in."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        live: list[Tensor] = list(self._model.parameters())
-        torch._foreach_lerp_(list(self.averaged.values()), live, 1 - decay)
+        live = self._model.state_dict()
+        torch._foreach_lerp_(list(self.averaged.values()), [live[name] for name in self.averaged], 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The model's state with averaged weights in place of the present ones."""
+        """The model's state with averages in place of what is averaged."""
         return {**self._model.state_dict(), **self.averaged}
 
     def restore(self, averaged: Mapping[str, Tensor]) -> None:

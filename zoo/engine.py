@@ -72,8 +72,10 @@ class Engine:
     # -- what does not change from step to step ------------------------------------------------------------
 
     def _player(self, name: str, with_optimizer: bool) -> Player:
-        module = self.model.network(name).requires_grad_(True)
-        parameters = {f"{name}.{key}": p for key, p in module.named_parameters()}
+        named = self.model.network(name).named_parameters()
+        parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}  # by its own maker
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
         chosen = self.recipe.train.optimizers[name]
         optimizer = _optimizer(chosen.part, parameters) if with_optimizer else None
         lr = optimizer.param_groups[0]["lr"] if optimizer else 0.0

@@ -27,7 +27,8 @@ def routes(recipe: Recipe) -> str:
 
 
 def _objective(row: Row) -> str:
-    return " + ".join(map(_weighted, row.terms)).replace("+ -", "- ")
+    off = f" ({', '.join(row.off)} off)" if row.off else ""
+    return " + ".join(map(_weighted, row.terms)).replace("+ -", "- ") + off
 
 
 def _weighted(term: Term) -> str:
@@ -62,23 +63,41 @@ def values(recipe: Recipe) -> str:
 
 
 def slots(recipe: Recipe) -> str:
-    """The slots: component, options, parameters, and the optimiser of each. Imports torch; takes no memory."""
-    from zoo.model import Model
-
-    model = Model(recipe, "meta")
-    lines = [["slot", "component", "options", "parameters", "optimizer"]]
+    """The slots: component, options, and the optimiser of each."""
+    lines = [["slot", "component", "options", "optimizer"]]
     for label, part in [*recipe.slots.items(), *recipe.learners().items()]:
-        count = sum(p.numel() for p in model.network(label).parameters())
         optimizer = recipe.train.optimizers.get(label)
-        lines.append(
-            [
-                label,
-                part.entry.id,
-                _options(part.options),
-                f"{count:,}",
-                f"{optimizer.part.entry.name} {_options(optimizer.part.options)}" if optimizer else "",
-            ]
+        told = f"{optimizer.part.entry.name} {_options(optimizer.part.options)}" if optimizer else ""
+        lines.append([label, part.entry.id, _options(part.options), told])
+    return table(lines)
+
+
+def costs(recipe: Recipe) -> str:
+    """What each slot and a whole step cost. Imports torch; counted on the meta device."""
+    from zoo.cost import costs as counted
+    from zoo.cost import megabytes
+
+    lines = [["cost", "parameters", "MFLOP an image", "activations MiB", "weights MiB", "optimizer MiB"]]
+    batch = recipe.train.batch
+    for cost in counted(recipe):
+        kept = megabytes(cost.activations * batch)
+        sizes = [f"{cost.flops / 1e6:,.1f}", kept, megabytes(cost.weights), megabytes(cost.optimizer)]
+        lines.append([cost.name, f"{cost.parameters:,}", *sizes])
+    return (
+        f"{table(lines)}\n\nA slot's FLOPs are a forward's, a step's are every forward's and backward's. "
+        f"Activations are what autograd keeps for a batch of {batch}, in float32."
+    )
+
+
+def _probed(recipe: Recipe) -> str:
+    from zoo.probe import probe
+
+    lines = [["phase", "row", "slot", "autograd finds that it"]]
+    for reach in probe(recipe):
+        found = (
+            "is passed through" if reach.how == "passes" else f"learns: {reach.reached} of {reach.parameters} tensors"
         )
+        lines.append([f"{reach.phase + 1}", reach.row, reach.player, found])
     return table(lines)
 
 
@@ -87,25 +106,45 @@ def _options(options: Any) -> str:
 
 
 def explain(recipe: Recipe) -> str:
-    """The whole explanation: routes as planned and as autograd found them, values, slots."""
-    from zoo.probe import probe
-
+    """The whole explanation: routes as planned and as autograd found them, values, slots, costs."""
     sizes = recipe.sizes
     title = (
         f"{recipe.name}: images {sizes.channels} x {sizes.size} x {sizes.size} from {recipe.data.entry.id}, "
         f"latent {sizes.latent}, noise {sizes.noise}"
     )
-    lines = [["phase", "row", "player", "parameter tensors its gradient reaches"]]
-    for reach in probe(recipe):
-        lines.append([f"{reach.phase + 1}", reach.row, reach.player, f"{reach.reached} of {reach.parameters}"])
-    parts = [title, routes(recipe), table(lines), values(recipe), slots(recipe)]
-    return "\n\n".join(parts)
+    return "\n\n".join([title, routes(recipe), _probed(recipe), values(recipe), slots(recipe), costs(recipe)])
+
+
+def dot(recipe: Recipe) -> str:
+    """The graph in Graphviz' language: slots are boxes, values ovals, rows diamonds that point at their players."""
+    lines = [f"digraph {_quoted(recipe.name)} {{", "  rankdir=LR;"]
+    lines += [f"  {_quoted(slot)} [shape=box];" for slot in recipe.graph.slots]
+    terms = [t.part for phase in recipe.phases for row in phase.played for t in row.terms]
+    wanted = [name for part in terms for name in part.arguments.values()]
+    for name in recipe.graph.order([*wanted, *recipe.outputs.values()]):
+        lines += [f"  {_quoted(need)} -> {_quoted(name)};" for need in dict.fromkeys(recipe.graph.needs(name))]
+    for number, phase in enumerate(recipe.phases, 1):
+        for row in phase.played:
+            who = _quoted(f"{number}: {row.label}")
+            lines.append(f"  {who} [shape=diamond];")
+            for term in row.terms:
+                lines += [
+                    f"  {_quoted(need)} -> {who} [label={_quoted(_weighted(term))}];"
+                    for need in dict.fromkeys(term.part.arguments.values())
+                ]
+            lines += [f"  {who} -> {_quoted(slot)} [style=bold, color=red];" for slot in sorted(row.slots)]
+    return "\n".join([*lines, "}"])
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
-    """The routes, as planned and as autograd found them, as one JSON document."""
+    """The routes, as planned and as autograd found them, and the costs, as one JSON document."""
     from dataclasses import asdict
 
+    from zoo.cost import costs as counted
     from zoo.probe import probe
 
     planned = [
@@ -118,4 +157,5 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
         for number, phase in enumerate(recipe.phases)
         for row in phase.played
     ]
-    return {"name": recipe.name, "rows": planned, "probed": [asdict(reach) for reach in probe(recipe)]}
+    probed, cost = map(asdict, probe(recipe)), map(asdict, counted(recipe))
+    return {"name": recipe.name, "rows": planned, "probed": list(probed), "costs": list(cost)}

@@ -30,6 +30,7 @@ class Model(nn.Module):
         self.recipe = recipe
         for label, part in recipe.slots.items():
             self.add_module(label, build_part(recipe, part, device))
+        self.frozen = frozenset(id(p) for p in self.parameters() if not p.requires_grad)
         self.owned = nn.ModuleDict()
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
         terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
@@ -169,7 +170,7 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
         torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
         try:
             built = target(**part.arguments_for(recipe.sizes))
-        except Exception as error:  # noqa: BLE001 - a stranger's constructor may raise anything
+        except Exception as error:
             if isinstance(error, NotImplementedError) and str(device) == "meta":
                 raise  # not on meta: the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from zoo.contract import Contract, Shape, contract_of
 from zoo.engine import Engine, PhasePlan
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
+from zoo.graph import route
 from zoo.model import Model
 from zoo.recipe.schema import Part, Phase, Recipe, Row, slot_of
-from zoo.tensors import CriticOutput, Gaussian
+from zoo.tensors import CriticOutput, Gaussian, mapped
 
 BATCH = 2
 
@@ -29,11 +30,21 @@ Placed = Callable[[Callable[[], Any], str, Position], Any]
 
 @dataclass(frozen=True)
 class Reach:
-    """How much of a player a row's gradient reached, as autograd found it."""
+    """What autograd found a row's gradient to do to a slot, or to a part of one.
+
+    Args:
+        phase: number of the phase, from 0.
+        row: the row's label.
+        player: the player, or the slot that is passed through.
+        how: ``"learns"`` or ``"passes"``.
+        reached: parameter tensors of it that the gradient arrives at.
+        parameters: those that could learn.
+    """
 
     phase: int
     row: str
     player: str
+    how: str
     reached: int
     parameters: int
 
@@ -46,10 +57,11 @@ def probe(recipe: Recipe) -> list[Reach]:
     """Plays every phase once without stepping.
 
     Returns:
-        for each player of each row, how many of its parameter tensors the row's gradient reaches.
+        for each row its players, and the slots that its gradient passes through on its way to them.
 
     Raises:
-        RecipeError: if shapes do not fit, a part fails, or a row does not reach its player.
+        RecipeError: if shapes do not fit, a part fails, a row does not reach its player, or the gradient
+            takes another way than the recipe's graph says.
     """
     try:
         return _probe(recipe, "meta")
@@ -63,15 +75,17 @@ def _probe(recipe: Recipe, device: str) -> list[Reach]:
     _refuse([*_absent_players(model), *_bad_optimizers(recipe)])
     problems: list[Problem] = []
     inside: list[Part] = []
+    passed: set[str] = set()
     for label, part in recipe.slots.items():
         _watch(model, label, part, recipe, inside)
+        getattr(model, label).register_forward_hook(partial(_note_gradient, passed, label))
     engine = Engine(model, optimizers=False)
     model.train()
     sizes = recipe.sizes
     x = torch.zeros(min(BATCH, recipe.train.batch), sizes.channels, sizes.size, sizes.size, device=device)
     found = []
     for number, phase in enumerate(recipe.phases):
-        found += _probe_phase(engine, number, phase, x, partial(_placed, problems, inside))
+        found += _probe_phase(engine, number, phase, x, passed, partial(_placed, problems, inside))
     if not problems:
         _probe_shown(model, x, partial(_placed, problems, inside))
     _refuse(problems)
@@ -115,21 +129,50 @@ def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {error}")
 
 
-def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, placed: Placed) -> list[Reach]:
+def _note_gradient(passed: set[str], label: str, _: nn.Module, __: Any, output: Any) -> None:
+    """Has a slot's output note the slot when a gradient comes through it."""
+
+    def noting(tensor: Tensor) -> Tensor:
+        if tensor.requires_grad:
+            tensor.register_hook(lambda _: passed.add(label))  # type: ignore[no-untyped-call]
+        return tensor
+
+    mapped(noting, output)
+
+
+def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, passed: set[str], placed: Placed) -> list[Reach]:
     found: list[Reach] = []
     for row in phase.played:
         plan = _with_scalars(engine.plan(Phase((row,), position=row.position)), row)
+        passed.clear()
         gradients = placed(partial(engine.gradients, plan, x, every_term=True), f"row '{row.label}'", row.position)
         if gradients is None:
             break
         for name in row.players:
             keys = engine.players[name].parameters
             reached = sum(key in gradients[1] for key in keys)
-            found.append(Reach(number, row.label, name, reached, len(keys)))
+            found.append(Reach(number, row.label, name, "learns", reached, len(keys)))
             if not reached:
                 message = f"'{name}' learns nothing in row '{row.label}': no gradient of it arrives there"
                 placed(partial(_misfit_at, row.position, message), "", row.position)
+        through = [label for label in engine.recipe.slots if label in passed - row.slots]
+        found += [Reach(number, row.label, label, "passes", 0, 0) for label in through]
+        placed(partial(_compare_routes, engine.model, row, frozenset(through)), "", row.position)
     return found
+
+
+def _compare_routes(model: Model, row: Row, through: frozenset[str]) -> None:
+    """The routes that the graph declares against those the gradient took."""
+    declared = route(model.recipe.graph, row.slots, [term.part.arguments for term in row.terms])
+    for slot in model.recipe.slots:
+        if not any(True for _ in getattr(model, slot).parameters()):
+            continue
+        if declared.get(slot) == "passes" and slot not in through:
+            message = f"declares that its gradient passes through '{slot}', and none does: a gradient is cut on the way"
+            _misfit_at(row.position, f"row '{row.label}' {message}; stop one by a value's name, NAME_held")
+        if declared.get(slot) != "passes" and slot in through:
+            message = f"has a gradient that passes through '{slot}', which no term or value of it asks for"
+            _misfit_at(row.position, f"row '{row.label}' {message}")
 
 
 def _with_scalars(plan: PhasePlan, row: Row) -> PhasePlan:

@@ -44,6 +44,7 @@ def _recipe_verbs(verbs: Any) -> None:
     check.add_argument("recipes", nargs="+", metavar="recipe")
     explain = _verb(verbs, "explain", "who learns from what, values, parameters", "recipes", "explain")
     explain.add_argument("recipe")
+    explain.add_argument("--dot", action="store_true", help="the graph, for Graphviz: zoo explain R --dot | dot -Tsvg")
     init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes", "init")
     init.add_argument("recipe")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to (NAME.yaml)")

@@ -91,7 +91,10 @@ def explain(arguments: argparse.Namespace) -> int:
     from zoo import explain as explaining
 
     recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
-    if arguments.json:
+    if arguments.dot:
+        graph = explaining.dot(recipe)
+        print(json.dumps({"dot": graph}) if arguments.json else graph)
+    elif arguments.json:
         print(json.dumps(explaining.as_json(recipe)))
     else:
         print(explaining.explain(recipe))

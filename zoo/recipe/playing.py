@@ -97,7 +97,8 @@ class PhaseReader(PartReader):
             self.error(path, f"row '{label}' minimises nothing: give it a term, 'term: weight'")
         elif not kept and all(terms):
             self.error(path, f"row '{label}' minimises nothing: every weight in it is 0")
-        return Row(players, kept, self.root.at(path))
+        off = tuple(term.label for term in terms if term and term.weight.always_zero)
+        return Row(players, kept, self.root.at(path), off)
 
     def _refuse_overlap(self, rows: list[Row]) -> None:
         """A weight that two players of a phase own would be moved twice."""

@@ -93,11 +93,19 @@ class Term:
 
 @dataclass(frozen=True)
 class Row:
-    """Players, and what they minimise together. A player is a slot or a dotted part of one."""
+    """Players, and what they minimise together. A player is a slot or a dotted part of one.
+
+    Args:
+        players: who.
+        terms: what; those that weigh nothing at any step are left out.
+        position: where the recipe says so.
+        off: labels of the terms left out.
+    """
 
     players: tuple[str, ...]
     terms: tuple[Term, ...]
     position: Position
+    off: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def label(self) -> str:
