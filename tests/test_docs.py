@@ -51,7 +51,7 @@ def test_python_runs(text, tmp_path, monkeypatch):
 
 def test_the_readme_plugin_is_a_plugin(tmp_path):
     text = next(p.values[0] for p in blocks("python") if "hookimpl" in p.values[0])
-    file = tmp_path / "my_parts.py"
+    file = tmp_path / "readme_parts.py"
     file.write_text(text)
     recipe = load_recipe("vae", ["phases.0.encoder + decoder.huber={delta: 0.2, weight: 5}"], load_registry((file,)))
     assert [t.label for t in recipe.phases[0].rows[0].terms] == ["reconstruction", "kl", "huber"]

@@ -225,7 +225,7 @@ def test_explain_tells_its_row():
     assert lines[0] == ["phase", "who", "minimises", "generator", "critic", "reader"]
     assert ["1", "generator", "non_saturating", "+", "reader", "learns", "passes", "passes"] in lines
     assert ["1", "reader", "learn", ".", ".", "learns"] in lines
-    assert "reader     reader     2 of 2" in explain(recipe)
+    assert "reader     reader     learns: 2 of 2 tensors" in explain(recipe)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ def test_another_size_says_which_there_are(size):
 
 
 def test_every_target_can_be_imported():
-    components = zoo_avae.zoo_components()
+    components = [c for c in zoo_avae.zoo_components() if c.kind != "term"]
     names = [c.target.removeprefix("zoo_avae.networks:") for c in components]
     assert names == ["Encoder", "Decoder", "Generator", "Critic", "JointCritic"]
     assert [c.double_backward for c in components] == [False, False, False, True, True]

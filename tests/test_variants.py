@@ -1,4 +1,4 @@
-"""ALI and the joint AVAE: one difference from the recipe each comes from, and nothing else."""
+"""ALI, the joint AVAE and avae-plus: what each changes of the recipe it comes from, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from zoo_avae.terms import coarse_reconstruction
 
 import zoo
 from zoo.engine import Engine
@@ -72,7 +73,7 @@ def test_avae_joint_is_avae_with_the_encoder_in_the_generators_row():
     (before,), (after,) = differing(routes, "avae", "avae-joint")
     assert before[1] == "generator"
     assert after[1] == "encoder + generator"
-    assert before[2] == after[2]
+    assert before[2] == f"{after[2]} (entropy off)"
     assert before[3:] == ("passes", ".", "learns", "passes")
     assert after[3:] == ("learns", ".", "learns", "passes")
     assert differing(values, "avae", "avae-joint") == ([], [])
@@ -128,3 +129,33 @@ def test_two_steps_move_every_player(name):
     moved = {key.split(".")[0] for key, p in model.named_parameters() if not torch.equal(p, before[key])}
     assert moved == set(model.recipe.players())
     assert all(value.isfinite() for step in losses for value in step.values())
+
+
+# -- avae-plus ---------------------------------------------------------------------------------------------
+
+
+def test_coarse_reconstruction_compares_cell_means():
+    x, again = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    cells = [
+        (x[:, :, i : i + 4, j : j + 4].mean((2, 3)) - again[:, :, i : i + 4, j : j + 4].mean((2, 3)))
+        for i in (0, 4)
+        for j in (0, 4)
+    ]
+    expected = sum((0.5 * cell.square()).sum() for cell in cells) / 2
+    torch.testing.assert_close(coarse_reconstruction(x, again), expected)
+
+
+def test_coarse_reconstruction_does_not_see_texture_inside_a_cell():
+    texture = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(1, 3, 4, 4)
+    x = torch.zeros(1, 3, 8, 8)
+    assert coarse_reconstruction(x, x + texture) == 0
+    assert coarse_reconstruction(x, x + texture, cell=1) > 0
+
+
+def test_avae_plus_judges_both_fakes_and_leaves_the_encoder_alone():
+    rows = load_recipe("avae-plus").phases[0].rows
+    wired = {term.label: term.part.arguments for row in rows for term in row.terms}
+    for term in ("non_saturating_both", "discriminate_both"):
+        assert wired[term]["critic_reconstruction"] == "critic_generated_from_posterior"
+        assert wired[term]["critic_generated"] == "critic_generated"
+    assert [row.players for row in rows] == [("encoder", "decoder"), ("generator",), ("critic",)]

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.contract import Contract, Shape, contract_of
 from zoo.engine import Engine, PhasePlan
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
 from zoo.graph import route
 from zoo.model import Model
 from zoo.recipe.schema import Part, Phase, Recipe, Row, slot_of
-from zoo.tensors import CriticOutput, Gaussian, mapped
+from zoo.shapes import Misfit, dims, misfit_at, named, watch
+from zoo.tensors import mapped
 
 BATCH = 2
 
@@ -49,8 +49,12 @@ class Reach:
     parameters: int
 
 
-class _Misfit(Exception):
-    """A tensor broke a slot's contract."""
+@dataclass(frozen=True)
+class Passed:
+    """Slots and values that a gradient came through."""
+
+    slots: set[str]
+    values: set[str]
 
 
 def probe(recipe: Recipe) -> list[Reach]:
@@ -75,10 +79,12 @@ def _probe(recipe: Recipe, device: str) -> list[Reach]:
     _refuse([*_absent_players(model), *_bad_optimizers(recipe)])
     problems: list[Problem] = []
     inside: list[Part] = []
-    passed: set[str] = set()
+    passed = Passed(set(), set())
     for label, part in recipe.slots.items():
-        _watch(model, label, part, recipe, inside)
-        getattr(model, label).register_forward_hook(partial(_note_gradient, passed, label))
+        watch(model, label, part, recipe, inside)
+        for module in getattr(model, label).modules():
+            module.register_forward_hook(partial(_note_output, passed.slots, label))
+    model.functions = {n: partial(_note_value, passed.values, n, f) for n, f in model.functions.items()}
     engine = Engine(model, optimizers=False)
     model.train()
     sizes = recipe.sizes
@@ -129,22 +135,33 @@ def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {error}")
 
 
-def _note_gradient(passed: set[str], label: str, _: nn.Module, __: Any, output: Any) -> None:
-    """Has a slot's output note the slot when a gradient comes through it."""
+def _note_output(noted: set[str], label: str, _: nn.Module, __: Any, output: Any) -> None:
+    _note_gradient(noted, label, output)
+
+
+def _note_value(noted: set[str], name: str, function: Callable[..., Any], **named: Any) -> Any:
+    found = function(**named)
+    _note_gradient(noted, name, found)
+    return found
+
+
+def _note_gradient(noted: set[str], name: str, value: Any) -> None:
+    """Has the tensors of a value note a name when a gradient comes through them."""
 
     def noting(tensor: Tensor) -> Tensor:
         if tensor.requires_grad:
-            tensor.register_hook(lambda _: passed.add(label))  # type: ignore[no-untyped-call]
+            tensor.register_hook(lambda _: noted.add(name))  # type: ignore[no-untyped-call]
         return tensor
 
-    mapped(noting, output)
+    mapped(noting, value)
 
 
-def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, passed: set[str], placed: Placed) -> list[Reach]:
+def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, passed: Passed, placed: Placed) -> list[Reach]:
     found: list[Reach] = []
     for row in phase.played:
         plan = _with_scalars(engine.plan(Phase((row,), position=row.position)), row)
-        passed.clear()
+        passed.slots.clear()
+        passed.values.clear()
         gradients = placed(partial(engine.gradients, plan, x, every_term=True), f"row '{row.label}'", row.position)
         if gradients is None:
             break
@@ -154,25 +171,33 @@ def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, passed: s
             found.append(Reach(number, row.label, name, "learns", reached, len(keys)))
             if not reached:
                 message = f"'{name}' learns nothing in row '{row.label}': no gradient of it arrives there"
-                placed(partial(_misfit_at, row.position, message), "", row.position)
-        through = [label for label in engine.recipe.slots if label in passed - row.slots]
+                placed(partial(misfit_at, row.position, message), "", row.position)
+        through = _passed_through(engine.model, row, passed)
         found += [Reach(number, row.label, label, "passes", 0, 0) for label in through]
-        placed(partial(_compare_routes, engine.model, row, frozenset(through)), "", row.position)
+        placed(partial(_compare_routes, engine.model, row, through), "", row.position)
     return found
 
 
-def _compare_routes(model: Model, row: Row, through: frozenset[str]) -> None:
+def _passed_through(model: Model, row: Row, passed: Passed) -> list[str]:
+    """Slots that a row's gradient came through: their modules' outputs, or values that use them otherwise."""
+    graph = model.recipe.graph
+    declared = route(graph, row.slots, [term.part.arguments for term in row.terms])
+    used = {need for name in passed.values for need in graph.needs(name)}
+    used |= {need for term in row.terms for need in term.part.arguments.values()}
+    otherwise = {slot for slot, how in declared.items() if how == "passes" and slot in used}
+    return [label for label in model.recipe.slots if label in (passed.slots | otherwise) - row.slots]
+
+
+def _compare_routes(model: Model, row: Row, through: list[str]) -> None:
     """The routes that the graph declares against those the gradient took."""
     declared = route(model.recipe.graph, row.slots, [term.part.arguments for term in row.terms])
     for slot in model.recipe.slots:
-        if not any(True for _ in getattr(model, slot).parameters()):
-            continue
         if declared.get(slot) == "passes" and slot not in through:
             message = f"declares that its gradient passes through '{slot}', and none does: a gradient is cut on the way"
-            _misfit_at(row.position, f"row '{row.label}' {message}; stop one by a value's name, NAME_held")
+            misfit_at(row.position, f"row '{row.label}' {message}; stop one by a value's name, NAME_held")
         if declared.get(slot) != "passes" and slot in through:
             message = f"has a gradient that passes through '{slot}', which no term or value of it asks for"
-            _misfit_at(row.position, f"row '{row.label}' {message}")
+            misfit_at(row.position, f"row '{row.label}' {message}")
 
 
 def _with_scalars(plan: PhasePlan, row: Row) -> PhasePlan:
@@ -182,9 +207,9 @@ def _with_scalars(plan: PhasePlan, row: Row) -> PhasePlan:
     def checked(key: str, function: Callable[..., Any], **named: Any) -> Tensor:
         value = function(**named)
         if not isinstance(value, Tensor) or value.ndim:
-            given = _dims(value) if isinstance(value, Tensor) else type(value).__name__
+            given = dims(value) if isinstance(value, Tensor) else type(value).__name__
             part = by_key[key].part
-            _misfit_at(part.position, f"term '{part.label}' gives {given}, where a scalar is promised")
+            misfit_at(part.position, f"term '{part.label}' gives {given}, where a scalar is promised")
         return value
 
     terms = {key: (partial(checked, key, run), needs, name) for key, (run, needs, name) in plan.terms.items()}
@@ -217,113 +242,12 @@ def _placed(problems: list[Problem], inside: list[Part], run: Callable[[], Any],
         return run()
     except NotImplementedError:
         raise
-    except _Misfit as misfit:
+    except Misfit as misfit:
         problems.append(misfit.args[0])
     except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
         why = "no gradient reaches its players" if "does not require grad" in str(error) else error
         why = why if str(why) and not isinstance(why, KeyError) else repr(why)
         if inside:
-            position, what = inside[-1].position, _named(inside[-1])
+            position, what = inside[-1].position, named(inside[-1])
         problems.append(Problem(position, f"{what} cannot be computed: {why}"))
     return None
-
-
-def _watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Part]) -> None:
-    """Checks every call of a slot against its contract."""
-    try:
-        contract = contract_of(part, recipe.sizes)
-    except ValueError as error:
-        message = f"{part.entry.kind} '{part.entry.name}': {error}"
-        raise RecipeError([Problem(part.position, message)]) from None
-    if contract is None:
-        return
-
-    def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        _check_inputs(inputs, contract, part, recipe)
-        inside.append(part)
-
-    def after(_: nn.Module, __: Any, output: Any) -> None:
-        inside.pop()
-        _check_output(output, contract, part, recipe)
-
-    module: nn.Module = getattr(model, label)
-    module.register_forward_pre_hook(before)
-    module.register_forward_hook(after)
-
-
-def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:
-    if len(inputs) != len(contract.inputs):
-        _misfit(part, f"takes {len(contract.inputs)} inputs ('{contract.text}') and is handed {len(inputs)}")
-    for shape, given in zip(contract.inputs, inputs, strict=True):
-        if not isinstance(given, Tensor):
-            _misfit(part, f"expects {_told(shape, part, recipe)} and is handed {type(given).__name__}")
-        if not shape.admits(tuple(given.shape)):
-            source = _source(tuple(given.shape), part, recipe)
-            _misfit(part, f"expects {_told(shape, part, recipe)} and is handed {_dims(given)}{source}")
-
-
-def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
-    tensor = output
-    if isinstance(output, Gaussian):
-        tensor = output.mean
-    elif isinstance(output, CriticOutput):
-        tensor = output.logit
-    if not isinstance(tensor, Tensor):
-        _misfit(part, f"gives {type(output).__name__}, where {_told(contract.output, part, recipe)} is promised")
-    if not contract.output.admits(tuple(tensor.shape)):
-        _misfit(part, f"gives {_dims(tensor)}, where {_told(contract.output, part, recipe)} is promised")
-
-
-def _misfit(part: Part, message: str) -> NoReturn:
-    _misfit_at(part.position, f"{_named(part)} {message}")
-
-
-def _misfit_at(position: Position, message: str) -> NoReturn:
-    raise _Misfit(Problem(position, message))
-
-
-def _named(part: Part) -> str:
-    return f"slot '{part.label}' ({part.entry.kind} '{part.entry.name}')"
-
-
-def _dims(tensor: Tensor) -> str:
-    return " x ".join(["B", *map(str, tensor.shape[1:])]) if tensor.ndim else "a scalar"
-
-
-def _told(shape: Shape, part: Part, recipe: Recipe) -> str:
-    """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
-    told = [_size(name, part, recipe) for name in ("latent", "noise") if name in shape.names]
-    if {"C", "H", "W", "channels", "size"} & set(shape.names):
-        told.append(_size("images", part, recipe))
-    return f"{shape} ({', '.join(told)})" if told else str(shape)
-
-
-def _source(given: tuple[int, ...], part: Part, recipe: Recipe) -> str:
-    """Where a shape that was handed on may come from: the slots that give such a one, and the sizes in it."""
-    told = []
-    for label, other in recipe.slots.items():
-        contract = contract_of(other, recipe.sizes)
-        if contract and contract.output.admits(given) and other is not part:
-            told.append(f"as slot '{label}' gives, {_place(other.position, part)}")
-    sizes = recipe.sizes
-    if len(given) == 2:
-        told += [_size(name, part, recipe) for name in ("latent", "noise") if getattr(sizes, name) == given[1]]
-    elif given[1:] == (sizes.channels, sizes.size, sizes.size):
-        told.append(_size("images", part, recipe))
-    return f" ({'; '.join(told)})" if told else ""
-
-
-def _size(name: str, part: Part, recipe: Recipe) -> str:
-    """``latent is 64, line 3``."""
-    sizes = recipe.sizes
-    if name == "images":
-        told, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
-    else:
-        told, paths = f"{name} is {getattr(sizes, name)}", [(name,)]
-    written = next((path for path in paths if recipe.source.get(path)), None)
-    return f"{told}, {_place(recipe.source.at(written), part) if written else 'by default'}"
-
-
-def _place(position: Position, part: Part) -> str:
-    """``line 3``; with the file where that is not the part's own."""
-    return f"line {position.line}" if position.line and position.file == part.position.file else str(position)

@@ -1,0 +1,83 @@
+"""The routes a recipe declares, against those its gradients take."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import TINY
+
+from zoo.engine import Engine
+from zoo.errors import RecipeError
+from zoo.model import Model
+from zoo.probe import probe
+from zoo.recipe import load_recipe
+from zoo.registry import load_registry
+
+PARTS = '''
+from torch import nn
+
+from zoo import api
+
+
+def cut(critic, generated):
+    """A gradient stopped where nobody can see it."""
+    return critic(generated.detach())
+
+
+def cut_and_straight(generated, x, fooled):
+    return (generated - x).square().mean() - fooled.logit.mean() * 0
+
+
+class Half(nn.Module):
+    """An encoder whose trunk its maker froze."""
+
+    def __init__(self, channels: int, size: int, latent: int) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(channels * size * size, 8).requires_grad_(False)
+        self.head = nn.Linear(8, 2 * latent)
+
+    def forward(self, x):
+        return api.Gaussian(*self.head(self.trunk(x.flatten(1))).chunk(2, 1))
+
+
+@api.hookimpl
+def zoo_components():
+    return [
+        api.Component("value", "fooled", f"{__name__}:cut", "cut"),
+        api.Component("term", "straight", f"{__name__}:cut_and_straight", "straight"),
+        api.Component("encoder", "half", f"{__name__}:Half", "half"),
+    ]
+'''
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    file = tmp_path_factory.mktemp("parts") / "routes_parts.py"
+    file.write_text(PARTS)
+    return load_registry((file,))
+
+
+def test_a_gradient_cut_inside_a_value_is_an_error_with_its_place(tmp_path, registry):
+    file = tmp_path / "cut.yaml"
+    phase = "\nphases:\n  - generator: {straight: 1.0}\n    critic: {discriminate: 1.0}\n"
+    file.write_text(TINY + phase)
+    with pytest.raises(RecipeError) as caught:
+        probe(load_recipe(file, (), registry))
+    assert str(caught.value) == (
+        f"{file}:9:5: error: row 'generator' declares that its gradient passes through 'critic', and none does: "
+        "a gradient is cut on the way; stop one by a value's name, NAME_held"
+    )
+
+
+def test_what_a_maker_froze_stays_frozen(tmp_path, registry):
+    file = tmp_path / "half.yaml"
+    file.write_text(TINY.replace("encoder: {width: 4}", "encoder: half"))
+    recipe = load_recipe(file, (), registry)
+    reach = next(r for r in probe(recipe) if (r.player, r.how) == ("encoder", "learns"))
+    assert (reach.reached, reach.parameters) == (2, 2)
+    model = Model(recipe)
+    before = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+    Engine(model).step(lambda _: torch.rand(4, 3, 8, 8))
+    Engine(model).step(lambda _: torch.rand(4, 3, 8, 8))
+    moved = {k for k, v in model.encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {"head.weight", "head.bias"}
