@@ -80,7 +80,7 @@ def test_show_of_a_recipe_and_of_a_section(run_zoo: Run) -> None:
     assert "extends" not in run_zoo("show", "vae").out
     assert "encoder + decoder: {reconstruction: 1.0, kl: 1.0}" in run_zoo("show", "vae").out
     assert [d["kind"] for d in json.loads(run_zoo("show", "vae", "--json").out)] == ["recipe"]
-    assert "picture_every" in run_zoo("show", "train").out
+    assert "save_every" in run_zoo("show", "train").out
     outcome = run_zoo("show", "dcgna")
     assert (outcome.code, outcome.err) == (2, "zoo: error: nothing is called 'dcgna'; did you mean 'dcgan'?\n")
 

@@ -17,10 +17,10 @@ from zoo.watch import Journal, Watcher, read_journal
 
 if TYPE_CHECKING:
     from zoo.model import Model
+    from zoo.showing import Picture
     from zoo.tensors import Images
 
-STAGES = ("assemble", "train", "evaluate")
-FREE = ("train.steps", "train.log_every", "train.save_every", "train.picture_every", "evaluate", "outputs")
+FREE = ("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs")
 """What may change between two builds of one run without another model coming out."""
 
 DONE = "state/done.json"
@@ -91,8 +91,8 @@ def build_run(
         scores, pictures = _evaluate(run, model, images, weights, say)
         if stop_after == "evaluate":
             return Built(folder, "evaluated", scores, notes)
-        _report(run, recipe, scores, notes)
-        run.write_json(DONE, {"recipe": _digest(recipe), "files": [*FILES, *pictures]})
+        _report(run, recipe, scores, pictures, notes)
+        run.write_json(DONE, {"recipe": _digest(recipe), "files": [*FILES, *(picture.file for picture in pictures)]})
         return Built(folder, "done", scores, notes)
 
 
@@ -226,8 +226,8 @@ def _train(
 
 def _evaluate(
     run: Run, model: Model, images: Images, weights: str, say: Callable[[str], None]
-) -> tuple[Mapping[str, Any], list[str]]:
-    """Writes scores and pictures; the scores, and the names of the pictures."""
+) -> tuple[Mapping[str, Any], list[Picture]]:
+    """Writes scores and pictures, and gives them back."""
     from zoo.evaluate import evaluate
     from zoo.showing import show
 
@@ -235,16 +235,17 @@ def _evaluate(
     scores = evaluate(model, images, weights=weights)
     run.write_json("scores.json", scores)
     pictures = show(model, images, SHOWN)
-    for name, png in pictures.items():
-        run.write(name, png)
-    return scores, list(pictures)
+    for picture in pictures:
+        run.write(picture.file, picture.png)
+    return scores, pictures
 
 
-def _report(run: Run, recipe: Recipe, scores: Mapping[str, Any], notes: Sequence[str]) -> None:
+def _report(
+    run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
+) -> None:
     from zoo.explain import routes
     from zoo.report import report_html
 
-    pictures = {path.name: path.read_bytes() for path in sorted(run.folder.glob("*.png"))}
     html = report_html(
         name=recipe.name,
         recipe=write_recipe(recipe),
@@ -252,7 +253,7 @@ def _report(run: Run, recipe: Recipe, scores: Mapping[str, Any], notes: Sequence
         records=read_journal(run.path("metrics.jsonl")),
         scores=scores,
         plugins=run.read_json("plugins.json")["plugins"],
-        pictures=pictures,
+        pictures={picture.caption: picture.png for picture in pictures},
         notes=notes,
     )
     run.write("report.html", html)

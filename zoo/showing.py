@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -13,19 +15,30 @@ from zoo.tensors import Images, to_model
 SEED = 0
 
 
-def show(model: Model, images: Images, columns: int) -> dict[str, bytes]:
-    """File name -> PNG, for what the recipe's outputs can show.
+class Picture(NamedTuple):
+    """A PNG with the name of its file and a caption."""
+
+    file: str
+    caption: str
+    png: bytes
+
+
+def show(model: Model, images: Images, columns: int) -> list[Picture]:
+    """What the recipe's outputs can show.
 
     ``samples.png`` is a square of samples; ``reconstructions.png`` has rows: originals, then every output
     that is an image made from them, in the recipe's order (for AVAE: D's before G's).
     """
-    files = {}
-    if "sample" in model.recipe.outputs:
-        files["samples.png"] = grid_png(square(model.sample(columns**2, seed=SEED)))
-    rows = reconstruction_rows(model, to_model(images.test[: 2 * columns].to(model.device), model.dtype))
+    pictures = []
+    x = to_model(images.test[: 2 * columns].to(model.device), model.dtype)
+    rows = {"test images": x, **reconstructions(model, x)}
     if len(rows) > 1:
-        files["reconstructions.png"] = grid_png(rows)
-    return files
+        caption = f"Reconstructions, row by row: {', '.join(rows)}"
+        pictures.append(Picture("reconstructions.png", caption, grid_png(list(rows.values()))))
+    if "sample" in model.recipe.outputs:
+        samples = model.sample(columns**2, seed=SEED)
+        pictures.append(Picture("samples.png", "Samples", grid_png(square(samples))))
+    return pictures
 
 
 def reconstruction_rows(model: Model, x: Tensor, seed: int = SEED) -> list[Tensor]:

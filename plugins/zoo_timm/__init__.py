@@ -1,11 +1,13 @@
-"""Every network of timm (https://github.com/huggingface/pytorch-image-models) as an encoder or a critic."""
+"""Every network of timm (https://github.com/huggingface/pytorch-image-models) as an encoder or a critic, or as
+features that judge images: a perceptual term and a Frechet metric.
+"""
 
 from zoo import api
 
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """One encoder and two critics; which network they are is the option ``model``."""
+    """An encoder, two critics, a term and a metric; which network they are is the option ``model``."""
     return (
         api.Component(
             "encoder",
@@ -29,5 +31,17 @@ def zoo_components() -> tuple[api.Component, ...]:
             "any timm model as a critic of image and code pairs (BiGAN, ALI)",
             contract="B C H W, B latent -> B",
             double_backward=True,
+        ),
+        api.Component(
+            "term",
+            "perceptual",
+            "zoo_timm.features:Perceptual",
+            "distance of images in the stages of any timm model (LPIPS without learned weights)",
+        ),
+        api.Component(
+            "metric",
+            "frechet",
+            "zoo_timm.features:Frechet",
+            "Frechet distance on any timm model's features",
         ),
     )

@@ -182,7 +182,6 @@ class Train:
         channels_last: memory layout of images.
         log_every: steps between two lines of ``metrics.jsonl``.
         save_every: steps between two checkpoints.
-        picture_every: steps between two pictures of samples, 0 for the end only.
     """
 
     steps: int
@@ -194,7 +193,6 @@ class Train:
     channels_last: bool
     log_every: int
     save_every: int
-    picture_every: int
 
     def plain(self) -> Any:
         """As a recipe writes it."""

@@ -36,7 +36,6 @@ def train(
     channels_last: bool = True,
     log_every: int = 20,
     save_every: int = 500,
-    picture_every: int = 0,
 ) -> None:
     """How a model trains.
 
@@ -49,7 +48,6 @@ def train(
         channels_last: memory layout of images and convolutions.
         log_every: steps between two lines of metrics.jsonl.
         save_every: steps between two checkpoints.
-        picture_every: steps between two pictures of samples; 0 for the end only.
     """
 
 
@@ -95,7 +93,6 @@ MINIMA = {
     "clip": 0,
     "log_every": 1,
     "save_every": 1,
-    "picture_every": 0,
     "repeat": 1,
     "every": 1,
     "start": 0,
