@@ -29,7 +29,7 @@ check: $(DEV_STAMP)
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 bench: $(DEV_STAMP)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,4 @@
-"""Every network of timm (https://github.com/huggingface/pytorch-image-models) as an encoder or a critic, or as
-features that judge images: a perceptual term and a Frechet metric.
-"""
+"""Every network of timm (https://github.com/huggingface/pytorch-image-models) as an encoder, a critic or a judge."""
 
 from zoo import api
 
