@@ -3,6 +3,7 @@
 # make test    every test
 # make check   ruff, mypy and the architecture
 # make bench   the benchmarks
+# make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ USER_STAMP := $(VENV)/.installed-$(PACKAGES)
 DEV_STAMP := $(VENV)/.installed-dev-$(PACKAGES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test check bench sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -31,13 +32,19 @@ check: $(DEV_STAMP)
 bench: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
 
+sweep-timm: $(DEV_STAMP)
+	$(BIN)/python tests/sweep_timm.py --size native
+	$(BIN)/python tests/sweep_timm.py --size 32
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(USER_STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing zoo and PyTorch into $(VENV): some minutes and gigabytes, once"
 	$(PIP) --editable .
 	touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing zoo, PyTorch and the tools of the tests into $(VENV): some minutes and gigabytes, once"
 	$(PIP) --editable '.[dev]'
 	touch $(USER_STAMP) $@

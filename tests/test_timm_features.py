@@ -14,7 +14,7 @@ import timm
 import torch
 from conftest import TINY
 from conftest import Run as Zoo
-from helpers_engine import differing, images, played, snapshot, small
+from helpers_engine import differing, images, played, small, snapshot
 from torch import Tensor
 from zoo_timm.features import Frechet, Moments, Perceptual, frechet
 
@@ -70,7 +70,7 @@ def test_chosen_stages_alone_count():
 
 
 def test_a_stage_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="no stage 'stage9'; choose from stage1, .*, stage5"):
+    with pytest.raises(ValueError, match=r"no stage 'stage9'; choose from stage1, .*, stage5"):
         perceptual(taps=("stage9",))
 
 
@@ -211,7 +211,7 @@ def test_protocol_names_the_weights(tmp_path):
     path = saved_weights(tmp_path / "weights.pt")
     protocol = measured(pictures(4), pictures(4, 1), 4, pretrained=str(path)).protocol
     assert protocol["weights"] == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    assert (protocol["n"], protocol["features"], protocol["model"]) == (4, 256, MODEL)
+    assert (protocol["n"], protocol["features"], protocol["model"]) == (4, 96, MODEL)
     assert measured(pictures(4), pictures(4, 1), 4).protocol["weights"].startswith("random, seed 0")
 
 

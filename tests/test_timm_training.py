@@ -13,20 +13,20 @@ import zoo
 from zoo.engine import Engine
 from zoo.model import Model
 
-# A small member of each family, and the critic's norm: batch norms replaced, kept, or spectral.
+# A small member of each family, and the critic's norm: batch norms replaced, kept, left out, or spectral.
 FAMILIES = {
     "test_resnet": "auto",
     "test_vit": "keep",
+    "test_vit_relpos": "keep",
     "test_convnext": "keep",
     "test_efficientnet": "group",
-    "mobilenetv3_small_050": "group",
-    "regnetx_002": "group",
+    "lcnet_035": "group",
     "test_byobnet": "spectral",
     "test_nfnet": "keep",
     "test_mambaout": "keep",
     "dla46_c": "keep",
-    "ghostnet_050": "auto",
-    "repghostnet_050": "auto",
+    "starnet_s050": "auto",
+    "fasternet_t0": "none",
 }
 SIZE, BATCH = 32, 4
 
