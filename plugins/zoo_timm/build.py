@@ -78,8 +78,12 @@ def build(plan: Plan) -> nn.Module:
 
 def _check_patches(network: nn.Module, plan: Plan) -> None:
     """Patches that do not tile the image would drop its last rows and columns without a word."""
-    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    embed = getattr(network, "patch_embed", None)
+    patch = getattr(embed, "patch_size", None)
     side = patch[0] if isinstance(patch, tuple) else patch
+    stride = getattr(getattr(embed, "proj", None), "stride", (side, side))
+    if stride != (side, side):
+        return  # patches that overlap, as PVT v2's, are a convolution like any other
     if isinstance(side, int) and plan.size % side and plan.size != native_size(plan.model):
         raise Misfit(f"its patches of {side} pixels do not tile the image; set patch to a divisor of {plan.size}")
 

@@ -100,7 +100,7 @@ class Frechet:
         resize: side that images are resized to before the network; none for the side it was made for.
 
     Raises:
-        ValueError: at the first batch: weights that do not fit; unknown model, at once.
+        ValueError: unknown model or no such file; at the first batch, weights that do not fit.
     """
 
     better: ClassVar = "lower"
@@ -109,6 +109,7 @@ class Frechet:
         self, *, model: str = "efficientnet_lite0", pretrained: bool | str = True, resize: int | None = None
     ) -> None:
         self._model, self._pretrained = known(model), pretrained
+        self._sha256 = sha256(pretrained) if isinstance(pretrained, str) else ""
         self._side = native_size(model) if resize is None else resize
         self._trunk: Trunk | None = None
         self._real, self._made = Moments(), Moments()
@@ -158,13 +159,25 @@ class Frechet:
 
     def _weights(self) -> str:
         """Which weights: the file's hash, timm's tag, or none."""
-        if isinstance(self._pretrained, str):
-            with Path(self._pretrained).expanduser().open("rb") as file:
-                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        if self._sha256:
+            return f"sha256:{self._sha256}"
         if not self._pretrained or self._trunk is None:
             return f"random, seed 0, torch {torch.__version__}, timm {timm.__version__}"
         cfg = self._trunk.network.pretrained_cfg
         return f"timm {timm.__version__} {cfg['architecture']}.{cfg['tag']}"
+
+
+def sha256(path: str) -> str:
+    """Hash of a file of weights, in hexadecimal.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"pretrained file {path!r} cannot be read: {error.strerror}") from None
 
 
 class Moments:
