@@ -62,3 +62,43 @@ def test_text_that_is_no_recipe(run_zoo: Run) -> None:
         outcome = run_zoo("check", "r.yaml")
         assert outcome.code == 2
         assert outcome.err.startswith(said)
+
+
+# -- metrics -----------------------------------------------------------------------------------------------
+
+METRIC = '''
+from zoo import api
+
+
+class Sized:
+    """A metric that asks for a size."""
+
+    protocol = {}
+    better = "lower"
+
+    def __init__(self, size: int, *, least: int = 0) -> None:
+        if size < least:
+            raise ValueError(f"least is {least}, and images are {size}")
+        self.size = size
+
+    def update(self, x, reconstruction) -> None:
+        assert x.shape[-1] == self.size
+
+    def compute(self) -> float:
+        return float(self.size)
+
+
+@api.hookimpl
+def zoo_components():
+    return [api.Component("metric", "sized", f"{__name__}:Sized", "a metric with a size")]
+'''
+
+
+def test_a_metric_may_ask_for_sizes_and_its_options_are_tried_before_training(here: Path, run_zoo: Run) -> None:
+    Path("sized_metric.py").write_text(METRIC)
+    Path("fine.yaml").write_text(TINY + "evaluate: {sized: {least: 4}}\n")
+    Path("wrong.yaml").write_text(TINY + "evaluate: {sized: {least: 9}}\n")
+    said = run_zoo("check", "wrong.yaml", "--plugin", "sized_metric.py").err
+    assert said == "wrong.yaml:7:12: error: metric 'sized' cannot be computed: least is 9, and images are 8\n"
+    built = run_zoo("build", "fine.yaml", "--plugin", "sized_metric.py", "--json")
+    assert json.loads(built.out)["scores"]["sized"]["value"] == 8

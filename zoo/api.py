@@ -12,7 +12,10 @@ A target (the class or function that a component names) is read by its parameter
   ``weight`` too, its lowest and highest, so that it can refuse a sign); ``forward`` asks for what it needs;
 * a term's class with a method ``learn`` owns networks that learn: with the rows of its phase plays one more,
   whose player is the term itself and which minimises what ``learn`` returns;
-* keyword-only parameters are options of the recipe: each needs a plain type and a default;
+* a metric is a class: ``update`` asks for outputs or values of a batch, ``compute()`` gives the number; its
+  attribute ``protocol`` says how it was measured, ``better`` is ``"lower"``, ``"higher"`` or ``"one"``;
+* keyword-only parameters are options of the recipe: each needs a plain type (int, float, bool, str, Literal,
+  tuple, list or dict of these, or None); one without a default must be given;
 * ``*args``, ``**kwargs`` and untyped options are refused.
 """
 

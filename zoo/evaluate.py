@@ -26,7 +26,7 @@ def evaluate(model: Model, images: Images, *, batch: int = 250, weights: str = "
         label -> value and protocol.
     """
     recipe = model.recipe
-    metrics = [(part, part.load()(**part.arguments_for())) for part in recipe.evaluate]
+    metrics = [(part, part.load()(**part.arguments_for(recipe.sizes))) for part in recipe.evaluate]
     wanted = sorted({name for part in recipe.evaluate for name in part.arguments.values()} - {"x"})
     batches = in_order(images.test, batch, device=model.device, dtype=model.dtype)
     for number, x in enumerate(batches if metrics else ()):

@@ -223,15 +223,15 @@ def _probe_shown(model: Model, x: Tensor, placed: Placed) -> None:
         where = recipe.source.at(("outputs", label))
         placed(partial(model.compute, name, given={"x": x}), f"output '{label}'", where)
     for part in recipe.evaluate:
-        placed(partial(_metric, part), f"metric '{part.label}'", part.position)
+        placed(partial(_metric, part, recipe), f"metric '{part.label}'", part.position)
         names = [name for name in part.arguments.values() if name != "x"]
         placed(partial(model.compute, *names, given={"x": x}), f"metric '{part.label}'", part.position)
 
 
-def _metric(part: Part) -> None:
+def _metric(part: Part, recipe: Recipe) -> None:
     """Makes a metric, so that what its options say wrong is known before training; on meta, it loads nothing."""
     with torch.device("meta"):
-        part.load()(**part.arguments_for())
+        part.load()(**part.arguments_for(recipe.sizes))
 
 
 def _placed(problems: list[Problem], inside: list[Part], run: Callable[[], Any], what: str, position: Position) -> Any:
