@@ -94,7 +94,8 @@ def zoo_components():
 '''
 
 
-def test_a_metric_may_ask_for_sizes_and_its_options_are_tried_before_training(here: Path, run_zoo: Run) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_metric_may_ask_for_sizes_and_its_options_are_tried_before_training(run_zoo: Run) -> None:
     Path("sized_metric.py").write_text(METRIC)
     Path("fine.yaml").write_text(TINY + "evaluate: {sized: {least: 4}}\n")
     Path("wrong.yaml").write_text(TINY + "evaluate: {sized: {least: 9}}\n")
