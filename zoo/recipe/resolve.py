@@ -185,8 +185,9 @@ class Reader(PhaseReader):
         wrong = self.mapping(("outputs",)).keys() - outputs
         for part in metrics:
             names = tuple(outputs.get(name, name) for name in part.arguments.values())
+            shown = tuple(outputs[name] for name in part.arguments.values() if name in outputs)
             if not wrong.intersection(names):
-                yield Demand(f"metric '{part.label}'", names, part.position)
+                yield Demand(f"metric '{part.label}'", names, part.position, shown)
 
     @staticmethod
     def _use(node: Node) -> Any:

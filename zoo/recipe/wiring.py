@@ -14,11 +14,19 @@ from zoo.registry import check_options
 
 @dataclass(frozen=True)
 class Demand:
-    """Someone who asks for names: a term, an output, a metric."""
+    """Someone who asks for names: a term, an output, a metric.
+
+    Args:
+        who: for a sentence.
+        names: of slots and values.
+        position: where it asks.
+        shown: those of the names that it has from an output, which has been checked itself.
+    """
 
     who: str
     names: tuple[str, ...]
     position: Position
+    shown: tuple[str, ...] = ()
 
 
 def connect(
@@ -89,6 +97,8 @@ def _registered(reader: PartReader, name: str) -> Part | None:
 
 
 def _check(reader: PartReader, graph: Graph, demand: Demand) -> bool:
+    if not all(map(graph.known, demand.shown)):
+        return False  # said of the output already
     try:
         graph.order(demand.names)
     except UnknownNameError as error:
