@@ -103,3 +103,55 @@ def test_a_metric_may_ask_for_sizes_and_its_options_are_tried_before_training(ru
     assert said == "wrong.yaml:7:12: error: metric 'sized' cannot be computed: least is 9, and images are 8\n"
     built = run_zoo("build", "fine.yaml", "--plugin", "sized_metric.py", "--json")
     assert json.loads(built.out)["scores"]["sized"]["value"] == 8
+
+
+UNFINISHED = '''
+import torch
+from torch import nn
+
+from zoo import api
+
+
+class Silent(nn.Module):
+    """A decoder whose author forgot forward()."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(latent, 4)
+
+
+class Looking(nn.Module):
+    """A decoder that looks at its numbers, which meta does not have."""
+
+    def __init__(self, channels: int, size: int, latent: int) -> None:
+        super().__init__()
+        self.shape = (channels, size, size)
+        self.layer = nn.Linear(latent, channels * size * size)
+
+    def forward(self, z):
+        if z.device.type == "meta":
+            raise NotImplementedError("not on meta")
+        return self.layer(z).tanh().unflatten(1, self.shape)
+
+
+@api.hookimpl
+def zoo_components():
+    return [
+        api.Component("decoder", "silent", f"{__name__}:Silent", "no forward"),
+        api.Component("decoder", "looking", f"{__name__}:Looking", "not on meta"),
+    ]
+'''
+
+
+@pytest.mark.usefixtures("here")
+def test_what_meta_lacks_is_tried_on_the_cpu_and_what_nobody_wrote_is_said_with_its_place(run_zoo: Run) -> None:
+    Path("unfinished.py").write_text(UNFINISHED)
+    for name in ("silent", "looking"):
+        Path(f"{name}.yaml").write_text(TINY.replace("decoder: {width: 4}", f"decoder: {name}"))
+    found = run_zoo("check", "silent.yaml", "--plugin", "unfinished.py")
+    assert found.code == 2
+    assert found.err == (
+        "silent.yaml:5:30: error: slot 'decoder' (decoder 'silent') cannot be computed: "
+        'Module [Silent] is missing the required "forward" function\n'
+    )
+    assert run_zoo("check", "looking.yaml", "--plugin", "unfinished.py").out == "looking.yaml: ok\n"

@@ -170,7 +170,7 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
         torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
         try:
             built = target(**part.arguments_for(recipe.sizes))
-        except Exception as error:
+        except Exception as error:  # a stranger's constructor may raise anything
             if isinstance(error, NotImplementedError) and str(device) == "meta":
                 raise  # not on meta: the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"

@@ -49,6 +49,10 @@ class Reach:
     parameters: int
 
 
+class NotOnMeta(Exception):
+    """Something has no implementation on the meta device; the CPU will tell whether it has one at all."""
+
+
 @dataclass(frozen=True)
 class Passed:
     """Slots and values that a gradient came through."""
@@ -69,13 +73,16 @@ def probe(recipe: Recipe) -> list[Reach]:
     """
     try:
         return _probe(recipe, "meta")
-    except NotImplementedError:
+    except NotOnMeta:
         return _probe(recipe, "cpu")
 
 
 def _probe(recipe: Recipe, device: str) -> list[Reach]:
     _refuse(_taken_names(recipe))
-    model = Model(recipe, device)
+    try:
+        model = Model(recipe, device)
+    except NotImplementedError as error:
+        raise NotOnMeta from error
     _refuse([*_absent_players(model), *_bad_optimizers(recipe)])
     problems: list[Problem] = []
     inside: list[Part] = []
@@ -91,9 +98,9 @@ def _probe(recipe: Recipe, device: str) -> list[Reach]:
     x = torch.zeros(min(BATCH, recipe.train.batch), sizes.channels, sizes.size, sizes.size, device=device)
     found = []
     for number, phase in enumerate(recipe.phases):
-        found += _probe_phase(engine, number, phase, x, passed, partial(_placed, problems, inside))
+        found += _probe_phase(engine, number, phase, x, passed, partial(_placed, device, problems, inside))
     if not problems:
-        _probe_shown(model, x, partial(_placed, problems, inside))
+        _probe_shown(model, x, partial(_placed, device, problems, inside))
     _refuse(problems)
     return found
 
@@ -234,10 +241,18 @@ def _metric(part: Part, recipe: Recipe) -> None:
         part.load()(**part.arguments_for(recipe.sizes))
 
 
-def _placed(problems: list[Problem], inside: list[Part], run: Callable[[], Any], what: str, position: Position) -> Any:
+def _placed(
+    device: str,
+    problems: list[Problem],
+    inside: list[Part],
+    run: Callable[[], Any],
+    what: str,
+    position: Position,
+) -> Any:
     """What ``run`` gives; None after noting, in a sentence, why it could not.
 
     Args:
+        device: where the probe runs.
         problems: where to note it.
         inside: the slots whose call had begun and not ended: the last is the culprit.
         run: what to try.
@@ -247,11 +262,11 @@ def _placed(problems: list[Problem], inside: list[Part], run: Callable[[], Any],
     inside.clear()
     try:
         return run()
-    except NotImplementedError:
-        raise
     except Misfit as misfit:
         problems.append(misfit.args[0])
-    except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
+    except Exception as error:  # whatever a plugin's code may raise
+        if isinstance(error, NotImplementedError) and device == "meta":
+            raise NotOnMeta from error
         why = "no gradient reaches its players" if "does not require grad" in str(error) else error
         why = why if str(why) and not isinstance(why, KeyError) else repr(why)
         if inside:
