@@ -64,6 +64,8 @@ def load(
 ) -> Model:
     """The model of a run, with its trained weights.
 
+    Warns where a part is installed in another version than the run was built with.
+
     Args:
         run: the run's directory, such as ``runs/avae``.
         weights: ``"raw"``, ``"ema"``, or empty for the averaged ones where there are any.
@@ -73,8 +75,11 @@ def load(
     Raises:
         zoo.errors.ZooError: if it is no run, or its weights are missing or do not fit.
     """
+    import warnings
+
     from zoo.errors import RequestError
     from zoo.model import Model, choose_device
+    from zoo.provenance import other_versions
     from zoo.recipe import load_recipe, registry_for
     from zoo.state import load_weights
 
@@ -83,6 +88,8 @@ def load(
         raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
     file = folder / "recipe.yaml"
     recipe = load_recipe(file, (), registry_for(file, tuple(map(Path, plugins))))
+    for sentence in other_versions(folder, recipe):
+        warnings.warn(sentence, stacklevel=2)
     model = Model(recipe, choose_device(str(device)))
     load_weights(model, folder, weights)
     return model

@@ -1,7 +1,7 @@
 """Everything a plugin may import: ``from zoo import api``.
 
 Importing this module costs the standard library and pluggy, nothing else. The torch-side types that
-plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) come
+plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) and ``Record`` come
 from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
 
 A target (the class or function that a component names) is read by its parameters:
@@ -14,6 +14,10 @@ A target (the class or function that a component names) is read by its parameter
   whose player is the term itself and which minimises what ``learn`` returns;
 * a metric is a class: ``update`` asks for outputs or values of a batch, ``compute()`` gives the number; its
   attribute ``protocol`` says how it was measured, ``better`` is ``"lower"``, ``"higher"`` or ``"one"``;
+* an augmentation, a function or a class with ``forward``, takes ``images`` (B, C, H, W) in [-1, 1] and, if it asks
+  for it, ``draw``, and returns images of that shape and type; ``draw.uniform(B)`` and ``draw.normal(B, 2)`` have a
+  row for each image that depends on that image alone;
+* a watcher is a class with the methods of ``Watcher``; its ``__init__`` may ask for ``folder``, the run's directory;
 * keyword-only parameters are options of the recipe: each needs a plain type (int, float, bool, str, Literal,
   tuple, list or dict of these, or None); one without a default must be given;
 * ``*args``, ``**kwargs`` and untyped options are refused.
@@ -21,14 +25,17 @@ A target (the class or function that a component names) is read by its parameter
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     from zoo.tensors import CriticOutput, Draw, Gaussian, Images, to_model, to_pixels
+    from zoo.watch import Record, Watcher
 
 __all__ = [
     "KINDS",
@@ -40,6 +47,8 @@ __all__ = [
     "Gaussian",
     "Images",
     "Recipe",
+    "Record",
+    "Watcher",
     "hookimpl",
     "hookspec",
     "to_model",
@@ -47,7 +56,17 @@ __all__ = [
 ]
 
 VERSION = (1, 0)
-"""Version of this page as (major, minor). A plugin that needs a newer one is reported as ``too new``."""
+"""Version of this page as (major, minor).
+
+A plugin states the one it was written for, ``ZOO_API = (1, 0)``; one that states none counts as (1, 0). It runs while
+the major is this one and the minor no newer; otherwise it is reported as ``too new`` or ``incompatible``.
+
+Within a major nothing here is removed or changes its meaning; a minor adds. What will go is named in ``DEPRECATED``
+for at least one minor before the major that drops it.
+"""
+
+DEPRECATED: Mapping[str, str] = {}
+"""Name of this page that the next major drops -> what to use instead. Its use raises a DeprecationWarning."""
 
 KINDS = (
     "encoder",
@@ -127,12 +146,23 @@ class Hooks:
         """Recipes this package ships; called once, when the registry is first read."""
 
 
-_TORCH_SIDE = frozenset({"CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"})
+_ON_USE = {
+    "CriticOutput": "zoo.tensors",
+    "Draw": "zoo.tensors",
+    "Gaussian": "zoo.tensors",
+    "Images": "zoo.tensors",
+    "Record": "zoo.watch",
+    "Watcher": "zoo.watch",
+    "to_model": "zoo.tensors",
+    "to_pixels": "zoo.tensors",
+}
+"""Name -> module it comes from on first use."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TORCH_SIDE:
+    if name not in _ON_USE:
         raise AttributeError(f"module 'zoo.api' has no attribute {name!r}")
-    from zoo import tensors
-
-    return getattr(tensors, name)
+    if name in DEPRECATED:
+        text = f"zoo.api.{name} goes with version {VERSION[0] + 1}.0 of zoo.api; use {DEPRECATED[name]}"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+    return getattr(import_module(_ON_USE[name]), name)

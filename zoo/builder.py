@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import Interrupted, RequestError
+from zoo.provenance import FILE as PLUGINS
+from zoo.provenance import other_versions, provenance
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.text import read
 from zoo.registry import Registry
 from zoo.run import Run, check_own
-from zoo.watch import Journal, Watcher, read_journal
+from zoo.watch import Guarded, Journal, Watcher, read_journal
 
 if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.showing import Picture
     from zoo.tensors import Images
 
-FREE = ("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs")
+FREE = ("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs", "watch")
 """What may change between two builds of one run without another model coming out."""
 
 DONE = "state/done.json"
-FILES = ("recipe.yaml", "plugins.json", "model.safetensors", "metrics.jsonl", "scores.json", "report.html")
+FILES = ("recipe.yaml", PLUGINS, "model.safetensors", "metrics.jsonl", "scores.json", "report.html")
 """What every finished run holds; pictures depend on what the recipe's outputs can show."""
 SHOWN = 8
 """Columns of the pictures."""
@@ -115,7 +117,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _digest(recipe: Recipe) -> str:
-    return hashlib.sha256(write_recipe(recipe).encode()).hexdigest()
+    """Of everything that a finished run is a function of: not of who looked on."""
+    return hashlib.sha256(write_recipe(replace(recipe, watch=())).encode()).hexdigest()
 
 
 def _refuse_another(run: Run, recipe: Recipe) -> None:
@@ -175,30 +178,14 @@ def _assemble(
     say(f"assembling {recipe.name} from {recipe.file}")
     probe(recipe)
     model = Model(recipe, choose_device(device))
+    for sentence in other_versions(run.folder, recipe):
+        say(sentence)
     images = load_images(recipe)
     for note in images.notes:
         say(note)
     run.write("recipe.yaml", write_recipe(recipe))
-    run.write_json("plugins.json", provenance(recipe, registry))
+    run.write_json(PLUGINS, provenance(recipe, registry))
     return model, images
-
-
-def provenance(recipe: Recipe, registry: Registry) -> dict[str, Any]:
-    """Who provided each part of a recipe, and every plugin that was installed."""
-    parts = {
-        f"{part.entry.kind} {part.entry.id}": {
-            "distribution": part.entry.distribution,
-            "version": part.entry.version,
-            "plugin": part.entry.plugin,
-            "target": part.entry.target,
-        }
-        for part in recipe.parts()
-    }
-    plugins = [
-        {"plugin": p.name, "distribution": p.distribution, "version": p.version, "state": p.state}
-        for p in registry.plugins
-    ]
-    return {"parts": parts, "plugins": plugins}
 
 
 def _train(
@@ -217,7 +204,8 @@ def _train(
     if trained_steps(run.folder) != settings.steps:
         say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
         journal = Journal(run.path("metrics.jsonl"))
-        engine = train(model, images, watchers=(journal, *watchers), run=run, stop=stop, say=say)
+        plugged = [Guarded(part, run.folder, say) for part in model.recipe.watch]
+        engine = train(model, images, watchers=(journal, *plugged, *watchers), run=run, stop=stop, say=say)
         save_weights(run, engine)
     from zoo.state import load_weights
 
@@ -252,7 +240,7 @@ def _report(
         routes=routes(recipe),
         records=read_journal(run.path("metrics.jsonl")),
         scores=scores,
-        plugins=run.read_json("plugins.json")["plugins"],
+        plugins=run.read_json(PLUGINS)["plugins"],
         pictures={picture.caption: picture.png for picture in pictures},
         notes=notes,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from zoo.augment import Augmentation
 from zoo.errors import Problem, RecipeError
 from zoo.recipe.schema import Recipe
 from zoo.tensors import Images, seeded, to_model
@@ -42,7 +43,7 @@ def _check(images: Images, recipe: Recipe) -> None:
 
 
 class Batches:
-    """turn -> a batch of images in [-1, 1], a function of (seed, turn) alone.
+    """turn -> a batch of images in [-1, 1], augmented, a function of (seed, turn) alone.
 
     The set is gone through in a new random order each epoch; a batch may span two epochs, so a set
     smaller than a batch works too.
@@ -54,6 +55,7 @@ class Batches:
         device: where the batches go.
         dtype: their type.
         channels_last: their memory layout.
+        augment: what is done to them, in this order.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Batches:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
+        augment: Sequence[Augmentation] = (),
     ) -> None:
+        self._augment = tuple(augment)
         self._pixels = pixels
         self._batch = batch
         self._seed = seed
@@ -76,12 +80,20 @@ class Batches:
 
     def __call__(self, turn: int) -> Tensor:
         """The batch of a turn, (B, C, H, W) in [-1, 1]."""
-        pixels = self._pixels[self._indices(turn)].to(self._device, non_blocking=True)
-        return to_model(pixels, self._dtype).contiguous(memory_format=self._layout)
-
-    def _indices(self, turn: int) -> Tensor:
         size = len(self._pixels)
         positions = torch.arange(turn * self._batch, (turn + 1) * self._batch)
+        indices = self._indices(positions)
+        pixels = self._pixels[indices].to(self._device, non_blocking=True)
+        images = to_model(pixels, self._dtype).contiguous(memory_format=self._layout)
+        if self._augment:
+            tickets = (positions // size * size + indices).to(self._device)  # (epoch, index), counted through
+            for augment in self._augment:
+                images = augment(images, tickets)
+            images = images.contiguous(memory_format=self._layout)
+        return images
+
+    def _indices(self, positions: Tensor) -> Tensor:
+        size = len(self._pixels)
         first, last = int(positions[0]) // size, int(positions[-1]) // size
         orders = torch.cat([self._order(epoch) for epoch in range(first, last + 1)])
         return orders[positions - first * size]

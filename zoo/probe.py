@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.augment import augmentations
 from zoo.engine import Engine, PhasePlan
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
 from zoo.graph import route
@@ -86,6 +87,7 @@ def _probe(recipe: Recipe, device: str) -> list[Reach]:
     _refuse([*_absent_players(model), *_bad_optimizers(recipe)])
     problems: list[Problem] = []
     inside: list[Part] = []
+    _probe_augmentations(recipe, partial(_placed, "cpu", problems, inside))
     passed = Passed(set(), set())
     for label, part in recipe.slots.items():
         watch(model, label, part, recipe, inside)
@@ -221,6 +223,19 @@ def _with_scalars(plan: PhasePlan, row: Row) -> PhasePlan:
 
     terms = {key: (partial(checked, key, run), needs, name) for key, (run, needs, name) in plan.terms.items()}
     return replace(plan, terms=terms)
+
+
+def _probe_augmentations(recipe: Recipe, placed: Placed) -> None:
+    """Tries each augmentation on two images on the CPU: they are made of memory already, and cost little."""
+    sizes = recipe.sizes
+    x = torch.zeros(BATCH, sizes.channels, sizes.size, sizes.size)
+    for part in recipe.augment:
+        placed(partial(_augment, replace(recipe, augment=(part,)), x), f"augmentation '{part.label}'", part.position)
+
+
+def _augment(recipe: Recipe, x: Tensor) -> None:
+    for run in augmentations(recipe):
+        run(x, torch.arange(BATCH))
 
 
 def _probe_shown(model: Model, x: Tensor, placed: Placed) -> None:

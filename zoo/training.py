@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from zoo.augment import augmentations
 from zoo.data import Batches, load_images
 from zoo.engine import Engine
 from zoo.errors import Interrupted, TrainingError
@@ -61,6 +62,7 @@ def train(
         device=model.device,
         dtype=model.dtype,
         channels_last=settings.channels_last,
+        augment=augmentations(model.recipe),
     )
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
+from zoo.errors import Problem, RecipeError
+from zoo.recipe.schema import Part
 from zoo.run import write_atomically
 
 LINE_EVERY = 10.0
@@ -48,6 +50,50 @@ class Watcher(Protocol):
 
     def end(self) -> None:
         """Training ended, or was interrupted."""
+
+
+class Guarded:
+    """A watcher of a plugin's, which can neither stop the training nor change it: when it fails, it is left out.
+
+    Args:
+        part: where the recipe names it.
+        folder: the run's directory, for a watcher that asks for it.
+        say: told when it failed.
+
+    Raises:
+        RecipeError: placed at the part, if it cannot be made.
+    """
+
+    def __init__(self, part: Part, folder: Path, say: Callable[[str], None]) -> None:
+        self._label, self._say, self._failed = part.label, say, False
+        asked = {"folder": folder} if "folder" in part.arguments else {}
+        try:
+            self._watcher = part.load()(**asked, **part.arguments_for())
+        except Exception as error:  # whatever a plugin's code may raise
+            message = f"watcher '{part.entry.name}': {error or type(error).__name__}"
+            raise RecipeError([Problem(part.position, message)]) from error
+
+    def start(self, step: int, steps: int, batch: int) -> None:
+        """Training begins."""
+        self._call("start", step, steps, batch)
+
+    def log(self, record: Record) -> None:
+        """A record was taken."""
+        self._call("log", record)
+
+    def end(self) -> None:
+        """Training ended, or was interrupted."""
+        self._call("end")
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        if self._failed:
+            return
+        try:
+            getattr(self._watcher, method)(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
+            self._failed = True
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            self._say(f"watcher '{self._label}' failed in {method}() and is left out from here on: {what}")
 
 
 class Journal:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _model(arguments: argparse.Namespace) -> Any:
-    return zoo.load(arguments.folder, weights=arguments.weights, device=arguments.device, plugins=arguments.plugin)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        model = zoo.load(arguments.folder, weights=arguments.weights, device=arguments.device, plugins=arguments.plugin)
+    for warning in caught:
+        print(warning.message, file=sys.stderr)
+    return model
 
 
 def _at_least(number: int, low: int, option: str) -> None:

@@ -72,7 +72,7 @@ def is_component(path: tuple[str | int, ...]) -> bool:
     if len(path) == 1:
         return path[0] == "data"
     if len(path) == 2:
-        return path[0] in ("slots", "values", "evaluate") or path == ("train", "optimizer")
+        return path[0] in ("slots", "values", "augment", "evaluate", "watch") or path == ("train", "optimizer")
     return len(path) == 3 and path[:2] == ("train", "optimizers")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.api import KINDS
 from zoo.errors import RecipeError, did_you_mean
 from zoo.graph import BUILTINS
-from zoo.recipe.parts import Path
+from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Phase, Recipe, Sizes
 from zoo.recipe.text import Node
@@ -18,7 +18,10 @@ from zoo.recipe.wiring import Demand, connect
 from zoo.registry import Registry
 from zoo.registry.option_types import shown
 
-SECTIONS = ("data", "slots", "values", "phases", "outputs", "train", "evaluate")
+SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
+
+TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder",)}
+"""What parts of these kinds may ask for."""
 
 
 class Reader(PhaseReader):
@@ -42,7 +45,9 @@ class Reader(PhaseReader):
         phases = self.phases(slots)
         outputs = self._outputs(slots)
         train = self.train(phases)
-        evaluate = self._evaluate()
+        evaluate = self._listed("evaluate", "metric")
+        augment = self._listed("augment", "augmentation")
+        watch = self._listed("watch", "watcher")
         demands = [*self._demands(phases), *self._shown(outputs, evaluate)]
         graph, values = connect(self, slots, values, demands, phases)
         if self.problems or data is None:
@@ -62,6 +67,8 @@ class Reader(PhaseReader):
             outputs=outputs,
             train=train,
             evaluate=evaluate,
+            augment=augment,
+            watch=watch,
             graph=graph,
             source=self.root,
         )
@@ -139,25 +146,34 @@ class Reader(PhaseReader):
                 outputs[label] = node.value
         return outputs
 
-    def _evaluate(self) -> tuple[Part, ...]:
+    def _listed(self, section: str, kind: str) -> tuple[Part, ...]:
+        """A section that is a list, or a mapping, of parts of one kind."""
         found: dict[str, Part] = {}
-        for path, label in self._evaluate_items():
-            part = self.part(path, "metric", label)
+        for path, label in self._items(section, kind):
+            part = self.part(path, kind, label)
             if part and label in found:
-                self.error(path, f"two metrics are called '{label}'; give one a name: 'other: {{use: ...}}'")
+                self.error(path, f"two {kind}s are called '{label}'; give one a name: 'other: {{use: ...}}'")
             elif part:
+                self._refuse_needs(path, part)
                 found[label] = part
         return tuple(found.values())
 
-    def _evaluate_items(self) -> list[tuple[Path, str]]:
-        node = self.root.get(("evaluate",))
+    def _refuse_needs(self, path: Path, part: Part) -> None:
+        kind, given = part.entry.kind, TAKES.get(part.entry.kind)
+        for need in part.entry.signature.needs if given else ():
+            if need not in (given or ()):
+                choices = " and ".join(map(repr, given or ()))
+                self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {a(kind)} is given {choices} only")
+
+    def _items(self, section: str, kind: str) -> list[tuple[Path, str]]:
+        node = self.root.get((section,))
         if node is None or node.value is None:
             return []
         if isinstance(node.value, dict):
-            return [(("evaluate", label), label) for label in node.value]
+            return [((section, label), label) for label in node.value]
         items: list[tuple[Path, str]] = []
         for i, item in enumerate(node.value if isinstance(node.value, list) else [node]):
-            path: Path = ("evaluate", i) if isinstance(node.value, list) else ("evaluate",)
+            path: Path = (section, i) if isinstance(node.value, list) else (section,)
             if isinstance(item.value, dict) and len(item.value) == 1 and "use" not in item.value:
                 label = next(iter(item.value))
                 items.append(((*path, label), label))
@@ -166,7 +182,7 @@ class Reader(PhaseReader):
             elif isinstance(item.value, str):
                 items.append((path, item.value.rsplit("/", 1)[-1]))
             else:
-                self.error(path, "'evaluate' lists metrics: names, or 'label: {use: NAME, ...}'")
+                self.error(path, f"'{section}' lists {kind}s: names, or 'label: {{use: NAME, ...}}'")
         return items
 
     @staticmethod

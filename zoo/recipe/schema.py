@@ -226,6 +226,8 @@ class Recipe:
     outputs: Mapping[str, str]
     train: Train
     evaluate: tuple[Part, ...]
+    augment: tuple[Part, ...]
+    watch: tuple[Part, ...]
     graph: Graph
     source: Node = field(compare=False, repr=False)
 
@@ -233,7 +235,8 @@ class Recipe:
         """Every part the recipe uses, in its order."""
         terms = [term.part for phase in self.phases for row in phase.rows for term in row.terms]
         optimizers = [optimizer.part for optimizer in self.train.optimizers.values()]
-        return [self.data, *self.slots.values(), *self.values.values(), *terms, *optimizers, *self.evaluate]
+        listed = [*self.augment, *self.evaluate, *self.watch]
+        return [self.data, *self.slots.values(), *self.values.values(), *terms, *optimizers, *listed]
 
     def plain(self) -> dict[str, Any]:
         """As a recipe writes it, with every default."""
@@ -246,12 +249,14 @@ class Recipe:
             "noise": self.sizes.noise,
             "batch_stats": self.batch_stats,
             "data": self.data.plain(),
+            "augment": {part.label: part.plain() for part in self.augment},
             "slots": slots,
             "values": values,
             "phases": [phase.plain() for phase in self.phases],
             "outputs": dict(self.outputs),
             "train": self.train.plain(),
             "evaluate": {part.label: part.plain() for part in self.evaluate},
+            "watch": {part.label: part.plain() for part in self.watch},
         }
 
     def players(self) -> tuple[str, ...]:

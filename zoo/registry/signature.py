@@ -1,6 +1,6 @@
 """What a target asks for and what its options are: ``read_signature``.
 
-For values, terms and metrics: a function's positional parameters are its needs; of a class, those of the
+For values, terms, metrics and augmentations: a function's positional parameters are its needs; of a class, those of the
 method in ``CALLED`` are, while ``__init__`` has the options (and may ask for sizes). A term's class that has
 a ``learn()`` owns networks that learn; its positional parameters are needs of their own. For every other kind:
 a function's or ``__init__``'s positional parameters are the needs. Options are always keyword-only.
@@ -22,7 +22,7 @@ from zoo.registry.parameters import REQUIRED, Option, Parameters, TargetError, l
 __all__ = ["REQUIRED", "Option", "Signature", "TargetError", "read_signature"]
 
 
-CALLED = {"value": "forward", "term": "forward", "metric": "update"}
+CALLED = {"value": "forward", "term": "forward", "metric": "update", "augmentation": "forward"}
 """Of a class of these kinds, the method whose positional parameters are its needs."""
 
 
