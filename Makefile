@@ -3,6 +3,7 @@
 # make test    every test
 # make check   ruff, mypy and the architecture
 # make bench   the benchmarks
+# make results the table and the pictures of docs/results.md: under an hour on one core
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ USER_STAMP := $(VENV)/.installed-$(PACKAGES)
 DEV_STAMP := $(VENV)/.installed-dev-$(PACKAGES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test check bench sweep-timm
+.PHONY: setup demo test check bench results sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -31,6 +32,11 @@ check: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+# Stopped, it goes on with the same command.
+results: $(DEV_STAMP)
+	$(BIN)/zoo compare docs/results.yaml --out runs/results --to runs/results/table.md
+	cp runs/results/table.md runs/results/*.png docs/results
 
 sweep-timm: $(DEV_STAMP)
 	$(BIN)/python tests/sweep_timm.py --size native

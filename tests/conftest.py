@@ -14,6 +14,8 @@ import pytest
 from zoo.cli import main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
+os.environ["ZOO_CONFIG"] = os.devnull  # nobody's own settings
+os.environ.pop("ZOO_PLUGINS", None)
 
 PARTS = Path(__file__).with_name("misfit_parts.py")
 """A plugin of parts that do not fit."""
@@ -83,6 +85,12 @@ def without_torch(arguments: Sequence[object], cwd: Path) -> Outcome:
     *lines, torch = done.out.splitlines()
     assert torch == "False", done.err
     return Outcome(done.code, "\n".join(lines), done.err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is packed into the home directory."""
+    os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ from zoo import api
 
 @api.hookimpl
 def zoo_components():
-    return [api.Component("augmentation", n, f"my_parts:{n.title()}", "one") for n in ("smaller", "blind", "greedy")]
+    return [api.Component("augmentation", n, f"my_augmentations:{n.title()}", "one") for n in ("smaller", "blind", "greedy")]
 
 class Smaller:
     def forward(self, images): return images[:, :, 1:]
@@ -131,9 +131,9 @@ class Greedy:
 
 @pytest.mark.usefixtures("here")
 def test_a_wrong_one_is_told_with_its_place(run_zoo: Run) -> None:
-    Path("my_parts.py").write_text(PLUGIN)
+    Path("my_augmentations.py").write_text(PLUGIN)
     Path("good.yaml").write_text(TINY + "augment: {blind: {scale: 8.0}}\n")
-    assert run_zoo("check", "good.yaml", "--plugin", "my_parts.py").code == 0
+    assert run_zoo("check", "good.yaml", "--plugin", "my_augmentations.py").code == 0
     for line, sentence in {
         "augment: [flip, smaller]": "augmentation 'smaller' cannot be computed: it gives torch.float32 (2, 3, 7, 8), "
         "where the torch.float32 (2, 3, 8, 8) it was given is promised",
@@ -144,7 +144,7 @@ def test_a_wrong_one_is_told_with_its_place(run_zoo: Run) -> None:
         "augment: 3": "'augment' lists augmentations: names, or 'label: {use: NAME, ...}'",
     }.items():
         Path("bad.yaml").write_text(TINY + line + "\n")
-        outcome = run_zoo("check", "bad.yaml", "--plugin", "my_parts.py")
+        outcome = run_zoo("check", "bad.yaml", "--plugin", "my_augmentations.py")
         assert outcome.code == 2
         [error] = outcome.errors
         assert error.startswith("bad.yaml:7:"), error

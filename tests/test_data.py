@@ -20,6 +20,12 @@ from zoo_data.digits import digits
 from zoo_data.folder import folder
 from zoo_data.photos import PHOTOGRAPHS, Photograph, cut, installed_photographs, photos
 
+from zoo.registry import load_registry
+
+GUIDE = Path(__file__).parents[1] / "docs/data.md"
+CELLS = re.findall(r"^\| ([^|]+) \|", GUIDE.read_text().partition("## Options")[2], re.MULTILINE)
+COMMON = {"size", "channels"} | set(re.findall(r"`(\w+)`", " ".join(CELLS)))
+"""Options that the guide explains once."""
 FEW = {"size": 16, "train": 24, "test": 12}
 
 
@@ -82,6 +88,14 @@ def test_options_are_keyword_only_typed_and_readable_without_import(target):
     types = {a.arg: ast.unparse(a.annotation) for a in node.args.kwonlyargs}
     assert types["size"] == "int"
     assert types["channels"] == "Literal[1, 3]"
+
+
+@pytest.mark.parametrize("name", [component.name for component in zoo_data.zoo_components()])
+def test_every_option_is_documented_and_has_a_place_in_the_guide(name):
+    options = load_registry().find("data", name).signature.options
+    assert [option.name for option in options if not option.doc] == []
+    (row,) = re.findall(rf"^\| `{name}` .*", GUIDE.read_text(), re.MULTILINE)
+    assert {option.name for option in options} - COMMON <= set(re.findall(r"`(\w+)`", row))
 
 
 @pytest.mark.parametrize("source", [photos, digits, folder])
@@ -302,6 +316,17 @@ def test_folder_takes_the_central_square(tmp_path, channels):
     assert square.flatten(1).unique(dim=1).tolist() == [[v] for v in expected]
 
 
+def test_folder_squeezes_or_takes_a_square_of_its_own(tmp_path):
+    image = Image.new("RGB", (60, 20), (255, 0, 0))
+    image.paste((10, 20, 30), (25, 5, 35, 15))
+    image.save(tmp_path / "wide.png")
+    assert only(tmp_path, "wide.png", crop=10, size=4).flatten(1).unique(dim=1).tolist() == [[10], [20], [30]]
+    whole = np.asarray(image.resize((8, 8), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    assert np.array_equal(only(tmp_path, "wide.png", crop="none", size=8).numpy(), whole)
+    with pytest.raises(ValueError, match=r"first 0\.png \(24 x 24 pixels, too small for a crop of 30\)"):
+        folder(path=str(tmp_path), crop=30)
+
+
 @pytest.mark.parametrize(
     ("mode", "colour", "expected"),
     [
@@ -402,6 +427,7 @@ def bad_files(root: Path) -> dict[str, str]:
     (root / "dot.png").write_bytes(save(root / "dot.png", size=(1, 1)).read_bytes())
     (root / "empty.png").write_bytes(b"")
     save(root / "float.tif", 0.5, mode="F")
+    save(root / "line.png", size=(30_000, 1))
     os.mkfifo(root / "pipe.png")
     (root / "script.png").write_bytes(eps())
     (root / "text.jpeg").write_text("this is not an image")
@@ -412,6 +438,7 @@ def bad_files(root: Path) -> dict[str, str]:
         "dot.png": "only 1 x 1 pixels",
         "empty.png": "an empty file",
         "float.tif": "floating-point pixels have no defined white",
+        "line.png": "only 30000 x 1 pixels",
         "pipe.png": "not a regular file",
         "script.png": "not an image, or damaged at its start",
         "text.jpeg": "not an image, or damaged at its start",
@@ -426,14 +453,14 @@ def test_bad_files_are_skipped_counted_and_named(tmp_path):
     assert len(packed.train) + len(packed.test) == 3
     listed = ", ".join(rf"{re.escape(name)} \({reason}\)" for name, reason in reasons.items())
     (note,) = packed.notes
-    assert re.fullmatch(rf"folder: skipped 9 of 12 files in {re.escape(str(tmp_path))}: {listed}\.", note), note
+    assert re.fullmatch(rf"folder: skipped 10 of 13 files in {re.escape(str(tmp_path))}: {listed}\.", note), note
 
 
 def test_bad_files_stop_the_work_when_asked(tmp_path):
     bad_files(fill(tmp_path, 3))
-    says = r"^folder: 9 of 12 files in .* cannot be used, first broken.png \(a broken link\); repair or remove"
+    says = r"^folder: 10 of 13 files in .* cannot be used, first broken.png \(a broken link\); repair or remove"
     with pytest.raises(ValueError, match=says):
-        folder(path=str(tmp_path), on_bad="error")
+        folder(path=str(tmp_path), on_error="error")
 
 
 def test_a_note_names_ten_bad_files_and_counts_the_others(tmp_path):
@@ -443,7 +470,7 @@ def test_a_note_names_ten_bad_files_and_counts_the_others(tmp_path):
     (note,) = folder(path=str(tmp_path)).notes
     assert "skipped 13 of 15 files" in note
     assert note.count("(an empty file)") == 10
-    assert note.endswith("bad-09.png (an empty file) and 3 more.")
+    assert re.search(r"bad-09\.png \(an empty file\) and 3 more, listed in .*/folder-all-\w+\.json\.$", note)
 
 
 @pytest.mark.parametrize("limit", [40, 70])  # of 100 pixels, Pillow itself refuses the first and warns of the second

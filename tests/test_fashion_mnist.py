@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers_data import served
 from zoo_data import fashion_mnist as module
 from zoo_data.fashion_mnist import DEBIAN, fashion_mnist
 
@@ -109,6 +111,24 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path):
     )
     with pytest.raises(FileNotFoundError, match=says):
         read(tmp_path)
+
+
+def test_files_that_lack_are_fetched_and_checked(tmp_path, monkeypatch):
+    (tmp_path / "publisher").mkdir()
+    files = sorted(miniature(tmp_path / "publisher").iterdir())
+    resources = [(file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in files]
+    monkeypatch.setattr(module, "DEBIAN", str(tmp_path / "none"))
+    monkeypatch.setattr(module.FashionMNIST, "resources", resources)
+    monkeypatch.chdir(tmp_path)
+    with served(tmp_path / "publisher") as address:
+        monkeypatch.setattr(module.FashionMNIST, "mirrors", [f"{address}/"])
+        images = fashion_mnist(**FEW, download=True)
+        (tmp_path / "publisher" / files[0].name).write_bytes(b"another file")
+        with pytest.raises(OSError, match=rf"^fashion-mnist: {address}/{files[0].name} could not be fetched \(.*\); "):
+            read(tmp_path / "mine", download=True)
+    assert torch.equal(images.train, read(tmp_path / "data/fashion-mnist").train)
+    assert torch.equal(fashion_mnist(**FEW).test, images.test)
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_no_path_is_the_debian_package(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ from conftest import PARTS, Run, without_torch
 from zoo.registry import clear_cache
 
 BASE = "extends: avae\ndata: {size: 8}\nlatent: 5\n"
+NOTHING = "add what is missing, or begin with 'extends: NAME' ('zoo list recipe' has the names)"
+PROMISED = PARTS.with_name("promised_parts.py")
 AVAE = Path(__file__).parents[1] / "plugins" / "zoo_avae" / "avae.yaml"
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -44,9 +46,39 @@ ONE_LINE = [
     ),
     ("slots: {x: {kind: encoder}}", "4:9: slot 'x' has the name of what the zoo provides; call it something else"),
     ("slots: 3", "4:1: 'slots' must be a mapping, not 3"),
+    ("slots: {encoder: [dcgan]}", "4:9: 'encoder' must name one: NAME or {use: NAME, ...}, not ['dcgan']"),
+    ("slots: {encoder: {use: [dcgan]}}", "4:19: 'use' must be the name of an encoder, not ['dcgan']"),
+    (
+        f"slots: {{encoder: {'x' * 300}}}",
+        f"4:18: 'use' must be the name of an encoder, not '{'x' * 56}...",
+    ),
+    ("slots: {encoder: {use: Timm}}", "4:24: there is no encoder 'Timm'; did you mean 'timm'?"),
+    (
+        "slots: {encoder: {use: timm, width: 32}}",
+        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' has it",
+    ),
+    (
+        "slots: {encoder: {kind: term}}",
+        "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, prior",
+    ),
+    ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: normal"),
     # unknown keys, section by section
     ("evalute: [mse]", "4:1: a recipe has no option 'evalute'; did you mean 'evaluate'?"),
     ("noise: few", "4:1: a recipe option 'noise' must be a whole number, not 'few' (text)"),
+    ("lr: 3", "4:1: a recipe has no option 'lr'; write it under 'train', in 'optimizer'"),
+    ("steps: 3", "4:1: a recipe has no option 'steps'; write it under 'train'"),
+    ("size: 3", "4:1: a recipe has no option 'size'; write it under 'data'"),
+    ("train: {lr: 3}", "4:9: 'train' has no option 'lr'; write it under 'train', in 'optimizer'"),
+    (
+        'name: " a"',
+        "4:1: 'name' is the name of the run's directory, and ' a' cannot be; "
+        "write at most 100 letters, none of them invisible, no blank at either end",
+    ),
+    (
+        'name: "a\\0"',
+        "4:1: 'name' is the name of the run's directory, and 'a\\x00' cannot be; "
+        "write at most 100 letters, none of them invisible, no blank at either end",
+    ),
     ("seed: -1", "4:1: 'seed' must be at least 0, not -1"),
     ("name: ../up", "4:1: 'name' is the name of the run's directory, and '../up' is a path"),
     ("train: {optimiser: adam}", "4:9: 'train' has no option 'optimiser'; did you mean 'optimizer'?"),
@@ -74,6 +106,41 @@ ONE_LINE = [
         "phases: [{encodr: {kl: 1}}]",
         "4:11: player 'encodr' of row 'encodr' is no slot of this recipe; did you mean 'encoder'?",
     ),
+    ("phases: null", f"4:1: the recipe has no 'phases'; {NOTHING}"),
+    (
+        "phases: [{encoder decoder: {kl: 1}}]",
+        "4:11: row 'encoder decoder' must join its players with '+': 'encoder + decoder'",
+    ),
+    (
+        "phases: [{encoder.: {kl: 1}}]",
+        "4:11: row 'encoder.' leaves a player out; a row is called by its players: 'encoder', 'encoder + decoder', "
+        "or a part of one, 'encoder.trunk'",
+    ),
+    (
+        "phases: [{encoder: {kl: 1}, repeat: 2}]",
+        "4:29: 'repeat' says how often a phase is played, and is no player; "
+        "write '- rows: {players: {term: weight}}', and 'repeat' beside 'rows'",
+    ),
+    (
+        "phases: [{encoder: {kl: [1]}}]",
+        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not [1]",
+    ),
+    (
+        "phases: [{encoder: {kl: On}}]",
+        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not 'On'; "
+        "did you mean 'on'?",
+    ),
+    ("phases: [{encoder: {kl: {to: 1, steps: 2}}}]", "4:21: the weight of 'kl' needs option 'from' (a number)"),
+    (
+        "phases: [{encoder: {entropy: {estimator: knnn}}}]",
+        "4:31: term 'entropy' has no estimator 'knnn'; did you mean 'knn'?",
+    ),
+    (
+        "phases: [{encoder: {reconstruction: {with: {x: genertaed}}}}]",
+        "4:45: term 'reconstruction' of row 'encoder': 'genertaed' is asked for, which is neither a slot of this "
+        "recipe nor a value; did you mean 'generated'?",
+    ),
+    ("phases: [{encoder: {reconstruction: {with: {x: 3}}}}]", "4:45: 'x' must be bound to a slot or value, not 3"),
     ("phases: [{encoder + encoder: {kl: 1}}]", "4:11: row 'encoder + encoder' names a player twice"),
     (
         "phases: [{encoder: {kl: 1}, encoder.mean: {kl: 1}}]",
@@ -83,7 +150,7 @@ ONE_LINE = [
     ("phases: [{encoder: {kll: 1}}]", "4:21: there is no term 'kll'; did you mean 'kl'?"),
     (
         "phases: [{encoder: {kl: heavy}}]",
-        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not 'heavy'",
+        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not 'heavy' (text)",
     ),
     (
         "phases: [{encoder: {kl: .nan}}]",
@@ -111,6 +178,15 @@ ONE_LINE = [
     ("values: {noise: {scale: 2}}", "4:18: value 'noise' has no option 'scale'; choices: use, with"),
     ("values: {x: posterior}", "4:10: value 'x' has the name of what the zoo provides; call it something else"),
     ("values: {encoder: posterior}", "4:10: value 'encoder' has the name of a slot; call it something else"),
+    (
+        "values: {generated: {with: {z: zz}}}",
+        "4:29: value 'generated': 'zz' is asked for, which is neither a slot of this recipe nor a value; "
+        "did you mean 'z'?",
+    ),
+    (
+        "values: {a: {use: generated, with: {z: b}}, b: {use: generated, with: {z: a}}}",
+        "4:10: value 'a': values ask for each other in a circle: b -> a -> b (needed by 1 more)",
+    ),
     ("outputs: {sample: [1]}", "4:11: output 'sample' must name a value, not [1]"),
     ("outputs: {sample: critic}", "4:11: output 'sample' must name a value, and 'critic' is a slot"),
     (
@@ -119,11 +195,11 @@ ONE_LINE = [
         "did you mean 'generated'?",
     ),
     ("evaluate: [msee]", "4:12: there is no metric 'msee'; did you mean 'mse'?"),
-    ("evaluate: [3]", "4:12: 'evaluate' lists metrics: names, or 'label: {use: NAME, ...}'"),
+    ("evaluate: [3]", "4:12: 'evaluate' lists metrics: names, or 'label: {use: NAME, ...}', not 3"),
     ("evaluate: [mse, mse]", "4:17: two metrics are called 'mse'; give one a name: 'other: {use: ...}'"),
     (
         "evaluate: {other: {use: mse, with: {reconstruction: reconstructon}}}",
-        "4:12: metric 'other': 'reconstructon' is asked for, which is neither a slot of this recipe nor a value; "
+        "4:37: metric 'other': 'reconstructon' is asked for, which is neither a slot of this recipe nor a value; "
         "did you mean 'reconstruction'?",
     ),
 ]
@@ -142,7 +218,8 @@ def test_one_thing_wrong_is_one_sentence(run_zoo: Run, line: str, said: str) -> 
         ("data: {sise: 8}", "r.yaml:2:8: data 'photos' has no option 'sise'; did you mean 'size'?"),
         ("data: {crop: 3}", "r.yaml:2:8: data 'photos' option 'crop' must be a list of 2 whole numbers, not 3"),
         ("data: 3", "r.yaml:2:1: 'data' must name one: NAME or {use: NAME, ...}, not 3"),
-        ("data: null", "r.yaml:1:1: the recipe has no 'data'"),
+        ("data: null", f"r.yaml:2:1: the recipe has no 'data'; {NOTHING}"),
+        ("data: {size: 0}", "r.yaml:2:8: 'size' must be at least 1, not 0"),
     ],
 )
 def test_problems_of_data(run_zoo: Run, line: str, start: str) -> None:
@@ -152,7 +229,9 @@ def test_problems_of_data(run_zoo: Run, line: str, start: str) -> None:
 def test_a_slot_of_a_kind_that_nobody_knows(run_zoo: Run) -> None:
     [said] = problems(run_zoo, BASE + "slots: {thing: dcgan}\n")
     assert said.startswith("r.yaml:4:9: slot 'thing' does not say what kind it is, and its name tells none; ")
-    assert "write thing: {kind: encoder, use: ...}; choices: augmentation, critic, " in said
+    assert said.endswith(
+        "; write thing: {kind: encoder, use: ...}; choices: critic, decoder, encoder, generator, prior"
+    )
 
 
 def test_a_slot_that_is_missing_is_told_with_the_route_that_asks_for_it(run_zoo: Run) -> None:
@@ -170,9 +249,152 @@ def test_a_slot_that_is_missing_is_told_with_the_route_that_asks_for_it(run_zoo:
 
 
 def test_a_problem_of_a_bundled_recipe_is_placed_in_its_file(run_zoo: Run) -> None:
-    found = problems(run_zoo, BASE + "slots: {generator: null}\n")
-    assert found[0].startswith(f"{AVAE}:13:5: player 'generator' of row 'generator' is no slot of this recipe")
-    assert any(f"{AVAE}:16:3: output 'sample': generated asks for 'generator'" in said for said in found)
+    [said] = problems(run_zoo, BASE + "values: {generated: decoded_prior}\n")
+    assert said.startswith(f"{AVAE}:13:5: 'generator' learns nothing in row 'generator': no term of it reaches")
+
+
+@pytest.mark.parametrize("removed", ["slots: {generator: null}", "slots: {generator: }"])
+def test_what_is_removed_and_still_needed_is_told_once_where_it_is_removed(run_zoo: Run, removed: str) -> None:
+    [said] = problems(run_zoo, BASE + removed + "\n")
+    assert said == (
+        f"r.yaml:4:9: 'generator' is removed here, and still asked for by player 'generator' of row 'generator' "
+        f"({AVAE}:13:5) and term 'reverse_kl' of row 'generator' ({AVAE}:13:17) and term 'latent_nll' of row "
+        f"'generator' ({AVAE}:13:34) and 6 more; remove or replace those too"
+    )
+
+
+def test_what_is_missing_is_told_once_however_many_need_it(run_zoo: Run) -> None:
+    text = """\
+        data: {use: photos, size: 8}
+        slots: {decoder: dcgan}
+        phases: [{decoder: {reconstruction: 1, kl: 1}}]
+        outputs: {posterior: posterior}
+        evaluate: [mse]
+        """
+    [said] = problems(run_zoo, dedent(text))
+    assert said.startswith("r.yaml:3:21: term 'reconstruction' of row 'decoder': reconstruction -> z_posterior -> ")
+    assert said.endswith("(needed by 3 more)")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extend: avae", "1:1: a recipe has no option 'extend'; did you mean 'extends'?"),
+        ("{}", f"1:1: the recipe has no 'data', no 'slots', no 'phases'; {NOTHING}"),
+        ("data: photos", f"1:1: the recipe has no 'slots', no 'phases'; {NOTHING}"),
+        ("extends: nope", "1:1: extends: there is no recipe 'nope'; choices: ali, "),
+        ("extends: ./nope.yaml", "1:1: extends: there is no file './nope.yaml'"),
+        ("extends: bsae.yaml", "1:1: extends: there is no recipe 'bsae.yaml'; did you mean 'base.yaml'?"),
+        ("extends: ''", "1:1: extends: the name of a recipe is empty; 'zoo list recipe' has the choices"),
+        ("extends: .", "1:1: extends: . is a directory, not a recipe"),
+        ("extends: /dev/null", "1:1: extends: /dev/null is no ordinary file, not a recipe"),
+        ("extends: [avae]", "1:10: 'extends' must be the name of a recipe or a file, not ['avae']"),
+    ],
+)
+def test_a_recipe_that_says_too_little_or_extends_what_is_not_there(run_zoo: Run, text: str, said: str) -> None:
+    Path("base.yaml").write_text("extends: avae\n")
+    [line] = problems(run_zoo, text + "\n")
+    assert line.startswith(f"r.yaml:{said}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nope", "there is no recipe 'nope'; choices: ali, avae"),
+        ("AVAE", "there is no recipe 'AVAE'; did you mean 'avae'?"),
+        ("./nope.yaml", "there is no file './nope.yaml'"),
+        ("sub/bsae.yaml", "there is no file 'sub/bsae.yaml'; did you mean 'sub/base.yaml'?"),
+        ("runs/avae", "there is no file 'runs/avae', and no package 'runs' with plugins is installed"),
+        ("sub", "sub is a directory, not a recipe"),
+        ("/dev/null", "/dev/null is no ordinary file, not a recipe"),
+        ("", "the name of a recipe is empty"),
+        ("x" * 5000, f"there is no recipe '{'x' * 57}...'; choices: "),
+        ("a\nb", "there is no recipe 'a\\nb'; choices: "),
+    ],
+)
+def test_what_is_no_recipe(run_zoo: Run, name: str, said: str) -> None:
+    Path("sub").mkdir()
+    Path("sub/base.yaml").write_text("extends: avae\n")
+    outcome = run_zoo("check", name)
+    assert (outcome.code, len(outcome.errors)) == (2, 1)
+    assert outcome.err.startswith(f"zoo: error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "1:1: error: byte 0x89 is not UTF-8; save the file as UTF-8"),
+        (b"", "1:1: error: the recipe is empty"),
+        (b"a" * 3_000_000, "1:1: error: 3,000,000 bytes of recipe; the limit is 1,048,576"),
+    ],
+)
+def test_a_file_that_is_no_recipe(run_zoo: Run, content: bytes, said: str) -> None:
+    Path("r.yaml").write_bytes(content)
+    assert run_zoo("check", "r.yaml").errors == [f"r.yaml:{said}"]
+    Path("over.yaml").write_text("extends: r.yaml\n")
+    assert run_zoo("check", "over.yaml").errors == [f"r.yaml:{said}"]
+
+
+def test_a_file_that_cannot_be_read(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("r.yaml").write_text("extends: base.yaml\n")
+    Path("base.yaml").write_text("extends: avae\n")
+    opened = Path.open
+
+    def refuse(path: Path, *mode: str) -> object:
+        if path.name == "base.yaml":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *mode)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert run_zoo("check", "base.yaml").errors == ["zoo: error: base.yaml: cannot be read: Permission denied"]
+    assert run_zoo("check", "r.yaml").errors == [
+        "r.yaml:1:1: error: extends: base.yaml: cannot be read: Permission denied"
+    ]
+
+
+def test_what_extends_names_is_looked_for_beside_the_file_not_where_one_stands(run_zoo: Run) -> None:
+    Path("sub").mkdir()
+    Path("base.yaml").write_text("extends: avae\n")
+    Path("sub/over.yaml").write_text("extends: base.yaml\n")
+    [said] = run_zoo("check", "sub/over.yaml").errors
+    assert said.startswith("sub/over.yaml:1:1: error: extends: there is no recipe 'base.yaml'")
+
+
+SETS = [
+    ("latent", "write it as path=value, such as slots.encoder.width=32"),
+    ("=3", "a part of the path is empty; write it as a.b.c"),
+    ("latent=abc", "a recipe option 'latent' must be a whole number, not 'abc' (text)"),
+    ("latnt=3", "a recipe has no option 'latnt'; did you mean 'latent'?"),
+    ("extends=vae", "what a recipe extends cannot be set; build that recipe, or write a file that extends it"),
+    ("slots.encoder.widht=3", "encoder 'dcgan' has no option 'widht'; did you mean 'width'?"),
+    ("slots.encoder.width=1e999", "1e999 is too large for a number; write .inf if that is meant, or quote it as text"),
+    ("slots.encoder={use: timm", "expected ',' or '}' in the mapping"),
+    (
+        "slots.encoder.width.x=3",
+        "'slots.encoder.width' is an integer, 32, and has no 'x'; set the whole of it: slots.encoder.width={...}",
+    ),
+    ("phases.3.generator.kl=1", "'phases' is a list of 1, and '3' is not one of its indices; choices: 0"),
+    ("phases.0.generator.kll=1", "there is no term 'kll'; did you mean 'kl'?"),
+    ("train.optimizer.betas.1=big", "optimizer 'adam' option 'betas[1]' must be a number, not 'big' (text)"),
+    ("data=", f"the recipe has no 'data'; {NOTHING}"),
+    (
+        "values.generated.with.z=zz",
+        "value 'generated': 'zz' is asked for, which is neither a slot of this recipe nor a value; did you mean 'z'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("argument", "said"), SETS, ids=[argument for argument, _ in SETS])
+def test_an_argument_that_is_wrong_is_pointed_at(run_zoo: Run, argument: str, said: str) -> None:
+    outcome = run_zoo("check", "avae", "--set", argument)
+    assert (outcome.code, outcome.errors) == (2, [f"--set {argument}: error: {said}"])
+
+
+def test_every_argument_that_is_wrong_is_pointed_at(run_zoo: Run) -> None:
+    outcome = run_zoo("check", "avae", "--set", "latent", "--set", "seed..x=1", "--set", "latent=[")
+    assert [line.partition(": error")[0] for line in outcome.errors] == [
+        *("--set latent", "--set latent=[", "--set seed..x=1")
+    ]
 
 
 def test_all_problems_at_once_sorted_by_place(run_zoo: Run) -> None:
@@ -299,6 +521,18 @@ MISFITS = [
         "slots: {critic: pair}",
         "4:9: slot 'critic' (critic 'pair') takes 2 inputs ('B C H W, B latent -> B') and is handed 1",
     ),
+    (
+        "slots: {decoder: refuses, critic: refuses-too}",  # for one reason, told once
+        "4:9: decoder 'refuses' of slot 'decoder': this network needs a size of 64, not 8",
+    ),
+    (
+        "phases: [{encoder: {reconstruction: {with: {x: z}}}}]",
+        "4:21: term 'reconstruction' cannot be computed: Attempting to broadcast a dimension of length 8 at -1! "
+        "Mismatching argument at index 1 had torch.Size([2, 3, 8, 8]); but expected shape should be broadcastable to "
+        "[1, 1, 2, 5] (it is handed x B x 5, reconstruction B x 3 x 8 x 8)",
+    ),
+    ("outputs: {sample: z}", "4:11: output 'sample' gives B x 5, where images B x 3 x 8 x 8 are promised"),
+    ("outputs: {sample: posterior}", "4:11: output 'sample' gives Gaussian, where images B x 3 x 8 x 8 are promised"),
     ("slots: {decoder: refuses}", "4:9: decoder 'refuses' of slot 'decoder': this network needs a size of 64, not 8"),
     ("slots: {decoder: crashes}", "4:9: slot 'decoder' (decoder 'crashes') cannot be computed: boom"),
     (
@@ -335,6 +569,52 @@ MISFITS = [
 @pytest.mark.parametrize(("line", "said"), MISFITS, ids=[line for line, _ in MISFITS])
 def test_parts_that_do_not_fit(run_zoo: Run, line: str, said: str) -> None:
     assert problems(run_zoo, BASE + line + "\n", "--plugin", PARTS) == [f"r.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (  # the slots stand in one file
+            "slots: {decoder: wide, encoder: dcgan}",
+            "r.yaml:4:9: error: slot 'decoder' (decoder 'wide') expects B x 100 and is handed B x 5 "
+            "(as slot 'encoder' gives, line 4; latent is 5, line 3)",
+        ),
+        (  # one of them stands in the recipe that this one extends
+            "slots: {decoder: wide}",
+            "r.yaml:4:9: error: slot 'decoder' (decoder 'wide') expects B x 100 and is handed B x 5 "
+            f"(as slot 'encoder' gives, {AVAE}:6:3; latent is 5, line 3)",
+        ),
+        (  # the one that gives is the user's, the one that takes is not
+            "slots: {encoder: three}",
+            f"r.yaml:4:9: error: slot 'decoder' (decoder 'dcgan'), {AVAE}:7:3, expects B x 5 (latent is 5, line 3) "
+            "and is handed B x 3 (as slot 'encoder' gives, line 4)\n"
+            f"r.yaml:4:9: error: slot 'generator' (generator 'dcgan'), {AVAE}:8:3, expects B x 5 (latent is 5, line 3) "
+            "and is handed B x 3 (as slot 'encoder' gives, line 4)",
+        ),
+        (
+            "slots: {critic: pair, decoder: odd}",
+            "r.yaml:4:23: error: decoder 'odd': contract names 'depth', which is no size; "
+            "choices: B, C, H, W, channels, size, latent, noise, or a number",
+        ),
+    ],
+)
+def test_contracts_that_do_not_fit_are_seen_without_torch(here: Path, text: str, said: str) -> None:
+    (here / "r.yaml").write_text(BASE + text + "\n")
+    outcome = without_torch(["check", "r.yaml", "--plugin", PROMISED], here)
+    assert (outcome.code, outcome.err) == (2, said + "\n")
+
+
+def test_a_misfit_that_an_argument_made_points_at_it(here: Path) -> None:
+    outcome = without_torch(["check", "avae", "--plugin", PROMISED, "--set", "slots.decoder=wide"], here)
+    assert outcome.err == (
+        "--set slots.decoder=wide: error: slot 'decoder' (decoder 'wide') expects B x 100 and is handed B x 64 "
+        f"(as slot 'encoder' gives, {AVAE}:6:3; latent is 64, {AVAE}:3:1)\n"
+    )
+    outcome = without_torch(["check", "avae", "--plugin", PROMISED, "--set", "values.z=noise"], here)
+    assert outcome.err == (
+        f"{AVAE}:8:3: error: slot 'generator' (generator 'dcgan') expects B x 64 (latent is 64, line 3) "
+        "and is handed B x 16 (noise is 16, line 4)\n"
+    )
 
 
 def test_a_size_that_nobody_wrote_is_told_as_the_default(run_zoo: Run) -> None:

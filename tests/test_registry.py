@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -250,7 +251,81 @@ def test_two_plugins_of_one_distribution_claim_a_name(site: Write) -> None:
     assert load_registry().find("term", "u").plugin == "b"
 
 
+def test_a_plugin_of_an_older_api_is_incompatible(site: Write) -> None:
+    site("zoo-old", "ZOO_API = (0, 9)")
+    assert (only_lost("old").state, only_lost("old").reason) == (
+        "incompatible",
+        "it was written for version 0.9 of zoo.api and this is 1.0; pip install --upgrade zoo-old, or ask its author",
+    )
+
+
+REQUIRES = {
+    "here-not>=0.1": "it requires 'here-not>=0.1', which is not installed: pip install 'here-not>=0.1'",
+    "pytest<1,>0.1 ; python_version > '3'": "it requires 'pytest<1,>0.1' and pytest ",
+    "here-not[a,b] @ https://example.org/x.whl": "it requires 'here-not[a,b] @ https://example.org/x.whl', which",
+    "zoo-good": "zoo-good requires 'here-not', which is not installed: pip install 'here-not'",
+    "zoo-good[more]": "zoo-good requires 'here-not', which is not installed",
+    "pytest; python_version < '3'": "",
+    "here-not; extra == 'all'": "",
+    "not a requirement!": "",
+}
+
+
+@pytest.mark.parametrize("line", REQUIRES)
+@pytest.mark.parametrize("where", ["plugin", "target"])
+def test_what_a_package_requires_and_lacks_is_told(site: Write, line: str, where: str) -> None:
+    package = site("zoo-bad", "import no_such_thing" if where == "plugin" else one('"term", "t", "bad.parts:t", "s"'))
+    (package / "parts.py").write_text("import no_such_thing\n")
+    infos = {name: package.parent / f"{name}-1.0.dist-info" / "METADATA" for name in ("zoo_bad", "zoo_good")}
+    infos["zoo_bad"].write_text(infos["zoo_bad"].read_text() + f"Requires-Dist: {line}\n")
+    good = "here-not; extra == 'more'" if "[more]" in line else "here-not"
+    infos["zoo_good"].write_text(infos["zoo_good"].read_text() + f"Requires-Dist: {good}\n")
+    if where == "plugin":
+        said = plugin(load_registry(), "bad").reason
+    else:
+        with pytest.raises(RequestError) as caught:
+            load_registry().find("term", "t").load()
+        said = str(caught.value)
+    _, _, advice = said.partition("No module named 'no_such_thing'; ")
+    assert advice.startswith(REQUIRES[line])
+    assert bool(advice) == bool(REQUIRES[line])
+
+
+def test_a_hidden_copy_is_noted(site: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = site("zoo-twofold", one('"term", "t", "twofold:t", "s"'))
+    shutil.copytree(package.parent / "zoo_twofold-1.0.dist-info", tmp_path / "later" / "zoo_twofold-0.9.dist-info")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "later")])
+    twofold = only_lost("twofold")
+    assert (twofold.state, twofold.note) == (
+        "ok",
+        f"another copy of zoo-twofold, 1.0 in {tmp_path / 'later'}, is hidden by this one in {tmp_path / 'site'}",
+    )
+
+
 # Names
+
+
+def test_a_pin_to_a_package_that_is_ill(site: Write, tmp_path: Path) -> None:
+    site("zoo-bad", "import no_such_thing")
+    mine = tmp_path / "registry.yaml"
+    mine.write_text("pins: {encoder/good-net: zoo-bad}")
+    with pytest.raises(RequestError) as caught:
+        load_registry(user_catalogue=mine).find("encoder", "good-net")
+    assert str(caught.value).startswith(
+        "encoder 'good-net' is pinned to 'zoo-bad', which is not available: zoo-bad 1.0, whose plugin 'bad' is broken: "
+        "importing 'bad' failed: ModuleNotFoundError: No module named 'no_such_thing'"
+    )
+    assert str(caught.value).endswith("(zoo plugins --traceback bad shows more)")
+
+
+def test_a_name_that_nobody_knows_may_be_an_ill_plugins(site: Write) -> None:
+    site("zoo-bad", "import no_such_thing")
+    with pytest.raises(UnknownName, match=r"\(it may be one of zoo-bad 1\.0, whose plugin 'bad' is broken: importing"):
+        load_registry().find("encoder", "qqqqqq")
+    site("zoo-worse", "import no_such_thing")
+    clear_cache()
+    with pytest.raises(UnknownName, match="these: plugin 'bad' of zoo-bad is broken, 'worse' of zoo-worse is broken;"):
+        load_registry().find("encoder", "qqqqqq")
 
 
 def test_two_packages_with_one_name(site: Write, tmp_path: Path) -> None:
@@ -265,7 +340,7 @@ def test_two_packages_with_one_name(site: Write, tmp_path: Path) -> None:
         assert load_registry(user_catalogue=mine).find("term", "shared").distribution == "zoo-other"
     mine.write_text("pins: {shared: zoo-othr}")
     clear_cache()
-    with pytest.raises(RequestError, match="pinned to 'zoo-othr', which does not provide it; did you mean"):
+    with pytest.raises(RequestError, match="pinned to 'zoo-othr', which is not installed; did you mean"):
         load_registry(user_catalogue=mine).find("term", "shared")
 
 
@@ -290,7 +365,7 @@ MISSING = {
         "term",
         "sick",
     ): "term 'sick' comes with zoo-sick 1.0, whose plugin 'sick' is broken: importing 'sick' failed",
-    ("term", "evil"): "whose plugin 'evil' is blocked: zoo-evil <2 is blocked: it deletes your runs",
+    ("term", "evil"): "registry.yaml: it deletes your runs",
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import math
 import re
 import subprocess
@@ -13,13 +15,17 @@ from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from zoo.report import report_html
+from zoo.report import Gallery, report_html
 from zoo.report.charts import charts, spaced
+from zoo.report.gallery import HEAVY, png_size
 from zoo.report.markup import ABSENT, duration, escaped, number
-from zoo.report.page import png_size, time_of
-from zoo.report.scale import runs, step_axis, thinned, value_axis
+from zoo.report.page import time_of
+from zoo.report.scale import Linear, Logarithmic, runs, step_axis, thinned, value_axis
+from zoo.report.script import SCRIPT
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (300).to_bytes(4, "big") + (200).to_bytes(4, "big") + b"rest"
 HOSTILE = '<script>alert(\'1\')</script>" onload="x" &amp; \x00\ud800\u202e'
@@ -76,11 +82,11 @@ def page(**given: Any) -> str:
     content: dict[str, Any] = {
         "name": "avae",
         "recipe": "latent: 64\n",
-        "routes": "critic <- discriminate",
+        "routes": [["phase", "who", "minimises", "critic"], ["1", "critic", "discriminate", "learns"]],
         "records": [record(10, {"encoder + decoder/kl": 12.34, "critic/discriminate": -1.5})],
         "scores": {"mse": {"value": 0.0123456, "protocol": {"n": 10000, "split": "test"}}},
         "plugins": [{"plugin": "avae", "distribution": "generative-zoo", "version": "0.1.0", "state": "ok"}],
-        "pictures": {"samples": PNG},
+        "pictures": [Gallery("Samples", "Of the prior.", [[("", PNG)]])],
         "notes": [],
     }
     return report_html(**content | given)
@@ -94,37 +100,54 @@ def curves(values: Sequence[Any], key: str = "critic/t") -> str:
 
 
 def test_nothing_is_asked_of_anybody() -> None:
-    html = page()
+    html = page(frames={1: PNG})
     found = Page(html)
     loading = ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
-    assert all(a[key].startswith("data:") for _, a in found.tags for key in loading if key in a)
-    assert not {"script", "iframe", "object", "base"} & {tag for tag, _ in found.tags}
-    assert not re.search(r"https?:|url\(|@import", html)
+    assert all(a[key].startswith(("data:", "#")) for _, a in found.tags for key in loading if key in a)
+    assert not {"iframe", "object", "base"} & {tag for tag, _ in found.tags}
+    assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp|import\(", html)
 
 
-def test_the_policy_forbids_everything_but_what_is_inside() -> None:
-    metas = {meta.get("http-equiv"): meta.get("content") for meta in Page(page()).all("meta")}
-    assert metas["Content-Security-Policy"] == ("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+def test_the_policy_lets_nothing_in_but_what_is_inside_and_the_one_script() -> None:
+    html = page()
+    metas = {meta.get("http-equiv"): meta.get("content") for meta in Page(html).all("meta")}
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert metas["Content-Security-Policy"] == (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
+    assert re.findall(r"<script>(.*?)</script>", html, re.DOTALL) == [SCRIPT]
 
 
 def test_every_picture_is_embedded_byte_for_byte() -> None:
-    images = Page(page(pictures={"samples": PNG, "reconstructions": PNG + b"2"})).all("img")
-    assert [image["alt"] for image in images] == ["samples", "reconstructions"]
+    rows = [[("original", PNG), ("decoded", PNG + b"2")], [("original", PNG + b"3")]]
+    images = Page(page(pictures=[Gallery("R", "", rows)], frames={1000: PNG + b"4"})).all("img")
+    assert [image["alt"] for image in images] == ["R: original", "R: decoded", "R: original", "Samples at step 1,000"]
     inside = [base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) for image in images]
-    assert inside == [PNG, PNG + b"2"]
+    assert inside == [PNG, PNG + b"2", PNG + b"3", PNG + b"4"]
     assert (images[0]["width"], images[0]["height"]) == ("300", "200")
 
 
-def test_a_long_picture_keeps_its_size_and_scrolls() -> None:
+def test_a_heavy_picture_is_embedded_lighter() -> None:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    (image,) = Page(page(pictures=[Gallery("Samples", "", [[("", buffer.getvalue())]])])).all("img")
+    inside = base64.b64decode(image["src"].removeprefix("data:image/webp;base64,"))
+    assert len(inside) < HEAVY < len(buffer.getvalue())
+    with Image.open(io.BytesIO(inside)) as picture:
+        assert picture.size == (400, 400)
+
+
+def test_a_long_picture_has_a_line_to_itself_and_is_not_pixelated() -> None:
     strip = PNG[:16] + (3000).to_bytes(4, "big") + PNG[20:]
     assert png_size(strip) == (3000, 200)
-    usual, long = Page(page(pictures={"a": PNG, "b": strip})).all("img")
-    assert usual["class"] == "whole"
-    assert "class" not in long
+    found = Page(page(pictures=[Gallery("a", "", [[("", PNG)]]), Gallery("b", "", [[("", strip)]])]))
+    assert [image.get("class") for image in found.all("img")] == [None, "fine"]
+    assert [figure["class"] for figure in found.all("figure")][:2] == ["card gallery", "card gallery long"]
 
 
 def test_what_is_no_png_is_not_embedded() -> None:
-    found = Page(page(pictures={"samples": b"<html>"}))
+    found = Page(page(pictures=[Gallery("samples", "", [[("", b"<html>")]])]))
     assert not found.all("img")
     assert "This is no PNG file." in found.text
 
@@ -168,33 +191,64 @@ def test_a_score_is_shown_with_its_protocol() -> None:
 
 def test_recipe_routes_versions_and_notes_are_there() -> None:
     plugins = [{"plugin": "unet", "distribution": "zoo-unet", "version": "0.3", "state": "broken", "more": 1}]
-    html = page(recipe="a: 1\nb: 2\n", routes="critic   <-  discriminate", plugins=plugins, notes=["look out"])
-    texts = Page(html).texts
-    for shown in ("a: 1\nb: 2\n", "critic   <-  discriminate", "unet", "zoo-unet", "0.3", "broken", "look out"):
-        assert shown in texts
-    assert html.index("look out") < html.index("Pictures")
+    routes = [["phase", "who", "minimises", "critic", "decoder"], ["1", "critic", "discriminate", "learns", "."]]
+    html = page(recipe="a: 1\nb: 2\n", routes=routes, plugins=plugins, versions={"Python": "3.14"}, notes=["look out"])
+    found = Page(html)
+    for shown in ("discriminate", "learns", "·", "unet", "zoo-unet", "0.3", "broken", "3.14", "look out"):
+        assert shown in found.texts
+    assert "a: 1\nb: 2\n" in "".join(found.texts)
+    assert html.index("look out") < html.index("<h2>Pictures")
+
+
+def test_what_else_a_metric_found_is_shown() -> None:
+    found = Page(page(scores={"kl": {"value": 3, "protocol": {"n": 5}, "details": {"nats": [0.123456, 2.0]}}}))
+    for shown in ("It also found:", "nats", "0.1235, 2"):
+        assert shown in found.texts
+
+
+def test_plugins_of_one_package_share_a_line() -> None:
+    plugins = [{"plugin": name, "distribution": "d", "version": "1", "state": "ok"} for name in ("a", "b")]
+    assert "a, b" in Page(page(plugins=plugins)).texts
+
+
+def test_a_score_says_where_it_is_better() -> None:
+    scores = {name: {"value": 1, "protocol": {"better": name}} for name in ("lower", "higher", "one", "elsewhere")}
+    assert [abbr["title"] for abbr in Page(page(scores=scores)).all("abbr")] == [
+        "lower is better",
+        "higher is better",
+        "nearer to 1 is better",
+    ]
+
+
+def test_every_link_leads_to_a_section() -> None:
+    found = Page(page(frames={1: PNG}))
+    ids = [f"#{section['id']}" for section in found.all("section")]
+    assert [link["href"] for link in found.all("a")] == ids
+    assert len(ids) == 7
 
 
 def test_sections_without_content_are_left_out() -> None:
-    nothing: dict[str, Any] = {"recipe": "", "routes": "", "records": [], "scores": {}, "plugins": []}
-    text = Page(page(**nothing, pictures={})).text
-    assert "No step has been recorded." in text
-    assert not [word for word in ("Pictures", "Scores", "Recipe", "Versions", "Who learns") if word in text]
+    nothing: dict[str, Any] = {"recipe": "", "routes": [], "records": [], "scores": {}, "plugins": []}
+    found = Page(page(**nothing, pictures=[]))
+    assert "No step has been recorded." in found.text
+    assert [section["id"] for section in found.all("section")] == ["losses"]
 
 
 def test_whatever_is_given_is_escaped() -> None:
     html = page(
         name=HOSTILE,
         recipe=HOSTILE,
-        routes=HOSTILE,
+        about=HOSTILE,
+        routes=[[HOSTILE] * 4, [HOSTILE] * 4],
+        versions={HOSTILE: HOSTILE},
         records=[record(1, {f"{HOSTILE}/{HOSTILE}": 1.0, HOSTILE: 2.0})],
         scores={HOSTILE: {"value": HOSTILE, "protocol": {HOSTILE: {HOSTILE: [HOSTILE]}, "n": HOSTILE}}},
         plugins=[dict.fromkeys(("plugin", "distribution", "version", "state"), HOSTILE)],
-        pictures={HOSTILE: PNG},
+        pictures=[Gallery(HOSTILE, HOSTILE, [[(HOSTILE, PNG)]])],
         notes=[HOSTILE],
     )
     found = Page(html)
-    assert not found.all("script")
+    assert len(found.all("script")) == 1
     assert not [attributes for _, attributes in found.tags if "onload" in attributes]
     html.encode()
     assert not re.search("[\x00\u202e]", html)
@@ -230,6 +284,60 @@ def test_every_curve_is_well_formed_and_inside_its_drawing(values: Sequence[Any]
             assert 0 <= float(x) <= width
             assert 0 <= float(y) <= height
     assert not re.search(r"(?:top|left):\s*-?(?:nan|inf)", html)
+
+
+def test_what_spans_decades_is_drawn_on_a_logarithmic_axis_of_its_own() -> None:
+    row = [{"g/wide": 1000.0 * 0.9**i, "g/large": 800.0, "g/both": (-1.0) ** i * 900.0} for i in range(100)]
+    labels = [svg["aria-label"] for svg in Page(charts([record(i, losses) for i, losses in enumerate(row)])).all("svg")]
+    assert [re.findall(r"([a-z]+) [^;]* at", label) for label in labels] == [["wide"], ["large", "both"]]
+    html = curves([1000.0 * 0.9**i for i in range(100)])
+    assert "log scale" in html
+    (line,) = re.findall(r'class="raw" d="M([^"]*)"', html)
+    x, y = np.array([point.split() for point in line.split("L")], float).T
+    assert np.ptp(np.diff(y) / np.diff(x)) < 0.2 * np.abs(np.diff(y) / np.diff(x)).mean()  # an exponential is straight
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0.5, 50.0], Logarithmic),
+        ([0.6, 50.0], Linear),
+        ([0.0, 50.0], Linear),
+        ([-0.5, 50.0], Linear),
+        ([1e9, *(20.0 + i % 3 for i in range(60))], Linear),
+        ([*[2000.0, 300.0, 40.0, 7.0, 1.5] * 4, *[1.0] * 2000], Logarithmic),
+    ],
+)
+def test_an_axis_is_logarithmic_for_positive_decades(values: list[float], kind: type) -> None:
+    assert type(value_axis(values)) is kind
+
+
+def test_a_logarithmic_axis_has_powers_of_ten() -> None:
+    axis = value_axis([0.05, 3000.0], 8)
+    assert [axis.label(tick) for tick in axis.ticks] == ["0.1", "1", "10", "100", "1,000"]
+    assert axis.at(10) - axis.at(1) == pytest.approx(axis.at(1000) - axis.at(100))
+    assert (axis.at(0), axis.at(-1), axis.at(1e300)) == (0, 0, 1)
+
+
+def test_a_line_of_many_records_is_smoothed_and_its_records_are_behind_it() -> None:
+    values = [math.sin(i) for i in range(100)]
+    html = curves(values)
+    assert "means over 5 records" in html
+    for kind in ("raw", "line"):
+        assert len(re.findall(rf'class="{kind}"', html)) == 1
+    assert [thinned([(float(i), v) for i, v in enumerate(values)], 1, 5)[50][1]] == pytest.approx(
+        [sum(values[48:53]) / 5]
+    )
+    assert "means over" not in curves(values[:30])
+
+
+def test_a_name_carries_the_values_that_pointing_shows() -> None:
+    (name,) = [span for span in Page(curves([1.0, -2.5, math.nan])).all("span") if "data-steps" in span]
+    assert (name["data-steps"], name["data-values"]) == ("10 20 30", f"1 {MINUS}2.5 nan")
+    (name,) = [span for span in Page(curves(EDGES["long"])).all("span") if "data-steps" in span]
+    steps = name["data-steps"].split()
+    assert len(steps) == len(name["data-values"].split()) <= 122
+    assert (steps[0], steps[-1]) == ("10", "50000")
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_spread() -> None:

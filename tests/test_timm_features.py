@@ -1,22 +1,18 @@
-"""The term ``perceptual`` and the metric ``frechet``: against arithmetic by hand, scipy and closed forms."""
+"""The term ``perceptual``: against arithmetic by hand."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import scipy.linalg
 import timm
 import torch
 from conftest import TINY
 from conftest import Run as Zoo
 from helpers_engine import differing, images, played, small, snapshot
 from torch import Tensor
-from zoo_timm.features import Frechet, Moments, Perceptual, frechet
+from zoo_timm.features import Perceptual
 
 MODEL = "test_resnet"
 RANDOM = "perceptual={model: test_resnet, pretrained: false, weight: 5}"
@@ -132,106 +128,3 @@ def test_pretrained_weights_judge_gray_images(tmp_path):
     path = saved_weights(tmp_path / "weights.pt")
     term = Perceptual(1, 32, model=MODEL, pretrained=str(path))
     assert 0 < float(term(pictures(2, channels=1), pictures(2, 1, channels=1))) < 10
-
-
-# -- frechet -----------------------------------------------------------------------------------------------
-
-
-def gaussian(features: int, rank: int, seed: int) -> tuple[Tensor, Tensor]:
-    """A mean and a covariance of some rank."""
-    numbers = np.random.default_rng(seed)
-    factor = torch.from_numpy(numbers.normal(size=(features, rank)))
-    return torch.from_numpy(numbers.normal(size=features)), factor @ factor.T / rank
-
-
-def test_frechet_of_diagonal_gaussians_is_its_closed_form():
-    """|m1 - m2|^2 + sum (s1 - s2)^2."""
-    (m1, _), (m2, _) = gaussian(6, 1, 0), gaussian(6, 1, 1)
-    s1, s2 = torch.arange(6).double(), torch.arange(6).double().flip(0) / 2
-    expected = float((m1 - m2).square().sum() + (s1 - s2).square().sum())
-    assert frechet(m1, s1.square().diag(), m2, s2.square().diag()) == pytest.approx(expected, rel=1e-12)
-
-
-def test_frechet_of_scaled_gaussians_is_its_closed_form():
-    """S2 = c^2 S1: (1 - c)^2 tr S1, whatever S1."""
-    mean, covariance = gaussian(8, 20, 0)
-    expected = 0.49 * float(covariance.trace())
-    assert frechet(mean, covariance, mean, 0.09 * covariance) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("rank", [40, 8])
-def test_frechet_agrees_with_scipys_square_root(rank: int):
-    (m1, c1), (m2, c2) = gaussian(12, rank, 0), gaussian(12, 40, 1)
-    root = scipy.linalg.sqrtm((c1 @ c2).numpy())
-    expected = float((m1 - m2).square().sum() + (c1 + c2).trace()) - 2 * float(np.trace(root).real)
-    assert frechet(m1, c1, m2, c2) == pytest.approx(expected, rel=1e-6)
-
-
-def test_a_set_is_at_no_distance_from_itself_even_when_its_covariance_is_singular():
-    mean, covariance = gaussian(200, 5, 0)
-    assert frechet(mean, covariance, mean, covariance) < 1e-10 * float(covariance.trace())
-
-
-@pytest.mark.parametrize("shift", [0.0, 1e6])
-def test_moments_that_stream_equal_those_at_once(shift: float):
-    vectors = torch.randn(57, 9, dtype=torch.float64) + shift
-    moments = Moments()
-    for batch in vectors.split([20, 1, 30, 6]):
-        moments.update(batch)
-    assert moments.count == 57
-    torch.testing.assert_close(moments.mean, vectors.mean(0))
-    torch.testing.assert_close(moments.covariance(), vectors.T.cov(), rtol=1e-7, atol=1e-9)
-
-
-def measured(x: Tensor, y: Tensor, batch: int, **options: object) -> Frechet:
-    metric = Frechet(**{"model": MODEL, "pretrained": False, "resize": 32, **options})
-    for real, made in zip(x.split(batch), y.split(batch), strict=True):
-        metric.update(real, made)
-    return metric
-
-
-def test_batches_make_no_difference_and_runs_see_the_same_random_network():
-    x, y = pictures(12), pictures(12, 1) * 0.5
-    torch.manual_seed(5)
-    whole = measured(x, y, 12)
-    torch.manual_seed(6)
-    assert whole.compute() == pytest.approx(measured(x, y, 5).compute(), rel=1e-4)
-    assert whole.compute() > 1e-6
-    assert whole.better == "lower"
-    spread = float(whole._real.covariance().trace())
-    assert measured(x, x, 5).compute() < 1e-9 * spread
-
-
-def test_images_are_resized_to_the_side_that_the_model_was_made_for():
-    metric = measured(pictures(4), pictures(4, 1), 4, resize=None)
-    assert metric.protocol["resize"] == "160 px, bilinear, antialiased"
-
-
-def test_protocol_names_the_weights(tmp_path):
-    path = saved_weights(tmp_path / "weights.pt")
-    protocol = measured(pictures(4), pictures(4, 1), 4, pretrained=str(path)).protocol
-    assert protocol["weights"] == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    assert (protocol["n"], protocol["features"], protocol["model"]) == (4, 96, MODEL)
-    assert measured(pictures(4), pictures(4, 1), 4).protocol["weights"].startswith("random, seed 0")
-
-
-def test_what_frechet_refuses(tmp_path):
-    with pytest.raises(ValueError, match="no model 'test_resnat'"):
-        Frechet(model="test_resnat")
-    with pytest.raises(ValueError, match="at least 2 images, and there are 1"):
-        measured(pictures(1), pictures(1, 1), 1).compute()
-    with pytest.raises(ValueError, match=r"none\.pt' cannot be read: No such file"):
-        Frechet(pretrained=str(tmp_path / "none.pt"))
-
-
-def test_a_run_keeps_the_score_with_its_protocol(tmp_path, run_zoo: Zoo):
-    path = saved_weights(tmp_path / "weights.pt")
-    score = f"{{model: {MODEL}, pretrained: {path}, resize: 32, with: {{reconstruction: sample}}}}"
-    (tmp_path / "scored.yaml").write_text(f"{TINY}evaluate: {{mse: mse, frechet: {score}}}\n")
-    outcome = run_zoo("build", tmp_path / "scored.yaml", "--out", tmp_path / "run")
-    assert outcome.code == 0, outcome.err
-    stored = json.loads((tmp_path / "run" / "scores.json").read_text())["frechet"]
-    assert stored["value"] > 0
-    assert stored["protocol"]["of"] == {"x": "x", "reconstruction": "sample"}
-    assert stored["protocol"]["weights"].startswith("sha256:")
-    assert stored["protocol"]["n"] == 8

@@ -58,6 +58,7 @@ def build(
 def load(
     run: str | Path,
     *,
+    overrides: Sequence[str] = (),
     weights: str = "",
     device: str | torch.device = "cpu",
     plugins: Sequence[str | Path] = (),
@@ -68,6 +69,7 @@ def load(
 
     Args:
         run: the run's directory, such as ``runs/avae``.
+        overrides: ``"evaluate.fid=fid"`` and the like; the run's own recipe stays as it is.
         weights: ``"raw"``, ``"ema"``, or empty for the averaged ones where there are any.
         device: where the networks live.
         plugins: Python files with plugins of your own.
@@ -87,7 +89,7 @@ def load(
     if not (folder / "recipe.yaml").is_file():
         raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
     file = folder / "recipe.yaml"
-    recipe = load_recipe(file, (), registry_for(file, tuple(map(Path, plugins))))
+    recipe = load_recipe(file, overrides, registry_for(file, tuple(map(Path, plugins))))
     for sentence in other_versions(folder, recipe):
         warnings.warn(sentence, stacklevel=2)
     model = Model(recipe, choose_device(str(device)))

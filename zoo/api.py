@@ -13,11 +13,17 @@ A target (the class or function that a component names) is read by its parameter
 * a term's class with a method ``learn`` owns networks that learn: with the rows of its phase plays one more,
   whose player is the term itself and which minimises what ``learn`` returns;
 * a metric is a class: ``update`` asks for outputs or values of a batch, ``compute()`` gives the number; its
-  attribute ``protocol`` says how it was measured, ``better`` is ``"lower"``, ``"higher"`` or ``"one"``;
+  attribute ``protocol`` says how it was measured, ``better`` is ``"lower"``, ``"higher"`` or ``"one"``; with
+  ``computes = {"sample": ("z",)}`` it may ask for ``compute``, which gives samples of other codes; ``details()``,
+  ``split``, ``samples`` with ``more()``, and ``training()`` are optional too; ``quick = True`` says that it costs
+  little enough to be measured now and then during training;
+* a data function may have an attribute ``ready``, a function of some of its options, which raises OSError where a
+  file is missing that would not be fetched, and reads none: ``zoo compare --dry-run`` asks it;
 * an augmentation, a function or a class with ``forward``, takes ``images`` (B, C, H, W) in [-1, 1] and, if it asks
   for it, ``draw``, and returns images of that shape and type; ``draw.uniform(B)`` and ``draw.normal(B, 2)`` have a
   row for each image that depends on that image alone;
-* a watcher is a class with the methods of ``Watcher``; its ``__init__`` may ask for ``folder``, the run's directory;
+* a watcher is a class with the methods of ``Watcher``; its ``__init__`` may ask for ``folder``,
+  the run's directory, and ``recipe``, the resolved recipe as plain data;
 * keyword-only parameters are options of the recipe: each needs a plain type (int, float, bool, str, Literal,
   tuple, list or dict of these, or None); one without a default must be given;
 * ``*args``, ``**kwargs`` and untyped options are refused.
@@ -127,11 +133,13 @@ class Recipe:
         name: what ``zoo build NAME`` and ``extends: NAME`` call it.
         path: ``"package:relative/path.yaml"`` of the file inside the package.
         summary: one line for ``zoo list``.
+        table: whether it is a table of recipes instead, for ``zoo compare NAME`` alone.
     """
 
     name: str
     path: str
     summary: str
+    table: bool = False
 
 
 class Hooks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,17 @@ class Average:
     def state_dict(self) -> dict[str, Tensor]:
         """The model's state with averages in place of what is averaged."""
         return {**self._model.state_dict(), **self.averaged}
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model holds the averaged weights for a while; its own come back bit for bit."""
+        live = self._model.state_dict()
+        own = {name: live[name].clone() for name in self.averaged}
+        self._model.load_state_dict(self.averaged, strict=False)
+        try:
+            yield
+        finally:
+            self._model.load_state_dict(own, strict=False)
 
     def restore(self, averaged: Mapping[str, Tensor]) -> None:
         """Takes up averaged weights that were saved."""

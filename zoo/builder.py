@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import Interrupted, RequestError
+from zoo.errors import Interrupted, RequestError, TrainingError
 from zoo.provenance import FILE as PLUGINS
-from zoo.provenance import other_versions, provenance
+from zoo.provenance import other_versions, provenance, software
 from zoo.recipe import Recipe, write_recipe
+from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.text import read
 from zoo.registry import Registry
 from zoo.run import Run, check_own
@@ -19,17 +20,18 @@ from zoo.watch import Guarded, Journal, Watcher, read_journal
 
 if TYPE_CHECKING:
     from zoo.model import Model
-    from zoo.showing import Picture
+    from zoo.pictures import Picture
     from zoo.tensors import Images
 
-FREE = ("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs", "watch")
+FREE = (
+    *("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs", "watch"),
+    *(f"data.{name}" for name in WHEREABOUTS),
+)
 """What may change between two builds of one run without another model coming out."""
 
 DONE = "state/done.json"
 FILES = ("recipe.yaml", PLUGINS, "model.safetensors", "metrics.jsonl", "scores.json", "report.html")
 """What every finished run holds; pictures depend on what the recipe's outputs can show."""
-SHOWN = 8
-"""Columns of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def build_run(
     watchers: Sequence[Watcher] = (),
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
+    stop_on_alarm: bool = False,
 ) -> Built:
     """Builds a run, or goes on with it.
 
@@ -71,13 +74,15 @@ def build_run(
         watchers: who sees the training.
         stop: asked after each step; True saves and ends.
         say: told what happens, a sentence at a time.
+        stop_on_alarm: whether a collapse or saturation (``zoo.alarms``) saves and ends the training.
 
     Raises:
         RequestError: if the directory holds something else, or a run of another recipe.
+        TrainingError: if the training went wrong.
     """
     folder = out or Path("runs") / recipe.name
     check_own(folder)
-    if not stop_after and _up_to_date(folder, recipe):
+    if not stop_after and up_to_date(folder, recipe):
         return Built(folder, "up to date", _json(folder / "scores.json"))
     with Run(folder) as run:
         _refuse_another(run, recipe)
@@ -85,12 +90,18 @@ def build_run(
         notes = images.notes
         if stop_after == "assemble":
             return Built(folder, "assembled", {}, notes)
-        weights = _train(run, model, images, watchers, stop, say)
+        given = {"folder": folder, "recipe": recipe.plain()}
+        plugged = [Guarded(part, given, say) for part in recipe.watch]
+        bell = Bell(say, stop, stop_on_alarm)
+        weights = _train(run, model, images, (*plugged, *watchers), bell)
+        notes = (*notes, *bell.rung)
         if stop_after == "train":
             return Built(folder, "trained", {}, notes)
         if stop():
             raise Interrupted("trained, not evaluated")
         scores, pictures = _evaluate(run, model, images, weights, say)
+        for watcher in plugged:
+            watcher.scores(recipe.train.steps, {label: score["value"] for label, score in scores.items()})
         if stop_after == "evaluate":
             return Built(folder, "evaluated", scores, notes)
         _report(run, recipe, scores, pictures, notes)
@@ -101,7 +112,8 @@ def build_run(
 # -- is there anything to do? ------------------------------------------------------------------------------
 
 
-def _up_to_date(folder: Path, recipe: Recipe) -> bool:
+def up_to_date(folder: Path, recipe: Recipe) -> bool:
+    """Whether a finished run of this very recipe is there."""
     done = _json(folder / DONE)
     files = done.get("files", FILES)
     return done.get("recipe") == _digest(recipe) and all((folder / name).is_file() for name in files)
@@ -118,7 +130,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _digest(recipe: Recipe) -> str:
     """Of everything that a finished run is a function of: not of who looked on."""
-    return hashlib.sha256(write_recipe(replace(recipe, watch=())).encode()).hexdigest()
+    data = {name: value for name, value in recipe.data.options.items() if name not in WHEREABOUTS}
+    same = replace(recipe, watch=(), data=replace(recipe.data, options=data))
+    return hashlib.sha256(write_recipe(same).encode()).hexdigest()
 
 
 def _refuse_another(run: Run, recipe: Recipe) -> None:
@@ -173,7 +187,7 @@ def _assemble(
 ) -> tuple[Model, Images]:
     from zoo.data import load_images
     from zoo.model import Model, choose_device
-    from zoo.probe import probe
+    from zoo.probe import probe, probe_batch
 
     say(f"assembling {recipe.name} from {recipe.file}")
     probe(recipe)
@@ -183,29 +197,53 @@ def _assemble(
     images = load_images(recipe)
     for note in images.notes:
         say(note)
+    probe_batch(recipe, images)
     run.write("recipe.yaml", write_recipe(recipe))
     run.write_json(PLUGINS, provenance(recipe, registry))
     return model, images
 
 
-def _train(
-    run: Run,
-    model: Model,
-    images: Images,
-    watchers: Sequence[Watcher],
-    stop: Callable[[], bool],
-    say: Callable[[str], None],
-) -> str:
+@dataclass
+class Bell:
+    """Whom a training tells of alarms and asks whether to stop.
+
+    Args:
+        say: told every alarm.
+        asked: whether somebody asked for a stop.
+        stops: whether an alarm is such a request.
+        rung: the alarms so far.
+    """
+
+    say: Callable[[str], None]
+    asked: Callable[[], bool]
+    stops: bool
+    rung: list[str] = field(default_factory=list)
+
+    def ring(self, alarm: str) -> None:
+        """An alarm."""
+        self.rung.append(alarm)
+        self.say(alarm)
+
+    def stop(self) -> bool:
+        """Whether to save and end."""
+        return self.asked() or (self.stops and bool(self.rung))
+
+
+def _train(run: Run, model: Model, images: Images, watchers: Sequence[Watcher], bell: Bell) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.state import save_weights, trained_steps
     from zoo.training import train
 
     settings = model.recipe.train
     if trained_steps(run.folder) != settings.steps:
-        say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
-        journal = Journal(run.path("metrics.jsonl"))
-        plugged = [Guarded(part, run.folder, say) for part in model.recipe.watch]
-        engine = train(model, images, watchers=(journal, *plugged, *watchers), run=run, stop=stop, say=say)
+        bell.say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
+        seen_by = (Journal(run.path("metrics.jsonl")), *watchers)
+        try:
+            engine = train(model, images, watchers=seen_by, run=run, stop=bell.stop, say=bell.say, on_alarm=bell.ring)
+        except Interrupted as stopped:
+            if bell.asked() or not bell.rung:
+                raise
+            raise TrainingError(f"stopped and saved at {stopped}, as --on-alarm stop asks: {bell.rung[0]}") from None
         save_weights(run, engine)
     from zoo.state import load_weights
 
@@ -222,7 +260,7 @@ def _evaluate(
     say("evaluating")
     scores = evaluate(model, images, weights=weights)
     run.write_json("scores.json", scores)
-    pictures = show(model, images, SHOWN)
+    pictures = show(model, images)
     for picture in pictures:
         run.write(picture.file, picture.png)
     return scores, pictures
@@ -231,17 +269,24 @@ def _evaluate(
 def _report(
     run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
 ) -> None:
-    from zoo.explain import routes
-    from zoo.report import report_html
+    from zoo.explain import route_lines
+    from zoo.film import film, score_curve
+    from zoo.report import Gallery, report_html
 
+    sizes = recipe.sizes
+    colour, noise = "grey" if sizes.channels == 1 else "colour", f", noise {sizes.noise}" if sizes.noise else ""
     html = report_html(
         name=recipe.name,
+        about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {sizes.latent}{noise}",
         recipe=write_recipe(recipe),
-        routes=routes(recipe),
+        routes=route_lines(recipe),
         records=read_journal(run.path("metrics.jsonl")),
         scores=scores,
         plugins=run.read_json(PLUGINS)["plugins"],
-        pictures={picture.caption: picture.png for picture in pictures},
+        pictures=[Gallery(picture.title, picture.caption, picture.blocks()) for picture in pictures],
+        frames=film(run.folder, recipe.train.steps),
+        curve=score_curve(run.folder, recipe.train.steps),
+        versions=software(),
         notes=notes,
     )
     run.write("report.html", html)

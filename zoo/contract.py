@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zoo.api import SIZES
-from zoo.recipe.schema import Part, Sizes
+from zoo.errors import Position, Problem
+
+if TYPE_CHECKING:
+    from zoo.recipe.schema import Part, Recipe, Sizes
+
+Dims = tuple[int | None, ...]
+"""A tensor's shape; None for the batch."""
 
 DEFAULTS = {
     "encoder": "B C H W -> B latent",
@@ -25,7 +33,7 @@ class Shape:
     names: tuple[str, ...]
     numbers: tuple[int | None, ...]
 
-    def admits(self, shape: tuple[int, ...]) -> bool:
+    def admits(self, shape: Dims) -> bool:
         """Whether a tensor of this shape keeps the contract."""
         pairs = zip(self.numbers, shape, strict=False)
         return len(shape) == len(self.numbers) and all(n is None or n == s for n, s in pairs)
@@ -73,3 +81,75 @@ def _number(name: str, sizes: Sizes) -> int | None:
         choices = ", ".join(["B", *LETTERS, *SIZES])
         raise ValueError(f"contract names '{name}', which is no size; choices: {choices}, or a number")
     return int(getattr(sizes, size))
+
+
+# -- what does not fit, in sentences -----------------------------------------------------------------------
+
+
+def wrong_count(part: Part, contract: Contract, given: int) -> Problem:
+    """A slot that is called with more inputs than it takes, or fewer."""
+    takes = f"{len(contract.inputs)} input{'s' if len(contract.inputs) > 1 else ''}"
+    return Problem(part.position, f"{named(part)} takes {takes} ('{contract.text}') and is handed {given}")
+
+
+def wrong_input(part: Part, shape: Shape, given: Dims, recipe: Recipe) -> Problem:
+    """A slot that is handed another shape than it expects: both shapes, and where each comes from."""
+    givers = [slot.position for slot in recipe.slots.values() if _gives(slot, given, recipe) and slot is not part]
+    own = [place for place in (part.position, *givers) if place.file == recipe.file or not place.line]
+    at = (own or [part.position])[0]  # where the user wrote one of the two, rather than in what that extends
+    whose = named(part) if at == part.position else f"{named(part)}, {_place(part.position, at)},"
+    handed = f"{whose} expects {told(shape, recipe, at)} and is handed {dims(given)}"
+    return Problem(at, handed + _source(given, part, recipe, at))
+
+
+def _gives(part: Part, given: Dims, recipe: Recipe) -> bool:
+    contract = contract_of(part, recipe.sizes)
+    return contract is not None and contract.output.admits(given)
+
+
+def named(part: Part) -> str:
+    """A slot and its component, for a sentence."""
+    return f"slot '{part.label}' ({part.entry.kind} '{part.entry.name}')"
+
+
+def dims(shape: Sequence[int | None]) -> str:
+    """A tensor's shape, for a sentence: ``B x 64``."""
+    return " x ".join(["B", *map(str, shape[1:])]) if len(shape) else "a scalar"
+
+
+def told(shape: Shape, recipe: Recipe, at: Position) -> str:
+    """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
+    sources = [_size(name, recipe, at) for name in ("latent", "noise") if name in shape.names]
+    if {"C", "H", "W", "channels", "size"} & set(shape.names):
+        sources.append(_size("images", recipe, at))
+    return f"{shape} ({', '.join(sources)})" if sources else str(shape)
+
+
+def _source(given: Dims, part: Part, recipe: Recipe, at: Position) -> str:
+    """Where a shape that was handed on may come from: the slots that give such a one, and the sizes in it."""
+    sources = []
+    for label, other in recipe.slots.items():
+        if other is not part and _gives(other, given, recipe):
+            sources.append(f"as slot '{label}' gives, {_place(other.position, at)}")
+    sizes = recipe.sizes
+    if len(given) == 2:
+        sources += [_size(name, recipe, at) for name in ("latent", "noise") if getattr(sizes, name) == given[1]]
+    elif given[1:] == (sizes.channels, sizes.size, sizes.size):
+        sources.append(_size("images", recipe, at))
+    return f" ({'; '.join(sources)})" if sources else ""
+
+
+def _size(name: str, recipe: Recipe, at: Position) -> str:
+    """``latent is 64, line 3``."""
+    sizes = recipe.sizes
+    if name == "images":
+        told, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
+    else:
+        told, paths = f"{name} is {getattr(sizes, name)}", [(name,)]
+    written = next((path for path in paths if recipe.source.get(path)), None)
+    return f"{told}, {_place(recipe.source.at(written), at) if written else 'by default'}"
+
+
+def _place(position: Position, at: Position) -> str:
+    """``line 3``; with the file where that is not the one pointed at."""
+    return f"line {position.line}" if position.line and position.file == at.file else str(position)

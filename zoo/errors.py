@@ -2,6 +2,7 @@
 
 ZooError                the work failed                              exit 1
 |- RunError             a run directory cannot be read or written    exit 1
+|  `- Busy              another process is at work in it             exit 1
 |- TrainingError        training itself failed                       exit 1
 |- Interrupted          asked to stop; what was done is saved        exit 130
 `- RequestError         the request is wrong                         exit 2
@@ -14,6 +15,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_CHOICES = 300
+"""Names that a mistyped one is compared with: some microseconds each."""
+
 
 class ZooError(Exception):
     """The work failed. The message is one or more sentences for a person."""
@@ -23,6 +27,10 @@ class ZooError(Exception):
 
 class RunError(ZooError):
     """A run directory cannot be read, written or continued."""
+
+
+class Busy(RunError):
+    """Another process is at work in a run directory."""
 
 
 class TrainingError(ZooError):
@@ -61,7 +69,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.position}: error: {self.message}"
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in self.message)
+        return f"{self.position}: error: {shown}"
 
 
 class RecipeError(RequestError):
@@ -72,10 +81,33 @@ class RecipeError(RequestError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+def reason(error: BaseException) -> str:
+    """What an exception says, in a line: the first of its own, else its type."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, KeyError) or not said:
+        return repr(error)
+    return said if len(said) <= 300 else f"{said[:297]}..."
+
+
+def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The choice that ``name`` is most probably a slip of, whatever its case; None if none is close.
+
+    Args:
+        name: as written.
+        choices: what there is.
+        cutoff: how alike, from 0 to 1, two names must be.
+    """
+    names = sorted(set(choices))[:MOST_CHOICES]
+    spelt = {choice.lower(): choice for choice in names} | {choice: choice for choice in names}
+    near = (difflib.get_close_matches(written, spelt, n=1, cutoff=cutoff) for written in (name, name.lower()))
+    close = next(filter(None, near), None)
+    return spelt[close[0]] if close else None
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """``"; did you mean 'model'?"`` when something is close, else the choices, else nothing."""
     names = sorted(set(choices))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    close = closest(name, names)
+    if close is not None:
+        return f"; did you mean '{close}'?"
     return f"; choices: {', '.join(names)}" if names else ""

@@ -11,8 +11,8 @@ from zoo.tables import table
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
 
 
-def routes(recipe: Recipe) -> str:
-    """The routing table: a line for each row, a column for each slot. Static: torch is not imported."""
+def route_lines(recipe: Recipe) -> list[list[str]]:
+    """The routing table: its head, then a line for each row; a column for each slot. Static: torch is not imported."""
     learning = set(map(slot_of, recipe.players()))
     slots = [slot for slot, part in recipe.slots.items() if part.entry.kind != "prior" or slot in learning]
     slots += recipe.learners()
@@ -23,7 +23,12 @@ def routes(recipe: Recipe) -> str:
             found = route(recipe.graph, row.slots, terms)
             name = f"{number}{_timing(phase)}"
             lines.append([name, row.label, _objective(row), *(found.get(slot, ".") for slot in slots)])
-    return f"{table(lines)}\n\n{LEGEND}"
+    return lines
+
+
+def routes(recipe: Recipe) -> str:
+    """The routing table as text, and what its words mean."""
+    return f"{table(route_lines(recipe))}\n\n{LEGEND}"
 
 
 def _objective(row: Row) -> str:

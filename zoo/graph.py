@@ -6,7 +6,7 @@ before torch is imported. ``check``, ``explain`` and the engine all read this on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,8 +20,21 @@ HELD = "_held"
 """``NAME_held`` is the value NAME with its gradient stopped."""
 
 
+LONGEST_ROUTE = 8
+"""Names of a route that an error shows in full."""
+
+
 class UnknownNameError(LookupError):
-    """A parameter names neither a slot nor a value; or values ask for each other in a circle."""
+    """A parameter names neither a slot nor a value; or values ask for each other in a circle.
+
+    Args:
+        message: a sentence with the route to it.
+        name: the name; for a circle, one that is the same wherever it is entered.
+    """
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -51,23 +64,56 @@ class Graph:
         """
         done: dict[str, None] = {}
         for target in targets:
-            self._visit(target, (), done)
+            self._visit(target, done, {})
         return tuple(done)
 
-    def _visit(self, name: str, route: tuple[str, ...], done: dict[str, None]) -> None:
-        if name in done:
-            return
+    def verify(self, targets: Iterable[str]) -> None:
+        """Raises what ``order`` would; no name is looked at twice, however often this is called.
+
+        The route that the exception tells is that of the first to fail for the same reason.
+        """
+        for target in targets:
+            self._visit(target, *self._verified)
+
+    @cached_property
+    def _verified(self) -> tuple[dict[str, None], dict[str, UnknownNameError]]:
+        return {}, {}
+
+    def _visit(self, target: str, done: dict[str, None], broken: dict[str, UnknownNameError]) -> None:
+        """Adds ``target`` to ``done``, after all that it needs; else raises, and all on the way are ``broken``."""
+        route: dict[str, Iterator[str]] = {}  # from the target down: name -> its needs that are still to be visited
+        name: str | None = target
+        while name is not None:
+            if name not in done:
+                if error := self._fault(route, name, broken):
+                    broken.update(dict.fromkeys(route, error))
+                    raise error
+                route[name] = iter(self.needs(name))
+            name = None
+            while route and name is None:
+                last = next(reversed(route))
+                name = next(route[last], None)
+                if name is None:
+                    done[last] = None
+                    del route[last]
+
+    def _fault(
+        self, route: Mapping[str, object], name: str, broken: Mapping[str, UnknownNameError]
+    ) -> UnknownNameError | None:
+        """What is wrong with ``name`` at the end of a route, if anything is."""
+        if name in broken:
+            return UnknownNameError(str(broken[name]), broken[name].name)
         if name in route:
-            raise UnknownNameError(f"values ask for each other in a circle: {' -> '.join((*route, name))}")
-        if not self.known(name):
-            asked = f"{' -> '.join(route)} asks for '{name}'" if route else f"'{name}' is asked for"
-            hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
-            if name in KINDS:
-                hint = f"; give it a slot: 'slots: {{{name}: ...}}' ('zoo list {name}' has the choices)"
-            raise UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}")
-        for need in self.needs(name):
-            self._visit(need, (*route, name), done)
-        done[name] = None
+            way = list(route)
+            members = f"circle {' '.join(sorted(way[way.index(name) :]))}"
+            return UnknownNameError(f"values ask for each other in a circle: {_arrows([*way, name])}", members)
+        if self.known(name):
+            return None
+        asked = f"{_arrows(list(route))} asks for '{name}'" if route else f"'{name}' is asked for"
+        hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
+        if name in KINDS:
+            hint = f"; give it a slot: 'slots: {{{name}: ...}}' ('zoo list {name}' has the choices)"
+        return UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}", name)
 
     def known(self, name: str) -> bool:
         """Whether a name is a slot, a value, a builtin, or a value or builtin held (a slot computes; it has none)."""
@@ -76,21 +122,23 @@ class Graph:
 
     def reaches(self, name: str) -> frozenset[str]:
         """The slots that a gradient of ``name`` arrives at."""
-        return self._reached[name] if name in self._reached else self._reach(name)
+        if name not in self._reached:
+            for need in self.order([name]):
+                if need not in self._reached:
+                    self._reached[need] = self._reach(need)
+        return self._reached[name]
 
     @cached_property
     def _reached(self) -> dict[str, frozenset[str]]:
         return {}
 
     def _reach(self, name: str) -> frozenset[str]:
+        """The same, what it needs being known."""
         if name in self.slots:
-            found = frozenset({name})
-        elif name.endswith(HELD) and name not in self.arguments:
-            found = frozenset()
-        else:
-            found = frozenset().union(*(self.reaches(need) for need in self.needs(name)))
-        self._reached[name] = found
-        return found
+            return frozenset({name})
+        if name.endswith(HELD) and name not in self.arguments:
+            return frozenset()
+        return frozenset().union(*(self._reached[need] for need in self.needs(name)))
 
     def depends(self, name: str, on: str) -> bool:
         """Whether computing ``name`` needs ``on`` (held or not)."""
@@ -113,6 +161,12 @@ class Call:
     recorded: bool
     slots: frozenset[str]
     learning: frozenset[str]
+
+
+def _arrows(names: list[str]) -> str:
+    """A route, its middle left out where it is long."""
+    shown = names if len(names) <= LONGEST_ROUTE else [*names[:3], "...", *names[-3:]]
+    return " -> ".join(shown)
 
 
 Terms = Iterable[tuple[str, Mapping[str, str]]]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import Problem, RecipeError, RequestError, did_you_mean
+from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.forward import Forward, Function, evaluating
 from zoo.graph import Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
@@ -120,6 +120,12 @@ class Model(nn.Module):
             raise RequestError(f"recipe '{self.recipe.name}' has no output '{name}'{hint}")
         return self.recipe.outputs[name]
 
+    @property
+    def samples(self) -> bool:
+        """Whether it makes images without being given any."""
+        sample = self.recipe.outputs.get("sample")
+        return sample is not None and not needs(self.recipe.graph, [sample], "x", {})
+
     def sample(self, n: int = 16, *, seed: int = 0) -> Tensor:
         """``n`` images from the prior, (n, C, H, W) in [-1, 1]."""
         (images,) = self.compute(self.output("sample"), batch=n, seed=seed)
@@ -174,7 +180,7 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
             if isinstance(error, NotImplementedError) and str(device) == "meta":
                 raise  # not on meta: the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
-            raise RecipeError([Problem(part.position, f"{what}{whose}: {error or type(error).__name__}")]) from error
+            raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}")]) from error
     if not isinstance(built, nn.Module) and (part.learns or not owned):
         raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
     if part.learns and not any(True for _ in built.parameters()):

@@ -1,12 +1,12 @@
 """Looks at a recipe's model before any training: shapes between slots, and who really learns.
 
-Everything runs on the ``meta`` device, which has shapes and no memory; a model that cannot (an operation
-that looks at the numbers) is probed on the CPU with a batch of two.
+``probe`` runs on the ``meta`` device, which has shapes and no memory; a model that cannot (an operation that
+looks at the numbers) is probed on the CPU with a batch of two. ``probe_batch`` does the same with real images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,14 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.assembly import NotOnMeta, assemble, refuse
 from zoo.augment import augmentations
+from zoo.contract import dims
 from zoo.engine import Engine, PhasePlan
-from zoo.errors import Position, Problem, RecipeError, did_you_mean
+from zoo.errors import Position, Problem, RecipeError, reason
+from zoo.evaluate import Meter, Moment
 from zoo.graph import route
 from zoo.model import Model
-from zoo.recipe.schema import Part, Phase, Recipe, Row, slot_of
-from zoo.shapes import Misfit, dims, misfit_at, named, watch
-from zoo.tensors import mapped
+from zoo.recipe.schema import Part, Phase, Recipe, Row
+from zoo.shapes import IMAGES, Misfit, Step, check_image, misfit_at, watch
+from zoo.tensors import Images, mapped, to_model
 
 BATCH = 2
 
@@ -50,10 +53,6 @@ class Reach:
     parameters: int
 
 
-class NotOnMeta(Exception):
-    """Something has no implementation on the meta device; the CPU will tell whether it has one at all."""
-
-
 @dataclass(frozen=True)
 class Passed:
     """Slots and values that a gradient came through."""
@@ -78,77 +77,65 @@ def probe(recipe: Recipe) -> list[Reach]:
         return _probe(recipe, "cpu")
 
 
-def _probe(recipe: Recipe, device: str) -> list[Reach]:
-    _refuse(_taken_names(recipe))
-    try:
-        model = Model(recipe, device)
-    except NotImplementedError as error:
-        raise NotOnMeta from error
-    _refuse([*_absent_players(model), *_bad_optimizers(recipe)])
+def probe_batch(recipe: Recipe, images: Images) -> None:
+    """Plays every phase once on images of the recipe's own data, on the CPU, without stepping.
+
+    Raises:
+        RecipeError: as for ``probe``, for what only numbers and memory bring to light.
+    """
+    x = to_model(images.train[: min(BATCH, recipe.train.batch)], torch.float32)
+    _probe(recipe, "cpu", x)
+
+
+def _probe(recipe: Recipe, device: str, x: Tensor | None = None) -> list[Reach]:
+    model = assemble(recipe, device)
     problems: list[Problem] = []
-    inside: list[Part] = []
+    inside: list[Step] = []
     _probe_augmentations(recipe, partial(_placed, "cpu", problems, inside))
     passed = Passed(set(), set())
     for label, part in recipe.slots.items():
         watch(model, label, part, recipe, inside)
         for module in getattr(model, label).modules():
             module.register_forward_hook(partial(_note_output, passed.slots, label))
-    model.functions = {n: partial(_note_value, passed.values, n, f) for n, f in model.functions.items()}
+    steps = {name: Step(f"value '{name}'", _written(part)) for name, part in recipe.values.items()}
+    functions = {name: partial(_within, inside, steps[name], run) for name, run in model.functions.items()}
+    model.functions = {name: partial(_note_value, passed.values, name, run) for name, run in functions.items()}
     engine = Engine(model, optimizers=False)
     model.train()
-    sizes = recipe.sizes
-    x = torch.zeros(min(BATCH, recipe.train.batch), sizes.channels, sizes.size, sizes.size, device=device)
+    if x is None:
+        sizes = recipe.sizes
+        x = torch.zeros(min(BATCH, recipe.train.batch), sizes.channels, sizes.size, sizes.size, device=device)
+    placed = partial(_placed, device, problems, inside)
     found = []
     for number, phase in enumerate(recipe.phases):
-        found += _probe_phase(engine, number, phase, x, passed, partial(_placed, device, problems, inside))
+        found += _probe_phase(engine, number, phase, x, passed, placed, inside)
     if not problems:
-        _probe_shown(model, x, partial(_placed, device, problems, inside))
-    _refuse(problems)
+        _probe_shown(model, x, placed)
+    if not problems and device == "cpu":
+        for part in recipe.evaluate:
+            placed(partial(_measure, model, part, x), f"metric '{part.label}'", part.position)
+    refuse(problems)
     return found
 
 
-def _refuse(problems: Iterable[Problem]) -> None:
-    found = list(problems)
-    if found:
-        raise RecipeError(found)
+def _written(part: Part) -> Position | None:
+    """Where the recipe has a value; None where it only needs it."""
+    return part.position if part.position.line or part.position.file.startswith("--set") else None
 
 
-def _taken_names(recipe: Recipe) -> Iterator[Problem]:
-    """Slots are attributes of the model, which has attributes of its own."""
-    taken = {*dir(Model), *vars(nn.Module()), "recipe", "owned", "functions", "terms"}
-    for label in taken & recipe.slots.keys():
-        message = f"slot '{label}' has the name of an attribute that every model has; call it something else"
-        yield Problem(recipe.slots[label].position, message)
-
-
-def _absent_players(model: Model) -> Iterator[Problem]:
-    """Players such as ``encoder.trunk`` are parts of networks; only the network knows its parts."""
-    for row in (row for phase in model.recipe.phases for row in phase.played):
-        for player in row.players:
-            try:
-                model.network(player)
-            except AttributeError:
-                slot = slot_of(player)
-                parts = [f"{slot}.{name}" for name, _ in model.network(slot).named_modules() if name]
-                message = f"player '{player}' of row '{row.label}' is no part of slot '{slot}'"
-                yield Problem(row.position, message + did_you_mean(player, parts))
-
-
-def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
-    """Optimisers check their numbers when they are made."""
-    for optimizer in recipe.train.optimizers.values():
-        part = optimizer.part
-        try:
-            part.load()([nn.Parameter(torch.zeros(1))], **part.arguments_for())
-        except (ValueError, TypeError, RuntimeError) as error:
-            yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {error}")
+def _within(inside: list[Step], step: Step, run: Callable[..., Any], /, **given: Any) -> Any:
+    """What ``run`` gives, and for as long as it runs a step that can be named."""
+    inside.append(replace(step, given=given))
+    found = run(**given)
+    inside.pop()
+    return found
 
 
 def _note_output(noted: set[str], label: str, _: nn.Module, __: Any, output: Any) -> None:
     _note_gradient(noted, label, output)
 
 
-def _note_value(noted: set[str], name: str, function: Callable[..., Any], **named: Any) -> Any:
+def _note_value(noted: set[str], name: str, function: Callable[..., Any], /, **named: Any) -> Any:
     found = function(**named)
     _note_gradient(noted, name, found)
     return found
@@ -165,15 +152,17 @@ def _note_gradient(noted: set[str], name: str, value: Any) -> None:
     mapped(noting, value)
 
 
-def _probe_phase(engine: Engine, number: int, phase: Phase, x: Tensor, passed: Passed, placed: Placed) -> list[Reach]:
+def _probe_phase(
+    engine: Engine, number: int, phase: Phase, x: Tensor, passed: Passed, placed: Placed, inside: list[Step]
+) -> list[Reach]:
     found: list[Reach] = []
     for row in phase.played:
-        plan = _with_scalars(engine.plan(Phase((row,), position=row.position)), row)
+        plan = _with_scalars(engine.plan(Phase((row,), position=row.position)), row, inside)
         passed.slots.clear()
         passed.values.clear()
         gradients = placed(partial(engine.gradients, plan, x, every_term=True), f"row '{row.label}'", row.position)
         if gradients is None:
-            break
+            continue
         for name in row.players:
             keys = engine.players[name].parameters
             reached = sum(key in gradients[1] for key in keys)
@@ -209,19 +198,22 @@ def _compare_routes(model: Model, row: Row, through: list[str]) -> None:
             misfit_at(row.position, f"row '{row.label}' {message}")
 
 
-def _with_scalars(plan: PhasePlan, row: Row) -> PhasePlan:
+def _with_scalars(plan: PhasePlan, row: Row, inside: list[Step]) -> PhasePlan:
     """The plan with every term's value checked: what a row minimises is a scalar."""
-    by_key = {term.part.key: term for term in row.terms}
+    parts = {term.part.key: term.part for term in row.terms}
 
-    def checked(key: str, function: Callable[..., Any], **named: Any) -> Tensor:
-        value = function(**named)
+    def checked(key: str, function: Callable[..., Any], /, **named: Any) -> Tensor:
+        part = parts[key]
+        value = _within(inside, Step(f"term '{part.label}'", part.position), function, **named)
         if not isinstance(value, Tensor) or value.ndim:
-            given = dims(value) if isinstance(value, Tensor) else type(value).__name__
-            part = by_key[key].part
+            given = dims(value.shape) if isinstance(value, Tensor) else type(value).__name__
             misfit_at(part.position, f"term '{part.label}' gives {given}, where a scalar is promised")
         return value
 
-    terms = {key: (partial(checked, key, run), needs, name) for key, (run, needs, name) in plan.terms.items()}
+    terms = {
+        key: (partial(checked, key, run) if key in parts else run, needs, name)
+        for key, (run, needs, name) in plan.terms.items()
+    }
     return replace(plan, terms=terms)
 
 
@@ -243,11 +235,18 @@ def _probe_shown(model: Model, x: Tensor, placed: Placed) -> None:
     recipe = model.recipe
     for label, name in recipe.outputs.items():
         where = recipe.source.at(("outputs", label))
-        placed(partial(model.compute, name, given={"x": x}), f"output '{label}'", where)
+        found = placed(partial(model.compute, name, given={"x": x}), f"output '{label}'", where)
+        if found and label in IMAGES:
+            placed(partial(check_image, label, found[0], recipe), "", where)
     for part in recipe.evaluate:
         placed(partial(_metric, part, recipe), f"metric '{part.label}'", part.position)
-        names = [name for name in part.arguments.values() if name != "x"]
+        names = [name for name in (*part.arguments.values(), *part.computed) if name != "x"]
         placed(partial(model.compute, *names, given={"x": x}), f"metric '{part.label}'", part.position)
+
+
+def _measure(model: Model, part: Part, x: Tensor) -> None:
+    """Hands a metric a batch, as evaluation will: better now than after the training."""
+    Moment(model, x, seed=0, seeds=1).give([Meter.of(part, model.recipe)], again=False)
 
 
 def _metric(part: Part, recipe: Recipe) -> None:
@@ -259,7 +258,7 @@ def _metric(part: Part, recipe: Recipe) -> None:
 def _placed(
     device: str,
     problems: list[Problem],
-    inside: list[Part],
+    inside: list[Step],
     run: Callable[[], Any],
     what: str,
     position: Position,
@@ -269,7 +268,7 @@ def _placed(
     Args:
         device: where the probe runs.
         problems: where to note it.
-        inside: the slots whose call had begun and not ended: the last is the culprit.
+        inside: the calls that had begun and not ended: the last is the culprit.
         run: what to try.
         what: it, for a sentence.
         position: where it is asked for.
@@ -279,12 +278,13 @@ def _placed(
         return run()
     except Misfit as misfit:
         problems.append(misfit.args[0])
+    except RecipeError as error:
+        problems += error.problems
     except Exception as error:  # whatever a plugin's code may raise
         if isinstance(error, NotImplementedError) and device == "meta":
             raise NotOnMeta from error
-        why = "no gradient reaches its players" if "does not require grad" in str(error) else error
-        why = why if str(why) and not isinstance(why, KeyError) else repr(why)
-        if inside:
-            position, what = inside[-1].position, named(inside[-1])
-        problems.append(Problem(position, f"{what} cannot be computed: {why}"))
+        why = "no gradient reaches its players" if "does not require grad" in str(error) else reason(error)
+        problem = (inside[-1] if inside else Step(what)).failed(why, position)
+        if problem.message not in {known.message for known in problems}:  # another row may need the same value
+            problems.append(problem)
     return None

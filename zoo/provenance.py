@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ def provenance(recipe: Recipe, registry: Registry) -> dict[str, Any]:
         for p in registry.plugins
     ]
     return {"parts": parts, "plugins": plugins}
+
+
+def software() -> dict[str, str]:
+    """The versions of what everything here runs on."""
+    return {"Python": platform.python_version(), "PyTorch": version("torch"), "zoo": version("generative-zoo")}
 
 
 def other_versions(folder: Path, recipe: Recipe) -> list[str]:

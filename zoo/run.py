@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RequestError, RunError
+from zoo.errors import Busy, RequestError, RunError
 
 
 class Run:
@@ -21,7 +21,7 @@ class Run:
 
     Raises:
         RequestError: if it is not a run of this program's, or cannot be written.
-        RunError: if another process is at work in it.
+        Busy: if another process is at work in it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,9 +36,7 @@ class Run:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise RunError(
-                f"{folder}: another process is building here; wait for it, or choose another --out"
-            ) from None
+            raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out") from None
 
     def close(self) -> None:
         """Lets other processes in."""

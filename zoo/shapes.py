@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from zoo.contract import Contract, Shape, contract_of
+from zoo.contract import Contract, contract_of, dims, named, told, wrong_count, wrong_input
 from zoo.errors import Position, Problem, RecipeError
 from zoo.model import Model
 from zoo.recipe.schema import Part, Recipe
 from zoo.tensors import CriticOutput, Gaussian
+
+IMAGES = ("sample", "reconstruction")
+"""Outputs that are images."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of a slot, value or term that has begun.
+
+    Args:
+        what: is called, for a sentence.
+        position: where the recipe has it; None for a value that it only needs.
+        given: what it is handed, by name.
+    """
+
+    what: str
+    position: Position | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def failed(self, why: str, position: Position) -> Problem:
+        """What to say where the call raised; ``position`` serves where it has none of its own."""
+        handed = [f"{name} {dims(value.shape)}" for name, value in self.given.items() if isinstance(value, Tensor)]
+        told = f" (it is handed {', '.join(handed)})" if handed else ""
+        return Problem(self.position or position, f"{self.what} cannot be computed: {why}{told}")
 
 
 class Misfit(Exception):
     """A tensor broke a slot's contract; the argument is the ``Problem``."""
 
 
-def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Part]) -> None:
+def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
     """Checks every call of a slot against its contract."""
     try:
         contract = contract_of(part, recipe.sizes)
@@ -29,7 +55,7 @@ def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Par
 
     def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         _check_inputs(inputs, contract, part, recipe)
-        inside.append(part)
+        inside.append(Step(named(part), part.position))
 
     def after(_: nn.Module, __: Any, output: Any) -> None:
         inside.pop()
@@ -42,13 +68,12 @@ def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Par
 
 def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:
     if len(inputs) != len(contract.inputs):
-        _misfit(part, f"takes {len(contract.inputs)} inputs ('{contract.text}') and is handed {len(inputs)}")
+        raise Misfit(wrong_count(part, contract, len(inputs)))
     for shape, given in zip(contract.inputs, inputs, strict=True):
         if not isinstance(given, Tensor):
-            _misfit(part, f"expects {_told(shape, part, recipe)} and is handed {type(given).__name__}")
+            _misfit(part, f"expects {told(shape, recipe, part.position)} and is handed {type(given).__name__}")
         if not shape.admits(tuple(given.shape)):
-            source = _source(tuple(given.shape), part, recipe)
-            _misfit(part, f"expects {_told(shape, part, recipe)} and is handed {dims(given)}{source}")
+            raise Misfit(wrong_input(part, shape, tuple(given.shape), recipe))
 
 
 def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
@@ -57,10 +82,22 @@ def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -
         tensor = output.mean
     elif isinstance(output, CriticOutput):
         tensor = output.logit
+    promised = told(contract.output, recipe, part.position)
     if not isinstance(tensor, Tensor):
-        _misfit(part, f"gives {type(output).__name__}, where {_told(contract.output, part, recipe)} is promised")
+        _misfit(part, f"gives {type(output).__name__}, where {promised} is promised")
     if not contract.output.admits(tuple(tensor.shape)):
-        _misfit(part, f"gives {dims(tensor)}, where {_told(contract.output, part, recipe)} is promised")
+        _misfit(part, f"gives {dims(tensor.shape)}, where {promised} is promised")
+
+
+def check_image(label: str, value: Any, recipe: Recipe) -> None:
+    """An output that people are shown as images is one."""
+    sizes = recipe.sizes
+    promised = (None, sizes.channels, sizes.size, sizes.size)
+    given = tuple(value.shape) if isinstance(value, Tensor) else ()
+    if given[1:] != promised[1:]:
+        gives = dims(given) if isinstance(value, Tensor) else type(value).__name__
+        message = f"output '{label}' gives {gives}, where images {dims(promised)} are promised"
+        misfit_at(recipe.source.at(("outputs", label)), message)
 
 
 def _misfit(part: Part, message: str) -> NoReturn:
@@ -70,52 +107,3 @@ def _misfit(part: Part, message: str) -> NoReturn:
 def misfit_at(position: Position, message: str) -> NoReturn:
     """Refuses, at a place."""
     raise Misfit(Problem(position, message))
-
-
-def named(part: Part) -> str:
-    """A slot and its component, for a sentence."""
-    return f"slot '{part.label}' ({part.entry.kind} '{part.entry.name}')"
-
-
-def dims(tensor: Tensor) -> str:
-    """A tensor's shape, for a sentence: ``B x 64``."""
-    return " x ".join(["B", *map(str, tensor.shape[1:])]) if tensor.ndim else "a scalar"
-
-
-def _told(shape: Shape, part: Part, recipe: Recipe) -> str:
-    """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
-    told = [_size(name, part, recipe) for name in ("latent", "noise") if name in shape.names]
-    if {"C", "H", "W", "channels", "size"} & set(shape.names):
-        told.append(_size("images", part, recipe))
-    return f"{shape} ({', '.join(told)})" if told else str(shape)
-
-
-def _source(given: tuple[int, ...], part: Part, recipe: Recipe) -> str:
-    """Where a shape that was handed on may come from: the slots that give such a one, and the sizes in it."""
-    told = []
-    for label, other in recipe.slots.items():
-        contract = contract_of(other, recipe.sizes)
-        if contract and contract.output.admits(given) and other is not part:
-            told.append(f"as slot '{label}' gives, {_place(other.position, part)}")
-    sizes = recipe.sizes
-    if len(given) == 2:
-        told += [_size(name, part, recipe) for name in ("latent", "noise") if getattr(sizes, name) == given[1]]
-    elif given[1:] == (sizes.channels, sizes.size, sizes.size):
-        told.append(_size("images", part, recipe))
-    return f" ({'; '.join(told)})" if told else ""
-
-
-def _size(name: str, part: Part, recipe: Recipe) -> str:
-    """``latent is 64, line 3``."""
-    sizes = recipe.sizes
-    if name == "images":
-        told, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
-    else:
-        told, paths = f"{name} is {getattr(sizes, name)}", [(name,)]
-    written = next((path for path in paths if recipe.source.get(path)), None)
-    return f"{told}, {_place(recipe.source.at(written), part) if written else 'by default'}"
-
-
-def _place(position: Position, part: Part) -> str:
-    """``line 3``; with the file where that is not the part's own."""
-    return f"line {position.line}" if position.line and position.file == part.position.file else str(position)

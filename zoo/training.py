@@ -1,18 +1,21 @@
-"""The training loop: steps, records, checkpoints."""
+"""The training loop: steps, records, samples on the way, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from zoo.alarms import Alarms, guilty
 from zoo.augment import augmentations
 from zoo.data import Batches, load_images
 from zoo.engine import Engine
 from zoo.errors import Interrupted, TrainingError
+from zoo.film import keep_samples, keep_scores, milestones
 from zoo.model import Model
 from zoo.run import Run
 from zoo.state import restore_checkpoint, save_checkpoint, sync_device
@@ -29,6 +32,7 @@ def train(
     run: Run | None = None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
+    on_alarm: Callable[[str], None] | None = None,
 ) -> Engine:
     """Trains a model as its recipe says; the model is changed in place.
 
@@ -40,9 +44,11 @@ def train(
         data: the images, or uint8 (N, C, H, W), or None for the recipe's own.
         steps: how many in all; the recipe's number when None.
         watchers: who sees the records.
-        run: where checkpoints go and are taken up from.
+        run: where checkpoints go and are taken up from, and samples on the way are kept.
         stop: asked after each step; True saves and ends.
         say: told what is worth telling, such as a checkpoint that could not be read.
+        on_alarm: told of a collapse or saturation (``zoo.alarms``), after the record it was seen at; ``say`` when
+            None.
 
     Returns:
         the engine, with its step, optimisers and averaged weights.
@@ -54,16 +60,8 @@ def train(
     settings = model.recipe.train
     steps = settings.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
-    engine = Engine(model)
-    batches = Batches(
-        images.train if isinstance(images, Images) else images,
-        settings.batch,
-        model.recipe.seed,
-        device=model.device,
-        dtype=model.dtype,
-        channels_last=settings.channels_last,
-        augment=augmentations(model.recipe),
-    )
+    pixels, shown = (images.train, images) if isinstance(images, Images) else (images, None)
+    engine, batches, sentinels = Engine(model), _batches(model, pixels), Alarms(model.recipe, pixels, steps)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
     if engine.step_index:
@@ -72,7 +70,7 @@ def train(
         watcher.start(engine.step_index, steps, settings.batch)
     try:
         with torch.random.fork_rng():
-            _loop(engine, batches, steps, watchers, run, stop)
+            _Loop(engine, batches, steps, watchers, run, shown, stop, sentinels, on_alarm or say).play()
     finally:
         for watcher in watchers:
             watcher.end()
@@ -81,28 +79,68 @@ def train(
     return engine
 
 
-def _loop(
-    engine: Engine,
-    batches: Batches,
-    steps: int,
-    watchers: Sequence[Watcher],
-    run: Run | None,
-    stop: Callable[[], bool],
-) -> None:
-    settings = engine.recipe.train
-    clock = _Clock(engine)
-    while engine.step_index < steps:
-        losses = engine.step(batches)
-        last, stopping = engine.step_index == steps, stop()
-        saving = run is not None and (last or stopping or engine.step_index % settings.save_every == 0)
-        if last or saving or engine.step_index % settings.log_every == 0:
-            record = clock.record(_finite(losses, engine.step_index))
-            for watcher in watchers:
-                watcher.log(record)
-        if run and saving:
-            save_checkpoint(run, engine)
-        if stopping and not last:
-            raise Interrupted(f"step {engine.step_index} of {steps}")
+def _batches(model: Model, pixels: Tensor) -> Batches:
+    settings = model.recipe.train
+    return Batches(
+        pixels,
+        settings.batch,
+        model.recipe.seed,
+        device=model.device,
+        dtype=model.dtype,
+        channels_last=settings.channels_last,
+        augment=augmentations(model.recipe),
+    )
+
+
+@dataclass
+class _Loop:
+    """Steps, and what is done beside them; ``train`` says what its parts are."""
+
+    engine: Engine
+    batches: Batches
+    steps: int
+    watchers: Sequence[Watcher]
+    run: Run | None
+    images: Images | None
+    stop: Callable[[], bool]
+    sentinels: Alarms
+    on_alarm: Callable[[str], None]
+
+    def play(self) -> None:
+        """Trains up to the last step, or until asked to stop."""
+        engine, settings = self.engine, self.engine.recipe.train
+        clock, framed = _Clock(engine), milestones(self.steps) if self.run else ()
+        while engine.step_index < self.steps:
+            losses = engine.step(self.batches)
+            last, stopping = engine.step_index == self.steps, self.stop()
+            saving = self.run is not None and (last or stopping or engine.step_index % settings.save_every == 0)
+            if last or saving or engine.step_index % settings.log_every == 0:
+                self._record(clock.record({key: float(value) for key, value in losses.items()}))
+            if self.run and engine.step_index in framed:  # before the checkpoint: what is resumed from has its film
+                self._film(self.run)
+            if self.run and saving:
+                save_checkpoint(self.run, engine)
+            if stopping and not last:
+                raise Interrupted(f"step {engine.step_index} of {self.steps}")
+
+    def _record(self, record: Record) -> None:
+        if not all(map(math.isfinite, record.losses.values())):
+            raise TrainingError(
+                f"step {record.step}: {guilty(self.engine, record.losses)}; the last checkpoint is from before. "
+                "Lower the learning rate or the term's weight, or set train.clip"
+            )
+        for watcher in self.watchers:
+            watcher.log(record)
+        for sentence in self.sentinels.look(self.engine, record.losses):
+            self.on_alarm(sentence)
+
+    def _film(self, run: Run) -> None:
+        frame = keep_samples(run, self.engine)
+        for watcher in self.watchers if frame is not None else ():
+            if hasattr(watcher, "picture"):
+                watcher.picture(self.engine.step_index, "samples", frame)
+        if self.images:
+            keep_scores(run, self.engine, self.images)
 
 
 class _Clock:
@@ -120,15 +158,3 @@ class _Clock:
         speed = (step - self._step) * batch / max(now - self._then, 1e-9)
         self._then, self._step = now, step
         return Record(step, step * batch, now - self._begin, speed, losses)
-
-
-def _finite(losses: Mapping[str, Tensor], step: int) -> dict[str, float]:
-    values = {key: float(value) for key, value in losses.items()}
-    for key, value in values.items():
-        if not math.isfinite(value):
-            row, term = key.rsplit("/", 1)
-            raise TrainingError(
-                f"step {step}: term '{term}' of row '{row}' is {value}; the last checkpoint is from before. "
-                "Lower the learning rate or the term's weight, or set train.clip"
-            )
-    return values

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from tqdm import tqdm
 
 from zoo.errors import Problem, RecipeError
 from zoo.recipe.schema import Part
 from zoo.run import write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines where the output is no terminal."""
@@ -40,7 +43,11 @@ class Record:
 
 
 class Watcher(Protocol):
-    """Someone who looks on."""
+    """Someone who looks on.
+
+    It may also have ``picture(step, name, image)``, which is shown samples on the way as uint8 (C, H, W), and
+    ``scores(step, values)``, which is told the scores of the finished model after ``end``.
+    """
 
     def start(self, step: int, steps: int, batch: int) -> None:
         """Training begins at ``step`` of ``steps``."""
@@ -57,16 +64,16 @@ class Guarded:
 
     Args:
         part: where the recipe names it.
-        folder: the run's directory, for a watcher that asks for it.
+        given: ``folder``, the run's directory, and ``recipe``, as plain data, for a watcher that asks for them.
         say: told when it failed.
 
     Raises:
         RecipeError: placed at the part, if it cannot be made.
     """
 
-    def __init__(self, part: Part, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, part: Part, given: Mapping[str, Any], say: Callable[[str], None]) -> None:
         self._label, self._say, self._failed = part.label, say, False
-        asked = {"folder": folder} if "folder" in part.arguments else {}
+        asked = {name: given[name] for name in part.entry.signature.needs}
         try:
             self._watcher = part.load()(**asked, **part.arguments_for())
         except Exception as error:  # whatever a plugin's code may raise
@@ -85,8 +92,17 @@ class Guarded:
         """Training ended, or was interrupted."""
         self._call("end")
 
+    def picture(self, step: int, name: str, image: Tensor) -> None:
+        """A picture was made: uint8 (C, H, W)."""
+        self._call("picture", step, name, image)
+
+    def scores(self, step: int, values: Mapping[str, float]) -> None:
+        """The finished model was scored."""
+        self._call("scores", step, values)
+
     def _call(self, method: str, *arguments: Any) -> None:
-        if self._failed:
+        optional = method in ("picture", "scores") and not hasattr(self._watcher, method)
+        if self._failed or optional:
             return
         try:
             getattr(self._watcher, method)(*arguments)

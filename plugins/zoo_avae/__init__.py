@@ -41,4 +41,5 @@ def zoo_recipes() -> Sequence[api.Recipe]:
         api.Recipe("avae-joint", "zoo_avae:avae-joint.yaml", "AVAE whose generator's loss shapes the encoder too"),
         api.Recipe("avae-plus", "zoo_avae:avae-plus.yaml", "ours: AVAE whose generator is trained to reconstruct too"),
         api.Recipe("avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option"),
+        api.Recipe("paper-table", "zoo_avae:paper-table.yaml", "the AVAE paper's table, as published", table=True),
     )

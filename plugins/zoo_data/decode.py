@@ -1,15 +1,20 @@
-"""One image file to one square of 8-bit pixels, or the reason why it cannot be."""
+"""One image to one square of 8-bit pixels, or the reason why it cannot be. No torch: worker processes import this."""
 
+import errno
+import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from zoo_data.pixels import resized
+from zoo_data.bad import Bad
+from zoo_data.pixels import nearest_four, resized
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM")
 """Decoders we let Pillow try, whatever the extension claims: its EPS one would start Ghostscript."""
@@ -25,6 +30,88 @@ TURNS = {
 }
 """EXIF orientation -> what sets the picture upright (EXIF 2.32, tag 0x0112)."""
 
+NOT_THE_IMAGES = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+"""Failures of the machine. They end the work: an image must not be left out because a disk was away."""
+
+Content = Path | bytes | np.ndarray | Bad
+"""An image file, its bytes, its pixels as uint8 (H, W, C), or what is already known to be bad."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image becomes a square of pixels.
+
+    Args:
+        size: side of the square in pixels.
+        channels: 1 (luma, ITU-R 601) or 3.
+        crop: what of the upright image is taken, always around its centre: the largest ``square``; ``none``
+            for the whole, squeezed; a number of pixels for a square of that side; ``paper`` for 0.6 of each
+            side, as ``tf.image.central_crop`` rounds it, squeezed.
+        resize: ``antialias`` (Pillow's bicubic) or ``published`` (``pixels.nearest_four``).
+    """
+
+    size: int
+    channels: int
+    crop: int | str = "square"
+    resize: str = "antialias"
+
+    @property
+    def bytes(self) -> int:
+        """Of one image."""
+        return self.channels * self.size**2
+
+    def square(self, image: Image.Image) -> np.ndarray:
+        """uint8 (C, S, S) of an upright image.
+
+        Raises:
+            ValueError: if it is too small for the crop, or its white is unknown.
+        """
+        if min(image.size) < 2:
+            raise ValueError(f"only {image.width} x {image.height} pixels")
+        cropped = eight_bits(image.crop(self.box(*image.size)), self.channels)
+        return nearest_four(cropped, self.size) if self.resize == "published" else resized(cropped, self.size)
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """What is taken of an image: left, top, right, bottom."""
+        if self.crop == "none":
+            return 0, 0, width, height
+        if self.crop == "paper":
+            left, top = int((width - 0.6 * width) / 2), int((height - 0.6 * height) / 2)
+            return left, top, width - left, height - top
+        side = min(width, height) if self.crop == "square" else int(self.crop)
+        if side > min(width, height):
+            raise ValueError(f"{width} x {height} pixels, too small for a crop of {side}")
+        left, top = (width - side) // 2, (height - side) // 2
+        return left, top, left + side, top + side
+
+    def draft(self, image: Image.Image) -> None:
+        """Lets JPEG decode at 1/2, 1/4 or 1/8 for a fraction of the cost; 2 x leaves the resize its filter."""
+        if self.resize == "antialias" and self.crop in {"square", "none"}:
+            image.draft(None, (2 * self.size, 2 * self.size))
+
+
+class Chunk(NamedTuple):
+    """What some images came to: those read, uint8 (N, C, S, S), and those that were bad, in their order."""
+
+    pixels: np.ndarray
+    bad: list[Bad]
+    seen: int
+
+
+def decode_chunk(items: Sequence[tuple[str, Content]], view: View) -> Chunk:
+    """Every image of ``items`` (name, content) that can be read, and why the others cannot."""
+    pixels = np.empty((len(items), view.channels, view.size, view.size), np.uint8)
+    good, bad = 0, []
+    with strict_pillow():
+        for name, content in items:
+            square = read_square(content, view)
+            if isinstance(square, str):
+                bad.append(Bad(name, square))
+            else:
+                pixels[good] = square
+                good += 1
+    return Chunk(pixels[:good], bad, len(items))
+
 
 @contextmanager
 def strict_pillow() -> Iterator[None]:
@@ -35,29 +122,44 @@ def strict_pillow() -> Iterator[None]:
         yield
 
 
-def read_square(path: Path, size: int, channels: int) -> np.ndarray | str:
-    """The first frame, upright, its central square, resized with antialiasing. Call within ``strict_pillow``.
+def read_square(content: Content, view: View) -> np.ndarray | str:
+    """The first frame, upright, cropped and resized. Call within ``strict_pillow``.
 
     Transparency shows white. 16-bit grey is scaled by 255 / 65535. Embedded colour profiles are not applied.
 
     Returns:
-        uint8 (C, S, S), or the reason why the file is bad.
+        uint8 (C, S, S), or the reason why the image is bad.
+
+    Raises:
+        OSError: where not the image is at fault but the machine.
     """
     try:
-        if not path.is_file():  # opening a named pipe would wait forever
-            return "a broken link" if path.is_symlink() else "not a regular file"
-        if path.stat().st_size == 0:
+        if isinstance(content, Bad):
+            return content.reason
+        if isinstance(content, np.ndarray):
+            return view.square(Image.fromarray(np.ascontiguousarray(content)))
+        if isinstance(content, Path) and not content.is_file():  # opening a named pipe would wait forever
+            return _absent(content)
+        if not (content.stat().st_size if isinstance(content, Path) else len(content)):
             return "an empty file"
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the cost; 2 x leaves the resize its filter.
-            image.draft(None, (2 * size, 2 * size))
+        with _opened(content) as file, Image.open(file, formats=FORMATS) as image:
+            view.draft(image)
             image.load()
-            upright = _upright(image)
-            if min(upright.size) < 2:
-                return f"only {upright.width} x {upright.height} pixels"
-            return resized(eight_bits(_central_square(upright), channels), size)
-    except Exception as error:  # noqa: BLE001 - fed with garbage, Pillow's decoders raise nearly anything
+            return view.square(_upright(image))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NOT_THE_IMAGES:
+            raise
         return _reason(error)
+
+
+def _absent(path: Path) -> str:
+    if path.is_symlink():
+        return "a broken link"
+    return "not a regular file" if path.exists() else "missing"
+
+
+def _opened(content: Path | bytes) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -66,12 +168,6 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # noqa: BLE001 - garbled metadata does not spoil the pixels
         turn = None
     return image if turn is None else image.transpose(turn)
-
-
-def _central_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
 
 
 def eight_bits(image: Image.Image, channels: int) -> Image.Image:

@@ -9,12 +9,17 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.datasets import FashionMNIST
 
 from zoo import api
+from zoo_data.files import fetch
 from zoo_data.pixels import allocate, check_common, resized
 
 DEBIAN = "/usr/share/datasets/fashion-mnist"
 """Where Debian's and Ubuntu's package dataset-fashion-mnist puts the files."""
+
+FETCHED = "data/fashion-mnist"
+"""Where they are downloaded to."""
 
 SPLITS = {"train": "train", "test": "t10k"}
 SIDE = 28
@@ -31,29 +36,51 @@ def fashion_mnist(
     train: int = 60000,
     test: int = 10000,
     fit: Literal["pad", "resize"] = "pad",
+    download: bool = False,
 ) -> api.Images:
     """Clothes in grey, light on black, 28 x 28, in the publisher's order and split.
 
     Args:
         path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``);
-            empty for where Debian's package ``dataset-fashion-mnist`` puts them.
+            empty for where Debian's package ``dataset-fashion-mnist`` puts them, else ``data/fashion-mnist``.
         size: image side in pixels.
         channels: 1, or 3 equal ones.
         train: how many training images, the first ones of the file.
         test: how many test images, the first ones of the file.
         fit: ``pad`` centres the 28 x 28 pixels, untouched, on black; ``resize`` makes them fill the image
             (bicubic). Sizes below 28 are resized (antialiased) either way.
+        download: fetch files that are not there into ``path``, or ``data/fashion-mnist`` (29 MiB).
 
     Raises:
         ValueError: for a value outside its range, or a file that is not what it should be.
         OSError: when a file is missing or cannot be read.
     """
     check_common("fashion-mnist", size=size, channels=channels, seed=0)
-    folder = Path(path or DEBIAN).expanduser()
+    folder = _folder(path, download)
     first = {"train": train, "test": test}
     found = {split: _images(folder, split, first[split]) for split in SPLITS}
     packed = {split: _packed(images, size, channels, fit) for split, images in found.items()}
     return api.Images(packed["train"], packed["test"])
+
+
+def _ready(*, path: str, download: bool) -> None:
+    """Refuses where a file lacks that would not be fetched."""
+    for name, _ in () if download else FashionMNIST.resources:
+        _file(_folder(path, download), name.removesuffix(".gz"))
+
+
+fashion_mnist.ready = _ready
+
+
+def _folder(path: str, download: bool) -> Path:
+    """Where the files are, or are to be."""
+    places = [Path(path).expanduser()] if path else [Path(DEBIAN), Path(FETCHED)]
+    folder = next((place for place in places if place.is_dir()), places[0] if not download else places[-1])
+    if download:
+        for name, md5 in FashionMNIST.resources:
+            if not any((folder / there).is_file() for there in (name, name.removesuffix(".gz"))):
+                fetch("fashion-mnist", FashionMNIST.mirrors[0] + name, folder, name, md5)
+    return folder
 
 
 def _images(folder: Path, split: str, first: int) -> np.ndarray:
@@ -80,7 +107,8 @@ def _file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    cure = "install it (apt install dataset-fashion-mnist) or give option 'path', the directory of its files"
+    cure = "install it (apt install dataset-fashion-mnist), give option 'path', the directory of its files, "
+    cure += "or set download to true"
     raise FileNotFoundError(f"fashion-mnist: neither {name} nor {name}.gz is in {folder}; {cure}.")
 
 

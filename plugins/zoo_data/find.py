@@ -2,21 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+
+from zoo_data.bad import Bad
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-
-
-class Bad(NamedTuple):
-    """A file or directory that gave no image, relative to the folder, and why."""
-
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        # Names may hold newlines, or bytes that no terminal prints.
-        name = self.name if self.name.isprintable() else ascii(self.name)[1:-1]
-        return f"{name} ({self.reason})"
 
 
 class Search:

@@ -1,4 +1,4 @@
-"""What the three sources share: options checked in one place, and one way from Pillow to packed pixels.
+"""What the sources share: options checked in one place, and the ways from Pillow to packed pixels.
 
 One letter, one meaning: N images, C channels, S side in pixels.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 
-def check_common(source: str, *, size: int, channels: int, seed: int) -> None:
+def check_common(source: str, *, size: int, channels: int, seed: int = 0, crop: int | str = "square") -> None:
     """Refuses the values that no source can serve.
 
     Raises:
@@ -21,6 +21,8 @@ def check_common(source: str, *, size: int, channels: int, seed: int) -> None:
         raise ValueError(f"{source}: option 'channels' is {channels}; choose 1 (grey) or 3 (colour).")
     if seed < 0:
         raise ValueError(f"{source}: option 'seed' is {seed}; choose 0 or a positive whole number.")
+    if isinstance(crop, int) and crop < 2:
+        raise ValueError(f"{source}: option 'crop' is {crop}; choose a side of at least 2 pixels.")
 
 
 def allocate(source: str, count: int, channels: int, size: int) -> np.ndarray:
@@ -55,3 +57,27 @@ def resized(image: Image.Image, size: int, box: tuple[int, int, int, int] | None
     """
     side = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
     return side[None] if side.ndim == 2 else side.transpose(2, 0, 1)
+
+
+def nearest_four(image: Image.Image, size: int) -> np.ndarray:
+    """An 8-bit ``L`` or ``RGB`` image resized by plain bilinear interpolation, half-pixel centres, rounded.
+
+    The four nearest pixels only, so reducing aliases: TensorFlow's ``tf.image.resize`` as it is by default,
+    and ``torch.nn.functional.interpolate(mode="bilinear", antialias=False)``.
+
+    Returns:
+        uint8 (C, S, S) with C = 1 for ``L`` and 3 for ``RGB``.
+    """
+    values = np.atleast_3d(np.asarray(image))  # (H, W, C)
+    (top, bottom, down), (left, right, across) = (_neighbours(side, size) for side in values.shape[:2])
+    down, across = down[:, None, None], across[None, :, None]
+    upper = values[top][:, left] * (1 - across) + values[top][:, right] * across
+    lower = values[bottom][:, left] * (1 - across) + values[bottom][:, right] * across
+    return np.rint(upper * (1 - down) + lower * down).astype(np.uint8).transpose(2, 0, 1)
+
+
+def _neighbours(side: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each of ``size`` places along ``side`` pixels: the pixel before, the one after, and the share of that."""
+    places = ((np.arange(size) + 0.5) * side / size - 0.5).clip(0, side - 1)
+    before = places.astype(np.int64)
+    return before, np.minimum(before + 1, side - 1), places - before

@@ -1,17 +1,39 @@
-"""Metrics over a whole split."""
+"""Metrics over a whole split: reconstructions, sets of samples, codes."""
 
 from zoo import api
+
+
+def _metric(name: str, target: str, summary: str) -> api.Component:
+    return api.Component("metric", name, f"zoo_metrics.{target}", summary)
 
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """The metrics."""
     return (
-        api.Component("metric", "mse", "zoo_metrics.reconstruction:Mse", "mean squared error of reconstructions"),
-        api.Component(
-            "metric",
-            "edges",
-            "zoo_metrics.sharpness:Edges",
-            "edge strength of images against real ones (1 = as sharp)",
+        _metric("mse", "reconstruction:Mse", "mean squared error of reconstructions"),
+        _metric("psnr", "reconstruction:Psnr", "peak signal-to-noise ratio of reconstructions, in dB"),
+        _metric("ssim", "reconstruction:Ssim", "structural similarity of reconstructions"),
+        _metric("random-pairs", "reconstruction:RandomPairs", "error of reconstructions of other images: a baseline"),
+        _metric("lpips", "pairs:Lpips", "learned perceptual distance of reconstructions"),
+        _metric("pd-lite0", "pairs:PdLite0", "perceptual distance on EfficientNet-Lite0: a stand-in for lpips"),
+        _metric("edges", "sharpness:Edges", "edge strength of images against real ones (1 = as sharp)"),
+        _metric("fid", "frechet:Fid", "Fréchet Inception distance of samples"),
+        _metric("fd-lite0", "frechet:FdLite0", "Fréchet distance on EfficientNet-Lite0: a stand-in for fid"),
+        _metric("frechet", "frechet:Frechet", "Fréchet distance on any timm model's features"),
+        _metric("kid", "kernel:Kid", "kernel Inception distance of samples"),
+        _metric("kernel", "kernel:KernelDistance", "kernel distance on any timm model's features"),
+        _metric("inception-score", "inception_score:InceptionScore", "inception score of samples"),
+        _metric("precision", "neighbours:Precision", "samples that lie among real images"),
+        _metric("recall", "neighbours:Recall", "real images that lie among samples"),
+        _metric("density", "neighbours:Density", "how densely real images lie around samples"),
+        _metric("coverage", "neighbours:Coverage", "real images that have a sample near"),
+        _metric(
+            "nearest", "nearest:Nearest", "nearness of samples to training images (1 = as test images, 0 = copies)"
         ),
+        _metric("active-units", "latent:ActiveUnits", "latent dimensions that tell images apart"),
+        _metric("kl", "latent:Kl", "nats of a code, by dimension in its details"),
+        _metric("cycle", "latent:Cycle", "distance of a code from that of the image made of it"),
+        _metric("noise-use", "latent:NoiseUse", "the noise's part of the samples' variance"),
+        _metric("path-length", "paths:PathLength", "perceptual path length between codes"),
     )

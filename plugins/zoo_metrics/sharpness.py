@@ -14,6 +14,7 @@ class Edges:
     Edge strength is the mean absolute difference of neighbouring pixels' luminance, across and down.
     """
 
+    quick: ClassVar = True
     better: ClassVar = "one"
     protocol: ClassVar = {"range": [-1, 1], "strength": "mean |difference| of neighbours' luminance"}
 

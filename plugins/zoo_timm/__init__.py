@@ -5,7 +5,7 @@ from zoo import api
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """An encoder, two critics, a term and a metric; which network they are is the option ``model``."""
+    """An encoder, two critics and a term; which network they are is the option ``model``."""
     return (
         api.Component(
             "encoder",
@@ -35,11 +35,5 @@ def zoo_components() -> tuple[api.Component, ...]:
             "perceptual",
             "zoo_timm.features:Perceptual",
             "distance of images in the stages of any timm model (LPIPS without learned weights)",
-        ),
-        api.Component(
-            "metric",
-            "frechet",
-            "zoo_timm.features:Frechet",
-            "Frechet distance on any timm model's features",
         ),
     )

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from zoo.cli.parser import make_parser
 from zoo.errors import ZooError
@@ -18,8 +19,22 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
     arguments = make_parser().parse_args(argv)
+    from zoo.registry.discovery import damage_tolerated  # after the parser: --help needs nothing of it
+
+    with ExitStack() as during:
+        during.enter_context(damage_tolerated())
+        if arguments.json:
+            during.enter_context(_stdout_for_the_document())
+        if arguments.no_plugins:
+            during.enter_context(_no_plugins())
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(arguments.run(arguments) or 0)
+        code = int(arguments.run(arguments) or 0)
+        print(end="", flush=True)  # so that a reader who left is noticed here
+        return code
     except ZooError as error:
         if os.environ.get("ZOO_DEBUG"):
             raise
@@ -34,6 +49,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("ZOO_DEBUG"):
             raise
         return _fail(arguments, _unforeseen(error), 1)
+
+
+@contextmanager
+def _stdout_for_the_document() -> Iterator[None]:
+    """Inside, what anyone writes to file descriptor 1 goes to stderr: C libraries, child processes, plugins. Only
+    ``sys.stdout`` still leads out. Where that is no file, as in tests, nothing can write past it and it stays."""
+    stdout = sys.stdout
+    try:
+        stdout.flush()
+        document = os.fdopen(os.dup(stdout.fileno()), "w", encoding=stdout.encoding, errors=stdout.errors)
+        before = os.dup(1)
+        os.dup2(2, 1)
+    except (AttributeError, OSError, ValueError):
+        yield
+        return
+    sys.stdout = document
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+        os.dup2(before, 1)
+        os.close(before)
+        document.close()
+
+
+@contextmanager
+def _no_plugins() -> Iterator[None]:
+    """``--no-plugins`` is an empty ``ZOO_PLUGINS``, for child processes too."""
+    before = os.environ.get("ZOO_PLUGINS")
+    os.environ["ZOO_PLUGINS"] = ""
+    try:
+        yield
+    finally:
+        del os.environ["ZOO_PLUGINS"]
+        if before is not None:
+            os.environ["ZOO_PLUGINS"] = before
 
 
 def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:

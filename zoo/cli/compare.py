@@ -1,33 +1,65 @@
-"""``zoo compare``: the paper's table in one command."""
+"""``zoo compare`` and ``zoo ablate``: the paper's table in one command."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 from zoo.cli.recipes import stop_signals
-from zoo.compare import Comparison, Request, compare
+from zoo.compare import Comparison, Request, compare, draw_up
+from zoo.compare.ablate import toggled
 from zoo.compare.words import caption
 from zoo.compare.write import as_json, as_text, writer_for
-from zoo.errors import Interrupted
-from zoo.registry import load_registry
+from zoo.errors import Interrupted, Problem, RecipeError
+from zoo.errors import Position as Place
+from zoo.recipe import registry_for
+from zoo.registry import Registry, load_registry
 from zoo.run import write_atomically
 from zoo.watch import Progress
 
 
 def compare_models(arguments: argparse.Namespace) -> int:
-    """Builds every missing run and prints the table; 1 if a run failed."""
-    write = writer_for(arguments.to) if arguments.to else None
-    request = Request(
-        names=arguments.models,
+    """``zoo compare``: builds every missing run and prints the table; 1 if a run failed."""
+    return _run(replace(_request(arguments), names=arguments.models), load_registry(tuple(arguments.plugin)), arguments)
+
+
+def ablate(arguments: argparse.Namespace) -> int:
+    """``zoo ablate``: the same of one recipe, a row for each combination of the toggles' values."""
+    rows = toggled(arguments.recipe, arguments.toggle)
+    out = arguments.out or Path("runs/ablate") / Path(arguments.recipe).stem
+    request = replace(_request(arguments), rows=rows, baseline=rows[0].label, out=out)
+    try:
+        return _run(request, registry_for(arguments.recipe, tuple(arguments.plugin)), arguments)
+    except RecipeError as error:  # a toggle's value is an override of the row's
+        raise RecipeError(_toggled(problem, arguments.toggle) for problem in error.problems) from None
+
+
+def _toggled(problem: Problem, toggles: list[str]) -> Problem:
+    """A problem of an override at the toggle that it is of."""
+    path = problem.position.file.removeprefix("--set ").partition("=")[0]
+    toggle = next((toggle for toggle in toggles if toggle.partition("=")[0].strip() == path), "")
+    return replace(problem, position=Place(f"--toggle {toggle}")) if toggle else problem
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    return Request(
         data=_names(arguments.data),
         seeds=arguments.seeds,
         metrics=_names(arguments.metrics),
         overrides=arguments.set,
         out=arguments.out,
     )
-    registry = load_registry(tuple(arguments.plugin))
+
+
+def _run(request: Request, registry: Registry, arguments: argparse.Namespace) -> int:
+    write = writer_for(arguments.to) if arguments.to else None
+    if arguments.dry_run:
+        return _look(request, registry, arguments)
     watchers = tuple if arguments.json else lambda: (Progress(),)
     with stop_signals() as stopped:
         try:
@@ -41,17 +73,39 @@ def compare_models(arguments: argparse.Namespace) -> int:
     return int(bool(comparison.failures))
 
 
+def _look(request: Request, registry: Registry, arguments: argparse.Namespace) -> int:
+    """``--dry-run``: what would be built, and what is missing for it; 1 if anything is."""
+    from zoo.compare import needs
+
+    drawn = draw_up(request, registry)
+    found = needs.outlook(drawn.plan.cells)
+    print(json.dumps(needs.as_json(found)) if arguments.json else needs.as_text(found))
+    for sentence in drawn.notes:
+        print(sentence, file=sys.stderr)
+    return int(bool(found.lacking))
+
+
 def _show(comparison: Comparison, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(as_json(comparison) | {"file": str(arguments.to) if arguments.to else None}))
     else:
         files = [*([arguments.to] if arguments.to else []), *comparison.pictures]
-        parts = [as_text(comparison), caption(comparison).partition(" Bold")[0], "\n".join(map(str, files))]
+        spread = caption(comparison).partition(" Bold")[0]
+        parts = [_table(comparison), spread, "\n".join(map(str, files))]
         text = "\n\n".join(part for part in parts if part)
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding))
     for sentence in (*comparison.notes, *(f"failed: {failure}" for failure in comparison.failures)):
         print(sentence, file=sys.stderr)
+
+
+def _table(comparison: Comparison) -> str:
+    """The best in bold where the output is a terminal that has it, else with a star."""
+    width = max(shutil.get_terminal_size((120, 24)).columns, 60)
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
+        return as_text(comparison, width, lambda text: f"\x1b[1m{text}\x1b[0m")
+    starred = any(entry.best for column in comparison.columns for entry in column.entries.values())
+    return as_text(comparison, width) + ("\n\n* the best of its column" if starred else "")
 
 
 def _say(sentence: str) -> None:

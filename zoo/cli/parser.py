@@ -23,6 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     _shelf_verbs(verbs)
     _run_verbs(verbs)
     _compare_verb(verbs)
+    _author_verb(verbs)
     return parser
 
 
@@ -31,6 +32,7 @@ def _verb(verbs: Any, name: str, text: str, module: str, function: str) -> argpa
     verb.set_defaults(run=_command(module, function))
     verb.add_argument("--json", action="store_true", help="print one JSON document on stdout, nothing else")
     verb.add_argument("--plugin", action="append", default=[], type=Path, metavar="FILE", help="a plugin file")
+    verb.add_argument("--no-plugins", action="store_true", help="import no package's plugins but zoo's own")
     return verb
 
 
@@ -39,6 +41,10 @@ def _recipe_verbs(verbs: Any) -> None:
     build.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
     build.add_argument("--out", type=Path, metavar="DIR", help="the run's directory (runs/NAME)")
     build.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    build.add_argument("--no-tensorboard", action="store_true", help="no event files in RUN/tensorboard")
+    build.add_argument(
+        "--on-alarm", choices=("warn", "stop"), default="warn", help="of a collapse or a saturated critic (warn)"
+    )
     build.add_argument("--stop-after", choices=("assemble", "train", "evaluate"), default="")
     check = _verb(verbs, "check", "everything short of training", "recipes", "check")
     check.add_argument("recipes", nargs="+", metavar="recipe")
@@ -59,7 +65,14 @@ def _shelf_verbs(verbs: Any) -> None:
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
     show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf", "show")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
-    _verb(verbs, "plugins", "every plugin and how it fared", "shelf", "plugins")
+    schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "schema", "schema")
+    schema.add_argument("--out", type=Path, metavar="FILE", help="such as zoo.schema.json")
+    plugins = _verb(verbs, "plugins", "every plugin and how it fared; leave one out", "plugins", "plugins")
+    plugins.add_argument(
+        "action", nargs="?", choices=("disable", "enable"), help="leave plugins out, or take them back"
+    )
+    plugins.add_argument("names", nargs="*", metavar="NAME", help="a plugin, a package or PACKAGE/PLUGIN")
+    plugins.add_argument("--traceback", nargs="?", const="", metavar="NAME", help="show what was raised (by all)")
 
 
 def _run_verbs(verbs: Any) -> None:
@@ -70,6 +83,10 @@ def _run_verbs(verbs: Any) -> None:
     interpolate.add_argument("-n", type=int, default=6, help="paths (6)")
     interpolate.add_argument("--steps", type=int, default=10, help="images on a path (10)")
     evaluate = _verb(verbs, "evaluate", "score a run again", "runs", "evaluate")
+    evaluate.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="these (the recipe's)")
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="such as evaluate.fid.download=true"
+    )
     for verb in (sample, reconstruct, interpolate, evaluate):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
@@ -81,18 +98,36 @@ def _run_verbs(verbs: Any) -> None:
 
 
 def _compare_verb(verbs: Any) -> None:
-    text = "recipes on data sets over seeds, in one table with pictures; runs too"
+    text = "recipes on data sets over seeds, in one table with pictures; runs and tables too"
     compare = _verb(verbs, "compare", text, "compare", "compare_models")
-    compare.add_argument("models", nargs="+", metavar="RECIPE|RUN", help="a recipe, or a directory of runs")
-    compare.add_argument("--data", action="append", default=[], metavar="NAME[,NAME]", help="(each recipe's own)")
-    compare.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (1)")
-    compare.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="columns, in order (all)")
-    compare.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="for every recipe that has it"
-    )
+    compare.add_argument("models", nargs="+", metavar="RECIPE|RUN|TABLE", help="a recipe, a directory of runs, a table")
     compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="(runs/compare)")
-    compare.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
-    compare.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    ablate = _verb(verbs, "ablate", "a recipe with and without something, in one table", "compare", "ablate")
+    ablate.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
+    ablate.add_argument(
+        "--toggle",
+        action="append",
+        required=True,
+        metavar="PATH=A,B",
+        help="such as phases.0.generator.entropy=off,on; of several, every combination",
+    )
+    ablate.add_argument("--out", type=Path, metavar="DIR", help="(runs/ablate/RECIPE)")
+    for verb in (compare, ablate):
+        verb.add_argument("--data", action="append", default=[], metavar="NAME[,NAME]", help="(each recipe's own)")
+        verb.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1 (a table's, else 1)")
+        verb.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="columns, in order (all)")
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="PATH=VALUE", help="for every recipe that has it"
+        )
+        verb.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
+        verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+        verb.add_argument("--dry-run", action="store_true", help="say what would be built, and what is missing for it")
+
+
+def _author_verb(verbs: Any) -> None:
+    new = _verb(verbs, "new-plugin", "write a plugin package of your own", "scaffold", "new_plugin")
+    new.add_argument("name", help="of the package, such as my-zoo-plugin")
+    new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
 
 
 class _Version(argparse.Action):

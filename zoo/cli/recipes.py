@@ -8,12 +8,16 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo.builder import as_json, build_run
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
 from zoo.recipe import load_recipe, locate, registry_for
+from zoo.recipe.resolve import DEFAULT_WATCHER
+from zoo.recipe.tables import find_table
+from zoo.registry import Registry
 from zoo.tables import table
 from zoo.watch import Progress
 
@@ -22,6 +26,8 @@ def build(arguments: argparse.Namespace) -> int:
     """``zoo build``."""
     registry = registry_for(arguments.recipe, arguments.plugin)
     recipe = load_recipe(arguments.recipe, arguments.set, registry)
+    if arguments.no_tensorboard:
+        recipe = replace(recipe, watch=tuple(part for part in recipe.watch if part.entry.name != DEFAULT_WATCHER))
     quiet = arguments.json
     with stop_signals() as stopped:
         try:
@@ -34,6 +40,7 @@ def build(arguments: argparse.Namespace) -> int:
                 watchers=() if quiet else (Progress(),),
                 stop=stopped,
                 say=(lambda _: None) if quiet else _say,
+                stop_on_alarm=arguments.on_alarm == "stop",
             )
         except Interrupted as stop:
             print(f"stopped and saved: {stop}; go on with the same command", file=sys.stderr)
@@ -75,7 +82,10 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]:
     try:
-        recipe = load_recipe(name, overrides, registry_for(name, plugins))
+        registry = registry_for(name, plugins)
+        if find_table(name, registry):
+            return _problems_of_table(name, overrides, registry)
+        recipe = load_recipe(name, overrides, registry)
         from zoo.probe import probe
 
         probe(recipe)
@@ -84,6 +94,15 @@ def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]
     except ZooError as error:
         return [f"zoo: error: {error}"]
     return []
+
+
+def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> list[str]:
+    """Those of its cells, each once."""
+    from zoo.compare import Request, draw_up
+    from zoo.compare.needs import problems
+
+    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).plan.cells)
+    return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in found.items()]
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -102,8 +121,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def init(arguments: argparse.Namespace) -> int:
-    """``zoo init``: an editable copy of a recipe, comments and all."""
-    source = locate(arguments.recipe, registry_for(arguments.recipe, arguments.plugin))
+    """``zoo init``: an editable copy of a recipe or a table, comments and all."""
+    registry = registry_for(arguments.recipe, arguments.plugin)
+    compared = find_table(arguments.recipe, registry)
+    source = compared or locate(arguments.recipe, registry)
     out = arguments.out or Path(source.name)
     try:
         with out.open("x") as file:
@@ -112,7 +133,8 @@ def init(arguments: argparse.Namespace) -> int:
         raise RequestError(f"{out}: is there already; choose another --out, or edit it") from None
     except OSError as error:
         raise RequestError(f"{out}: cannot be written: {error.strerror}") from None
-    print(json.dumps({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo build {out}")
+    verb = "compare" if compared else "build"
+    print(json.dumps({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo {verb} {out}")
     return 0
 
 

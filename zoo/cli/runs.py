@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def reconstruct(arguments: argparse.Namespace) -> int:
 def interpolate(arguments: argparse.Namespace) -> int:
     """``zoo interpolate RUN``."""
     from zoo.pictures import grid_png
-    from zoo.showing import interpolation_rows
+    from zoo.walks import interpolation_rows
 
     _at_least(arguments.n, 1, "-n")
     _at_least(arguments.steps, 2, "--steps")
@@ -49,26 +49,42 @@ def interpolate(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """``zoo evaluate RUN``: the recipe's metrics once more, into ``scores.json``."""
+    """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into ``scores.json``."""
     from zoo.data import load_images
     from zoo.evaluate import evaluate as score
     from zoo.run import Run
     from zoo.tables import table
 
-    model = _model(arguments)
+    wanted = [name for names in arguments.metrics for name in names.split(",") if name]
+    model = _model(arguments, [*_chosen(arguments, wanted), *arguments.set])
     weights = arguments.weights or ("ema" if (arguments.folder / "ema.safetensors").is_file() else "raw")
     scores: Mapping[str, Any] = score(model, load_images(model.recipe), weights=weights)
     with Run(arguments.folder) as run:
-        run.write_json("scores.json", scores)
+        kept = run.read_json("scores.json") if wanted else None
+        run.write_json("scores.json", {**(kept or {}), **scores})
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
     print(json.dumps(scores) if arguments.json else table(rows))
     return 0
 
 
-def _model(arguments: argparse.Namespace) -> Any:
+def _chosen(arguments: argparse.Namespace, wanted: Sequence[str]) -> list[str]:
+    """What makes a run's recipe ask for these scores alone: its own by label, others by the metric's name."""
+    from zoo.recipe import load_recipe, registry_for
+
+    file = arguments.folder / "recipe.yaml"
+    if not wanted or not file.is_file():
+        return []
+    registry = registry_for(file, tuple(arguments.plugin))
+    own: dict[str, Any] = {part.label: part.plain() for part in load_recipe(file, (), registry).evaluate}
+    spelt = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}
+    return ["evaluate=null", *(f"evaluate.{name}={part}" for name, part in spelt.items())]
+
+
+def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:
+    how = {"weights": arguments.weights, "device": arguments.device, "plugins": arguments.plugin}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        model = zoo.load(arguments.folder, weights=arguments.weights, device=arguments.device, plugins=arguments.plugin)
+        model = zoo.load(arguments.folder, overrides=overrides, **how)
     for warning in caught:
         print(warning.message, file=sys.stderr)
     return model

@@ -5,25 +5,62 @@ What is built already is not built again; torch is imported only by what is left
 
 from __future__ import annotations
 
-import os
-import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo.builder import build_run
-from zoo.compare.plan import Cell, Request, plan, refuse_unknown_metrics
+from zoo.compare.build import Site, build_cells
+from zoo.compare.metrics import refuse_unknown_metrics
+from zoo.compare.plan import Plan, plan
+from zoo.compare.protocol import Score, refuse_different_protocols
+from zoo.compare.request import Request, Row
 from zoo.compare.result import Comparison, Member
-from zoo.compare.runs import find_runs, given_runs
-from zoo.compare.scores import Score, columns, read_scores
+from zoo.compare.runs import find, given_runs
+from zoo.compare.scores import columns, read_scores
 from zoo.compare.shown import draw_missing
-from zoo.errors import Interrupted, ZooError
+from zoo.compare.tables import read_table
+from zoo.errors import RequestError
 from zoo.registry import Registry
 from zoo.watch import Watcher
 
-__all__ = ["Comparison", "Member", "Request", "compare"]
+__all__ = ["Comparison", "Drawn", "Member", "Request", "Row", "compare", "draw_up"]
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A comparison before anything is built.
+
+    Args:
+        plan: what is to be built.
+        given: finished runs to compare with it.
+        notes: sentences worth telling.
+    """
+
+    plan: Plan
+    given: Sequence[Member]
+    notes: Sequence[str]
+
+
+def draw_up(request: Request, registry: Registry) -> Drawn:
+    """What a comparison has to build and what it is given; whatever can be refused by now is.
+
+    Raises:
+        RequestError: if the request is wrong, or scores were measured in different ways.
+    """
+    found = find(request.names, registry)
+    if len(found.tables) > 1:
+        raise RequestError(f"one table at a time, not {' and '.join(map(str, found.tables))}")
+    table = read_table(found.tables[0]) if found.tables else None
+    rows = [Row(name) for name in (*(table.models if table else ()), *found.recipes)]
+    planned = plan([*request.rows, *rows], registry, request, table)
+    given = _given(found.runs, {cell.model for cell in planned.cells})
+    theirs = _scores(given)
+    labels = [part.label for cell in planned.cells for part in cell.recipe.evaluate]
+    refuse_unknown_metrics(planned.metrics, [*labels, *(score.label for score in theirs)], registry)
+    refuse_different_protocols(_among(theirs, planned.metrics))
+    return Drawn(planned, given, [*found.left_out, *planned.notes])
 
 
 def compare(
@@ -49,20 +86,20 @@ def compare(
         RequestError: if the request is wrong, or scores were measured in different ways.
         Interrupted: if it was stopped; what was done is saved.
     """
-    runs = {name: find_runs(name, registry) for name in request.names}
-    cells = plan([name for name, found in runs.items() if not found], registry, request)
-    given = _given([run for found in runs.values() for run in found], {cell.model for cell in cells})
-    theirs = _scores(given)
-    labels = [*(part.label for cell in cells for part in cell.recipe.evaluate), *(score.label for score in theirs)]
-    refuse_unknown_metrics(request.metrics, labels, registry)
-    columns(theirs, request.metrics)  # refused now rather than after the building
-    members = (*given, *_build(cells, registry, device, watchers, stop, say))
-    made = columns(_scores(members), request.metrics)
-    missing = [label for label in request.metrics if label not in {column.label for column in made}]
+    drawn = draw_up(request, registry)
+    metrics = drawn.plan.metrics
+
+    def check(members: Sequence[Member]) -> None:
+        refuse_different_protocols(_among(_scores([*drawn.given, *members]), metrics))
+
+    built = build_cells(drawn.plan.cells, Site(registry, device, watchers, stop, say), check)
+    members = (*drawn.given, *built)
+    made = columns(_scores(members), metrics)
+    missing = [label for label in metrics if label not in {column.label for column in made}]
     pictures, notes = _pictures(members, registry, request.out, device, say)
-    notes += [f"no model here has a score '{label}'" for label in missing]
+    notes = [*drawn.notes, *notes, *(f"no model here has a score '{label}'" for label in missing)]
     models = tuple(dict.fromkeys(member.model for member in members))
-    return Comparison(models, made, members, tuple(pictures), tuple(notes))
+    return Comparison(models, made, members, tuple(pictures), tuple(notes), request.baseline)
 
 
 def _given(folders: Sequence[Path], taken: set[str]) -> list[Member]:
@@ -71,43 +108,13 @@ def _given(folders: Sequence[Path], taken: set[str]) -> list[Member]:
     return [replace(m, model=f"{m.model} (runs)") if m.model in taken else m for m in members]
 
 
-def _build(
-    cells: Sequence[Cell],
-    registry: Registry,
-    device: str,
-    watchers: Callable[[], Sequence[Watcher]],
-    stop: Callable[[], bool],
-    say: Say,
-) -> list[Member]:
-    """Every cell built, gone on with, or found up to date; one that fails is noted and passed over."""
-    members = []
-    for number, cell in enumerate(cells, 1):
-        told = f"[{number}/{len(cells)}] {cell.name}"
-        state, error = "failed", ""
-        try:
-            state = build_run(
-                cell.recipe,
-                registry,
-                out=cell.folder,
-                device=device,
-                watchers=watchers(),
-                stop=stop,
-                say=lambda sentence, told=told: say(f"{told}: {sentence}"),  # type: ignore[misc]
-            ).state
-        except Interrupted as stopped:
-            raise Interrupted(f"{told}: {stopped}") from None
-        except Exception as failure:  # noqa: BLE001 - whatever a plugin raises, the other cells are built
-            error = str(failure) if isinstance(failure, ZooError) else f"{type(failure).__name__}: {failure}"
-            if os.environ.get("ZOO_DEBUG"):
-                traceback.print_exc()
-        say(f"{told}: {state}{error and ': ' + error}")
-        members.append(Member(cell.model, cell.data, cell.seed, cell.folder, state, error))
-    return members
-
-
 def _scores(members: Sequence[Member]) -> list[Score]:
     finished = [member for member in members if member.state != "failed"]
-    return [score for member in finished for score in read_scores(member.folder, member.model)]
+    return [score for m in finished for score in read_scores(m.folder, m.model, m.data)]
+
+
+def _among(scores: Iterable[Score], metrics: Sequence[str]) -> list[Score]:
+    return [score for score in scores if not metrics or score.label in metrics]
 
 
 def _pictures(

@@ -11,23 +11,24 @@ ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
 """What is better, beside a column's name."""
 
 
-def shown(entry: Entry | None, seeds: int) -> str:
+def shown(entry: Entry | None, seeds: int, sign: str = "") -> str:
     """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where seeds are missing.
 
     Args:
         entry: the scores of a model in a column.
         seeds: how many seeds an entry should have.
+        sign: ``+`` where what is above 0 says so, as of differences.
     """
     if entry is None:
         return "-"
     missing = f" (n={len(entry.values)})" if len(entry.values) != seeds else ""
     mean, sd = entry.mean, entry.sd
     if sd is None or not math.isfinite(mean):
-        return f"{mean:.{DIGITS}g}{missing}"
+        return f"{mean:{sign}.{DIGITS}g}{missing}"
     places = _places(mean, sd)
     if places is None:
-        return f"{mean:.{DIGITS}g} ± {sd:.2g}{missing}"
-    return f"{mean:.{places}f} ± {sd:.{places}f}{missing}"
+        return f"{mean:{sign}.{DIGITS}g} ± {sd:.2g}{missing}"
+    return f"{mean:{sign}.{places}f} ± {sd:.{places}f}{missing}"
 
 
 def _places(mean: float, sd: float) -> int | None:

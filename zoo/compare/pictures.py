@@ -6,9 +6,10 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
+from zoo.compare.rows import labelled
 from zoo.data import load_images
 from zoo.errors import ZooError
 from zoo.model import Model, choose_device
@@ -19,10 +20,9 @@ from zoo.showing import SEED, reconstructions
 from zoo.state import load_weights
 from zoo.tensors import to_model
 
-SHOWN = 10
+SHOWN = 8
 """Images in a row."""
 SIDE = 64
-MARGIN = 10
 
 
 def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -> tuple[dict[str, bytes], list[str]]:
@@ -53,7 +53,7 @@ def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -
         if "sample" in model.recipe.outputs:
             samples[name] = model.sample(SHOWN, seed=SEED).cpu()
     rows = {f"comparison-{data}.png": again, f"samples-{data}.png": samples}
-    return {file: labelled(real | shown) for file, shown in rows.items() if shown}, notes
+    return {file: _drawn(real | shown) for file, shown in rows.items() if shown}, notes
 
 
 def _loaded(folder: Path, registry: Registry, device: str) -> Model:
@@ -66,35 +66,9 @@ def _label(model: str, output: str) -> str:
     return model if output == "reconstruction" else f"{model} {output}"
 
 
-def labelled(rows: Mapping[str, Tensor]) -> bytes:
-    """Rows of images as one PNG, each with its name at the left.
-
-    Args:
-        rows: name -> (N, C, H, W) in [-1, 1]; the same sizes in all.
-
-    Returns:
-        the file's bytes.
-    """
+def _drawn(rows: Mapping[str, Tensor]) -> bytes:
+    """Rows of images (N, C, H, W) in [-1, 1], the same sizes in all, each with its name at the left."""
+    factor = max(1, round(SIDE / next(iter(rows.values())).shape[-2]))  # as grid_png enlarges
     grid = Image.open(io.BytesIO(grid_png(list(rows.values()), side=SIDE)))
-    side = next(iter(rows.values())).shape[-2]
-    pitch = (side + GAP) * max(1, round(SIDE / side))  # as grid_png enlarges
-    font = _font()
-    names = [name.encode("ascii", "replace").decode() for name in rows]
-    width = int(max(font.getlength(name) for name in names)) + 2 * MARGIN
-    picture = Image.new("RGB", (width + grid.width, grid.height), "white")
-    picture.paste(grid, (width, 0))
-    pen = ImageDraw.Draw(picture)
-    for row, name in enumerate(names):
-        left, top, right, bottom = font.getbbox(name)
-        corner = (width - MARGIN - (right - left), row * pitch + (pitch - bottom - top) / 2)
-        pen.text(corner, name, fill="black", font=font)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    try:
-        return ImageFont.load_default(15)
-    except (ImportError, TypeError):  # Pillow without FreeType, or before 10.1: its small bitmap font
-        return ImageFont.load_default()
+    pitch = (grid.height + GAP * factor) // len(rows)
+    return labelled(grid, list(rows), pitch, GAP * factor)

@@ -4,31 +4,80 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.compare.result import Member
 from zoo.compare.scores import read_scores
+from zoo.compare.shown import MARKS
 from zoo.errors import RequestError
+from zoo.recipe.tables import find_table
 from zoo.recipe.text import read
 from zoo.registry import Registry
 
 
-def find_runs(name: str, registry: Registry) -> list[Path]:
-    """The runs an argument means: a run's directory, or every finished run below a directory; none for a recipe.
+@dataclass(frozen=True)
+class Found:
+    """What the names of a request mean.
+
+    Args:
+        recipes: names and files.
+        runs: directories.
+        tables: files.
+        left_out: a sentence for each name that means nothing here.
+    """
+
+    recipes: Sequence[str]
+    runs: Sequence[Path]
+    tables: Sequence[Path]
+    left_out: Sequence[str]
+
+
+def find(names: Sequence[str], registry: Registry) -> Found:
+    """Sorts names into recipes, finished runs and tables; what a shell's ``runs/*`` names besides is left out.
+
+    A directory of runs means every finished run below it. A comparison's own directory beside single runs is left out.
 
     Raises:
-        RequestError: for a directory without runs.
+        RequestError: if nothing is left to compare, with the reason.
     """
-    folder = Path(name)
-    if (folder / "recipe.yaml").is_file():
-        return [folder]
-    if not folder.is_dir() or registry.find_recipe(name):
-        return []
-    found = sorted(path.parent for path in folder.rglob("scores.json") if (path.parent / "recipe.yaml").is_file())
-    if not found:
-        raise RequestError(f"{folder}: holds no finished run; give recipes, or directories that 'zoo build' made")
-    return found
+    recipes, runs, tables, left_out = [], [], [], []
+    single = any(_is_finished(Path(name)) for name in names)
+    for name in names:
+        folder = Path(name)
+        if table := find_table(name, registry):
+            tables.append(table)
+        elif reason := _no_candidate(folder, single, registry):
+            left_out.append(reason)
+        elif folder.is_dir() and not registry.find_recipe(name):
+            runs += [folder] if _is_finished(folder) else _below(folder)
+        else:
+            recipes.append(name)
+    if left_out and not (recipes or runs or tables):
+        raise RequestError(left_out[0])
+    return Found(recipes, list(dict.fromkeys(runs)), tables, [f"left out: {reason}" for reason in left_out])
+
+
+def _no_candidate(path: Path, single: bool, registry: Registry) -> str:
+    """Why a path that is there has nothing to compare; empty where it has, or where it is the name of a recipe."""
+    if path.is_file() and path.suffix not in (".yaml", ".yml"):
+        return f"{path}: is no recipe and no directory of runs"
+    if not path.is_dir() or registry.find_recipe(str(path)) or _is_finished(path):
+        return ""
+    if (path / "recipe.yaml").is_file():
+        return f"{path}: has no scores.json; finish it with: zoo build {path / 'recipe.yaml'} --out {path}"
+    if single and (path / MARKS).is_file():
+        return f"{path}: is a comparison of its own; give its runs, such as {path}/*/*/*"
+    return "" if _below(path) else f"{path}: holds no finished run; give recipes, or directories that 'zoo build' made"
+
+
+def _is_finished(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("recipe.yaml", "scores.json"))
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.rglob("scores.json") if _is_finished(path.parent))
 
 
 def given_runs(folders: Sequence[Path]) -> list[Member]:

@@ -1,4 +1,4 @@
-"""Scores of several runs in one table. What was measured in different ways never shares a column."""
+"""Scores of several runs as the columns of one table."""
 
 from __future__ import annotations
 
@@ -10,29 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
 from zoo.errors import RequestError, RunError
-
-MODEL_OWN = ("seed", "of", "weights", "better")
-"""Fields of a protocol in which models of one column may differ: they belong to the model, not to the measuring."""
-NAMED = 5
-"""Differences that a refusal names."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """One number of one run, and how it was measured."""
-
-    model: str
-    data: str
-    label: str
-    seed: int
-    value: float
-    protocol: Mapping[str, Any]
-
-    @property
-    def column(self) -> tuple[str, str]:
-        """Where it stands in the table: data, label."""
-        return self.data, self.label
 
 
 @dataclass(frozen=True)
@@ -60,6 +39,14 @@ class Entry:
         finite = all(map(math.isfinite, self.values.values()))
         return statistics.stdev(self.values.values()) if finite else math.nan
 
+    def less(self, other: Entry | None) -> Entry | None:
+        """The differences from another model, seed by seed, over the seeds that both have; None where there are none.
+
+        Equal seeds share the order of images and much of what is drawn, so that differences vary less than values do.
+        """
+        seeds = [seed for seed in self.values if other and seed in other.values]
+        return Entry({seed: self.values[seed] - other.values[seed] for seed in seeds}) if other and seeds else None
+
 
 @dataclass(frozen=True)
 class Column:
@@ -69,8 +56,8 @@ class Column:
         data: the data set's name.
         label: the metric's, as recipes call it.
         better: ``lower``, ``higher``, ``one`` (the nearest to 1), or empty where the metric does not say.
-        protocol: how all of its scores were measured.
-        apart: in which fields of ``MODEL_OWN`` models differ: sentences.
+        protocol: how all of its scores were measured, with dots between nested names.
+        apart: in what its models differ: sentences.
         entries: model -> what it came to; a model without such a score is not in it.
     """
 
@@ -82,8 +69,13 @@ class Column:
     entries: Mapping[str, Entry]
 
 
-def read_scores(folder: Path, model: str) -> list[Score]:
+def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
     """The scores of a run.
+
+    Args:
+        folder: the run.
+        model: its row.
+        data: what the table calls its data set; the protocol's name for it when empty.
 
     Raises:
         RequestError: if it has none.
@@ -92,7 +84,7 @@ def read_scores(folder: Path, model: str) -> list[Score]:
     path = folder / "scores.json"
     try:
         scores = json.loads(path.read_text())
-        return [_score(model, label, score) for label, score in scores.items()]
+        return [_score(folder, model, data, label, score) for label, score in scores.items()]
     except FileNotFoundError:
         cure = f"finish it with: zoo build {folder / 'recipe.yaml'} --out {folder}"
         raise RequestError(f"{folder}: has no scores.json; {cure}") from None
@@ -102,10 +94,10 @@ def read_scores(folder: Path, model: str) -> list[Score]:
         ) from None
 
 
-def _score(model: str, label: str, score: Mapping[str, Any]) -> Score:
+def _score(folder: Path, model: str, data: str, label: str, score: Mapping[str, Any]) -> Score:
     protocol = score["protocol"]
-    data = str(protocol["data"]["use"]).rpartition("/")[2]
-    return Score(model, data, label, int(protocol["seed"]), float(score["value"]), protocol)
+    data = data or str(protocol["data"]["use"]).rpartition("/")[2]
+    return Score(model, data, label, int(protocol["seed"]), float(score["value"]), protocol, str(folder))
 
 
 def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Column, ...]:
@@ -118,15 +110,12 @@ def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Colum
     Raises:
         RequestError: if the scores of a column were measured in different ways, naming the fields that differ.
     """
-    found: dict[tuple[str, str], list[Score]] = {}
-    for score in scores:
-        if not metrics or score.label in metrics:
-            found.setdefault(score.column, []).append(score)
-    refuse_different_protocols([score for column in found.values() for score in column])
+    wanted = [score for score in scores if not metrics or score.label in metrics]
+    refuse_different_protocols(wanted)
+    found = by_column(wanted)
     data = list(dict.fromkeys(data for data, _ in found))
     labels = list(metrics) or list(dict.fromkeys(label for _, label in found))
-    wanted = [(d, label) for d in data for label in labels if (d, label) in found]
-    return tuple(_column(found[key]) for key in wanted)
+    return tuple(_column(found[d, label]) for d in data for label in labels if (d, label) in found)
 
 
 def _column(scores: Sequence[Score]) -> Column:
@@ -138,21 +127,7 @@ def _column(scores: Sequence[Score]) -> Column:
     entries = {model: Entry(by_seed) for model, by_seed in values.items()}
     best = _best(entries, better)
     marked = {model: Entry(entry.values, model in best) for model, entry in entries.items()}
-    protocol = {key: value for key, value in first.protocol.items() if key not in MODEL_OWN}
-    return Column(first.data, first.label, better, protocol, _apart(scores), marked)
-
-
-def _apart(scores: Sequence[Score]) -> tuple[str, ...]:
-    told = []
-    for field in ("weights", "of"):
-        said = {score.model: _of(score.protocol.get(field)) for score in scores}
-        if len(set(said.values())) > 1:
-            told.append(f"{field} " + ", ".join(f"{value} in {model}" for model, value in said.items()))
-    return tuple(told)
-
-
-def _of(value: Any) -> str:
-    return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else str(value)
+    return Column(first.data, first.label, better, shared(scores), apart(scores), marked)
 
 
 def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
@@ -162,37 +137,3 @@ def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
         return set()
     far = {model: distance(entry.mean) for model, entry in entries.items() if math.isfinite(entry.mean)}
     return {model for model, d in far.items() if d == min(far.values())}
-
-
-def refuse_different_protocols(scores: Iterable[Score]) -> None:
-    """Refuses scores that cannot share a column.
-
-    Raises:
-        RequestError: with each field that differs, and between which models.
-    """
-    first: dict[tuple[str, str], Score] = {}
-    problems: dict[str, None] = {}
-    for score in scores:
-        other = first.setdefault(score.column, score)
-        here, there = leaves(score.protocol), leaves(other.protocol)
-        for field in sorted(here.keys() | there.keys()):
-            if here.get(field) != there.get(field):
-                sides = f"{there.get(field, 'not set')} in {other.model}, {here.get(field, 'not set')} in {score.model}"
-                problems[f"{score.data} {score.label}: {field} is {sides}"] = None
-    if problems:
-        more = f" (and {len(problems) - NAMED} more)" if len(problems) > NAMED else ""
-        raise RequestError(
-            f"scores measured in different ways cannot share a column: {'; '.join(list(problems)[:NAMED])}{more}. "
-            "Make them equal (--data or --set for recipes, 'zoo evaluate' for runs), or compare them apart"
-        )
-
-
-def leaves(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A protocol's fields with dots between nested names, without those that belong to a model."""
-    flat: dict[str, Any] = {}
-    for key, value in protocol.items():
-        if not prefix and key in MODEL_OWN:
-            continue
-        name = f"{prefix}.{key}" if prefix else str(key)
-        flat |= leaves(value, name) if isinstance(value, Mapping) and value else {name: value}
-    return flat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,10 @@ from urllib.parse import quote
 
 from zoo.compare.number import ARROWS, shown
 from zoo.compare.result import Comparison
-from zoo.compare.scores import Column, leaves
+from zoo.compare.scores import Column, Entry
+
+HASH = re.compile(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b")
+"""Its first digits tell it from others; the whole is in each run's scores."""
 
 
 def caption(comparison: Comparison) -> str:
@@ -24,18 +28,30 @@ def caption(comparison: Comparison) -> str:
     return f"{spread} Bold: {', '.join(found)}." if found else spread
 
 
+def difference(comparison: Comparison) -> str:
+    """What the table of differences is; empty where there is none."""
+    if not comparison.differences:
+        return ""
+    spread = "; mean ± standard deviation of the differences" if comparison.seeds > 1 else ""
+    return f"Difference from '{comparison.baseline}', seed by seed{spread}."
+
+
 def protocols(comparison: Comparison) -> list[str]:
-    """How the scores were measured: a line for each data set, then one for what is a metric's own."""
+    """How the scores were measured: a line for each data set, one for what is a metric's own, one for what differs."""
     lines: dict[str, list[str]] = {}
     own: dict[str, list[str]] = {}
     for data in dict.fromkeys(column.data for column in comparison.columns):
-        fields = {c.label: leaves(c.protocol) for c in comparison.columns if c.data == data}
+        fields = {c.label: c.protocol for c in comparison.columns if c.data == data}
         shared = dict(set.intersection(*({(k, _plain(v)) for k, v in f.items()} for f in fields.values())))
         lines[_fields({k: v for f in fields.values() for k, v in f.items() if k in shared})] = [data]
         for label, found in fields.items():
             own.setdefault(_fields({k: v for k, v in found.items() if k not in shared}), []).append(f"{data} {label}")
-    said = [f"{', '.join(names)}: {text}" for text, names in (*lines.items(), *own.items()) if text]
-    return said + [f"{c.data} {c.label}: {sentence}" for c in comparison.columns for sentence in c.apart]
+    apart: dict[str, list[str]] = {}
+    for column in comparison.columns:
+        for sentence in column.apart:
+            apart.setdefault(sentence, []).append(f"{column.data} {column.label}")
+    said = (*lines.items(), *own.items(), *apart.items())
+    return [f"{', '.join(names)}: {text}" for text, names in said if text]
 
 
 def _fields(fields: Mapping[str, Any]) -> str:
@@ -43,7 +59,7 @@ def _fields(fields: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if value and isinstance(value, str) else json.dumps(value)
+    return HASH.sub(r"\1", value) if value and isinstance(value, str) else json.dumps(value)
 
 
 def warnings(comparison: Comparison) -> list[str]:
@@ -70,8 +86,18 @@ def rows(comparison: Comparison, escape: Callable[[str], str], bold: Callable[[s
     return made
 
 
+def difference_rows(comparison: Comparison, escape: Callable[[str], str]) -> list[list[str]]:
+    """As ``rows``, of the differences from the baseline."""
+    found, made = comparison.differences, []
+    for model in dict.fromkeys(model for model, *_ in found):
+        entries = (found.get((model, column.data, column.label)) for column in comparison.columns)
+        made.append([escape(model), *(escape(shown(entry, comparison.seeds, sign="+")) for entry in entries)])
+    return made
+
+
 def entries(comparison: Comparison) -> list[dict[str, Any]]:
     """A record for each model, data set and metric, every digit kept."""
+    less = comparison.differences
     return [
         {
             "model": model,
@@ -84,9 +110,14 @@ def entries(comparison: Comparison) -> list[dict[str, Any]]:
             "best": entry.best,
             "values": {str(seed): value for seed, value in entry.values.items()},
         }
+        | _less(less.get((model, column.data, column.label)))
         for column in comparison.columns
         for model, entry in column.entries.items()
     ]
+
+
+def _less(entry: Entry | None) -> dict[str, Any]:
+    return {"difference": entry.mean, "difference_sd": entry.sd, "difference_n": len(entry.values)} if entry else {}
 
 
 def title(column: Column) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import Position, Problem, RecipeError, RequestError
+from zoo.errors import Position, Problem, RecipeError, RequestError, closest
+from zoo.recipe.decode import too_large
+from zoo.recipe.node import one_line
 from zoo.recipe.resolve import resolve
 from zoo.recipe.schema import Recipe
-from zoo.recipe.text import Node, read, write
+from zoo.recipe.text import MAX_BYTES, MAX_DEPTH, Node, read, write
 from zoo.recipe.tree import assign, merge
 from zoo.registry import LOCAL, Registry, load_registry
+from zoo.registry.option_types import shown
 
 __all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
 
@@ -35,12 +39,7 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
     registry = registry or registry_for(source)
     root, folder = _open(source, registry)
     root = _extended(root, folder, registry, ())
-    for override in overrides:
-        path, equals, value = override.partition("=")
-        if not equals:
-            message = "write it as path=value, such as slots.encoder.width=32"
-            raise RecipeError([Problem(Position(f"--set {override}"), message)])
-        root = assign(root, path, value, is_component)
+    root = _overridden(root, overrides)
     return resolve(root, registry)
 
 
@@ -54,7 +53,7 @@ def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
     Raises:
         RequestError: if one of those files is no plugin.
     """
-    beside = None if isinstance(source, Mapping) or not Path(source).is_file() else Path(source).parent
+    beside = None if isinstance(source, Mapping) or not os.path.isfile(source) else Path(source).parent
     registry = load_registry(tuple(plugins), _catalogue_beside(beside) if beside else None)
     for plugin in registry.plugins:
         if plugin.distribution == LOCAL and plugin.state != "ok":
@@ -77,30 +76,78 @@ def is_component(path: tuple[str | int, ...]) -> bool:
 
 
 def locate(name: str | Path, registry: Registry) -> Path:
-    """The file of a recipe: a path, else a bundled recipe of that name (with or without ``.yaml``)."""
+    """The file of a recipe: a path, else a bundled recipe of that name (with or without ``.yaml``).
+
+    Raises:
+        RequestError: if there is neither.
+    """
     path = Path(name)
-    if path.is_file():
-        return path
-    bundled = registry.find_recipe(str(name).removesuffix(".yaml"))
+    return path if os.path.isfile(path) else _bundled(str(name), path, registry)
+
+
+def _bundled(name: str, path: Path, registry: Registry) -> Path:
+    """The file of a bundled recipe; ``path`` is where a file of that name would be."""
+    bundled = registry.find_recipe(name.removesuffix(".yaml"))
     if bundled:
         return bundled.file
-    if path.is_dir():
-        raise RequestError(f"{name} is a directory, not a recipe")
-    raise RequestError(str(registry.unknown_recipe(str(name))))
+    said = one_line(name)
+    if registry.find_table(name.removesuffix(".yaml")):
+        raise RequestError(f"'{said}' is a table of recipes, not one; build it with: zoo compare {said}")
+    if not name.strip():
+        raise RequestError("the name of a recipe is empty; 'zoo list recipe' has the choices")
+    if os.path.exists(path):
+        raise RequestError(f"{said} is {'a directory' if path.is_dir() else 'no ordinary file'}, not a recipe")
+    there = path.parent.glob(f"*{path.suffix}") if os.path.isdir(path.parent) else ()
+    near = closest(path.stem, (file.stem for file in there))
+    beside = f"; did you mean '{path.with_name(near + path.suffix)}'?" if near else ""
+    if name.startswith((".", "/", "~")) or (path.suffix in (".yaml", ".yml") and "/" in name):
+        raise RequestError(f"there is no file '{said}'{beside}")
+    if path.suffix and beside:
+        raise RequestError(f"there is no recipe '{said}'{beside}")
+    nor = f"there is no file '{said}', and " if "/" in name else ""
+    raise RequestError(f"{nor}{registry.unknown_recipe(said)}")
 
 
 def _open(source: Source, registry: Registry) -> tuple[Node, Path]:
     if isinstance(source, Mapping):
         return read(write(source), "<recipe>"), Path()
     path = locate(source, registry)
-    return _read_file(path), path.parent
+    root = _read_file(path)
+    if root.child("models") and not root.child("slots"):
+        message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
+        raise RecipeError([Problem(root.at(("models",)), message)])
+    return root, path.parent
 
 
 def _read_file(path: Path) -> Node:
     try:
-        return read(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            content, size = file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise RecipeError([Problem(Position(str(path), 1, 1), too_large(max(size, len(content))))])
+    return read(content, str(path))
+
+
+def _overridden(root: Node, overrides: Sequence[str]) -> Node:
+    """``root`` with every ``path=value`` set; problems point at the arguments."""
+    problems: list[Problem] = []
+    for override in overrides:
+        place = f"--set {one_line(override)}"
+        path, equals, value = override.partition("=")
+        try:
+            if not equals:
+                raise RecipeError([Problem(Position(place), "write it as path=value, such as slots.encoder.width=32")])
+            if path.strip() == "extends":
+                message = "what a recipe extends cannot be set; build that recipe, or write a file that extends it"
+                raise RecipeError([Problem(Position(place), message)])
+            root = assign(root, path.strip(), value, is_component, source=place)
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(problems)
+    return root
 
 
 def _catalogue_beside(folder: Path) -> Path | None:
@@ -113,21 +160,28 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
     extends = root.get(("extends",))
     if extends is None:
         return root
+    place = root.at(("extends",))
     if not isinstance(extends.value, str):
-        raise RecipeError([Problem(extends.position, "'extends' must be the name of a recipe or a file")])
-    here = folder / extends.value
-    path = here if here.is_file() else _base(extends.value, root.at(("extends",)), registry)
-    if str(path.resolve()) in seen:
-        circle = " -> ".join(Path(p).name for p in (*seen, str(path.resolve())))
-        raise RecipeError([Problem(root.at(("extends",)), f"recipes extend each other in a circle: {circle}")])
-    base = _extended(_read_file(path), path.parent, registry, (*seen, str(path.resolve())))
+        what = f"'extends' must be the name of a recipe or a file, not {shown(extends.plain())}"
+        raise RecipeError([Problem(extends.position, what)])
+    path, base = _base(extends.value, folder, place, registry)
+    here = str(path.resolve())
+    if here in seen:
+        circle = " -> ".join(Path(p).name for p in (*seen, here))
+        raise RecipeError([Problem(place, f"recipes extend each other in a circle: {circle}")])
+    if len(seen) == MAX_DEPTH:
+        raise RecipeError([Problem(place, f"recipes extend each other more than {MAX_DEPTH} deep")])
+    base = _extended(base, path.parent, registry, (*seen, here))
     return merge(base, root.without("extends"), is_component)
 
 
-def _base(name: str, position: Position, registry: Registry) -> Path:
+def _base(name: str, folder: Path, place: Position, registry: Registry) -> tuple[Path, Node]:
+    """The file that ``extends`` names, beside the recipe's own or a bundled one, and what it says."""
+    beside = folder / name
     try:
-        return locate(name, registry)
+        path = beside if os.path.isfile(beside) else _bundled(name, beside, registry)
+        return path, _read_file(path)
     except RecipeError:
         raise
     except RequestError as error:
-        raise RecipeError([Problem(position, f"extends: {error}")]) from None
+        raise RecipeError([Problem(place, f"extends: {error}")]) from None

@@ -27,7 +27,7 @@ def decode(text: str | bytes, place: Callable[[int, int], Position]) -> str:
     """
     size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise RecipeError([Problem(place(1, 1), f"{size:,} bytes of recipe; the limit is {MAX_BYTES:,}")])
+        raise RecipeError([Problem(place(1, 1), too_large(size))])
     decoded = _decode_utf8(text, place) if isinstance(text, bytes) else text
     decoded = decoded.removeprefix("\ufeff")
     problems: list[Problem] = []
@@ -42,6 +42,11 @@ def decode(text: str | bytes, place: Callable[[int, int], Position]) -> str:
     if problems:
         raise RecipeError(problems)
     return decoded
+
+
+def too_large(size: int) -> str:
+    """What to say of a recipe of so many bytes."""
+    return f"{size:,} bytes of recipe; the limit is {MAX_BYTES:,}"
 
 
 def _decode_utf8(data: bytes, place: Callable[[int, int], Position]) -> str:

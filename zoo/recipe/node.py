@@ -16,6 +16,9 @@ Path = tuple[str | int, ...]
 MAX_DIGITS = 1_000
 """Characters of the longest number; Python itself refuses integers of more than 4,300 digits."""
 
+LARGEST = 2**63 - 1
+"""The largest whole number, and minus the smallest: what 64 bits hold."""
+
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -41,11 +44,25 @@ def plain_scalar(text: str) -> Scalar:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text):,} characters; the limit is {MAX_DIGITS:,}, or quote it as text")
     if _INT.fullmatch(text):
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        return _within(int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)), text)
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text")
     return number
+
+
+def _within(number: int, text: str) -> int:
+    if abs(number) > LARGEST:
+        raise ValueError(
+            f"{one_line(text)} is too large for a whole number; the limit is 2^63 - 1, or quote it as text"
+        )
+    return number
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, cut to what fits in a sentence."""
+    line = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return line if len(line) <= 60 else f"{line[:57]}..."
 
 
 def is_plain_text(text: str) -> bool:
@@ -60,7 +77,7 @@ class Node:
     Args:
         value: a ``Scalar``, a ``list[Node]`` or a ``dict[str, Node]``.
         position: where the value begins.
-        keys: of a mapping, where each key stands.
+        keys: of a mapping, where each key stands; also of those that null removed.
     """
 
     value: Any
@@ -102,6 +119,7 @@ class Node:
         for part in path:
             below = node.child(part)
             if below is None:
+                place = node.keys.get(str(part), place)
                 break
             place = node.keys.get(part, below.position) if isinstance(part, str) else below.position
             node = below
@@ -110,7 +128,7 @@ class Node:
     def without(self, *names: str) -> Node:
         """This mapping less some of its entries."""
         entries = {key: node for key, node in self.value.items() if key not in names}
-        return Node(entries, self.position, {key: self.keys[key] for key in entries if key in self.keys})
+        return Node(entries, self.position, {key: at for key, at in self.keys.items() if key not in names})
 
     def measure(self) -> tuple[int, int]:
         """Values in the tree, aliases expanded, and how many containers deep it is (a scalar: 0)."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from zoo.errors import Position, Problem, RequestError, did_you_mean
+from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
 from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
 from zoo.recipe.sections import MINIMA, SPELT
-from zoo.recipe.text import Node
+from zoo.recipe.text import MAX_PROBLEMS, Node
 from zoo.registry import REQUIRED, Entry, Registry, Signature, check_options
 from zoo.registry.option_types import shown
 from zoo.registry.signature import from_object
 
 Path = tuple[str | int, ...]
+LONGEST_NAME = 200
+"""Characters of the longest name that a component may have."""
+
 ON_OFF = {"on": 1.0, "off": 0.0}
 
 
@@ -32,6 +35,23 @@ def a(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
+@dataclass(frozen=True)
+class Lack:
+    """Someone who asks for what is not there.
+
+    Args:
+        position: where.
+        who: asks.
+        message: what to say there.
+        written: whether the recipe writes the name at that place.
+    """
+
+    position: Position
+    who: str
+    message: str
+    written: bool
+
+
 class PartReader:
     """Reads parts of one recipe. Problems are collected; a part that is wrong is left out."""
 
@@ -40,6 +60,7 @@ class PartReader:
         self.registry = registry
         self.problems: list[Problem] = []
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
+        self.lacking: dict[str, list[Lack]] = {}
 
     @property
     def run_steps(self) -> int:
@@ -50,7 +71,48 @@ class PartReader:
 
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
-        self.problems.append(Problem(self.root.at(path), message))
+        self.note(self.root.at(path), message)
+
+    def note(self, position: Position, message: str) -> None:
+        """Notes a problem.
+
+        Raises:
+            RecipeError: with all of them, where there are so many that nobody would read on.
+        """
+        self.problems.append(Problem(position, message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise RecipeError(self.problems)
+
+    def lacks(self, name: str, lack: Lack) -> None:
+        """Notes that someone asks for a slot or value that is not there."""
+        self.lacking.setdefault(name, []).append(lack)
+        if len(self.lacking) >= MAX_PROBLEMS:
+            self.report_lacking()
+
+    def report_lacking(self) -> None:
+        """One problem for each name that is not there, however many ask for it.
+
+        It is told where the name is removed, else at each place that writes it, else at the first that needs it.
+        """
+        for name, lacks in self.lacking.items():
+            removed = self._removed(name)
+            written = [lack for lack in lacks if lack.written]
+            if removed:
+                told = [f"{lack.who} ({lack.position})" for lack in lacks[:3]]
+                told += [f"{len(lacks) - 3} more"] if len(lacks) > 3 else []
+                what = f"'{name}' is removed here, and still asked for by {' and '.join(told)}"
+                self.note(removed, f"{what}; remove or replace those too")
+            elif written:
+                for lack in written:
+                    self.note(lack.position, lack.message)
+            else:
+                more = f" (needed by {len(lacks) - 1} more)" if len(lacks) > 1 else ""
+                self.note(lacks[0].position, f"{lacks[0].message}{more}")
+
+    def _removed(self, name: str) -> Position | None:
+        """Where null removed a slot, value or output of the recipe that this one extends."""
+        sections = [node for key in ("slots", "values", "outputs") if (node := self.root.get((key,)))]
+        return next((s.keys[name] for s in sections if name in s.keys and s.child(name) is None), None)
 
     def part(
         self,
@@ -70,38 +132,50 @@ class PartReader:
             self.error(path, f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}")
             return None
         use = spec["use"].value if "use" in spec else default or label
-        if not isinstance(use, str):
-            self.error((*path, "use"), f"'use' must be the name of {a(kind)}, not {shown(use)}")
+        if not isinstance(use, str) or len(use) > LONGEST_NAME:
+            self.error((*path, "use"), f"'use' must be the name of {a(kind)}, not {shown(spec['use'].plain())}")
             return None
         try:
             entry = self.registry.find(kind, use)
             by = entry.component.by
-            chosen = spec[by].value if by and by in spec else None
+            chosen = spec[by].plain() if by and by in spec else None
             entry = entry.variant(chosen)
             signature = entry.signature
         except RequestError as error:
-            self.problems.append(Problem(spec["use"].position if "use" in spec else self.root.at(path), str(error)))
+            self.note(self._named_at(path, spec), str(error))
             return None
         options = {k: n for k, n in spec.items() if k not in ("use", "with", *reserved)}
         if chosen is not None and str(chosen) not in entry.component.variants:
             hint = did_you_mean(str(chosen), entry.component.variants)
-            self.error((*path, by), f"{kind} '{entry.name}' has no {by} {shown(options.pop(by).plain())}{hint}")
-        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", ("use", "with", *reserved))
-        return Part(label, entry, checked, self.root.at(path), self.bindings(path, spec.get("with"), entry))
+            self.error((*path, by), f"{kind} '{entry.name}' has no {by} {shown(chosen)}{hint}")
+            return None
+        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", ("use", "with", *reserved), kind)
+        wiring = self.bindings((*path, "with"), spec.get("with"), entry)
+        bound = {need: self.root.at((*path, "with", need)) for need in wiring}
+        return Part(label, entry, checked, self.root.at(path), wiring, bound=bound)
+
+    def _named_at(self, path: Path, spec: Mapping[str, Node]) -> Position:
+        """Where a part is named that there is not: the slot's ``kind``, if that is laid over a base's ``use``."""
+        use, kind = (spec[key].position if key in spec else self.root.at(path) for key in ("use", "kind"))
+        return kind if "kind" in spec and kind.file != use.file else use
 
     def bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
         """``with: {parameter: name}``: parameters bound to other slots or values than their namesakes."""
-        if node is None:
+        entries = node.value if node else {}
+        if not isinstance(entries, dict):
+            what = "'with' binds parameters to slots or values, {parameter: name}"
+            self.error(path, f"{what}, not {shown(node and node.plain())}")
             return {}
-        bound = node.plain()
-        if not isinstance(bound, dict) or not all(isinstance(name, str) for name in bound.values()):
-            self.error((*path, "with"), "'with' binds parameters to slots or values: {parameter: name}")
-            return {}
-        for need in bound:
-            needs = (*entry.signature.needs, *(entry.signature.learn or ()))
+        needs = entry.signature.bindable
+        bound = {}
+        for need, name in entries.items():
             if need not in needs:
                 hint = did_you_mean(need, needs)
-                self.error((*path, "with", need), f"{entry.kind} '{entry.name}' asks for no '{need}'{hint}")
+                self.error((*path, need), f"{entry.kind} '{entry.name}' asks for no '{need}'{hint}")
+            elif not isinstance(name.value, str):
+                self.error((*path, need), f"'{need}' must be bound to a slot or value, not {shown(name.plain())}")
+            else:
+                bound[need] = name.value
         return bound
 
     def options(
@@ -111,6 +185,7 @@ class PartReader:
         signature: Signature,
         what: str,
         besides: tuple[str, ...] = (),
+        kind: str = "",
     ) -> dict[str, Any]:
         """Options complete with their defaults; what is wrong with them is noted.
 
@@ -120,14 +195,39 @@ class PartReader:
             signature: what there is to write.
             what: whose they are, for a sentence.
             besides: other keys that may stand there, for did-you-mean.
+            kind: of the part whose options they are; empty for a section.
         """
         names = [option.name for option in signature.options]
-        for key in given.keys() - names:
-            self.error((*path, key), f"{what} has no option '{key}'{did_you_mean(key, [*names, *besides])}")
+        for key in (key for key in given if key not in names):
+            cure = self._elsewhere(path, key, kind) or did_you_mean(key, [*names, *besides])
+            self.error((*path, key), f"{what} has no option '{key}'{cure}")
         checked, problems = check_options(signature, {k: n.plain() for k, n in given.items() if k in names})
         for problem in problems:
             self.error((*path, *problem.path), f"{what} {problem.message}")
         return dict(checked)
+
+    def _elsewhere(self, path: Path, key: str, kind: str) -> str:
+        """For an option that is not there: the section it belongs to, or the parts of the same kind that have it."""
+        train = ["optimizer", "optimizers", *(option.name for option in read_section("train").options)]
+        if path == () and key in train:
+            return "; write it under 'train'"
+        if path == () and key in ("size", "channels"):
+            return "; write it under 'data'"
+        if path in ((), ("train",)) and self._having("optimizer", key):
+            return "; write it under 'train', in 'optimizer'"
+        having = self._having(kind, key)
+        return f"; {kind} {' or '.join(map(repr, having))} has it" if having else ""
+
+    def _having(self, kind: str, key: str) -> list[str]:
+        """The parts of a kind that have an option of that name; those that cannot be read have none."""
+        found = []
+        for entry in self.registry.components(kind):
+            try:
+                options = entry.signature.options
+            except RequestError:
+                continue
+            found += [entry.name] if key in [option.name for option in options] else []
+        return found
 
     def section(
         self, path: Path, given: Mapping[str, Node], name: str, what: str, besides: tuple[str, ...] = ()
@@ -159,7 +259,10 @@ class PartReader:
         if isinstance(value, int | float) and abs(value) < float("inf"):
             return Schedule(float(value), float(value))
         choices = "a number, on, off or {from: A, to: B, steps: N}"
-        self.error(path, f"the weight of '{label}' must be {choices}, not {shown(written)}")
+        hint = " (text)" if isinstance(written, str) else ""
+        if isinstance(written, str) and closest(written, ON_OFF):
+            hint = did_you_mean(written, ON_OFF)
+        self.error(path, f"the weight of '{label}' must be {choices}, not {shown(written)}{hint}")
         return None
 
     def schedule(self, path: Path, node: Node, what: str) -> Schedule | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from zoo.errors import Problem, did_you_mean
-from zoo.recipe.parts import PartReader, Path
+from zoo.errors import did_you_mean
+from zoo.recipe.parts import Lack, PartReader, Path, read_section
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
 from zoo.recipe.text import Node
 from zoo.recipe.tree import merge
 from zoo.registry.option_types import shown
+
+_TIMING = ("repeat", "fresh", "every", "start")
 
 
 class PhaseReader(PartReader):
@@ -54,8 +57,10 @@ class PhaseReader(PartReader):
     def phases(self, slots: Mapping[str, Part]) -> tuple[Phase, ...]:
         """Who minimises what, in which order."""
         node = self.root.get(("phases",))
-        if node is None or not isinstance(node.value, list) or not node.value:
-            found = f", not {node.kind}" if node and node.value not in (None, []) else " with at least one item"
+        if node is None or node.value is None:
+            return ()  # said of the recipe already
+        if not isinstance(node.value, list) or not node.value:
+            found = f", not {node.kind}" if node.value != [] else " with at least one item"
             self.error(("phases",), f"'phases' must be a list{found}: '- players: {{term: weight}}'")
             return ()
         return tuple(self._phase(("phases", i), slots) for i in range(len(node.value)))
@@ -68,7 +73,12 @@ class PhaseReader(PartReader):
             keys = {k: n for k, n in items.items() if k != "rows"}
             timing = self.section(path, keys, "phase", "a phase", ("rows",))
         before = len(self.problems)
-        rows = [self._row((*rows_path, label), slots) for label in self.mapping(rows_path)]
+        misplaced = [key for key in items if key in _TIMING and "rows" not in items and key not in slots]
+        for key in misplaced:
+            cure = f"write '- rows: {{players: {{term: weight}}}}', and '{key}' beside 'rows'"
+            self.error((*path, key), f"'{key}' says how often a phase is played, and is no player; {cure}")
+        labels = [label for label in self.mapping(rows_path) if label not in misplaced]
+        rows = [self._row((*rows_path, label), slots) for label in labels]
         self._refuse_overlap(rows)
         if not rows and len(self.problems) == before:
             self.error(path, "a phase needs at least one row: 'players: {term: weight}'")
@@ -76,15 +86,7 @@ class PhaseReader(PartReader):
 
     def _row(self, path: Path, slots: Mapping[str, Part]) -> Row:
         label = str(path[-1])
-        players = tuple(player.strip() for player in label.split("+"))
-        for player in players:
-            written = self.mapping(("slots",))
-            if written and slot_of(player) not in {*slots, *written}:
-                hint = did_you_mean(slot_of(player), slots)
-                self.error(path, f"player '{player}' of row '{label}' is no slot of this recipe{hint}")
-                self.incomplete.add(self.root.at(path))
-        if len(set(players)) < len(players):
-            self.error(path, f"row '{label}' names a player twice")
+        players = self._players(path, slots)
         node = self.root.get(path)
         written = node.value if node and isinstance(node.value, dict) else {}
         terms = [self._term((*path, name)) for name in written]
@@ -100,6 +102,30 @@ class PhaseReader(PartReader):
         off = tuple(term.label for term in terms if term and term.weight.always_zero)
         return Row(players, kept, self.root.at(path), off)
 
+    def _players(self, path: Path, slots: Mapping[str, Part]) -> tuple[str, ...]:
+        """Who a row is of; what is wrong with that is noted."""
+        label = str(path[-1])
+        players = tuple(player.strip() for player in label.split("+"))
+        written = self.mapping(("slots",))
+        unknown = [player for player in players if written and slot_of(player) not in {*slots, *written}]
+        named = [name for name in re.split(r"[^\w.]+|\band\b", label) if name]
+        if not all(name for player in players for name in player.split(".")):
+            cure = "'encoder', 'encoder + decoder', or a part of one, 'encoder.trunk'"
+            self.error(path, f"row '{label}' leaves a player out; a row is called by its players: {cure}")
+        elif unknown and len(named) > len(players) and {slot_of(name) for name in named} <= {*written}:
+            self.error(path, f"row '{label}' must join its players with '+': '{' + '.join(named)}'")
+        elif len(set(players)) < len(players):
+            self.error(path, f"row '{label}' names a player twice")
+        else:
+            for player in unknown:
+                who = f"player '{player}' of row '{label}'"
+                message = f"{who} is no slot of this recipe{did_you_mean(slot_of(player), slots)}"
+                self.lacks(slot_of(player), Lack(self.root.at(path), who, message, written=True))
+            if not unknown:
+                return players
+        self.incomplete.add(self.root.at(path))
+        return players
+
     def _refuse_overlap(self, rows: list[Row]) -> None:
         """A weight that two players of a phase own would be moved twice."""
         for row in rows:
@@ -107,23 +133,32 @@ class PhaseReader(PartReader):
                 whole = [p for other in rows for p in other.players if player.startswith(f"{p}.")]
                 if whole:
                     message = f"player '{player}' is a part of player '{whole[0]}', and would be moved twice"
-                    self.problems.append(Problem(row.position, f"{message}; give it a phase of its own"))
+                    self.note(row.position, f"{message}; give it a phase of its own")
 
     def _term(self, path: Path) -> Term | None:
         node = self.root.get(path) or Node(None, self.root.at(path))
         label = str(path[-1])
         written = node.value
-        if isinstance(written, dict) and "from" not in written:  # no option can be called that
+        if isinstance(written, dict) and not self._is_schedule(label, written):
             part = self.part(path, "term", label, reserved=("weight",))
-            written = written["weight"].value if "weight" in written else 1.0
+            node = written.get("weight", Node(1.0, node.position))
             path = (*path, "weight")
         else:
             part = self.part(path, "term", label, node=Node({}, node.position))
-        if isinstance(written, dict):
-            weight = self.schedule(path, self.root.get(path) or node, f"the weight of '{label}'")
+        if isinstance(node.value, dict):
+            weight = self.schedule(path, node, f"the weight of '{label}'")
         else:
-            weight = self.weight(path, label, written)
+            weight = self.weight(path, label, node.plain())
         if not part or not weight:
             return None
         asks = "weight" in part.entry.signature.sizes
         return Term(replace(part, weight=weight.extremes) if asks else part, weight)
+
+    def _is_schedule(self, label: str, written: Mapping[str, Node]) -> bool:
+        """Whether a term's mapping is the schedule of its weight, rather than its options."""
+        if "from" in written:  # no option can be called that
+            return True
+        keys = {option.name for option in read_section("schedule").options}
+        named = [entry for entry in self.registry.components("term") if entry.name == label]
+        options = {option.name for entry in named for option in entry.signature.options}
+        return "to" in written and written.keys() <= keys - options

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from keyword import iskeyword
 from pathlib import PurePath
 from typing import Any
 
-from zoo.api import KINDS
-from zoo.errors import RecipeError, did_you_mean
+from zoo.errors import RecipeError, closest, did_you_mean
 from zoo.graph import BUILTINS
+from zoo.recipe.flow import misfits
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Phase, Recipe, Sizes
@@ -20,7 +21,18 @@ from zoo.registry.option_types import shown
 
 SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
 
-TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder",)}
+DEFAULT_WATCHER = "tensorboard"
+
+NEEDED = ("data", "slots", "phases")
+"""Sections without which there is no recipe."""
+
+NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
+"""Kinds that a slot may be of."""
+
+LONGEST_NAME = 100
+"""Bytes of the longest name of a run."""
+
+TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
 """What parts of these kinds may ask for."""
 
 
@@ -35,11 +47,10 @@ class Reader(PhaseReader):
         Raises:
             RecipeError: with every problem found.
         """
-        top = self.section((), self._top(), "recipe", "a recipe", SECTIONS)
-        name = top.get("name", "")
-        if PurePath(name).name != name or name == "..":
-            self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} is a path")
-        data = self._required("data", self._data)
+        self._refuse_absent()
+        top = self.section((), self._top(), "recipe", "a recipe", (*SECTIONS, "extends"))
+        name = self._run_name(top.get("name", ""))
+        data = self._data()
         slots = self._slots()
         values = self._values()
         phases = self.phases(slots)
@@ -47,9 +58,10 @@ class Reader(PhaseReader):
         train = self.train(phases)
         evaluate = self._listed("evaluate", "metric")
         augment = self._listed("augment", "augmentation")
-        watch = self._listed("watch", "watcher")
+        watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
         demands = [*self._demands(phases), *self._shown(outputs, evaluate)]
         graph, values = connect(self, slots, values, demands, phases)
+        self.report_lacking()
         if self.problems or data is None:
             raise RecipeError(self.problems)
         file = self.root.position.file
@@ -76,18 +88,38 @@ class Reader(PhaseReader):
     def _top(self) -> dict[str, Node]:
         return {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
 
-    def _required(self, key: str, read: Any) -> Any:
-        if key not in self.root.value:
-            self.error((), f"the recipe has no '{key}'")
-            return None
-        return read()
+    def _absent(self, key: str) -> bool:
+        node = self.root.get((key,))
+        return node is None or node.value is None
+
+    def _refuse_absent(self) -> None:
+        """Sections that every recipe has; not those that some unknown key is probably a slip of."""
+        slips = {closest(key, (*SECTIONS, "extends")) for key in self._top()}
+        absent = [key for key in NEEDED if self._absent(key) and not slips & {key, "extends"}]
+        for place in dict.fromkeys(self.root.at((key,)) for key in absent):
+            keys = [f"'{key}'" for key in absent if self.root.at((key,)) == place]
+            cure = "add what is missing, or begin with 'extends: NAME' ('zoo list recipe' has the names)"
+            self.note(place, f"the recipe has no {', no '.join(keys)}; {cure}")
+
+    def _run_name(self, name: str) -> str:
+        if name and (PurePath(name).name != name or name == ".."):
+            self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} is a path")
+        elif not name.isprintable() or name != name.strip() or len(name.encode()) > LONGEST_NAME:
+            cure = f"write at most {LONGEST_NAME} letters, none of them invisible, no blank at either end"
+            self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} cannot be; {cure}")
+        return name
 
     def _data(self) -> Part | None:
+        if self._absent("data"):
+            return None
         part = self.part(("data",), "data", "data")
         known = [option.name for option in part.entry.signature.options] if part else []
         missing = [o for o in ("size", "channels") if part and o not in known]
         for option in missing:
             self.error(("data",), f"data '{part and part.entry.name}' has no option '{option}', which every data needs")
+        for option in ("size", "channels"):
+            if part and part.options.get(option, 1) < 1:
+                self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
         return None if missing else part
 
     def _slots(self) -> dict[str, Part]:
@@ -98,7 +130,7 @@ class Reader(PhaseReader):
             part = kind and self.part(path, kind, label, reserved=("kind",))
             if part:
                 slots[label] = part
-        if not slots and not self.problems:
+        if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
 
@@ -106,12 +138,13 @@ class Reader(PhaseReader):
         """A slot's kind: what it says, else its name, else the last word of its name."""
         node = self.root.get((*path, "kind"))
         kind = node.value if node else label.rsplit("_", 1)[-1]
-        if kind in KINDS:
+        if kind in NETWORKS:
             return str(kind)
         if node:
-            self.error((*path, "kind"), f"slot '{label}' has no kind {shown(kind)}{did_you_mean(str(kind), KINDS)}")
+            hint = did_you_mean(str(kind), NETWORKS)
+            self.error((*path, "kind"), f"slot '{label}' has no kind {shown(node.plain())}{hint}")
         else:
-            cure = f"write {label}: {{kind: encoder, use: ...}}{did_you_mean(str(kind), KINDS)}"
+            cure = f"write {label}: {{kind: encoder, use: ...}}{did_you_mean(str(kind), NETWORKS)}"
             self.error(path, f"slot '{label}' does not say what kind it is, and its name tells none; {cure}")
         return None
 
@@ -158,6 +191,13 @@ class Reader(PhaseReader):
                 found[label] = part
         return tuple(found.values())
 
+    def _default_watch(self) -> tuple[Part, ...]:
+        """Where a recipe says nothing: TensorBoard's files, unless their plugin is not there."""
+        there = any(entry.name == DEFAULT_WATCHER for entry in self.registry.components("watcher"))
+        node = Node({}, self.root.position)
+        part = self.part(("watch",), "watcher", DEFAULT_WATCHER, node=node) if there else None
+        return (part,) if part else ()
+
     def _refuse_needs(self, path: Path, part: Part) -> None:
         kind, given = part.entry.kind, TAKES.get(part.entry.kind)
         for need in part.entry.signature.needs if given else ():
@@ -182,28 +222,31 @@ class Reader(PhaseReader):
             elif isinstance(item.value, str):
                 items.append((path, item.value.rsplit("/", 1)[-1]))
             else:
-                self.error(path, f"'{section}' lists {kind}s: names, or 'label: {{use: NAME, ...}}'")
+                what = f"'{section}' lists {kind}s: names, or 'label: {{use: NAME, ...}}'"
+                self.error(path, f"{what}, not {shown(item.plain())}")
         return items
 
     @staticmethod
     def _demands(phases: tuple[Phase, ...]) -> Iterator[Demand]:
         for row in (row for phase in phases for row in phase.played):
             for term in row.terms:
-                names = tuple(term.part.arguments.values())
-                yield Demand(f"term '{term.label}' of row '{row.label}'", names, term.part.position)
+                yield Demand.of(term.part, f"term '{term.label}' of row '{row.label}'")
 
     def _shown(self, outputs: Mapping[str, str], metrics: tuple[Part, ...]) -> Iterator[Demand]:
         for label, name in outputs.items():
-            yield Demand(f"output '{label}'", (name,), self.root.at(("outputs", label)))
+            place = self.root.at(("outputs", label))
+            yield Demand(f"output '{label}'", (name,), place, written={name: place})
         written = self.root.get(("outputs",))
         if written and written.value is not None and not isinstance(written.value, dict):
             return  # reported; what metrics call outputs cannot be known
         wrong = self.mapping(("outputs",)).keys() - outputs
         for part in metrics:
-            names = tuple(outputs.get(name, name) for name in part.arguments.values())
-            shown = tuple(outputs[name] for name in part.arguments.values() if name in outputs)
+            asked = (*part.arguments.values(), *part.computed)
+            names = tuple(outputs.get(name, name) for name in asked)
+            shown = tuple(outputs[name] for name in asked if name in outputs)
+            varied = {outputs.get(name, name): given for name, given in part.computed.items()}
             if not wrong.intersection(names):
-                yield Demand(f"metric '{part.label}'", names, part.position, shown)
+                yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)
 
     @staticmethod
     def _use(node: Node) -> Any:
@@ -217,4 +260,7 @@ def resolve(root: Node, registry: Registry) -> Recipe:
     Raises:
         RecipeError: with every problem, sorted by place.
     """
-    return Reader(root, registry).recipe()
+    recipe = Reader(root, registry).recipe()
+    if problems := misfits(recipe):
+        raise RecipeError(problems)
+    return recipe

@@ -15,6 +15,9 @@ from zoo.recipe.text import Node
 from zoo.registry import Entry, to_arguments
 from zoo.registry.signature import CALLED
 
+WHEREABOUTS = ("root", "workers", "download")
+"""Options by which data says where its files are and how they are read: they change no image."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -28,6 +31,7 @@ class Part:
         position: where the recipe names it.
         weight: a term's lowest and highest weight, where its class asks for them.
         learning: whether this is the ``learn`` of a term that owns networks, rather than the term.
+        bound: where the recipe binds each parameter of ``wiring``.
     """
 
     label: str
@@ -37,6 +41,7 @@ class Part:
     wiring: Mapping[str, str] = field(default_factory=dict)
     weight: tuple[float, float] | None = None
     learning: bool = False
+    bound: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def learns(self) -> bool:
@@ -49,7 +54,17 @@ class Part:
         signature = self.entry.signature
         needs = (signature.learn or ()) if self.learning else signature.needs
         own = {"self": self.label} if self.learns else {}
-        return own | {need: self.wiring.get(need, need) for need in needs}
+        return own | {need: self.named(need) for need in needs}
+
+    @property
+    def computed(self) -> dict[str, tuple[str, ...]]:
+        """Of a metric: what it computes anew -> what it gives for that; slots, values, outputs or builtins."""
+        anew = self.entry.signature.computes or {}
+        return {self.named(name): tuple(map(self.named, given)) for name, given in anew.items()}
+
+    def named(self, name: str) -> str:
+        """What the recipe calls what the component asks for by this name."""
+        return self.wiring.get(name, name)
 
     @property
     def key(self) -> str:
@@ -61,6 +76,10 @@ class Part:
         """As a recipe writes it."""
         wiring = {"with": dict(self.wiring)} if self.wiring else {}
         return {"use": self.entry.id, **wiring, **self.options}
+
+    def identity(self) -> Any:
+        """As a recipe writes it, less what changes nothing that comes out."""
+        return {name: value for name, value in self.plain().items() if name not in WHEREABOUTS}
 
     def load(self) -> Any:
         """The target itself, imported now."""

@@ -14,7 +14,7 @@ import yaml
 
 from zoo.errors import Position, Problem, RecipeError
 from zoo.recipe.decode import MAX_BYTES, decode
-from zoo.recipe.node import Node, Scalar, plain_scalar
+from zoo.recipe.node import Node, Scalar, one_line, plain_scalar
 from zoo.recipe.write import write
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_value", "write"]
@@ -22,7 +22,11 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read"
 MAX_DEPTH = 32
 MAX_NODES = 10_000
 MAX_PROBLEMS = 100
-"""Budgets of one text; nodes are counted with every alias expanded, and reading ends at the last problem."""
+"""Budgets of one document; nodes are counted with every alias expanded, and reading ends at the last problem."""
+
+MAX_TEXT = 1_000
+MAX_KEY = 200
+"""Characters of the longest text and of the longest key."""
 
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -154,7 +158,7 @@ class _Reader:
             return self._alias(event.anchor, place, depth)
         self._spend(1, depth if isinstance(event, yaml.CollectionStartEvent) else 0, place)
         if event.tag is not None:
-            self.refuse(place, f"tag '{_short(event.tag)}' is not part of a recipe; remove it")
+            self.refuse(place, f"tag '{one_line(event.tag)}' is not part of a recipe; remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = Node(self._scalar(event, place), place)
         else:
@@ -178,20 +182,22 @@ class _Reader:
         self._spend(1, 0, place)
         node = self.anchors.get(name)
         if node is None:
-            self.refuse(place, f"alias '*{_short(name)}' has no finished anchor '&{_short(name)}' before it")
+            self.refuse(place, f"alias '*{one_line(name)}' has no finished anchor '&{one_line(name)}' before it")
             return Node(None, place)
         size, height = node.measure()
         self._spend(size - 1, depth + height - 1, place)
         return node
 
     def _scalar(self, event: Any, place: Position) -> Scalar:
-        if not event.implicit[0]:  # quoted, or a block of text
-            return str(event.value)
+        text = str(event.value)
         try:
-            return plain_scalar(event.value)
+            scalar = plain_scalar(text) if event.implicit[0] else text  # not implicit: quoted, or a block of text
         except ValueError as error:
             self.refuse(place, str(error))
-            return str(event.value)
+            return text
+        if isinstance(scalar, str) and len(scalar) > MAX_TEXT:
+            self.refuse(place, f"a text of {len(scalar):,} characters; the limit is {MAX_TEXT:,}")
+        return scalar
 
     def _list(self, place: Position, depth: int) -> Node:
         items = []
@@ -207,7 +213,7 @@ class _Reader:
             key = self._key(event, here, depth)
             value = self.node(self.next(), depth + 1)
             if key in keys:
-                self.refuse(here, f"key '{_short(key)}' is already given at {keys[key]}; keep one of the two")
+                self.refuse(here, f"key '{one_line(key)}' is already given at {keys[key]}; keep one of the two")
             elif key is not None:
                 entries[key], keys[key] = value, here
         return Node(entries, place, keys)
@@ -218,16 +224,12 @@ class _Reader:
         if not isinstance(event, yaml.ScalarEvent):
             self.refuse(place, "a key is text, not an alias, a list or a mapping; write it out")
         elif not isinstance(node.value, str):
-            cure = f"quote it: '{_short(event.value)}'" if event.value else "write one before the ':'"
-            self.refuse(place, f"a key is text, and '{_short(event.value)}' is {node.kind}; {cure}")
+            cure = f"quote it: '{one_line(event.value)}'" if event.value else "write one before the ':'"
+            self.refuse(place, f"a key is text, and '{one_line(event.value)}' is {node.kind}; {cure}")
         elif node.value == "<<" and event.implicit[0]:
             self.refuse(place, "merge keys '<<' are not part of a recipe; use 'extends', or repeat the entries")
+        elif MAX_KEY < len(node.value) <= MAX_TEXT:
+            self.refuse(place, f"a key of {len(node.value):,} characters; the limit is {MAX_KEY:,}")
         else:
             return node.value
         return None
-
-
-def _short(text: str) -> str:
-    """``text`` on one line, cut to what fits in a sentence."""
-    line = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
-    return line if len(line) <= 60 else f"{line[:57]}..."

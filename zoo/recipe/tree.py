@@ -11,6 +11,7 @@ from typing import NoReturn
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
 from zoo.recipe.node import Node, Path
 from zoo.recipe.text import MAX_DEPTH, read_value
+from zoo.registry.option_types import shown
 
 IsComponent = Callable[[Path], bool]
 """Whether a component is expected at a path, where ``timm`` is short for ``{use: timm}``."""
@@ -24,7 +25,8 @@ def merge(base: Node, over: Node, is_component: IsComponent = _nowhere) -> Node:
     """``over`` laid over ``base``.
 
     Mappings merge key by key: the base's order, then new keys. Everything else is replaced. Null removes
-    the base's entry (and stays null where the base has none, so that a mistyped key is still noticed).
+    the base's entry and keeps its place (it stays null where the base has none, so that a mistyped key is
+    still noticed).
     A mapping that uses another component replaces the base's, whose options would make no sense.
 
     Args:
@@ -45,7 +47,7 @@ def _merge(base: Node, over: Node, path: Path, is_component: IsComponent) -> Nod
         under = entries.get(key)
         if under is not None and node.value is None:
             del entries[key]
-            keys.pop(key, None)
+            keys[key] = over.keys.get(key, node.position)
             continue
         entries[key] = node if under is None else _merge(under, node, (*path, key), is_component)
         keys[key] = over.keys.get(key, node.position)
@@ -111,7 +113,8 @@ class _Assignment:
         if isinstance(node.value, list):
             return self._over_list(node, node.value, rest, path)
         if not isinstance(node.value, dict):
-            self.refuse(f"'{_dotted(path)}' is {node.kind}, {node.value!r}, and has no '{rest}'")
+            whole = f"set the whole of it: {_dotted(path)}={{...}}"
+            self.refuse(f"'{_dotted(path)}' is {node.kind}, {shown(node.value)}, and has no '{rest}'; {whole}")
         key, below = _split(rest, list(node.value))
         if not key:
             self.refuse("a part of the path is empty; write it as a.b.c")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from zoo.errors import Position, Problem, RequestError
+from zoo.errors import Position, RequestError
 from zoo.graph import BUILTINS, HELD, Graph, UnknownNameError
-from zoo.recipe.parts import PartReader
+from zoo.recipe.parts import Lack, PartReader
 from zoo.recipe.schema import Part, Phase, Row, slot_of
-from zoo.registry import check_options
+from zoo.registry import UnknownName, check_options
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,22 @@ class Demand:
         names: of slots and values.
         position: where it asks.
         shown: those of the names that it has from an output, which has been checked itself.
+        varied: name -> the names that it is computed anew for other values of.
+        written: where the recipe writes a name itself.
     """
 
     who: str
     names: tuple[str, ...]
     position: Position
     shown: tuple[str, ...] = ()
+    varied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    written: Mapping[str, Position] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, part: Part, who: str) -> Demand:
+        """What a part asks for."""
+        written = {part.wiring[need]: place for need, place in part.bound.items()}
+        return cls(who, tuple(part.arguments.values()), part.position, written=written)
 
 
 def connect(
@@ -41,7 +51,8 @@ def connect(
     Values come from the recipe's own ``values`` first, then from the registry, by name. A slot or value that
     is wrong has been reported; its name is known all the same, so that no more is said of it.
     """
-    demands, phases = list(demands), list(phases)
+    demands = [*(Demand.of(part, f"value '{label}'") for label, part in own.items()), *demands]
+    phases = list(phases)
     known = dict.fromkeys([*slots, *reader.mapping(("slots",))])
     wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in own}
     if not known:
@@ -49,7 +60,6 @@ def connect(
     learners = _learners(reader, slots, phases)
     values = dict(own)
     names = [name for demand in demands for name in demand.names]
-    names += [name for part in own.values() for name in part.arguments.values()]
     while names:
         name = names.pop()
         base = name.removesuffix(HELD)
@@ -80,9 +90,7 @@ def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Ph
         else:
             continue
         cure = f"call it something else: 'other: {{use: {part.entry.name}, ...}}'"
-        reader.problems.append(
-            Problem(part.position, f"term '{part.label}' owns networks that learn, and {taken}; {cure}")
-        )
+        reader.note(part.position, f"term '{part.label}' owns networks that learn, and {taken}; {cure}")
     return found
 
 
@@ -96,15 +104,32 @@ def _registered(reader: PartReader, name: str) -> Part | None:
     return None if missing else Part(name, entry, defaults, Position("registry"))
 
 
+def _elsewhere(reader: PartReader, name: str) -> str:
+    """Why a value that some package has is not here, or not the only one; nothing if none has it."""
+    try:
+        reader.registry.find("value", name)
+    except UnknownName as error:
+        return str(error) if reader.registry.catalogue.providers("value", name) else ""
+    except RequestError as error:
+        return str(error)
+    return ""
+
+
 def _check(reader: PartReader, graph: Graph, demand: Demand) -> bool:
     if not all(map(graph.known, demand.shown)):
         return False  # said of the output already
     try:
-        graph.order(demand.names)
+        graph.verify(demand.names)
     except UnknownNameError as error:
-        reader.problems.append(Problem(demand.position, f"{demand.who}: {error}"))
+        written = demand.written.get(error.name)
+        message = f"{demand.who}: {_elsewhere(reader, error.name) or error}"
+        reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
-    return True
+    idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]
+    for name, of in idle:
+        message = f"{demand.who} computes '{name}' for other values of '{of}', on which it does not depend here"
+        reader.note(demand.position, message)
+    return not idle
 
 
 def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
@@ -116,4 +141,4 @@ def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
                 f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()
             )
             message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}' ({routes})"
-            reader.problems.append(Problem(row.position, message))
+            reader.note(row.position, message)

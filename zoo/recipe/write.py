@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.errors import RequestError
-from zoo.recipe.node import is_plain_text
+from zoo.recipe.node import LARGEST, is_plain_text
 
 WIDTH = 80
 """A list or mapping stays on one line while its line is shorter than this."""
@@ -26,7 +26,8 @@ def write(data: Mapping[str, Any]) -> str:
         data: mappings with text keys, lists and tuples (read back as lists), null, booleans, numbers, text.
 
     Raises:
-        RequestError: something that a recipe cannot hold, such as an object or half a surrogate pair.
+        RequestError: something that a recipe cannot hold, such as an object, half a surrogate pair, or a whole
+            number of more than 63 bits.
     """
     if not data:
         return "{}\n"
@@ -101,12 +102,18 @@ def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return int.__repr__(value)
+        return _whole(value)
     if isinstance(value, float):
         return float.__repr__(value) if math.isfinite(value) else _infinite(value)
     if isinstance(value, str):
         return _text(value)
     raise RequestError(f"a recipe cannot hold {value!r}")
+
+
+def _whole(value: int) -> str:
+    if abs(value) > LARGEST:
+        raise RequestError(f"a recipe cannot hold a whole number of {value.bit_length()} bits; the limit is 63")
+    return int.__repr__(value)
 
 
 def _infinite(value: float) -> str:

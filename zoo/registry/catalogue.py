@@ -1,20 +1,22 @@
 """registry.yaml: which packages are known to exist and what they provide, and who may be imported here.
 
-The bundled file is the catalogue; a user's own, same schema, is layered over it. The schema is described
-in the bundled file. Every scalar is text, so no YAML typing surprises are possible.
+The bundled file is the catalogue; the user's settings and the registry.yaml beside a recipe, same schema, are
+layered over it in this order. The schema is described in the bundled file. Every scalar is text, so no YAML typing
+surprises are possible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.api import KINDS
 from zoo.errors import Position, Problem, RecipeError, RequestError, did_you_mean
-from zoo.registry.discovery import FIRST_PARTY, Verdict, canonical
+from zoo.registry.discovery import FIRST_PARTY, Plugin, State, canonical
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -62,13 +64,18 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What one or several layered registry.yaml say; names of distributions are canonical."""
+    """What one or several layered registry.yaml say; names of distributions are canonical.
+
+    ``allowed_by`` is the file of ``allow``, ``disabled`` has for each name its file, and ``only`` is ``ZOO_PLUGINS``.
+    """
 
     packages: Mapping[str, Package] = field(default_factory=dict)
     blocked: tuple[Blocked, ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
     allow: frozenset[str] | None = None
-    disabled: frozenset[str] = frozenset()
+    allowed_by: str = ""
+    disabled: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None
 
     def over(self, below: Catalogue) -> Catalogue:
         """This catalogue layered over another."""
@@ -77,19 +84,26 @@ class Catalogue:
             blocked=below.blocked + self.blocked,
             pins={**below.pins, **self.pins},
             allow=below.allow if self.allow is None else self.allow,
-            disabled=below.disabled | self.disabled,
+            allowed_by=below.allowed_by if self.allow is None else self.allowed_by,
+            disabled={**self.disabled, **below.disabled},
         )
 
-    def verdict(self, distribution: str, version: str, plugin: str) -> Verdict | None:
+    def verdict(self, plugin: Plugin) -> tuple[State, str] | None:
         """Why a plugin is not imported, or None. The first party need not be on an allowlist."""
+        package, version = plugin.distribution, plugin.version
         for block in self.blocked:
-            if block.package == distribution and block.hits(version):
-                return "blocked", f"{distribution} {block.versions or version} is blocked: {block.reason}"
-        if self.allow is not None and distribution not in {*self.allow, FIRST_PARTY}:
-            return "disabled", f"'{distribution}' is not under 'allow' in registry.yaml"
-        for name in (plugin, distribution, f"{distribution}/{plugin}"):
-            if name in self.disabled:
-                return "disabled", f"'{name}' is under 'disabled' in registry.yaml"
+            if block.package == package and block.hits(version):
+                by = "" if block.file == str(BUNDLED) else f" by {block.file}"
+                return "blocked", f"{package} {block.versions or version} is blocked{by}: {block.reason}"
+        if self.only is not None and package != FIRST_PARTY and not any(map(plugin.answers_to, self.only)):
+            listed = f"is '{','.join(self.only)}'" if self.only else "is empty (so it is with --no-plugins)"
+            return "disabled", f"the variable ZOO_PLUGINS {listed}, which leaves it out"
+        if self.allow is not None and package not in {*self.allow, FIRST_PARTY}:
+            return "disabled", f"'{package}' is not under 'allow' in {self.allowed_by}"
+        for name, file in self.disabled.items():
+            if plugin.answers_to(name):
+                cure = f": zoo plugins enable {name}" if file == str(settings_file()) else ""
+                return "disabled", f"'{name}' is under 'disabled' in {file}{cure}"
         return None
 
     def providers(self, kind: str, name: str) -> list[str]:
@@ -101,19 +115,43 @@ class Catalogue:
         ]
 
 
-def policy(found: Iterable[str], user: Path | None) -> Catalogue:
-    """The catalogue, as far as it concerns the distributions found. Reading YAML costs 25 ms: without a
-    user's catalogue the bundled file is parsed only if it mentions a stranger at all."""
-    if user is None:
-        text = canonical(BUNDLED.read_text("utf-8"))
-        if not any(canonical(name) in text for name in found if name != FIRST_PARTY):
-            return Catalogue()
-    return whole(user)
+def settings_file() -> Path:
+    """Where the user's settings are, or would be: ``$ZOO_CONFIG/registry.yaml``, else
+    ``$XDG_CONFIG_HOME/zoo/registry.yaml``, else ``~/.config/zoo/registry.yaml``."""
+    folder = os.environ.get("ZOO_CONFIG")
+    if folder:
+        return Path(os.path.abspath(os.path.expanduser(folder)), "registry.yaml")
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    base = base if os.path.isabs(base) else os.path.expanduser("~/.config")  # XDG has relative ones ignored
+    return Path(base, "zoo", "registry.yaml")
 
 
-def whole(user: Path | None) -> Catalogue:
-    """The bundled catalogue with the user's layered over it."""
-    return read(user).over(_bundled()) if user else _bundled()
+def chosen() -> tuple[str, ...] | None:
+    """The names in ``ZOO_PLUGINS``, or None where it is not set."""
+    text = os.environ.get("ZOO_PLUGINS")
+    return None if text is None else tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def policy(found: Iterable[str], layers: Sequence[Path], only: tuple[str, ...] | None) -> Catalogue:
+    """The catalogue, as far as it concerns the distributions found. Reading YAML costs 25 ms: without a layer
+    of the user's the bundled file is parsed only if it mentions a stranger at all.
+
+    Args:
+        found: distributions with plugins.
+        layers: the user's own files, later ones over earlier ones.
+        only: what ``ZOO_PLUGINS`` names, if it is set.
+    """
+    text = "" if layers else canonical(BUNDLED.read_text("utf-8"))
+    known = layers or any(canonical(name) in text for name in found if name != FIRST_PARTY)
+    return replace(whole(layers) if known else Catalogue(), only=only)
+
+
+def whole(layers: Sequence[Path]) -> Catalogue:
+    """The bundled catalogue with the user's layers over it."""
+    result = _bundled()
+    for file in layers:
+        result = read(file).over(result)
+    return result
 
 
 @lru_cache(maxsize=1)
@@ -127,18 +165,34 @@ def read(file: Path) -> Catalogue:
     Raises:
         RecipeError: every problem in the file, placed.
     """
+    try:
+        return parse(file.read_text("utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        problems = [Problem(Position(str(file)), f"cannot be read: {error}")]
+    except RecipeError as error:
+        problems = list(error.problems)
+    if file == settings_file():
+        cure = "these are your settings of zoo: correct them, or remove the file, to go on"
+        problems[-1] = replace(problems[-1], message=f"{problems[-1].message}; {cure}")
+    raise RecipeError(problems)
+
+
+def parse(text: str, file: str) -> Catalogue:
+    """The text of a registry.yaml; positions name ``file``.
+
+    Raises:
+        RecipeError: every problem in it, placed.
+    """
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(file.read_text("utf-8"), Loader=loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError([Problem(Position(str(file)), f"cannot be read: {error}")]) from None
+        node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = Position(str(file), mark.line + 1, mark.column + 1) if mark else Position(str(file))
+        place = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
         raise RecipeError([Problem(place, f"is not YAML: {getattr(error, 'problem', error)}")]) from None
-    reader = _Reader(str(file))
+    reader = _Reader(file)
     catalogue = reader.catalogue(node) if node else Catalogue()
     if reader.problems:
         raise RecipeError(reader.problems)
@@ -161,7 +215,8 @@ class _Reader:
             blocked=tuple(self.items(top.get("blocked"), "'blocked'", self.block)),
             pins={self.pin(k, v): canonical(self.text(v, k)) for k, v in self.pins(top).items()},
             allow=None if allow is None else frozenset(map(canonical, self.texts(allow, "'allow'"))),
-            disabled=frozenset(self.texts(top.get("disabled"), "'disabled'")),
+            allowed_by=self.file,
+            disabled=dict.fromkeys(self.texts(top.get("disabled"), "'disabled'"), self.file),
         )
 
     def package(self, name: str, node: Node) -> Package:

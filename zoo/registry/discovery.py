@@ -1,35 +1,29 @@
-"""Finding plugins: every installed distribution and every ``--plugin`` file, each isolated from the others.
+"""Finding plugins: every installed distribution and every ``--plugin`` file, none imported yet.
 
-pluggy's own loader stops at the first broken plugin, so only its specs and markers are used here.
-Order of events for one plugin: metadata, verdict of the catalogue (a blocked plugin is never imported),
-import, API version, hooks, descriptors.
+pluggy's own loader stops at the first broken plugin, so only its specs and markers are used.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib import import_module
-from importlib import util as importlib_util
-from importlib.metadata import Distribution, distributions
+from functools import cache, partial
+from importlib.metadata import Distribution, EntryPoints, distributions
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from zoo import api
-from zoo.registry.descriptors import ask
 from zoo.registry.isolation import Failure, attempt
 
 FIRST_PARTY = "generative-zoo"
 LOCAL = "local"
 
-State = Literal["ok", "disabled", "blocked", "broken", "too new"]
-Verdict = tuple[Literal["disabled", "blocked"], str]
+State = Literal["ok", "disabled", "blocked", "broken", "too new", "incompatible"]
 
 _ENTRY = re.compile(r"([^\s=][^=]*?)\s*=\s*([\w.]+)\s*(?::\s*([\w.]+))?\s*(?:\[[^\]]*\])?")
-_API_LINE = re.compile(r"^ZOO_API\b[^=\n]*=\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,9 @@ class Plugin:
         distribution: from its metadata, never self-declared; ``local`` for a file.
         version: of the distribution.
         state: ``ok``, or why not in a word.
-        reason: why not, in a sentence.
-        traceback: of the first failure, for ``zoo plugins --traceback`` and the like.
+        reasons: why not, in sentences.
+        notes: what its user should know though it works, such as that it is slow.
+        traceback: of the first failure, for ``zoo plugins --traceback``.
         components: what it provides.
         recipes: what it ships.
     """
@@ -53,17 +48,38 @@ class Plugin:
     distribution: str
     version: str
     state: State = "ok"
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     traceback: str = ""
     components: tuple[api.Component, ...] = ()
     recipes: tuple[api.Recipe, ...] = ()
 
+    @property
+    def reason(self) -> str:
+        """The reasons in one line."""
+        return "; ".join(self.reasons)
 
-class Policy(Protocol):
-    """Who may be imported at all."""
+    @property
+    def note(self) -> str:
+        """The notes in one line."""
+        return "; ".join(self.notes)
 
-    def verdict(self, distribution: str, version: str, plugin: str) -> Verdict | None:
-        """Why a plugin is not imported, or None."""
+    @property
+    def id(self) -> str:
+        """``PACKAGE/PLUGIN``."""
+        return f"{self.distribution}/{self.name}"
+
+    def answers_to(self, name: str) -> bool:
+        """Whether ``PLUGIN``, ``PACKAGE`` or ``PACKAGE/PLUGIN`` means this one."""
+        package, slash, bare = name.rpartition("/")
+        if slash:
+            return (canonical(package), bare) == (self.distribution, self.name)
+        return name == self.name or canonical(name) == self.distribution
+
+    def failed(self, state: State, *reasons: str, traceback: str = "") -> Plugin:
+        """The same plugin in a worse state, with more reasons."""
+        told = (*self.reasons, *reasons)
+        return replace(self, state=state, reasons=told, traceback=self.traceback or traceback)
 
 
 @dataclass(frozen=True)
@@ -75,19 +91,26 @@ class Found:
     attribute: str = ""
     file: Path | None = None
 
+    def noted(self, note: str) -> Found:
+        """The same with a note more."""
+        return replace(self, plugin=replace(self.plugin, notes=(*self.plugin.notes, note)))
+
 
 def canonical(name: str) -> str:
     """The name of a distribution as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def installed() -> Iterator[Found]:
-    """Plugins of every installed distribution, none imported yet."""
-    seen: set[str] = set()
+def installed() -> list[Found]:
+    """Plugins of every installed distribution."""
+    found: dict[str, list[Found]] = {}
+    places: dict[str, Path] = {}
     for distribution in distributions():
         # Most distributions have nothing for us: look at the raw text before parsing anything.
         read = partial(distribution.read_text, "entry_points.txt")
         text = attempt("reading its entry_points.txt", read)
+        if _damaged(text):
+            _warn_of_damage(Path(str(getattr(distribution, "_path", "?")), "entry_points.txt"))
         if isinstance(text, Failure):
             raw = text.error.object if isinstance(text.error, UnicodeDecodeError) else b""
             if b"[zoo]" not in raw:
@@ -95,16 +118,62 @@ def installed() -> Iterator[Found]:
         elif not text or "[zoo]" not in text:
             continue
         name, version, fault = _identity(distribution)
-        if canonical(name) in seen:
-            continue  # shadowed by the same distribution earlier on sys.path, as in importlib.metadata
-        seen.add(canonical(name))
-        nobody = Plugin("entry_points.txt", name, version, "broken")
+        place = Path(str(getattr(distribution, "_path", ""))).resolve()
+        if name in found:
+            # importlib.metadata and the import system take the first on sys.path; nobody should wonder why.
+            if place != places[name]:
+                here = places[name].parent
+                note = f"another copy of {name}, {version} in {place.parent}, is hidden by this one in {here}"
+                found[name] = [item.noted(note) for item in found[name]]
+            continue
+        nobody = Plugin("entry_points.txt", name, version)
+        places[name] = place
         if isinstance(text, Failure):
-            yield Found(replace(nobody, reason=text.sentence, traceback=text.traceback))
+            found[name] = [Found(nobody.failed("broken", text.sentence, traceback=text.traceback))]
         elif fault:
-            yield Found(replace(nobody, reason=fault))
+            found[name] = [Found(nobody.failed("broken", fault))]
         else:
-            yield from _entries(text or "", nobody)
+            found[name] = list(_entries(text or "", nobody))
+    return [item for items in found.values() for item in items]
+
+
+def _damaged(text: str | Failure | None) -> bool:
+    """Whether importlib.metadata would stumble over it."""
+    if isinstance(text, Failure):
+        return True
+    inside = False
+    for line in filter(None, map(str.strip, (text or "").splitlines())):
+        if line.startswith("[") and line.endswith("]"):
+            inside = True
+        elif inside and "=" not in line and not line.startswith("#"):
+            return True
+    return False
+
+
+@cache
+def _warn_of_damage(file: Path) -> None:
+    told = f"{file} is damaged, and other libraries may stop at it; install its package again, or remove it"
+    print(f"zoo: warning: {told}", file=sys.stderr)
+
+
+@contextmanager
+def damage_tolerated() -> Iterator[None]:
+    """Inside, a damaged entry_points.txt costs its own package alone. Torch, pydantic and others read everybody's for
+    plugins of their own, and would stop at it, whoever's it is."""
+    strict: property = vars(Distribution)["entry_points"]
+
+    def tolerant(self: Distribution) -> EntryPoints:
+        try:
+            found: EntryPoints = strict.__get__(self)
+            return found
+        except Exception:  # noqa: BLE001 - whatever the parser trips over
+            return EntryPoints(())
+
+    Distribution.entry_points = property(tolerant)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        Distribution.entry_points = strict  # type: ignore[assignment, method-assign]
 
 
 def _identity(distribution: Distribution) -> tuple[str, str, str]:
@@ -129,10 +198,11 @@ def _entries(text: str, nobody: Plugin) -> Iterator[Found]:
             match = _ENTRY.fullmatch(line)
             if match:
                 name, module, attribute = match.groups()
-                yield Found(replace(nobody, name=name, state="ok"), module, attribute or "")
+                yield Found(replace(nobody, name=name), module, attribute or "")
             else:
                 reason = f"entry_points.txt is malformed: '{line}' under [zoo] is not 'NAME = MODULE'"
-                yield Found(replace(nobody, name=line.partition("=")[0].strip() or nobody.name, reason=reason))
+                name = line.partition("=")[0].strip() or nobody.name
+                yield Found(replace(nobody, name=name).failed("broken", reason))
 
 
 def local(file: Path) -> Found:
@@ -144,87 +214,4 @@ def local(file: Path) -> Found:
         fault = f"the name of {file} is not that of a Python module; rename it, such as my_parts.py"
     else:
         return Found(plugin, file.stem, file=file)
-    return Found(replace(plugin, state="broken", reason=fault))
-
-
-def load(found: Iterable[Found], policy: Policy) -> Iterator[Plugin]:
-    """Import and question each plugin; a failure stays with its plugin."""
-    for item in found:
-        plugin = item.plugin
-        if plugin.state == "ok" and plugin.distribution != LOCAL:
-            verdict = policy.verdict(plugin.distribution, plugin.version, plugin.name)
-            if verdict:
-                plugin = replace(plugin, state=verdict[0], reason=verdict[1])
-        yield _question(item) if plugin.state == "ok" else plugin
-
-
-def _question(found: Found) -> Plugin:
-    plugin = found.plugin
-    where = str(found.file or found.module)
-    module = attempt(f"importing '{where}'", lambda: _import(found))
-    needs = _needed_api(found, module)
-    if isinstance(needs, str):
-        return replace(plugin, state="broken", reason=needs)
-    if needs and needs > api.VERSION:
-        return replace(plugin, state="too new", reason=_too_new(needs))
-    if isinstance(module, Failure):
-        return replace(plugin, state="broken", reason=module.sentence, traceback=module.traceback)
-    provided = ask(module, plugin.name)
-    return replace(
-        plugin,
-        state="broken" if provided.faults else "ok",
-        reason="; ".join(provided.faults),
-        traceback=provided.traceback,
-        components=tuple(provided.components),
-        recipes=tuple(provided.recipes),
-    )
-
-
-def _import(found: Found) -> Any:
-    thing: Any = _import_file(found.module, found.file) if found.file else import_module(found.module)
-    for name in filter(None, found.attribute.split(".")):
-        thing = getattr(thing, name)
-    return thing
-
-
-def _import_file(name: str, file: Path) -> Any:
-    """Import a ``--plugin`` file under its own name, so that its targets can be ``name:attribute``."""
-    spec = importlib_util.find_spec(name)
-    if spec and not (spec.origin and Path(spec.origin).resolve() == file.resolve()):
-        raise ImportError(f"the name '{name}' is taken by {spec.origin or 'another module'}; rename the file")
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib_util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib_util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _needed_api(found: Found, module: Any) -> tuple[int, ...] | str | None:
-    """``ZOO_API`` of the plugin, or what is wrong with it. Read as text if the import failed:
-    a plugin that is too new often fails by importing what does not exist here yet."""
-    if isinstance(module, Failure):
-        read = attempt("", lambda: _source(found))
-        match = _API_LINE.search(read) if isinstance(read, str) else None
-        return (int(match[1]), int(match[2])) if match else None
-    holder = sys.modules.get(found.module, module)
-    needs = getattr(module, "ZOO_API", None) or getattr(holder, "ZOO_API", None)
-    if needs is None or (isinstance(needs, tuple) and len(needs) == 2 and all(type(n) is int for n in needs)):
-        return needs
-    return f"its ZOO_API must be two whole numbers, such as {api.VERSION}, not {needs!r}"
-
-
-def _source(found: Found) -> str:
-    spec = None if found.file else importlib_util.find_spec(found.module)
-    return Path(str(found.file or (spec and spec.origin))).read_text("utf-8")
-
-
-def _too_new(needs: tuple[int, ...]) -> str:
-    wanted, have = (".".join(map(str, version)) for version in (needs, api.VERSION))
-    return f"it needs version {wanted} of zoo.api and this is {have}; pip install --upgrade {FIRST_PARTY}"
+    return Found(plugin.failed("broken", fault))

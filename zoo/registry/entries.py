@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 from zoo import api
 from zoo.errors import RequestError
 from zoo.registry.isolation import Failure, attempt
+from zoo.registry.loading import explained, held
 
 if TYPE_CHECKING:
     from zoo.registry.signature import Signature
+
+
+class Unusable(RequestError):
+    """A component or a recipe cannot be used; ``cause`` is why, without whose it is."""
+
+    def __init__(self, label: str, cause: str) -> None:
+        super().__init__(f"{label} cannot be used: {cause}")
+        self.cause = cause
 
 
 @dataclass(frozen=True)
@@ -66,9 +75,10 @@ class Entry:
         from zoo.registry.signature import TargetError, read_signature
 
         try:
-            return read_signature(self.kind, self.target, self.load)
+            with held(self.distribution, self.plugin):
+                return read_signature(self.kind, self.target, self.load)
         except TargetError as error:
-            raise RequestError(f"{self._label} cannot be used: {error}") from None
+            raise Unusable(self._label, str(error)) from None
 
     def variant(self, value: object) -> Entry:
         """The same with the target that a value of the option ``by`` chooses; itself for any other value."""
@@ -86,15 +96,23 @@ class Entry:
             RequestError: the import failed, or there is no such attribute.
         """
         module_name, _, attribute = self.target.partition(":")
-        module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
-        if isinstance(module, Failure):
-            raise RequestError(f"{self._label} cannot be used: {module.sentence}") from module.error
-        thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
+        with held(self.distribution, self.plugin):
+            module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
+            if isinstance(module, Failure):
+                raise Unusable(self._label, explained(module, self.distribution)) from module.error
+            thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
         if isinstance(thing, Failure):
-            raise RequestError(
-                f"{self._label} cannot be used: module '{module_name}' has no '{attribute}'"
-            ) from thing.error
+            raise Unusable(self._label, f"module '{module_name}' has no '{attribute}'") from thing.error
         return thing
+
+    def check(self) -> None:
+        """Reads the target's parameters, then imports it.
+
+        Raises:
+            RequestError: why it cannot be used.
+        """
+        self.signature  # noqa: B018 - read here, where the rules are checked
+        self.load()
 
     @property
     def _label(self) -> str:
@@ -133,13 +151,12 @@ class RecipeEntry:
             RequestError: it is not there.
         """
         package, _, relative = self.recipe.path.partition(":")
-        spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
+        with held(self.distribution, self.plugin):
+            spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
         if not isinstance(spec, Failure) and spec is not None:
             folders = spec.submodule_search_locations or [str(Path(spec.origin or "").parent)]
             for folder in folders:
                 if (Path(folder) / relative).is_file():
                     return Path(folder) / relative
-        raise RequestError(
-            f"recipe '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}') "
-            f"has no file '{self.recipe.path}'"
-        )
+        label = f"recipe '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}')"
+        raise Unusable(label, f"there is no file '{self.recipe.path}'")

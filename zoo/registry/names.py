@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from zoo.errors import RequestError, did_you_mean
@@ -39,24 +40,81 @@ def split(name: str) -> tuple[str, str]:
     return (canonical(distribution) if slash else ""), bare
 
 
-def choose(candidates: Sequence[N], kind: str, name: str, pins: Mapping[str, str]) -> N:
-    """The one meant by a bare name among several providers: pinned, first-party, or the only one."""
-    pinned = pins.get(f"{kind}/{name}") or pins.get(name)
+def choose(candidates: Sequence[N], kind: str, name: str, pins: Mapping[str, str], plugins: Sequence[Plugin] = ()) -> N:
+    """The one meant by a bare name among several providers: pinned, first-party, or the only one.
+
+    Raises:
+        RequestError: it is pinned to a package that does not provide it.
+        AmbiguousName: nothing says which is meant.
+    """
     by_distribution = {entry.distribution: entry for entry in candidates}
-    if pinned:
-        if pinned in by_distribution:
-            return by_distribution[pinned]
-        choices = did_you_mean(pinned, by_distribution)
-        raise RequestError(f"{kind} '{name}' is pinned to '{pinned}', which does not provide it{choices}")
-    if FIRST_PARTY in by_distribution:
-        return by_distribution[FIRST_PARTY]
-    if len(candidates) == 1:
-        return candidates[0]
+    meant, pinned = _meant(by_distribution, kind, name, pins)
+    if meant in by_distribution:
+        return by_distribution[meant]
     ids = sorted(entry.id for entry in candidates)
+    if pinned:
+        raise RequestError(f"{kind} '{name}' is pinned to '{meant}', {_why_not(meant, by_distribution, plugins)}")
     raise AmbiguousName(
         f"{kind} '{name}' is provided by {len(ids)} packages; choose {' or '.join(map(repr, ids))}, "
         f"or pin it in registry.yaml (pins: {{{kind}/{name}: {ids[0].partition('/')[0]}}})"
     )
+
+
+def _meant(providers: Iterable[str], kind: str, name: str, pins: Mapping[str, str]) -> tuple[str, bool]:
+    """The package that a bare name means, or nothing; and whether that is by a pin."""
+    pin = pins.get(f"{kind}/{name}") or pins.get(name)
+    listed = list(providers)
+    first = FIRST_PARTY if FIRST_PARTY in listed else ""
+    return pin or first or (listed[0] if len(listed) == 1 else ""), bool(pin)
+
+
+def _why_not(pinned: str, providers: Iterable[str], plugins: Sequence[Plugin]) -> str:
+    sick = _sick(pinned, plugins)
+    if sick:
+        return f"which is not available: {sick}"
+    if all(plugin.distribution != pinned for plugin in plugins):
+        near = did_you_mean(pinned, providers)
+        cure = near if "did you mean" in near else f": pip install {pinned}, or change the pin{near}"
+        return f"which is not installed{cure}"
+    return f"which does not provide it{did_you_mean(pinned, providers)}"
+
+
+@dataclass(frozen=True)
+class Collision:
+    """A name that several packages provide.
+
+    Args:
+        kind: of the components, or ``recipe``.
+        name: the bare name.
+        providers: distributions that provide it.
+        meant: the one that the bare name means; empty where nothing says which.
+        pinned: whether a pin says so.
+    """
+
+    kind: str
+    name: str
+    providers: tuple[str, ...]
+    meant: str
+    pinned: bool
+
+    def __str__(self) -> str:
+        said = f"{self.kind} '{self.name}' is provided by {' and '.join(self.providers)}; a bare '{self.name}' "
+        if not self.meant:
+            return (
+                f"{said}is ambiguous: pin it in registry.yaml (pins: {{{self.kind}/{self.name}: {self.providers[0]}}})"
+            )
+        if self.meant not in self.providers:
+            return f"{said}is pinned to {self.meant}, which does not provide it"
+        return f"{said}means that of {self.meant} ({'pinned' if self.pinned else 'first-party'})"
+
+
+def collisions(entries: Iterable[tuple[str, Named]], pins: Mapping[str, str]) -> list[Collision]:
+    """Names with more than one provider, in the order given."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind, entry in entries:
+        found.setdefault((kind, split(entry.id)[1]), []).append(entry.distribution)
+    several = [(kind, name, owners) for (kind, name), owners in found.items() if len(owners) > 1]
+    return [Collision(k, n, tuple(sorted(o, key=order)), *_meant(o, k, n, pins)) for k, n, o in several]
 
 
 def unknown(
@@ -133,16 +191,23 @@ def _sick(package: str, plugins: Sequence[Plugin]) -> str:
     ill = [plugin for plugin in plugins if plugin.distribution == package and plugin.state != "ok"]
     if not ill:
         return ""
-    told = ", ".join(f"'{plugin.name}' is {plugin.state}: {plugin.reason}" for plugin in ill)
-    return f"{package} {ill[0].version}, whose plugin {told}"
+    return f"{package} {ill[0].version}, whose plugin {', '.join(map(_told, ill))}"
+
+
+def _told(plugin: Plugin) -> str:
+    more = f" (zoo plugins --traceback {plugin.name} shows more)" if plugin.traceback else ""
+    return f"'{plugin.name}' is {plugin.state}: {plugin.reason}{more}"
 
 
 def _suspects(choices: str, plugins: Sequence[Plugin]) -> str:
     """Plugins that may have had the name, unless something close was found."""
     if "did you mean" in choices:
         return ""
-    ill = [f"'{p.name}' of {p.distribution} is {p.state}" for p in plugins if p.state != "ok"]
-    return f" (plugin {', '.join(ill)}; 'zoo plugins' says why)" if ill else ""
+    ill = [plugin for plugin in plugins if plugin.state != "ok"]
+    if len(ill) == 1:
+        return f" (it may be one of {ill[0].distribution} {ill[0].version}, whose plugin {_told(ill[0])})"
+    names = ", ".join(f"'{p.name}' of {p.distribution} is {p.state}" for p in ill)
+    return f" (it may be one of these: plugin {names}; 'zoo plugins' says why)" if ill else ""
 
 
 def _known_kinds(catalogue: Catalogue) -> dict[str, set[str]]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from zoo.errors import did_you_mean
 from zoo.registry.option_types import arms, in_words, is_none, shown
 from zoo.registry.signature import REQUIRED, Option, Signature
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Path = tuple[str | int, ...]
 
@@ -85,12 +89,9 @@ def plain_data(value: Any, kind: Any) -> Any:
 
 
 def _validate(asked: Sequence[Option], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[OptionProblem]]:
-    from pydantic import ConfigDict, Field, ValidationError, create_model
+    from pydantic import ValidationError
 
-    # Aliases, because pydantic reserves some field names ("copy", "model_...") that are fine options.
-    fields: dict[str, Any] = {f"o{i}": (o.type, Field(alias=o.name)) for i, o in enumerate(asked)}
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    model = create_model("Options", __config__=config, **fields)
+    model = _model(tuple((option.name, option.type) for option in asked))
     wanted = {option.name: given[option.name] for option in asked}
     try:
         text = json.dumps(wanted)
@@ -106,6 +107,34 @@ def _validate(asked: Sequence[Option], given: Mapping[str, Any]) -> tuple[dict[s
     wrong = {path[0] for path in problems}
     good = [option for option in asked if option.name not in wrong]
     return (_validate(good, given)[0] if good else {}), list(problems.values())
+
+
+@lru_cache(maxsize=256)  # milliseconds each, and every player's optimiser asks for the same
+def _model(options: tuple[tuple[str, Any], ...]) -> type[BaseModel]:
+    from pydantic import ConfigDict, Field, create_model
+
+    # Aliases, because pydantic reserves some field names ("copy", "model_...") that are fine options.
+    fields: dict[str, Any] = {f"o{i}": (_strict(kind), Field(alias=name)) for i, (name, kind) in enumerate(options)}
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model("Options", __config__=config, **fields)
+
+
+def _strict(kind: Any) -> Any:
+    """The same type; pydantic takes true for 1 in a ``Literal``, strict or not, and this does not."""
+    from pydantic import BeforeValidator
+
+    if get_origin(kind) is Literal and not any(isinstance(choice, bool) for choice in get_args(kind)):
+        return Annotated[kind, BeforeValidator(_not_boolean)]
+    if len(arms(kind)) > 1:
+        return Union[tuple(map(_strict, arms(kind)))]  # noqa: UP007 - of a tuple
+    arguments = tuple(argument if argument is ... else _strict(argument) for argument in get_args(kind))
+    return get_origin(kind)[arguments] if arguments and get_origin(kind) is not Literal else kind
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")
+    return value
 
 
 def _one_by_one(

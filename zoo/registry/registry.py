@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from zoo import api
+from zoo.errors import did_you_mean
 from zoo.registry import catalogue as catalogues
-from zoo.registry import discovery, names
+from zoo.registry import discovery, isolation, loading, names
 from zoo.registry.catalogue import Catalogue
-from zoo.registry.discovery import Plugin
+from zoo.registry.discovery import Found, Plugin
 from zoo.registry.entries import Entry, RecipeEntry
 
 
@@ -21,31 +24,33 @@ class Registry:
     Args:
         plugins: every plugin, however it fared.
         pins: the user's choice of provider by ``kind/name`` or ``name``.
-        user_catalogue: the user's registry.yaml, read again (with the bundled one) for unknown names only.
+        layers: the user's catalogues, read again (with the bundled one) for unknown names only.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], pins: dict[str, str], user_catalogue: Path | None = None) -> None:
+    def __init__(self, plugins: Sequence[Plugin], pins: dict[str, str], layers: Sequence[Path] = ()) -> None:
         ordered = sorted(plugins, key=lambda plugin: (names.order(plugin.distribution), plugin.name))
         self.plugins: tuple[Plugin, ...] = tuple(_without_duplicates(ordered))
         self._pins = pins
-        self._user_catalogue = user_catalogue
+        self._layers = tuple(layers)
         found = [
             Entry(component, plugin.distribution, plugin.version, plugin.name)
             for plugin in self.plugins
             for component in plugin.components
         ]
         self._entries = tuple(sorted(found, key=lambda e: (api.KINDS.index(e.kind), e.name)))
-        recipes = [
+        shipped = [
             RecipeEntry(recipe, plugin.distribution, plugin.version, plugin.name)
             for plugin in self.plugins
             for recipe in plugin.recipes
         ]
-        self._recipes = tuple(sorted(recipes, key=lambda recipe: recipe.name))
+        shipped.sort(key=lambda entry: entry.name)
+        self._recipes = tuple(entry for entry in shipped if not entry.recipe.table)
+        self._tables = tuple(entry for entry in shipped if entry.recipe.table)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The packages known to exist, the user's layer included."""
-        return catalogues.whole(self._user_catalogue)
+        """The packages known to exist, the user's layers included."""
+        return catalogues.whole(self._layers)
 
     def components(self, kind: str | None = None) -> tuple[Entry, ...]:
         """Every component, or those of one kind; by kind in the order of ``api.KINDS``, then by name."""
@@ -66,23 +71,40 @@ class Registry:
         matching = [e for e in self._entries if (e.kind, e.name) == (kind, bare)]
         matching = [e for e in matching if not distribution or e.distribution == distribution]
         if not matching:
-            raise self._unknown(kind, name)
-        return matching[0] if distribution else names.choose(matching, kind, bare, self._pins)
+            raise self.unknown(kind, name)
+        return matching[0] if distribution else names.choose(matching, kind, bare, self._pins, self.plugins)
+
+    def tables(self) -> tuple[RecipeEntry, ...]:
+        """Every bundled table of recipes, by name."""
+        return self._tables
 
     def find_recipe(self, name: str) -> RecipeEntry | None:
         """The bundled recipe that ``[distribution/]name`` means, if there is one."""
+        return self._find_shipped(self._recipes, name)
+
+    def find_table(self, name: str) -> RecipeEntry | None:
+        """The bundled table of recipes that ``[distribution/]name`` means, if there is one."""
+        return self._find_shipped(self._tables, name)
+
+    def _find_shipped(self, shipped: Sequence[RecipeEntry], name: str) -> RecipeEntry | None:
         distribution, bare = names.split(name)
-        matching = [r for r in self._recipes if r.name == bare]
+        matching = [r for r in shipped if r.name == bare]
         matching = [r for r in matching if not distribution or r.distribution == distribution]
         if not matching:
             return None
-        return matching[0] if distribution else names.choose(matching, "recipe", bare, self._pins)
+        return matching[0] if distribution else names.choose(matching, "recipe", bare, self._pins, self.plugins)
 
     def unknown_recipe(self, name: str) -> names.UnknownName:
         """The exception to raise where ``find_recipe`` answered None and there is no file either."""
-        return self._unknown("recipe", name)
+        return self.unknown("recipe", name)
 
-    def _unknown(self, kind: str, name: str) -> names.UnknownName:
+    def collisions(self) -> list[names.Collision]:
+        """Names that several packages provide, and what each means bare."""
+        shipped = (("recipe", entry) for entry in (*self._recipes, *self._tables))
+        return names.collisions([*((e.kind, e) for e in self._entries), *shipped], self._pins)
+
+    def unknown(self, kind: str, name: str) -> names.UnknownName:
+        """The exception for a name that nothing of a kind answers to: it says which package has it, and the cure."""
         kinds: dict[str, set[str]] = {"recipe": {recipe.name for recipe in self._recipes}}
         for entry in self._entries:
             kinds.setdefault(entry.kind, set()).add(entry.name)
@@ -97,8 +119,7 @@ def _without_duplicates(plugins: Sequence[Plugin]) -> Iterator[Plugin]:
         components = tuple(c for c in plugin.components if _claim(owners, plugin, c.kind, c.name, faults))
         recipes = tuple(r for r in plugin.recipes if _claim(owners, plugin, "recipe", r.name, faults))
         if faults:
-            reason = "; ".join(filter(None, [plugin.reason, *faults]))
-            plugin = replace(plugin, state="broken", reason=reason, components=components, recipes=recipes)
+            plugin = replace(plugin.failed("broken", *faults), components=components, recipes=recipes)
         yield plugin
 
 
@@ -113,13 +134,23 @@ def _claim(owners: dict[tuple[str, str, str], str], plugin: Plugin, kind: str, n
 
 
 def load_registry(plugin_files: Sequence[Path] = (), user_catalogue: Path | None = None) -> Registry:
-    """Every installed plugin and the given ``--plugin`` files; cached for equal arguments.
+    """Every installed plugin and the given ``--plugin`` files; cached for equal arguments and environment.
+
+    Args:
+        plugin_files: Python files with plugins of the user's own.
+        user_catalogue: a registry.yaml, layered over the bundled one and the user's settings.
 
     Raises:
-        RecipeError: the user's catalogue is wrong.
+        RecipeError: the settings or the user's catalogue are wrong.
+        RequestError: ``ZOO_PLUGIN_TIMEOUT`` is no number of seconds.
     """
+    isolation.time_allowed()
     files = tuple(Path(file).resolve() for file in plugin_files)
-    return _load(files, Path(user_catalogue).resolve() if user_catalogue else None)
+    settings = catalogues.settings_file()
+    layers = (settings,) if os.path.isfile(settings) else ()  # False, too, where it may not be looked for
+    if user_catalogue:
+        layers = (*layers, Path(user_catalogue).resolve())
+    return _load(files, layers, catalogues.chosen())
 
 
 def clear_cache() -> None:
@@ -128,7 +159,21 @@ def clear_cache() -> None:
 
 
 @lru_cache(maxsize=8)
-def _load(plugin_files: tuple[Path, ...], user_catalogue: Path | None) -> Registry:
+def _load(plugin_files: tuple[Path, ...], layers: tuple[Path, ...], only: tuple[str, ...] | None) -> Registry:
     found = [*discovery.installed(), *map(discovery.local, plugin_files)]
-    policy = catalogues.policy({item.plugin.distribution for item in found}, user_catalogue)
-    return Registry(list(discovery.load(found, policy)), dict(policy.pins), user_catalogue)
+    _warn_of_unknown(only or (), found)
+    policy = catalogues.policy({item.plugin.distribution for item in found}, layers, only)
+    return Registry(list(loading.load(found, policy)), dict(policy.pins), layers)
+
+
+_warned: set[str] = set()
+
+
+def _warn_of_unknown(only: Sequence[str], found: Sequence[Found]) -> None:
+    """A name in ``ZOO_PLUGINS`` that nothing answers to is told once; the variable may serve several machines."""
+    for name in only:
+        if name not in _warned and not any(item.plugin.answers_to(name) for item in found):
+            _warned.add(name)
+            near = did_you_mean(name, {part for i in found for part in (i.plugin.name, i.plugin.distribution)})
+            near = near if "did you mean" in near else ""
+            print(f"zoo: warning: ZOO_PLUGINS names '{name}', which is not installed{near}", file=sys.stderr)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -38,6 +38,8 @@ class Signature:
         line: of its ``def`` or ``class``.
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
         learn: for a term whose class has a ``learn()``: what that asks for; else None.
+        computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
+        returns: of a function in source that does nothing but return an expression, that expression.
     """
 
     needs: tuple[str, ...]
@@ -47,6 +49,14 @@ class Signature:
     line: int
     sizes: tuple[str, ...] = ()
     learn: tuple[str, ...] | None = None
+    computes: Mapping[str, tuple[str, ...]] | None = None
+    returns: str = field(default="", compare=False)
+
+    @property
+    def bindable(self) -> tuple[str, ...]:
+        """The names that a recipe may bind to others."""
+        anew = [name for computed, given in (self.computes or {}).items() for name in (computed, *given)]
+        return tuple(dict.fromkeys((*self.needs, *(self.learn or ()), *anew)))
 
 
 def read_signature(kind: str, target: str, load: Callable[[], Any]) -> Signature:
@@ -67,11 +77,13 @@ def from_source(kind: str, module: source.Module, node: source.Definition) -> Si
     """The signature of a definition that was read, not run."""
     doc = ast.get_docstring(node) or ""
     if not isinstance(node, ast.ClassDef):
-        return _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
+        found = _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
+        return replace(found, returns=_returned(node))
     made = _static_method(module, node, "__init__")
     called = _static_method(module, node, CALLED[kind]) if kind in CALLED else None
     learn = _static_method(module, node, "learn") if kind == "term" else None
-    return _signature(kind, doc, made, called, module.file, node.lineno, node.name, learn)
+    found = _signature(kind, doc, made, called, module.file, node.lineno, node.name, learn)
+    return found if kind != "metric" else _computing(found, node.name, source.constant(module, node, "computes"))
 
 
 def from_object(kind: str, thing: Any) -> Signature:
@@ -85,7 +97,8 @@ def from_object(kind: str, thing: Any) -> Signature:
     made = _live_method(thing, "__init__")
     called = _live_method(thing, CALLED[kind]) if kind in CALLED else None
     learn = _live_method(thing, "learn") if kind == "term" else None
-    return _signature(kind, doc or "", made, called, file, line, thing.__name__, learn)
+    found = _signature(kind, doc or "", made, called, file, line, thing.__name__, learn)
+    return found if kind != "metric" else _computing(found, thing.__name__, getattr(thing, "computes", None))
 
 
 def _signature(
@@ -112,6 +125,25 @@ def _signature(
         return Signature(made.positional, options, text, file, line)
     learns = learn.positional if learn else None
     return Signature(called.positional, options, text, file, line, made.positional, learns)
+
+
+def _computing(signature: Signature, cls: str, computes: Any) -> Signature:
+    """A metric's signature with what it computes anew, for which it asks for ``compute``."""
+    if "compute" not in signature.needs:
+        return signature
+    if not isinstance(computes, dict) or not all(isinstance(given, tuple) for given in computes.values()):
+        cure = 'computes = {"sample": ("z",)} for samples of other codes'
+        raise TargetError(f"{cls}.update() asks for compute, and the class does not say what it computes; add {cure}")
+    needs = tuple(name for name in signature.needs if name != "compute")
+    return replace(signature, needs=needs, computes=computes)
+
+
+def _returned(node: source.Function) -> str:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    match body:
+        case [ast.Return(value=ast.expr() as value)] if not node.decorator_list:
+            return ast.unparse(value)
+    return ""
 
 
 def _static_method(module: source.Module, cls: ast.ClassDef, name: str) -> Parameters | None:

@@ -113,6 +113,32 @@ def method(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) 
             return module, node
         if isinstance(node, Function) and node.name == "__new__":
             raise NotStatic(f"class '{cls.name}' has a __new__")
+    for where, parent in _bases(module, cls):
+        found = method(where, parent, name, hops - 1)
+        if found:
+            return found
+    return None
+
+
+def constant(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) -> Any:
+    """The literal that an attribute of a class, its own or a base's, is set to; None if there is none."""
+    if hops <= 0:
+        raise NotStatic(f"class '{cls.name}' has too many bases")
+    for node in reversed(cls.body):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and name in _bound(node):
+            try:
+                return ast.literal_eval(node.value)
+            except ValueError:
+                raise NotStatic(f"'{name}' of class '{cls.name}' is not a literal") from None
+    for where, parent in _bases(module, cls):
+        found = constant(where, parent, name, hops - 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _bases(module: Module, cls: ast.ClassDef) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """The bases of a class that say anything, each with the module it is in."""
     for base in cls.bases:
         text = ast.unparse(base)
         try:
@@ -123,10 +149,7 @@ def method(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) 
             raise
         if not isinstance(parent, ast.ClassDef):
             raise NotStatic(f"the base '{text}' of class '{cls.name}' is not a class")
-        found = method(where, parent, name, hops - 1)
-        if found:
-            return found
-    return None
+        yield where, parent
 
 
 def require_harmless(function: Function) -> None:

@@ -2,7 +2,8 @@
 
 Lines are SVG stretched to the width there is; every word and number beside them is HTML, so that it has the
 same size on a telephone. Terms of very different size stand above each other, each group on its own axis:
-on one axis a divergence of 20 beside a reconstruction of 3000 would be a flat line.
+on one axis a divergence of 20 beside a reconstruction of 3000 would be a flat line. A long line is smoothed;
+behind it are the values as they were recorded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.report.markup import as_number, escaped, number
-from zoo.report.scale import POINTS, Axis, Point, finite, magnitude, runs, step_axis, thinned, value_axis
+from zoo.report.scale import (
+    POINTS,
+    SMOOTH,
+    Axis,
+    Linear,
+    Logarithmic,
+    Point,
+    finite,
+    magnitude,
+    runs,
+    spans_decades,
+    step_axis,
+    thinned,
+    value_axis,
+)
 
 WIDTH = 1000
 """Of a drawing, in its own units; it is stretched."""
@@ -48,6 +63,16 @@ class Line:
         """Its last value, as shown."""
         return number(self.points[-1][1])
 
+    @property
+    def window(self) -> int:
+        """How many of its values are averaged to smooth it; 1 for a short line."""
+        return max(len(self.points) // SMOOTH, 1)
+
+    @property
+    def size(self) -> int:
+        """How many of its values are drawn as one."""
+        return -(-len(self.points) // POINTS)
+
 
 def charts(records: Sequence[Mapping[str, Any]]) -> str:
     """Every chart of a training.
@@ -64,18 +89,53 @@ def charts(records: Sequence[Mapping[str, Any]]) -> str:
             row, slash, term = key.partition("/")
             points = rows.setdefault(row if slash else "", {}).setdefault(term if slash else key, [])
             points.append((as_number(record["step"]), as_number(value)))
-    if not rows:
-        return '<p class="none">No step has been recorded.</p>'
+    return _charts(rows) if rows else '<p class="none">No step has been recorded.</p>'
+
+
+def score_charts(curve: Mapping[int, Mapping[str, Any]]) -> str:
+    """The chart of scores on the way.
+
+    Args:
+        curve: step -> ``n`` images and their ``scores`` by label.
+
+    Returns:
+        a figure; nothing if there are none.
+    """
+    labels = dict.fromkeys(label for record in curve.values() for label in record["scores"])
+    points = {
+        label: [(float(step), as_number(record["scores"][label])) for step, record in sorted(curve.items())]
+        for label in labels
+        if all(label in record["scores"] for record in curve.values())
+    }
+    if not points:
+        return ""
+    n = max(record["n"] for record in curve.values())
+    return _charts({f"on the first {n} test images": points})
+
+
+def _charts(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
     steps = [step for terms in rows.values() for points in terms.values() for step, _ in points]
     across = step_axis(min(steps), max(steps))
-    return f'<div class="charts">{"".join(_chart(row, terms, across) for row, terms in rows.items())}</div>'
+    drawn = "".join(_chart(row, terms, across) for row, terms in rows.items())
+    return f'<div class="charts" data-low="{across.low:g}" data-high="{across.high:.0f}">{drawn}</div>{_legend(rows)}'
 
 
-def _chart(row: str, terms: Mapping[str, Sequence[Point]], across: Axis) -> str:
+def _legend(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
+    """What a smoothed line is; nothing if none is."""
+    windows = {Line("", 0, points).window for terms in rows.values() for points in terms.values()}
+    if max(windows) == 1:
+        return ""
+    return (
+        f'<p class="legend">Lines are means over {max(windows)} records around each; behind them are the records '
+        "themselves, or their spread. A term's number is its last record, or that at the step pointed at.</p>"
+    )
+
+
+def _chart(row: str, terms: Mapping[str, Sequence[Point]], across: Linear) -> str:
     """A row's chart: its bands above each other, the steps below."""
     lines = [Line(term, index, points) for index, (term, points) in enumerate(terms.items())]
     groups = _bands(lines)
-    least, fineness = (190, 4) if len(groups) == 1 else (108, 3)
+    least, fineness = (230, 4) if len(groups) == 1 else (108, 3)
     bands = [(g, value_axis([v for line in g for v in finite(line.points)], fineness)) for g in groups]
     ticks = max(len(axis.label(tick)) for _, axis in bands for tick in axis.ticks)
     names = min(max(len(line.term) + len(line.last) for line in lines) + 1, 26)
@@ -87,23 +147,27 @@ def _chart(row: str, terms: Mapping[str, Sequence[Point]], across: Axis) -> str:
     return (
         f'<figure class="chart" style="--ticks:{max(ticks, 4)}ch;--names:{names}ch">'
         f"<figcaption>{escaped(row or 'losses')}</figcaption>{drawn}"
-        f'<div class="steps"><i>step</i><div>{below}</div></div></figure>'
+        f'<div class="steps"><i>step</i><div>{below}<b class="at" hidden></b></div></div></figure>'
     )
 
 
 def _bands(lines: Sequence[Line]) -> list[list[Line]]:
-    """Lines in groups of about one size; groups and lines in the order of the recipe."""
-    sizes = {line.index: magnitude(finite(line.points)) for line in lines}
+    """Lines in groups of about one size, those for a logarithmic axis apart; in the order of the recipe."""
+    values = {line.index: finite(line.points) for line in lines}
+    sizes = {index: magnitude(found) for index, found in values.items()}
+    wide = {index for index, found in values.items() if spans_decades(found)}
     groups: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: -sizes[line.index]):
-        if groups and sizes[line.index] * APART >= sizes[groups[-1][0].index]:
+    for line in sorted(lines, key=lambda line: (line.index in wide, -sizes[line.index])):
+        first = groups[-1][0].index if groups else -1
+        together = groups and (first in wide) == (line.index in wide)
+        if together and sizes[line.index] * APART >= sizes[first]:
             groups[-1].append(line)
         else:
             groups.append([line])
     return sorted((sorted(group, key=lambda line: line.index) for group in groups), key=lambda g: g[0].index)
 
 
-def _band(lines: Sequence[Line], axis: Axis, across: Axis, height: int) -> str:
+def _band(lines: Sequence[Line], axis: Axis, across: Linear, height: int) -> str:
     """Lines on one axis: its numbers to the left, the drawing, names and last values to the right."""
     drawn = "".join(_drawn(line, axis, across, height) for line in reversed(lines))
     told = escaped("; ".join(f"{line.term} {line.last} at step {line.points[-1][0]:.0f}" for line in lines))
@@ -115,29 +179,31 @@ def _band(lines: Sequence[Line], axis: Axis, across: Axis, height: int) -> str:
         for tick in axis.ticks
     )
     return (
-        f'<div class="band" style="height:{height}px"><div class="ticks">{numbers}</div>'
+        f'<div class="band" style="--high:{height}px"><div class="ticks">{numbers}</div>'
         f'<svg viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" role="img" aria-label="{told}">'
-        f'{rules}{drawn}</svg><div class="names">{_names(lines, axis, height)}</div>{_beyond(lines, axis)}</div>'
+        f'{rules}{drawn}</svg><div class="plot"><i class="cursor" hidden></i>{_beyond(lines, axis)}</div>'
+        f'<div class="names">{_names(lines, axis, height)}</div></div>'
     )
 
 
-def _drawn(line: Line, axis: Axis, across: Axis, height: int) -> str:
-    """A line: the spread of its values, their course, a dot where it stands alone or ends."""
+def _drawn(line: Line, axis: Axis, across: Linear, height: int) -> str:
+    """A line: its values or, of many, their spread; their course; a dot where it stands alone or ends."""
 
     def at(step: float, value: float) -> str:
         return f"{across.at(step) * WIDTH:.1f} {(1 - axis.at(value)) * height:.1f}"
 
-    size = -(-len(line.points) // POINTS)
-    spread, course, dots = [], [], []
+    raw, spread, course, dots = [], [], [], []
     for run in runs(line.points):
-        groups = thinned(run, size)
-        if size > 1:
+        groups = thinned(run, line.size, line.window)
+        if line.size > 1:
             outline = [at(s, high) for s, _, _, high in groups] + [at(s, low) for s, _, low, _ in groups[::-1]]
             spread.append(f"M{'L'.join(outline)}Z")
+        elif line.window > 1:
+            raw.append(f"M{'L'.join(at(step, value) for step, value in run)}")
         course.append(f"M{'L'.join(at(step, mean) for step, mean, _, _ in groups)}")
         if len(run) == 1 or run[-1][0] == line.points[-1][0]:
             dots.append(f"M{at(*groups[-1][:2])}h.01")
-    paths = (("spread", spread), ("line", course), ("dot", dots))
+    paths = (("spread", spread), ("raw", raw), ("line", course), ("dot", dots))
     drawn = "".join(f'<path class="{kind}" d="{"".join(path)}"/>' for kind, path in paths if path)
     return f'<g class="{line.style}"><title>{escaped(line.term)}</title>{drawn}</g>'
 
@@ -147,14 +213,21 @@ def _names(lines: Sequence[Line], axis: Axis, height: int) -> str:
     ends = [(finite(line.points) or [axis.low])[-1] for line in lines]
     wanted = [(1 - axis.at(end)) * height for end in ends]
     return "".join(
-        f'<span class="{line.style}" style="top:{top:.1f}px" title="{escaped(line.term)} {line.last}">'
+        f'<span class="{line.style}" style="top:{top:.1f}px" title="{escaped(line.term)}"{_values(line)}>'
         f"<span>{escaped(line.term)}</span> <b>{line.last}</b></span>"
         for line, top in zip(lines, spaced(wanted, LINE_HEIGHT, height), strict=True)
     )
 
 
+def _values(line: Line) -> str:
+    """Steps and values for the script to read; of many, one in so many, and the last."""
+    points = [*line.points[: -1 : line.size], line.points[-1]]
+    steps, values = " ".join(f"{step:.0f}" for step, _ in points), " ".join(number(value) for _, value in points)
+    return f' data-steps="{steps}" data-values="{values}"'
+
+
 def _beyond(lines: Sequence[Line], axis: Axis) -> str:
-    """What the drawing does not show: values outside it, values that are no numbers."""
+    """What to know of the drawing: its axis, values outside it, values that are no numbers."""
     values = [value for line in lines for value in finite(line.points)]
     high, low = max(values, default=0.0), min(values, default=0.0)
     lost = sum(len(line.points) for line in lines) - len(values)
@@ -162,6 +235,7 @@ def _beyond(lines: Sequence[Line], axis: Axis) -> str:
     told += [f"down to {number(low)}"] if low < axis.low else []
     told = [f"beyond the axis: {', '.join(told)}"] if told else []
     told += [f"not finite: {lost:,}"] if lost else []
+    told += ["log scale"] if isinstance(axis, Logarithmic) else []
     return f'<small class="beyond">{"; ".join(told)}</small>' if told else ""
 
 
@@ -189,7 +263,7 @@ def spaced(wanted: Iterable[float], gap: float, height: float) -> list[float]:
     return list(placed.values())
 
 
-def _steps(tick: float, across: Axis) -> str:
+def _steps(tick: float, across: Linear) -> str:
     """``500``, ``20k``, ``1.5M``; one unit along an axis."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if across.high >= 10 * unit or (across.step >= unit / 10 and across.high >= unit):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from zoo.report.markup import minus
+from zoo.report.markup import minus, number
 
 Point = tuple[float, float]
 """A step and a value."""
@@ -19,10 +20,36 @@ CROWD = 20
 """With fewer values than this, none is an outlier."""
 POINTS = 120
 """A line is drawn through about this many points at most; between them is shown the spread."""
+SMOOTH = 20
+"""A line is smoothed over this part of its points: one in so many."""
+DECADES = 2.0
+"""Positive values that span so many powers of ten are drawn on a logarithmic axis."""
+
+
+class Axis(Protocol):
+    """Where numbers are between a start and an end, and which of them are written there."""
+
+    @property
+    def low(self) -> float:
+        """The number at the start."""
+
+    @property
+    def high(self) -> float:
+        """The number at the end; larger than ``low``."""
+
+    @property
+    def ticks(self) -> list[float]:
+        """The round numbers on the axis."""
+
+    def at(self, value: float) -> float:
+        """Where a number is, 0 at the start and 1 at the end; never outside."""
+
+    def label(self, tick: float) -> str:
+        """A tick's number as it is written."""
 
 
 @dataclass(frozen=True)
-class Axis:
+class Linear:
     """A linear axis.
 
     Args:
@@ -58,8 +85,41 @@ class Axis:
         return minus(f"{tick:,.{max(-fine, 0)}f}")
 
 
+@dataclass(frozen=True)
+class Logarithmic:
+    """A logarithmic axis.
+
+    Args:
+        low: number at its start; positive.
+        high: number at its end; larger than ``low``.
+        fineness: about how many ticks.
+    """
+
+    low: float
+    high: float
+    fineness: int
+
+    def at(self, value: float) -> float:
+        """Where a number is, 0 at the start and 1 at the end; never outside."""
+        if value <= self.low:
+            return 0.0
+        return min((math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low)), 1.0)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Powers of ten; every second, third ... where there are many."""
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        return [10.0**power for power in range(first, last + 1, max(1, round((last - first) / self.fineness)))]
+
+    def label(self, tick: float) -> str:
+        """A power of ten."""
+        return number(tick)
+
+
 def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
-    """An axis for values: from 0 where that costs little, a few wild values left outside.
+    """An axis for values: logarithmic for positive ones that span decades, else from 0 where that costs little.
+
+    A few wild values are left outside.
 
     Args:
         values: what is drawn, in any order.
@@ -68,6 +128,9 @@ def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
     Returns:
         the axis; from 0 to 1 if there are no values.
     """
+    if spans_decades(values):
+        low, high = _decades(values)
+        return Logarithmic(10 ** (low - 0.06 * (high - low)), 10 ** min(high + 0.06 * (high - low), 304), ticks)
     low, high = _range(sorted(min(max(v, -LARGEST), LARGEST) for v in values) or [0.0, 1.0])
     if high - low <= max(abs(low), abs(high)) * FLAT or high - low < 1 / LARGEST:
         margin = abs(high) / 2 if abs(high) > 1 / LARGEST else 1.0
@@ -76,10 +139,10 @@ def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
     from_zero = 0 <= low < 0.5 * high
     to_zero = 0 >= high > 0.5 * low
     low, high = 0.0 if from_zero else low - margin, 0.0 if to_zero else high + margin
-    return Axis(low, high, _round_step((high - low) / ticks))
+    return Linear(low, high, _round_step((high - low) / ticks))
 
 
-def step_axis(first: float, last: float, ticks: int = 4) -> Axis:
+def step_axis(first: float, last: float, ticks: int = 4) -> Linear:
     """An axis for steps: from 0 unless the training was taken up late, in whole numbers.
 
     Args:
@@ -92,7 +155,7 @@ def step_axis(first: float, last: float, ticks: int = 4) -> Axis:
     """
     low = 0.0 if first <= last / 2 or first == last else first
     high = last if last > low else low + 1
-    return Axis(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
+    return Linear(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
 
 
 def runs(points: Sequence[Point]) -> Iterator[list[Point]]:
@@ -108,26 +171,41 @@ def runs(points: Sequence[Point]) -> Iterator[list[Point]]:
         yield run
 
 
-def thinned(run: Sequence[Point], size: int) -> list[tuple[float, float, float, float]]:
+def thinned(run: Sequence[Point], size: int, window: int = 1) -> list[tuple[float, float, float, float]]:
     """A stretch in groups.
 
     Args:
         run: finite points.
         size: points in a group.
+        window: points over which the mean is taken, around the group; never fewer than are in it.
 
     Returns:
-        for each group its step and its mean, least and largest value; the first and the last group stand at
-        the first and the last step, so that a line is as long as its training.
+        for each group its step, the mean around it, and its least and largest value; the first and the last
+        group stand at the first and the last step, so that a line is as long as its training.
     """
     found = []
     for start in range(0, len(run), size):
         group = run[start : start + size]
         values = [value for _, value in group]
-        mean = sum(value / len(values) for value in values)
+        beyond = max(window - size, 0) // 2
+        around = [value for _, value in run[max(start - beyond, 0) : start + size + beyond]]
+        mean = sum(value / len(around) for value in around)
         last = start + size >= len(run)
         step = group[0][0] if start == 0 else group[-1][0] if last else group[len(group) // 2][0]
         found.append((step, mean, min(values), max(values)))
     return found
+
+
+def spans_decades(values: Sequence[float]) -> bool:
+    """Whether values are positive and reach over ``DECADES``, be it for a short while; a few wild ones left out."""
+    if not values or min(values) <= 1 / LARGEST:
+        return False
+    low, high = _decades(values)
+    return high - low >= DECADES
+
+
+def _decades(values: Sequence[float]) -> tuple[float, float]:
+    return _range(sorted(math.log10(min(v, LARGEST)) for v in values), 400)
 
 
 def magnitude(values: Sequence[float]) -> float:
@@ -141,12 +219,12 @@ def finite(points: Sequence[Point]) -> list[float]:
     return [value for _, value in points if math.isfinite(value)]
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Least and largest of sorted values; a few wild ones left out if they would flatten the rest."""
+def _range(values: Sequence[float], few: int = 40) -> tuple[float, float]:
+    """Least and largest of sorted values; one in ``few`` at either end left out if they would flatten the rest."""
     low, high = values[0], values[-1]
     if len(values) < CROWD:
         return low, high
-    cut = max(1, len(values) // 40)
+    cut = max(1, len(values) // few)
     inner_low, inner_high = values[cut], values[-1 - cut]
     span = inner_high - inner_low
     if span <= 0 or high / 4 - low / 4 <= span:

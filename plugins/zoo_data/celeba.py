@@ -1,0 +1,157 @@
+"""CelebA (Liu et al. 2015), the aligned and cropped faces, 178 x 218, from the publisher's archive or its folder."""
+
+import re
+import zlib
+from pathlib import Path
+from typing import Literal
+from zipfile import BadZipFile, ZipFile
+
+from torchvision.datasets import CelebA
+
+from zoo import api
+from zoo_data.bad import Bad
+from zoo_data.decode import Content, View
+from zoo_data.files import check_md5, homes, look, missing
+from zoo_data.pack import pack_splits
+from zoo_data.pixels import check_common
+from zoo_data.sources import Items, Source, files_source, how_many, signature
+
+ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
+MD5 = {name: md5 for _, md5, name in CelebA.file_list}
+PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png)) +([012])")
+"""A line of the partition file: a name, and 0 for training, 1 for validation, 2 for test."""
+LARGEST_FILE = 64 << 20
+"""Bytes of an image in the archive; the publisher's have at most some thousands."""
+
+
+def celeba(
+    *,
+    root: str = "data",
+    size: int = 64,
+    channels: Literal[1, 3] = 3,
+    crop: int | Literal["none", "paper"] = 178,
+    split: Literal["official", "paper"] = "official",
+    train: int = 0,
+    test: int = 0,
+    resize: Literal["antialias", "published"] = "antialias",
+    check: bool = True,
+    on_error: Literal["error", "skip"] = "error",
+    workers: int = 0,
+) -> api.Images:
+    """202,599 faces, aligned on the eyes, 178 pixels wide and 218 high, in the publisher's order.
+
+    Its publisher allows no direct download: fetch the two files by hand, they are named where they are missing.
+
+    Args:
+        root: the directory that holds ``list_eval_partition.txt`` and ``img_align_celeba.zip``, or the folder
+            ``img_align_celeba``; a folder ``celeba`` in it will do.
+        size: image side in pixels.
+        channels: 3, or 1 (luma).
+        crop: a central square of that many pixels: 178 is the whole width, 148 and 108 are in use too;
+            ``paper`` takes the central 0.6 of each side (108 x 132) and squeezes it, as the AVAE paper does;
+            ``none`` squeezes the whole image.
+        split: ``official``: the publisher's training and test images (162,770 and 19,962), those for validation
+            are not used; ``paper``: the first nine tenths for training, the last for test.
+        train: how many training images, the first ones; 0 for all.
+        test: how many test images, the first ones; 0 for all.
+        resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
+        check: compare the archive and the partition file with the published MD5 sums when packing.
+        on_error: stop with an ``error`` where an image cannot be read, or ``skip`` it and name it in the notes.
+        workers: processes that decode; 0 for one a core, at most 8.
+
+    Raises:
+        ValueError: for a value outside its range, a damaged file, or (``error``) a bad image.
+        OSError: when a file is missing or cannot be read; when the cache cannot be written.
+    """
+    check_common("celeba", size=size, channels=channels, crop=crop)
+    place, partition = _places(root=root)
+    names = split_names(partition, split, check)
+    wanted = {"train": train, "test": test}
+    first = {part: names[part][: how_many("celeba", part, wanted[part], len(names[part]))] for part in names}
+    sources = [_source(f"{split}-{part}", place, first[part], check) for part in first]
+    view = View(size, channels, crop, resize)
+    return pack_splits(*sources, view, workers=workers, on_error=on_error)
+
+
+def _places(*, root: str) -> tuple[Path, Path]:
+    """The images and the partition file; refuses where one lacks."""
+    folders = homes("celeba", root)
+    cure = (
+        f"fetch {ARCHIVE} and {PARTITION} by hand from {PAGE} (Align&Cropped Images; Train/Val/Test Partitions) "
+        f"and put both into {folders[0]}"
+    )
+    place = look(folders, [FOLDER, ARCHIVE])
+    partition = look(folders, [PARTITION])
+    if place is None:
+        raise missing("celeba", folders, [ARCHIVE, FOLDER], cure)
+    if partition is None:
+        raise missing("celeba", folders, [PARTITION], cure)
+    return place, partition
+
+
+celeba.ready = _places
+
+
+def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]]:
+    """Image names for ``train`` and for ``test``, in the publisher's order.
+
+    Raises:
+        ValueError: if the partition file is damaged.
+        OSError: if it cannot be read.
+    """
+    try:
+        content = partition.read_bytes()
+    except OSError as error:
+        raise OSError(f"celeba: {partition} cannot be read: {error.strerror}.") from None
+    if check:
+        check_md5("celeba", str(partition), content, MD5[PARTITION])
+    parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
+    everything = []
+    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+        if not (match := LINE.fullmatch(line.strip())):
+            raise ValueError(f"celeba: {partition}:{number}: {line[:60]!r} is not 'NAME.jpg' and 0, 1 or 2.")
+        parts[match[2]].append(match[1])
+        everything.append(match[1])
+    if split == "official":
+        return {"train": parts["0"], "test": parts["2"]}
+    border = len(everything) * 9 // 10
+    return {"train": everything[:border], "test": everything[border:]}
+
+
+def _source(split: str, place: Path, names: list[str], check: bool) -> Source:
+    if place.is_dir():
+        return files_source("celeba", split, place, names)
+
+    def items(start: int) -> Items:
+        with _archive(place, check) as archive:
+            for name in names[start:]:
+                yield name, _content(archive, name)
+
+    identity = [place.name, *signature(place), check, names]
+    return Source("celeba", split, len(names), items, identity, f"images in {place}")
+
+
+def _archive(path: Path, check: bool) -> ZipFile:
+    try:
+        if check:
+            with path.open("rb") as file:
+                check_md5("celeba", str(path), file, MD5[ARCHIVE])
+        return ZipFile(path)
+    except BadZipFile as error:
+        raise ValueError(f"celeba: {path} is damaged or cut short ({error}); fetch it again.") from None
+    except OSError as error:
+        raise OSError(f"celeba: {path} cannot be read: {error.strerror or error}.") from None
+
+
+def _content(archive: ZipFile, name: str) -> Content:
+    """An image of the archive, read by its exact name and into memory: nothing is extracted, so nothing can escape."""
+    try:
+        member = archive.getinfo(f"{FOLDER}/{name}")
+        if member.file_size > LARGEST_FILE:
+            return Bad(name, f"more than {LARGEST_FILE >> 20} MiB")
+        return archive.read(member)
+    except KeyError:
+        return Bad(name, "missing from the archive")
+    except (BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        return Bad(name, f"damaged in the archive: {error}")

@@ -1,0 +1,156 @@
+"""Images in a data set of Hugging Face's ``datasets`` library: from their hub, saved to disk, or in local files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo import api
+from zoo_data.bad import Bad
+from zoo_data.decode import Content, View
+from zoo_data.pack import CHUNK, pack_splits
+from zoo_data.pixels import check_common
+from zoo_data.sources import Items, Source, how_many, signature
+
+HELD_OUT = ("test", "validation", "valid", "val")
+"""Splits taken for test where none is named, in this order."""
+
+
+def huggingface(
+    *,
+    name: str,
+    config: str = "",
+    revision: str = "",
+    split: str = "train",
+    test_split: str = "",
+    held_out: float = 0.1,
+    column: str = "",
+    size: int = 64,
+    channels: Literal[1, 3] = 3,
+    crop: int | Literal["square", "none"] = "square",
+    train: int = 0,
+    test: int = 0,
+    resize: Literal["antialias", "published"] = "antialias",
+    on_error: Literal["error", "skip"] = "skip",
+    workers: int = 0,
+    seed: int = 0,
+) -> api.Images:
+    """The images of one column, in the data set's order. Data sets that would run code of theirs are not loaded.
+
+    Args:
+        name: a directory, as ``save_to_disk`` writes it or of files that ``load_dataset`` reads (images in
+            folders, Parquet); else a data set of the hub, which ``datasets`` fetches and keeps.
+        config: which of its configurations, where it has several.
+        revision: branch, tag or commit on the hub.
+        split: for training.
+        test_split: for test; empty for ``test`` or ``validation``, and where there is neither, a random share
+            of ``split``.
+        held_out: that share, between 0 and 1.
+        column: the one with the images; empty where only one has.
+        size: image side in pixels.
+        channels: 3, or 1 (luma).
+        crop: the largest central ``square``; a number of pixels, for a central square of that side; ``none``
+            squeezes the whole image.
+        train: how many training images, the first ones; 0 for all.
+        test: how many test images, the first ones; 0 for all.
+        resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
+        on_error: ``skip`` images that cannot be read and name them in the notes, or stop with an ``error``.
+        workers: processes that decode; 0 for one a core, at most 8.
+        seed: which images are held out.
+
+    Raises:
+        ValueError: for a value outside its range, a data set without such a split or column, or a bad image.
+        OSError: when it cannot be loaded, ``datasets`` is not installed, or the cache cannot be written.
+    """
+    check_common("huggingface", size=size, channels=channels, seed=seed, crop=crop)
+    if not 0 < held_out < 1:
+        raise ValueError(f"huggingface: option 'held_out' is {held_out}; choose a share between 0 and 1, such as 0.1.")
+    splits = load(name, config, revision)
+    rows = _rows(splits, split, test_split, held_out, seed)
+    wanted = {"train": train, "test": test}
+    sources = []
+    for part, (which, indices) in rows.items():
+        data = _images_of(splits[which], column)
+        first = indices[: how_many("huggingface", part, wanted[part], len(indices))]
+        sources.append(_source(name, part, which, data, first))
+    view = View(size, channels, crop, resize)
+    return pack_splits(*sources, view, workers=workers, on_error=on_error)
+
+
+def load(name: str, config: str, revision: str) -> dict[str, Any]:
+    """The splits of a data set by name.
+
+    Raises:
+        OSError: in a sentence.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise OSError(
+            "huggingface: the package 'datasets' is not installed; pip install 'generative-zoo[huggingface]'."
+        ) from None
+    if not name:
+        raise ValueError("huggingface: option 'name' is empty; give a directory or a data set of the hub.")
+    path = Path(name).expanduser()
+    try:
+        if (path / "dataset_dict.json").is_file():
+            return dict(datasets.load_from_disk(str(path)))
+        if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
+            return {"train": datasets.load_from_disk(str(path))}
+        where = str(path) if path.is_dir() else name
+        return dict(datasets.load_dataset(where, config or None, revision=revision or None))
+    except Exception as error:  # noqa: BLE001 - theirs are of many kinds
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise OSError(f"huggingface: {name!r} cannot be loaded: {why}") from None
+
+
+def _rows(
+    splits: dict[str, Any], split: str, test_split: str, held_out: float, seed: int
+) -> dict[str, tuple[str, Sequence[int]]]:
+    """For ``train`` and ``test``: a split, and which of its rows."""
+    for option, chosen in (("split", split), ("test_split", test_split or split)):
+        if chosen not in splits:
+            raise ValueError(f"huggingface: option '{option}' is {chosen!r}; choices: {', '.join(sorted(splits))}.")
+    test_split = test_split or next((s for s in HELD_OUT if s in splits and s != split), split)
+    if test_split != split:
+        return {which: (s, range(len(splits[s]))) for which, s in (("train", split), ("test", test_split))}
+    count = len(splits[split])
+    if count < 2:
+        raise ValueError(f"huggingface: split {split!r} has {count} rows; training and test need one each.")
+    order = np.random.default_rng(seed).permutation(count)
+    border = min(max(round(held_out * count), 1), count - 1)
+    return {"train": (split, np.sort(order[border:]).tolist()), "test": (split, np.sort(order[:border]).tolist())}
+
+
+def _images_of(data: Any, column: str) -> Any:
+    """The split with the one column of images, as files and not decoded."""
+    from datasets import Image
+
+    columns = [name for name, kind in data.features.items() if isinstance(kind, Image)]
+    if column not in columns and (column or len(columns) != 1):
+        there = ", ".join(columns) or f"none; it has {', '.join(data.features)}"
+        raise ValueError(f"huggingface: option 'column' is {column!r}; columns of images: {there}.")
+    return data.select_columns([column or columns[0]]).cast_column(column or columns[0], Image(decode=False))
+
+
+def _source(name: str, part: str, which: str, data: Any, indices: Sequence[int]) -> Source:
+    (column,) = data.column_names
+
+    def items(start: int) -> Items:
+        for first in range(start, len(indices), CHUNK):
+            rows = indices[first : first + CHUNK]
+            for row, image in zip(rows, data[list(rows)][column], strict=True):
+                yield f"{which}[{row}]", _content(f"{which}[{row}]", image)
+
+    files = [Path(file["filename"]) for file in data.cache_files]
+    if not files:
+        raise ValueError("huggingface: the data set is held in memory; unset HF_DATASETS_IN_MEMORY_MAX_SIZE.")
+    identity = [column, *([file.name, *signature(file)] for file in files), list(indices)]
+    return Source("huggingface", part, len(indices), items, identity, f"images of {name}, {which}")
+
+
+def _content(name: str, image: dict[str, Any] | None) -> Content:
+    if image and image.get("bytes"):
+        return bytes(image["bytes"])
+    return Path(image["path"]) if image and image.get("path") else Bad(name, "no image")

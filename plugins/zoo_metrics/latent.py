@@ -1,0 +1,148 @@
+"""Metrics of codes: what a posterior tells, whether codes come back, whether the noise is used.
+
+B batch, K latent dimensions, M draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo import api
+from zoo_metrics.statistics import Moments
+
+
+class ActiveUnits:
+    """Latent dimensions whose posterior mean varies over images (Burda et al. 2016, section 5.2): Var_x mu_i(x) > .01.
+
+    Args:
+        threshold: the variance above which a dimension is active.
+    """
+
+    better: ClassVar = "higher"
+
+    def __init__(self, *, threshold: float = 0.01) -> None:
+        self._moments, self._threshold = Moments(diagonal=True), threshold
+
+    def update(self, posterior: api.Gaussian) -> None:
+        """Takes the posterior of a batch in, (B, K)."""
+        self._moments.update(posterior.mean)
+
+    def compute(self) -> float:
+        """How many of K.
+
+        Raises:
+            ValueError: fewer than two images.
+        """
+        return float((self._moments.covariance() > self._threshold).sum())
+
+    def details(self) -> dict[str, list[float]]:
+        """The variance of each dimension."""
+        return {"variance": self._moments.covariance().tolist()}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        return {"threshold": self._threshold, "variance": "of posterior means over images, n - 1"}
+
+
+class Kl:
+    """KL(q(z|x) || N(0, I)), summed over dimensions, mean over images, in nats (Kingma & Welling 2014, appendix B)."""
+
+    protocol: ClassVar = {"prior": "N(0, I)", "unit": "nats", "reduction": "sum over dimensions, mean over images"}
+
+    def __init__(self) -> None:
+        self._sum = torch.zeros((), dtype=torch.float64)
+        self._count = 0
+
+    def update(self, posterior: api.Gaussian) -> None:
+        """Takes the posterior of a batch in, (B, K)."""
+        mean, log_sigma = posterior.mean.double(), posterior.log_sigma.double()
+        each = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1) - log_sigma
+        self._sum = self._sum + each.expand_as(mean).sum(0).cpu()
+        self._count += len(mean)
+
+    def compute(self) -> float:
+        """The mean so far."""
+        return float(self._sum.sum()) / self._count
+
+    def details(self) -> dict[str, list[float]]:
+        """The mean of each dimension."""
+        return {"dimensions": (self._sum / self._count).tolist()}
+
+
+class Cycle:
+    """|E(G(z, z_a)) - z|, z from the prior, E the posterior's mean: root mean square over images and dimensions. Ours.
+
+    0 is an encoder that inverts the generator; for z ~ N(0, I), 1 is one that answers 0 to everything.
+    """
+
+    better: ClassVar = "lower"
+    computes: ClassVar = {"posterior": ("x",)}
+    protocol: ClassVar = {"codes": "prior", "error": "root mean square over images and dimensions"}
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def update(self, z: Tensor, sample: Tensor, compute: Callable[..., Any]) -> None:
+        """Takes a batch in: codes (B, K), and the images (B, C, H, W) that were made from them."""
+        back = compute("posterior", given={"x": sample}).mean
+        self._sum += float((back.double() - z.double()).square().sum())
+        self._count += z.numel()
+
+    def compute(self) -> float:
+        """The error so far."""
+        return math.sqrt(self._sum / self._count)
+
+
+class NoiseUse:
+    """How much of the samples' variance is the noise's: E_z Var(G(z, z_a) | z) / Var G(z, z_a), over pixels. Ours.
+
+    By the law of total variance it lies between 0, a generator that ignores z_a, and 1, one that ignores z. Both
+    variances are unbiased, so where z is ignored it may come out a little above 1.
+
+    Args:
+        noise: A, dimensions of z_a.
+        draws: M, noises drawn for each code.
+
+    Raises:
+        ValueError: the recipe has no noise, or fewer than two draws.
+    """
+
+    computes: ClassVar = {"sample": ("z", "noise")}
+
+    def __init__(self, noise: int, *, draws: int = 4) -> None:
+        if not noise:
+            raise ValueError("the recipe's noise has 0 dimensions, so there is none to use")
+        if draws < 2:
+            raise ValueError(f"draws must be at least 2, not {draws}")
+        self._draws = draws
+        self._all = Moments(diagonal=True)
+        self._within, self._count = 0.0, 0
+
+    def update(self, z: Tensor, compute: Callable[..., Any]) -> None:
+        """Takes codes in, (B, K)."""
+        drawn = [compute("sample", given={"z": z}, draw=draw).flatten(1) for draw in range(self._draws)]
+        self._within += float(torch.stack(drawn).double().var(0).mean(1).sum())  # over M, (B, C H W)
+        self._count += len(z)
+        self._all.update(drawn[0])
+
+    def compute(self) -> float:
+        """The ratio so far.
+
+        Raises:
+            ValueError: fewer than two images, or samples that are all the same.
+        """
+        total = float(self._all.covariance().mean())
+        if not total:
+            raise ValueError("all samples are the same image, so nothing varies")
+        return self._within / self._count / total
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        return {"codes": "prior", "range": [-1, 1], "draws": self._draws, "variance": "mean over pixels, n - 1"}

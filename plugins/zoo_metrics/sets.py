@@ -1,0 +1,78 @@
+"""Metrics that compare a set of images with the real ones.
+
+B batch, C channels, H, W image sides, F features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zoo_metrics.features import Features
+
+Split = Literal["test", "train"]
+
+
+class TwoSets:
+    """Features of the real images of a split, and of others; what becomes of them, a subclass says.
+
+    Args:
+        features: of an image.
+        split: the real images.
+        samples: how many others in all; 0 for one for each real image.
+    """
+
+    def __init__(self, features: Features, split: Split, samples: int) -> None:
+        if samples < 0:
+            raise ValueError(f"samples must be 0, for one for each real image, or more, not {samples}")
+        self.features, self.split, self.samples = features, split, samples
+        self.n_real = self.n_samples = 0
+
+    def update(self, x: Tensor, sample: Tensor) -> None:
+        """Takes a batch in: real images and those to judge, both (B, C, H, W) in [-1, 1]."""
+        self.n_real += len(x)
+        self.take(self.features(x), real=True)
+        self.more(sample)
+
+    def more(self, sample: Tensor) -> None:
+        """Takes images to judge alone, (B, C, H, W) in [-1, 1]; those beyond ``samples`` are left."""
+        left = self.samples - self.n_samples
+        if self.samples and left < len(sample):
+            sample = sample[:left]
+        if len(sample):
+            self.n_samples += len(sample)
+            self.take(self.features(sample), real=False)
+
+    def take(self, features: Tensor, real: bool) -> None:
+        """Takes the features of a batch in, (B, F)."""
+        raise NotImplementedError
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a number under this name must be compared under."""
+        return {**self.features.protocol, "n_real": self.n_real, "n_samples": self.n_samples, "samples": None}
+
+
+class TwoClouds(TwoSets):
+    """Two sets of which every feature is kept, in float32."""
+
+    def __init__(self, features: Features, split: Split, samples: int) -> None:
+        super().__init__(features, split, samples)
+        self._clouds: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def take(self, features: Tensor, real: bool) -> None:
+        """Takes the features of a batch in, (B, F)."""
+        self._clouds[real].append(features)
+
+    def clouds(self, least: int) -> tuple[Tensor, Tensor]:
+        """Features of the real images (N, F) and of the others (M, F).
+
+        Raises:
+            ValueError: fewer than ``least`` in one of them.
+        """
+        if min(self.n_real, self.n_samples) < least:
+            there = f"{self.n_real} real and {self.n_samples} others"
+            raise ValueError(f"it needs at least {least} images in each set, and there are {there}")
+        return torch.cat(self._clouds[True]), torch.cat(self._clouds[False])

@@ -1,0 +1,133 @@
+"""Sentinels: what they notice, when they tell, and that they change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Run
+
+import zoo
+from zoo.alarms import Alarms
+from zoo.engine import Engine
+from zoo.errors import TrainingError
+from zoo.recipe.text import read
+
+pytestmark = pytest.mark.usefixtures("here")
+
+IMAGES = torch.randint(256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def engine(*overrides: str) -> Engine:
+    return Engine(zoo.build(read(TINY, "tiny.yaml").plain(), overrides=overrides))
+
+
+def looks(engine: Engine, losses: dict[str, float], steps: tuple[int, ...] = (100, 200)) -> list[list[str]]:
+    alarms = Alarms(engine.recipe, IMAGES, 1000)
+    told = []
+    for step in steps:
+        engine.step_index = step
+        told.append(alarms.look(engine, losses))
+    return told
+
+
+def silence(module: Any) -> None:
+    """Zeroes what a network's last layers add: its output no longer depends on its input."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+
+
+def spread(module: Any) -> None:
+    """Weights with which a network's output varies, as a trained one's does."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+
+
+@pytest.fixture
+def healthy() -> Engine:
+    made = engine()
+    spread(made.model.encoder)
+    spread(made.model.generator)
+    return made
+
+
+def test_a_healthy_model_gives_no_alarm(healthy: Engine) -> None:
+    assert looks(healthy, {"critic/discriminate": 1.3}) == [[], []]
+
+
+def test_posterior_collapse(healthy: Engine) -> None:
+    silence(healthy.model.encoder)
+    [first, [alarm]] = looks(healthy, {})
+    assert not first  # once may be chance
+    assert alarm.startswith("step 200: posterior collapse: the codes of 32 images are all alike")
+    assert "kl: {from: 0, to: 1, steps: N}" in alarm
+
+
+def test_generator_collapse(healthy: Engine) -> None:
+    silence(healthy.model.generator)
+    [_, [alarm]] = looks(healthy, {})
+    assert alarm.startswith("step 200: generator collapse: 32 samples are all alike (their pixels vary 0 times")
+
+
+def test_critic_saturation(healthy: Engine) -> None:
+    [_, [alarm]] = looks(healthy, {"critic/discriminate": 1e-5, "generator/reverse_kl": 0.0})
+    assert alarm.startswith("step 200: critic saturation: 'discriminate' of row 'critic' is 1e-05")
+
+
+def test_a_loss_that_may_be_below_zero_is_no_saturation(healthy: Engine) -> None:
+    assert looks(healthy, {"critic/discriminate": -40.0}) == [[], []]
+
+
+def test_looks_are_seldom_and_each_alarm_is_told_once(healthy: Engine) -> None:
+    silence(healthy.model.generator)
+    told = looks(healthy, {}, (50, 99, 100, 120, 125, 150, 160, 400))
+    assert [len(alarms) for alarms in told] == [0, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_looking_changes_no_bit(healthy: Engine) -> None:
+    before = {name: tensor.clone() for name, tensor in healthy.model.state_dict().items()}
+    state = torch.get_rng_state()
+    looks(healthy, {"critic/discriminate": 0.0})
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in healthy.model.state_dict().items())
+
+
+COLLAPSING = TINY.replace("steps: 3", "steps: 100").replace("log_every: 1", "log_every: 10") + "phases: [{encoder + decoder: {kl: 1.0, reconstruction: 1e-9}}]\n"
+"""Nothing but the KL term counts, which is least where no code tells anything."""
+FAST = ("--set", "train.optimizers={encoder: {lr: 0.02}}", "--set", "outputs.sample=decoded_prior")
+
+
+def test_the_command_warns_goes_on_and_reports(run_zoo: Run) -> None:
+    Path("tiny.yaml").write_text(COLLAPSING)
+    outcome = run_zoo("build", "tiny.yaml", *FAST)
+    assert outcome.code == 0, outcome.err
+    [alarm] = [line for line in outcome.errors if "posterior collapse" in line]
+    assert alarm.startswith("step ")
+    assert "posterior collapse" in Path("runs/tiny/report.html").read_text()
+
+
+def test_on_alarm_stop_saves_and_says_why(run_zoo: Run) -> None:
+    Path("tiny.yaml").write_text(COLLAPSING)
+    outcome = run_zoo("build", "tiny.yaml", *FAST, "--on-alarm", "stop")
+    assert outcome.code == 1
+    sentence = outcome.errors[-1]
+    assert sentence.startswith("zoo: error: stopped and saved at step ")
+    assert "as --on-alarm stop asks: step " in sentence
+    assert run_zoo("build", "tiny.yaml", *FAST).code == 0  # and goes on where it stopped
+
+
+def test_what_is_no_longer_finite_is_named(run_zoo: Run) -> None:
+    with pytest.raises(
+        TrainingError, match=r"term 'reconstruction' of row 'encoder \+ decoder' is (nan|inf)"
+    ) as caught:
+        zoo.train(engine("train.optimizers={decoder: {lr: 1e30}}").model, IMAGES)
+    assert "weights of " in str(caught.value) or "every weight is still finite" in str(caught.value)
+    Path("tiny.yaml").write_text(TINY)
+    outcome = run_zoo("build", "tiny.yaml", "--set", "train.optimizers={encoder: {lr: 1e38}}")
+    assert outcome.code == 1
+    assert "weights of encoder" in outcome.errors[-1]

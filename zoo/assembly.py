@@ -1,0 +1,89 @@
+"""The model of a recipe, or every reason why it cannot be assembled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+
+from zoo.errors import Problem, RecipeError, did_you_mean, reason
+from zoo.model import Model, build_part
+from zoo.recipe.schema import Recipe, slot_of
+
+
+class NotOnMeta(Exception):
+    """Something has no implementation on the meta device; the CPU will tell whether it has one at all."""
+
+
+def assemble(recipe: Recipe, device: str) -> Model:
+    """The model on a device.
+
+    Raises:
+        RecipeError: a slot cannot be made or called so, a player is no part of its slot, an optimiser refuses.
+        NotOnMeta: something cannot be made on the meta device.
+    """
+    refuse(_taken_names(recipe))
+    try:
+        model = Model(recipe, device)
+    except NotImplementedError as error:
+        raise NotOnMeta from error
+    except RecipeError as error:
+        raise RecipeError([*error.problems, *_refused(recipe, device, error)]) from error
+    refuse([*_absent_players(model), *_bad_optimizers(recipe)])
+    return model
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raises RecipeError if there are any."""
+    found = list(problems)
+    if found:
+        raise RecipeError(found)
+
+
+def _refused(recipe: Recipe, device: str, first: RecipeError) -> Iterator[Problem]:
+    """The slots that cannot be made for other reasons than the first has: one size may suit none of them."""
+    whys = {_why(problem) for problem in first.problems}
+    for part in recipe.slots.values():
+        try:
+            build_part(recipe, part, device)
+        except (RecipeError, NotImplementedError) as error:
+            found = [problem for problem in getattr(error, "problems", ()) if _why(problem) not in whys]
+            whys |= set(map(_why, found))
+            yield from found
+
+
+def _why(problem: Problem) -> str:
+    """What a problem says behind the part that it names."""
+    return problem.message.partition(": ")[2]
+
+
+def _taken_names(recipe: Recipe) -> Iterator[Problem]:
+    """Slots are attributes of the model, which has attributes of its own."""
+    taken = {*dir(Model), *vars(nn.Module()), "recipe", "owned", "functions", "terms"}
+    for label in taken & recipe.slots.keys():
+        message = f"slot '{label}' has the name of an attribute that every model has; call it something else"
+        yield Problem(recipe.slots[label].position, message)
+
+
+def _absent_players(model: Model) -> Iterator[Problem]:
+    """Players such as ``encoder.trunk`` are parts of networks; only the network knows its parts."""
+    for row in (row for phase in model.recipe.phases for row in phase.played):
+        for player in row.players:
+            try:
+                model.network(player)
+            except AttributeError:
+                slot = slot_of(player)
+                parts = [f"{slot}.{name}" for name, _ in model.network(slot).named_modules() if name]
+                message = f"player '{player}' of row '{row.label}' is no part of slot '{slot}'"
+                yield Problem(row.position, message + did_you_mean(player, parts))
+
+
+def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
+    """Optimisers check their numbers when they are made."""
+    for optimizer in recipe.train.optimizers.values():
+        part = optimizer.part
+        try:
+            part.load()([nn.Parameter(torch.zeros(1))], **part.arguments_for())
+        except (ValueError, TypeError, RuntimeError) as error:
+            yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {reason(error)}")

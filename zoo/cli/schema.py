@@ -1,0 +1,22 @@
+"""``zoo schema``: a JSON Schema of recipes, for editors. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from zoo.json_schema import recipe_schema
+from zoo.recipe import registry_for
+from zoo.run import write_atomically
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """``zoo schema``: to the standard output, or into a file that recipes can name."""
+    written = json.dumps(recipe_schema(registry_for({}, arguments.plugin)), indent=1)
+    if not arguments.out:
+        print(written)
+        return 0
+    write_atomically(arguments.out, f"{written}\n".encode())
+    told = f"{arguments.out}: begin a recipe with '# yaml-language-server: $schema={arguments.out.name}'"
+    print(json.dumps({"file": str(arguments.out)}) if arguments.json else told)
+    return 0

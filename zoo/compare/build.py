@@ -1,0 +1,136 @@
+"""Builds the cells of a comparison, one after the other. Torch is imported by what is left to do."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from zoo.builder import build_run, up_to_date
+from zoo.compare.pace import Pace, duration
+from zoo.compare.plan import Cell
+from zoo.compare.result import Member
+from zoo.errors import Busy, Interrupted, RecipeError, ZooError
+from zoo.registry import Registry
+from zoo.watch import Watcher
+
+AGAIN = 1.0
+"""Seconds between two looks at cells that another process builds."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and under whose eyes cells are built.
+
+    Args:
+        registry: the plugins they were resolved against.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        watchers: who sees a training, made anew for each.
+        stop: asked after each step; True saves and ends.
+        say: told what happens, a sentence at a time.
+    """
+
+    registry: Registry
+    device: str
+    watchers: Callable[[], Sequence[Watcher]]
+    stop: Callable[[], bool]
+    say: Callable[[str], None]
+
+
+def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Member]], None]) -> list[Member]:
+    """Every cell built, gone on with, or found up to date; one that fails is noted and passed over.
+
+    A cell that another process is building is put off, and waited for when nothing else is left: several
+    processes may share the work.
+
+    Args:
+        cells: what to build.
+        site: with what.
+        check: shown the members so far whenever one is finished; may refuse to go on.
+
+    Raises:
+        Interrupted: if it was stopped; what was done is saved.
+    """
+    finished = {number for number, cell in enumerate(cells) if up_to_date(cell.folder, cell.recipe)}
+    pace = Pace([cell for number, cell in enumerate(cells) if number not in finished])
+    members: dict[int, Member] = {}
+    queue, busy = deque(range(len(cells))), set[int]()
+    while queue:
+        number = queue.popleft()
+        cell, told = cells[number], f"[{number + 1}/{len(cells)}] {cells[number].name}"
+        try:
+            member = _member(cell, "up to date") if number in finished else _build(cell, told, site)
+        except Busy:
+            if number not in busy:
+                site.say(f"{told}: another process is building it; put off")
+            queue.append(number)
+            busy.add(number)
+            if busy.issuperset(queue):
+                _wait(told, site)
+            continue
+        if number not in finished:
+            pace.done(cell, member.seconds or None)
+        site.say(f"{told}: {_outcome(member, pace)}")
+        members[number] = member
+        check(list(members.values()))
+    return [members[number] for number in sorted(members)]
+
+
+def _build(cell: Cell, told: str, site: Site) -> Member:
+    """A cell built, gone on with, found up to date, or failed.
+
+    Raises:
+        Busy: if another process is building it.
+        Interrupted: if it was stopped.
+    """
+    begun, before = time.monotonic(), (cell.folder / "recipe.yaml").exists()
+    try:
+        state = build_run(
+            cell.recipe,
+            site.registry,
+            out=cell.folder,
+            device=site.device,
+            watchers=site.watchers(),
+            stop=site.stop,
+            say=lambda sentence: site.say(f"{told}: {sentence}"),
+        ).state
+    except Busy:
+        raise
+    except Interrupted as stopped:
+        raise Interrupted(f"{told}: {stopped}") from None
+    except Exception as failure:  # noqa: BLE001 - whatever a plugin raises, the other cells are built
+        if os.environ.get("ZOO_DEBUG"):
+            traceback.print_exc()
+        return _member(cell, "failed", _said(failure))
+    return _member(cell, state, seconds=0.0 if before else time.monotonic() - begun)
+
+
+def _said(failure: Exception) -> str:
+    """A failure in a sentence; where the place is only an override, which may be the comparison's own, without it."""
+    if isinstance(failure, RecipeError):
+        return "; ".join(str(p) if p.position.line else p.message for p in failure.problems)
+    return str(failure) if isinstance(failure, ZooError) else f"{type(failure).__name__}: {failure}"
+
+
+def _member(cell: Cell, state: str, error: str = "", seconds: float = 0.0) -> Member:
+    return Member(cell.model, cell.data, cell.seed, cell.folder, state, error, seconds)
+
+
+def _outcome(member: Member, pace: Pace) -> str:
+    took = f" in {duration(member.seconds)}" if member.seconds else ""
+    left = f", about {duration(pace.left)} left" if member.state != "up to date" and pace.left else ""
+    return f"{member.state}{member.error and ': ' + member.error}{took}{left}"
+
+
+def _wait(told: str, site: Site) -> None:
+    """Waits a moment for another process.
+
+    Raises:
+        Interrupted: if it was stopped.
+    """
+    if site.stop():
+        raise Interrupted(f"{told}: another process is building it")
+    time.sleep(AGAIN)

@@ -1,0 +1,99 @@
+"""The film of a training: at some of its steps, samples of the same few codes, and scores that cost little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.engine import Engine
+from zoo.evaluate import evaluate
+from zoo.pictures import SIDE, grid, grid_png, reduced
+from zoo.run import Run
+from zoo.tensors import Images
+
+FOLDER = "samples"
+SEED = 0
+SCORED = 250
+"""Test images that are scored on the way."""
+SHOWN, COLUMNS = 8, 2
+"""Samples in a frame, and how many stand beside each other."""
+
+
+def milestones(steps: int) -> tuple[int, ...]:
+    """The steps at which samples are kept: 1, 3, 10, 30, 100 ... and the last.
+
+    The same whatever the length of the training, but for the last, so that one that is made longer keeps its film.
+    """
+    found = [step for power in range(len(str(steps))) for step in (10**power, 3 * 10**power) if step < steps]
+    return (*found, steps) if steps else ()
+
+
+def keep_samples(run: Run, engine: Engine) -> Tensor | None:
+    """Writes a frame, ``samples/step-00001000.png``; the training goes on as if it had not been made.
+
+    Averaged weights are used where there are any. The codes are a function of the recipe's seed, the same in
+    every frame.
+
+    Returns:
+        the frame, uint8 (3, H, W); None for a model that makes no samples.
+    """
+    model = engine.model
+    if not model.samples:
+        return None
+    with _averaged(engine):
+        images = reduced(model.sample(SHOWN, seed=SEED).float(), SIDE)
+    rows = torch.split(images, COLUMNS)
+    run.write(frame(engine.step_index), grid_png(rows))
+    return grid(rows)[:3]
+
+
+def keep_scores(run: Run, engine: Engine, images: Images) -> None:
+    """Writes ``samples/step-00001000.json``: the metrics that are ``quick``, on the first test images.
+
+    The training goes on as if they had not been measured. Averaged weights are used where there are any.
+    """
+    quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
+    few = replace(images, test=images.test[:SCORED])
+    if not quick:
+        return
+    with _averaged(engine):
+        scores = evaluate(engine.model, few, parts=quick)
+    values = {label: score["value"] for label, score in scores.items()}
+    run.write_json(_scores(engine.step_index), {"n": len(few.test), "scores": values})
+
+
+@contextmanager
+def _averaged(engine: Engine) -> Iterator[None]:
+    if engine.average is None:
+        yield
+    else:
+        with engine.average.applied():
+            yield
+
+
+def film(folder: Path, steps: int) -> dict[int, bytes]:
+    """The frames of a training of so many steps, those that are there: step -> PNG."""
+    paths = {step: folder / frame(step) for step in milestones(steps)}
+    return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
+
+
+def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
+    """Scores on the way, those that are there: step -> ``n`` test images and their ``scores`` by label."""
+    paths = {step: folder / _scores(step) for step in milestones(steps)}
+    return {step: json.loads(path.read_text()) for step, path in paths.items() if path.is_file()}
+
+
+def frame(step: int) -> str:
+    """A frame's file in a run."""
+    return f"{FOLDER}/step-{step:08d}.png"
+
+
+def _scores(step: int) -> str:
+    return f"{FOLDER}/step-{step:08d}.json"

@@ -1,0 +1,47 @@
+"""An HTML document that stands alone: its policy lets nothing in but what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+
+from zoo.report.style import STYLE
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
+    """A whole page.
+
+    Args:
+        title: escaped.
+        body: what is on it.
+        style: rules of its own, after those that every page has.
+        script: the one script that may run, named in the policy by its hash.
+
+    Returns:
+        the page.
+    """
+    allowed, code = "", ""
+    if script:
+        digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        allowed, code = f"; script-src 'sha256-{digest}'", f"<script>{script}</script>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}{allowed}">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{title}</title><style>{STYLE}{style}</style></head>\n"
+        f"<body><main>{body}</main>{code}</body></html>\n"
+    )
+
+
+def section(title: str, content: str, style: str = "") -> str:
+    """A heading that can be linked to, and what is under it; nothing if that is nothing.
+
+    Args:
+        title: a few plain words.
+        content: HTML.
+        style: the class of what is under the heading.
+    """
+    where = title.lower().replace(" ", "-")
+    return f'<section id="{where}"><h2>{title}</h2><div class="{style}">{content}</div></section>' if content else ""

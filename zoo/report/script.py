@@ -1,0 +1,39 @@
+"""What the page does beyond showing: losses' and scores' values at the step pointed at. Without it, the last ones stand."""
+
+SCRIPT = """
+document.querySelectorAll(".charts[data-high]").forEach(box => {
+  const low = +box.dataset.low, high = +box.dataset.high;
+  const lines = [...box.querySelectorAll("[data-steps]")].map(line => ({
+    shown: line.querySelector("b"), last: line.querySelector("b").textContent,
+    steps: line.dataset.steps.split(" ").map(Number), values: line.dataset.values.split(" ")}));
+  const cursors = [...box.querySelectorAll(".cursor")], told = [...box.querySelectorAll(".at")];
+  const near = (steps, step) => {
+    let a = 0, b = steps.length - 1;
+    while (b - a > 1) { const c = (a + b) >> 1; if (steps[c] < step) a = c; else b = c; }
+    return step - steps[a] < steps[b] - step ? a : b;
+  };
+  const hide = () => {
+    for (const line of lines) line.shown.textContent = line.last;
+    for (const mark of [...cursors, ...told]) mark.hidden = true;
+  };
+  const show = event => {
+    const band = event.target.closest(".band");
+    if (!band) return hide();
+    const plot = band.querySelector("svg").getBoundingClientRect();
+    const part = (event.clientX - plot.left) / plot.width;
+    if (part < 0 || part > 1) return hide();
+    const wanted = low + part * (high - low);
+    const all = [...band.querySelectorAll("[data-steps]")].map(line => line.dataset.steps.split(" ").map(Number));
+    const step = all.map(steps => steps[near(steps, wanted)])
+      .reduce((a, b) => Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a);
+    for (const line of lines) line.shown.textContent = line.values[near(line.steps, step)];
+    const left = (step - low) / (high - low) * 100 + "%";
+    for (const mark of [...cursors, ...told]) { mark.hidden = false; mark.style.left = left; }
+    for (const mark of told) mark.textContent = step.toLocaleString("en");
+  };
+  box.addEventListener("pointermove", show);
+  box.addEventListener("pointerdown", show);
+  box.addEventListener("pointerleave", hide);
+});
+"""
+"""A line's steps and values are beside its name, as text; the values are written as the page writes numbers."""

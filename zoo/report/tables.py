@@ -1,0 +1,122 @@
+"""The tables of a page: scores with their protocols, who learns from what, versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.explain import LEGEND
+from zoo.report.markup import ABSENT, escaped, number
+
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}
+"""Where a score is better."""
+SAID = {"lower": "lower is better", "higher": "higher is better", "one": "nearer to 1 is better"}
+
+
+def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """Each score with the protocol it was measured under.
+
+    Args:
+        scores: label -> value and protocol.
+
+    Returns:
+        a table; nothing if there are no scores.
+    """
+    rows = "".join(map(_score, scores, scores.values()))
+    head = '<thead><tr><th>metric</th><th class="value">value</th><th>measured on</th></tr></thead>'
+    return f'<table class="scores">{head}<tbody>{rows}</tbody></table>' if rows else ""
+
+
+def _score(label: str, score: Mapping[str, Any]) -> str:
+    protocol = score.get("protocol") or {}
+    better = str(protocol.get("better", ""))
+    arrow = f' <abbr title="{SAID[better]}">{ARROWS[better]}</abbr>' if better in ARROWS else ""
+    value = score.get("value")
+    return (
+        f'<tr><th scope="row">{escaped(label)}{arrow}</th>'
+        f'<td class="value"><data value="{escaped(value)}">{number(value, 5)}</data></td>'
+        f"<td>{_protocol(protocol, score.get('details') or {})}</td></tr>"
+    )
+
+
+def _protocol(protocol: Mapping[str, Any], details: Mapping[str, Any]) -> str:
+    """What matters most of a protocol; the whole of it, and what else the metric found, on asking."""
+    images = [f"{number(protocol['n'], 9)} images"] if "n" in protocol else []
+    images += [f"{protocol['split']} split"] if "split" in protocol else []
+    images += [f"{protocol['weights']} weights"] if "weights" in protocol else []
+    brief = escaped(", ".join(images) or "protocol")
+    found = f"<p>It also found:</p>{_items(details)}" if details else ""
+    return f"<details><summary>{brief}</summary>{_items(protocol)}{found}</details>" if protocol or details else ABSENT
+
+
+def _items(named: Mapping[str, Any]) -> str:
+    items = "".join(f"<dt>{escaped(key)}</dt><dd>{escaped(_plain(value))}</dd>" for key, value in named.items())
+    return f'<dl class="protocol">{items}</dl>'
+
+
+def _plain(value: object) -> str:
+    """A protocol's value as text: ``key: value, key: value`` for what is nested; fractions are rounded."""
+    if isinstance(value, list) and any(isinstance(item, float) for item in value):
+        return ", ".join(map(number, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def routes_table(lines: Sequence[Sequence[str]]) -> str:
+    """Who learns from what: a line for each row of players, a column for each slot.
+
+    Args:
+        lines: the head, then the rows: phase, who, minimises, and for each slot a word.
+
+    Returns:
+        a table that scrolls if it must, and what its words mean; nothing if there are no rows.
+    """
+    if len(lines) < 2:
+        return ""
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in lines[0])
+    rows = ""
+    for phase, who, minimises, *slots in lines[1:]:
+        cells = "".join(f'<td class="{_WORDS.get(word, "nothing")}">{_word(word)}</td>' for word in slots)
+        told = f"<td>{escaped(phase)}</td><th scope='row'>{escaped(who)}</th><td>{escaped(minimises)}</td>"
+        rows += f"<tr>{told}{cells}</tr>"
+    table = f'<table class="routes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<div class="wide" tabindex="0">{table}</div><p class="legend">{escaped(LEGEND)}</p>'
+
+
+_WORDS = {"learns": "learns", "passes": "passes", "stops": "stops"}
+
+
+def _word(word: str) -> str:
+    return "·" if word == "." else f"<span>{escaped(word)}</span>"
+
+
+def versions_table(versions: Mapping[str, str], plugins: Sequence[Mapping[str, Any]]) -> str:
+    """What the run was made with.
+
+    Args:
+        versions: name -> version, such as of Python and PyTorch.
+        plugins: who provided the parts; a state other than ok stands out.
+
+    Returns:
+        a list and a table; nothing where there is nothing.
+    """
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for plugin in plugins:
+        name, *package = (str(plugin.get(key, ABSENT)) for key in ("plugin", "distribution", "version", "state"))
+        found.setdefault((package[0], package[1], package[2]), []).append(name)
+    rows = "".join(_package(*package, names) for package, names in found.items())
+    items = "".join(f"<div><dt>{escaped(n)}</dt><dd>{escaped(v)}</dd></div>" for n, v in versions.items())
+    head = "".join(f'<th scope="col">{column}</th>' for column in ("package", "version", "state", "plugins"))
+    table = f'<table class="packages"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    listed = f'<dl class="versions">{items}</dl>' if items else ""
+    return listed + (f'<div class="wide" tabindex="0">{table}</div>' if rows else "")
+
+
+def _package(distribution: str, version: str, state: str, names: Sequence[str]) -> str:
+    bad = "" if state == "ok" else ' class="bad"'
+    return (
+        f'<tr><th scope="row">{escaped(distribution)}</th><td>{escaped(version)}</td><td{bad}>{escaped(state)}</td>'
+        f"<td>{escaped(', '.join(names))}</td></tr>"
+    )
