@@ -97,7 +97,10 @@ def test_looking_changes_no_bit(healthy: Engine) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in healthy.model.state_dict().items())
 
 
-COLLAPSING = TINY.replace("steps: 3", "steps: 100").replace("log_every: 1", "log_every: 10") + "phases: [{encoder + decoder: {kl: 1.0, reconstruction: 1e-9}}]\n"
+COLLAPSING = (
+    TINY.replace("steps: 3", "steps: 100").replace("log_every: 1", "log_every: 10")
+    + "phases: [{encoder + decoder: {kl: 1.0, reconstruction: 1e-9}}]\n"
+)
 """Nothing but the KL term counts, which is least where no code tells anything."""
 FAST = ("--set", "train.optimizers={encoder: {lr: 0.02}}", "--set", "outputs.sample=decoded_prior")
 

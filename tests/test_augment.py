@@ -115,7 +115,8 @@ from zoo import api
 
 @api.hookimpl
 def zoo_components():
-    return [api.Component("augmentation", n, f"my_augmentations:{n.title()}", "one") for n in ("smaller", "blind", "greedy")]
+    names = ("smaller", "blind", "greedy")
+    return [api.Component("augmentation", name, f"my_augmentations:{name.title()}", "one") for name in names]
 
 class Smaller:
     def forward(self, images): return images[:, :, 1:]

@@ -1,4 +1,4 @@
-"""What the page does beyond showing: losses' and scores' values at the step pointed at. Without it, the last ones stand."""
+"""What the page does beyond showing: at the step pointed at, the values of losses and scores. Without it, the last."""
 
 SCRIPT = """
 document.querySelectorAll(".charts[data-high]").forEach(box => {
