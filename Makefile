@@ -22,7 +22,7 @@ demo: $(USER_STAMP)
 	$(BIN)/zoo build avae.yaml
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 from helpers_data import encoded
 from PIL import Image
 from zoo_data.huggingface import huggingface
 
 from zoo.recipe import load_recipe
-
-datasets = pytest.importorskip("datasets", reason="pip install 'generative-zoo[huggingface]'")
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
+import datasets
 import pytest
 import test_data_celeba
 import test_data_lsun
@@ -87,8 +86,7 @@ def files() -> Iterator[None]:
         for name in ("wandb", "mlflow"):
             patch.setitem(sys.modules, name, tracker(name))
         patch.setenv("ZOO_CACHE", str(FILES / "cache"))
-        if find_spec("datasets"):
-            patch.setattr(import_module("datasets").config, "HF_DATASETS_CACHE", str(FILES / "hf"))
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(FILES / "hf"))
         yield
     shutil.rmtree(FILES)
 
@@ -100,8 +98,4 @@ def tracker(name: str) -> ModuleType:
     return module
 
 
-WITHOUT = "the extra 'huggingface' is not installed"
-CHECKS = ("shapes", "dtype", "splits", "determinism", "no global side effect")
-MISSING = {} if find_spec("datasets") else {f"data/huggingface::{name}": WITHOUT for name in CHECKS}
-
-test_contract = contract_tests("generative-zoo", options=OPTIONS, expected_failures=MISSING)
+test_contract = contract_tests("generative-zoo", options=OPTIONS)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import Position, RecipeError
+from zoo.recipe import is_component as stands_for_a_part
 from zoo.recipe.node import Node
 from zoo.recipe.text import read, write
 from zoo.recipe.tree import assign, merge
@@ -252,3 +253,32 @@ def test_any_argument_is_applied_or_refused(path: str, value: str) -> None:
         places = {Position(f"--set {path}={value}")}
         assert isinstance(root.plain(), dict)
     assert places == {Position(f"--set {path}={value}")}
+
+
+# -- a list of parts, by name ------------------------------------------------------------------------------------
+
+LPIPS = {"use": "zoo-one/lpips", "net": "vgg"}
+METRICS = "evaluate: [mse, {fid: {samples: 10}}, {use: zoo-one/lpips, net: vgg}]"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("evaluate.fid.samples", "20", {"mse": "mse", "fid": {"samples": 20}, "lpips": LPIPS}),
+        ("evaluate.lpips.net", "alex", {"mse": "mse", "fid": {"samples": 10}, "lpips": {**LPIPS, "net": "alex"}}),
+        ("evaluate.mse.a", "1", {"mse": {"use": "mse", "a": 1}, "fid": {"samples": 10}, "lpips": LPIPS}),
+        ("evaluate.mse", "null", {"fid": {"samples": 10}, "lpips": LPIPS}),
+        ("evaluate.fid", "psnr", {"mse": "mse", "fid": "psnr", "lpips": LPIPS}),
+    ],
+)
+def test_a_part_of_a_list_is_set_by_its_name(path: str, value: str, expected: dict[str, Any]) -> None:
+    made = assign(read(METRICS, "r.yaml"), path, value, stands_for_a_part)
+    assert made.plain() == {"evaluate": expected}
+    assert list(made.plain()["evaluate"]) == list(expected)
+
+
+def test_a_name_that_the_list_has_not() -> None:
+    with pytest.raises(RecipeError) as caught:
+        assign(read(METRICS, "r.yaml"), "evaluate.lpip.net", "alex", stands_for_a_part)
+    [problem] = caught.value.problems
+    assert problem.message == "'evaluate' has no 'lpip'; did you mean 'lpips'?"

@@ -22,7 +22,7 @@ HASH = re.compile(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b")
 def caption(comparison: Comparison) -> str:
     """What the numbers and the bold ones are."""
     seeds = comparison.seeds
-    spread = f"Mean ± standard deviation over {seeds} seeds." if seeds > 1 else "One seed."
+    spread = f"Mean ± standard deviation over {seeds} seeds." if seeds > 1 else "One seed." if seeds else ""
     best = {"lower": "the lowest", "higher": "the highest", "one": "the nearest to 1"}
     found = dict.fromkeys(f"{best[c.better]} {c.label}" for c in comparison.columns if c.better in best)
     return f"{spread} Bold: {', '.join(found)}." if found else spread

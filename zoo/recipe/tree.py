@@ -124,11 +124,18 @@ class _Assignment:
         return Node({key: inner}, node.position, {key: node.keys.get(key, self.place)})
 
     def _over_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
-        """The whole list with one element replaced: lists do not merge."""
-        text, below = _split(rest, [])
+        """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
+        parts = _by_label(items) if self.is_component((*path, "")) else {}
+        text, below = _split(rest, list(parts))
+        if text in parts:
+            here = (*path, text)
+            over = self.value if below is None else self.over(parts[text], below, here)
+            parts[text] = over if below is None else _merge(parts[text], over, here, self.is_component)
+            kept = {label: part for label, part in parts.items() if part.value is not None}
+            return Node(kept, node.position, {label: part.position for label, part in kept.items()})
         index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(items)
         if index >= len(items):
-            self.refuse(_no_such_index(text, items, path))
+            self.refuse(_no_such_index(text, items, path, list(parts)))
         here = (*path, index)
         if below is None:
             element = self.value
@@ -141,6 +148,19 @@ class _Assignment:
         raise RecipeError([Problem(self.place, message)])
 
 
+def _by_label(items: list[Node]) -> dict[str, Node]:
+    """A list of parts as the mapping it is short for: ``NAME``, ``{use: NAME, ...}`` or ``{LABEL: ...}`` each."""
+    found: dict[str, Node] = {}
+    for item in items:
+        use = item.child("use")
+        if isinstance(item.value, dict) and use is None and len(item.value) == 1:
+            label, item = next(iter(item.value.items()))
+        else:
+            label = str(use.value if use else item.value).rsplit("/", 1)[-1]
+        found[label] = item
+    return found if len(found) == len(items) else {}
+
+
 def _split(rest: str, keys: list[str]) -> tuple[str, str | None]:
     """The first part of a dotted path and what follows: the longest key it can be, else up to a dot."""
     spellings = {key.replace(" + ", "+"): key for key in keys} | {key: key for key in keys}
@@ -149,7 +169,9 @@ def _split(rest: str, keys: list[str]) -> tuple[str, str | None]:
     return spellings.get(first, first), None if rest == first else rest[len(first) + 1 :]
 
 
-def _no_such_index(text: str, items: list[Node], path: Path) -> str:
+def _no_such_index(text: str, items: list[Node], path: Path, labels: list[str]) -> str:
+    if labels:
+        return f"'{_dotted(path)}' has no '{text}'{did_you_mean(text, labels)}"
     choices = [str(index) for index in range(len(items))]
     if not items:
         return f"'{_dotted(path)}' is an empty list; it has no '{text}'"
