@@ -196,3 +196,13 @@ def test_metrics_that_are_not_there_or_cannot_be_had(run: Path, run_zoo: Run) ->
     outcome = run_zoo("evaluate", "run", "--metrics", "ssim")
     assert (outcome.code, stored(run)) == (2, before)
     assert "metric 'ssim': its windows are 11 px wide, and images are 8" in outcome.err
+
+
+def test_the_report_has_the_new_scores_and_what_was_noted_before(run: Path, run_zoo: Run) -> None:
+    (run / "state/alarms.json").write_text('["step 2: something collapsed"]')
+    assert "active-units" not in (run / "report.html").read_text()
+    assert run_zoo("evaluate", run, "--metrics", "active-units").code == 0
+    page = (run / "report.html").read_text()
+    assert "active-units" in page
+    assert "edges_decoded" in page
+    assert "step 2: something collapsed" in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.text import read
 from zoo.registry import Registry
 from zoo.run import Run, check_own
-from zoo.watch import Guarded, Journal, Watcher, read_journal
+from zoo.watch import Bell, Guarded, Journal, Watcher, read_journal
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -92,9 +92,9 @@ def build_run(
             return Built(folder, "assembled", {}, notes)
         given = {"folder": folder, "recipe": recipe.plain()}
         plugged = [Guarded(part, given, say) for part in recipe.watch]
-        bell = Bell(say, stop, stop_on_alarm)
+        bell = Bell(run, say, stop, stop_on_alarm)
         weights = _train(run, model, images, (*plugged, *watchers), bell)
-        notes = (*notes, *bell.rung)
+        notes = (*notes, *bell.alarms)
         if stop_after == "train":
             return Built(folder, "trained", {}, notes)
         if stop():
@@ -104,7 +104,7 @@ def build_run(
             watcher.scores(recipe.train.steps, {label: score["value"] for label, score in scores.items()})
         if stop_after == "evaluate":
             return Built(folder, "evaluated", scores, notes)
-        _report(run, recipe, scores, pictures, notes)
+        write_report(run, recipe, scores, pictures, notes)
         run.write_json(DONE, {"recipe": _digest(recipe), "files": [*FILES, *(picture.file for picture in pictures)]})
         return Built(folder, "done", scores, notes)
 
@@ -203,32 +203,6 @@ def _assemble(
     return model, images
 
 
-@dataclass
-class Bell:
-    """Whom a training tells of alarms and asks whether to stop.
-
-    Args:
-        say: told every alarm.
-        asked: whether somebody asked for a stop.
-        stops: whether an alarm is such a request.
-        rung: the alarms so far.
-    """
-
-    say: Callable[[str], None]
-    asked: Callable[[], bool]
-    stops: bool
-    rung: list[str] = field(default_factory=list)
-
-    def ring(self, alarm: str) -> None:
-        """An alarm."""
-        self.rung.append(alarm)
-        self.say(alarm)
-
-    def stop(self) -> bool:
-        """Whether to save and end."""
-        return self.asked() or (self.stops and bool(self.rung))
-
-
 def _train(run: Run, model: Model, images: Images, watchers: Sequence[Watcher], bell: Bell) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.state import save_weights, trained_steps
@@ -243,7 +217,7 @@ def _train(run: Run, model: Model, images: Images, watchers: Sequence[Watcher], 
         except Interrupted as stopped:
             if bell.asked() or not bell.rung:
                 raise
-            raise TrainingError(f"stopped and saved at {stopped}, as --on-alarm stop asks: {bell.rung[0]}") from None
+            raise TrainingError(f"stopped and saved at {stopped}, as --on-alarm stop asks: {bell.rung}") from None
         save_weights(run, engine)
     from zoo.state import load_weights
 
@@ -266,9 +240,18 @@ def _evaluate(
     return scores, pictures
 
 
-def _report(
+def write_report(
     run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
 ) -> None:
+    """Writes ``report.html``.
+
+    Args:
+        run: a run that is trained.
+        recipe: its recipe.
+        scores: label -> value and protocol.
+        pictures: what the model makes.
+        notes: what is worth telling.
+    """
     from zoo.explain import route_lines
     from zoo.film import film, score_curve
     from zoo.report import Gallery, report_html

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from zoo.errors import Problem, RecipeError
 from zoo.recipe.schema import Part
-from zoo.run import write_atomically
+from zoo.run import Run, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ALARMS = "state/alarms.json"
 LINE_EVERY = 10.0
 """Seconds between two plain lines where the output is no terminal."""
 
@@ -110,6 +111,37 @@ class Guarded:
             self._failed = True
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             self._say(f"watcher '{self._label}' failed in {method}() and is left out from here on: {what}")
+
+
+class Bell:
+    """Whom a training tells of alarms and asks whether to stop. The run keeps them, for the report.
+
+    Args:
+        run: where they are kept.
+        say: told every alarm.
+        asked: whether somebody asked for a stop.
+        stops: whether an alarm is such a request.
+    """
+
+    def __init__(self, run: Run, say: Callable[[str], None], asked: Callable[[], bool], stops: bool) -> None:
+        self.say, self.asked = say, asked
+        self.rung = ""
+        self._run, self._stops = run, stops
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """All of the run's, those of processes before this one too."""
+        return tuple(self._run.read_json(ALARMS) or ())
+
+    def ring(self, alarm: str) -> None:
+        """An alarm."""
+        self.rung = self.rung or alarm
+        self._run.write_json(ALARMS, list(dict.fromkeys((*self.alarms, alarm))))
+        self.say(alarm)
+
+    def stop(self) -> bool:
+        """Whether to save and end."""
+        return self.asked() or (self._stops and bool(self.rung))
 
 
 class Journal:

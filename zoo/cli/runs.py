@@ -8,10 +8,15 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zoo
 from zoo.errors import RequestError
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.run import Run
+    from zoo.tensors import Images
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -49,7 +54,7 @@ def interpolate(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into ``scores.json``."""
+    """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report."""
     from zoo.data import load_images
     from zoo.evaluate import evaluate as score
     from zoo.run import Run
@@ -58,13 +63,30 @@ def evaluate(arguments: argparse.Namespace) -> int:
     wanted = [name for names in arguments.metrics for name in names.split(",") if name]
     model = _model(arguments, [*_chosen(arguments, wanted), *arguments.set])
     weights = arguments.weights or ("ema" if (arguments.folder / "ema.safetensors").is_file() else "raw")
-    scores: Mapping[str, Any] = score(model, load_images(model.recipe), weights=weights)
+    images = load_images(model.recipe)
+    scores: Mapping[str, Any] = score(model, images, weights=weights)
     with Run(arguments.folder) as run:
         kept = run.read_json("scores.json") if wanted else None
-        run.write_json("scores.json", {**(kept or {}), **scores})
+        all_scores = {**(kept or {}), **scores}
+        run.write_json("scores.json", all_scores)
+        if run.path("report.html").is_file():
+            _report_again(arguments, run, model, images, all_scores)
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
     print(json.dumps(scores) if arguments.json else table(rows))
     return 0
+
+
+def _report_again(
+    arguments: argparse.Namespace, run: Run, model: Model, images: Images, scores: Mapping[str, Any]
+) -> None:
+    from zoo.builder import write_report
+    from zoo.recipe import load_recipe, registry_for
+    from zoo.showing import show
+    from zoo.watch import ALARMS
+
+    file = run.path("recipe.yaml")
+    recipe = load_recipe(file, (), registry_for(file, tuple(arguments.plugin)))
+    write_report(run, recipe, scores, show(model, images), (*images.notes, *(run.read_json(ALARMS) or ())))
 
 
 def _chosen(arguments: argparse.Namespace, wanted: Sequence[str]) -> list[str]:
