@@ -319,9 +319,9 @@ def test_the_best_is_the_lowest_the_highest_or_the_nearest_to_one():
 
 def test_nobody_is_best_alone_and_equals_are_best_together():
     assert not columns([score("a", 1.0)])[0].entries["a"].best
-    entries = columns([score("a", 1.0), score("b", 1.0)])[0].entries
-    assert entries["a"].best
-    assert entries["b"].best
+    assert not any(entry.best for entry in columns([score("a", 1.0), score("b", 1.0)])[0].entries.values())
+    entries = columns([score("a", 1.0), score("b", 1.0), score("c", 2.0)])[0].entries
+    assert [model for model, entry in entries.items() if entry.best] == ["a", "b"]
 
 
 def test_columns_go_by_data_then_as_metrics_are_asked_for():

@@ -90,7 +90,7 @@ def test_scores_that_could_not_share_a_column_end_the_building(tmp_path):
 # --- how long
 
 
-def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path):
+def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path, monkeypatch):
     cells = [cell(tmp_path, model, data, seed) for seed in (0, 1) for data in "xy" for model in "ab"]
     pace = Pace(cells)
     assert pace.left is None
@@ -102,6 +102,8 @@ def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path):
     assert pace.left == 10 + 40 + 20 + 2 * 40
     pace.done(cells[3], None)
     assert pace.left == 10 + 40 + 20 + 40
+    monkeypatch.setattr("zoo.compare.pace.up_to_date", lambda folder, _: folder == cells[4].folder)
+    assert pace.left == 40 + 20 + 40  # another process finished one
 
 
 @pytest.mark.parametrize(

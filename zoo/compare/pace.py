@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from zoo.builder import up_to_date
 from zoo.compare.plan import Cell
 
 
@@ -27,7 +28,8 @@ class Pace:
 
     @property
     def left(self) -> float | None:
-        """Seconds for what is left, each cell as long as the most alike that were built; None where none was."""
+        """Seconds for what nobody has finished, each cell as long as the most alike here; None where none was."""
+        self._left = [cell for cell in self._left if not up_to_date(cell.folder, cell.recipe)]
         return math.fsum(map(self._guess, self._left)) if self._took else None
 
     def _guess(self, cell: Cell) -> float:

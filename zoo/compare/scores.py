@@ -136,4 +136,5 @@ def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
     if distance is None or len(entries) < 2:
         return set()
     far = {model: distance(entry.mean) for model, entry in entries.items() if math.isfinite(entry.mean)}
-    return {model for model, d in far.items() if d == min(far.values())}
+    best = {model for model, d in far.items() if d == min(far.values())}
+    return best if len(best) < len(entries) else set()
