@@ -12,6 +12,7 @@ import scipy.linalg
 import skimage.data
 import timm
 import torch
+from helpers_timm import MODEL, pictures, saved_weights
 from torch import Tensor
 from zoo_metrics import features as feature_room
 from zoo_metrics.backbones import PACKAGED, backbone
@@ -24,7 +25,6 @@ from zoo_metrics.statistics import Moments
 
 from zoo import api
 
-MODEL = "test_resnet"
 RANDOM = {"model": MODEL, "pretrained": False}
 
 
@@ -35,16 +35,6 @@ def _seeded_on_one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def pictures(n: int, seed: int = 0, size: int = 32, channels: int = 3) -> Tensor:
-    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-
-
-def saved_weights(path: Path) -> Path:
-    torch.manual_seed(1)
-    torch.save(timm.create_model(MODEL).state_dict(), path)
-    return path
 
 
 # -- Gaussians ---------------------------------------------------------------------------------------------

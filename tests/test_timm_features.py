@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import timm
 import torch
 from conftest import TINY
 from conftest import Run as Zoo
 from helpers_engine import differing, images, played, small, snapshot
-from torch import Tensor
+from helpers_timm import MODEL, pictures, saved_weights
 from zoo_timm.features import Perceptual
 
-MODEL = "test_resnet"
 RANDOM = "perceptual={model: test_resnet, pretrained: false, weight: 5}"
 
 
@@ -25,16 +22,6 @@ def _seeded_on_one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def pictures(n: int, seed: int = 0, size: int = 32, channels: int = 3) -> Tensor:
-    return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-
-
-def saved_weights(path: Path) -> Path:
-    torch.manual_seed(1)
-    torch.save(timm.create_model(MODEL).state_dict(), path)
-    return path
 
 
 # -- perceptual --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ B batch, C channels, H, W image sides, F features.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from zoo_metrics.features import Features
 Split = Literal["test", "train"]
 
 
-class TwoSets:
+class TwoSets(ABC):
     """Features of the real images of a split, and of others; what becomes of them, a subclass says.
 
     Args:
@@ -45,9 +46,9 @@ class TwoSets:
             self.n_samples += len(sample)
             self.take(self.features(sample), real=False)
 
+    @abstractmethod
     def take(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
-        raise NotImplementedError
 
     @property
     def protocol(self) -> dict[str, Any]:
