@@ -3,7 +3,7 @@
 # make test    every test
 # make check   ruff, mypy and the architecture
 # make bench   the benchmarks
-# make results the table and the pictures of docs/results.md: about an hour on one core
+# make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
 PYTHON ?= python3
 VENV := .venv
