@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from zoo.tensors import Images
 
 FREE = (
-    *("train.steps", "train.log_every", "train.save_every", "evaluate", "outputs", "watch"),
+    *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best"),
+    *("train.activation_checkpointing", "train.cuda_graph", "train.data_on", "evaluate", "outputs", "watch"),
     *(f"data.{name}" for name in WHEREABOUTS),
 )
 """What may change between two builds of one run without another model coming out."""

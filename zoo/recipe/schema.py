@@ -192,15 +192,9 @@ class Train:
     """How long, in what pieces, and with which optimisers a model trains.
 
     Args:
-        steps: optimiser steps in all.
-        batch: images in a batch.
         optimizers: player -> optimiser, for every player of every row.
-        ema: decay of the averaged weights, 0 for none.
-        clip: largest gradient norm of a player, 0 for no limit.
-        precision: type the networks compute in; values and terms stay in float32.
-        channels_last: memory layout of images.
-        log_every: steps between two lines of ``metrics.jsonl``.
-        save_every: steps between two checkpoints.
+
+    The others are the keys of a recipe's ``train``, which ``zoo.recipe.sections.train`` documents.
     """
 
     steps: int
@@ -210,8 +204,16 @@ class Train:
     clip: float
     precision: str
     channels_last: bool
+    accumulate: int
+    activation_checkpointing: bool
+    sync_batch_norm: bool
+    compile: bool
+    cuda_graph: str
+    data_on: str
     log_every: int
     save_every: int
+    keep_last: int
+    keep_best: str
 
     def plain(self) -> Any:
         """As a recipe writes it."""

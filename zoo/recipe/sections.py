@@ -34,8 +34,16 @@ def train(
     clip: float = 0.0,
     precision: Literal["float32", "bfloat16", "auto"] = "float32",
     channels_last: bool = True,
+    accumulate: int = 1,
+    activation_checkpointing: bool = False,
+    sync_batch_norm: bool = False,
+    compile: bool = False,
+    cuda_graph: Literal["auto", "on", "off"] = "auto",
+    data_on: Literal["auto", "device", "host"] = "auto",
     log_every: int = 20,
     save_every: int = 500,
+    keep_last: int = 2,
+    keep_best: str = "",
 ) -> None:
     """How a model trains.
 
@@ -46,8 +54,16 @@ def train(
         clip: largest gradient norm of a player; 0 for no limit.
         precision: type the networks compute in; auto takes bfloat16 where the processor multiplies in it.
         channels_last: memory layout of images and convolutions.
+        accumulate: parts that a batch is taken in, one after the other, to need less memory; gradients are averaged.
+        activation_checkpointing: whether the backward computes networks' activations again instead of keeping them.
+        sync_batch_norm: whether batch normalisation takes its statistics over the batches of all processes.
+        compile: whether each phase is compiled as one graph, forward and every gradient.
+        cuda_graph: whether a step is replayed as a CUDA graph; auto does where the step allows it.
+        data_on: where the images lie; auto takes the device if they fill at most half of its free memory.
         log_every: steps between two lines of metrics.jsonl.
         save_every: steps between two checkpoints.
+        keep_last: newest checkpoints that are kept; all but the newest are fallbacks.
+        keep_best: a quick metric of evaluate; the checkpoint that scored best on the way is kept too. Empty for none.
     """
 
 
@@ -93,6 +109,8 @@ MINIMA = {
     "clip": 0,
     "log_every": 1,
     "save_every": 1,
+    "accumulate": 1,
+    "keep_last": 1,
     "repeat": 1,
     "every": 1,
     "start": 0,
