@@ -18,7 +18,7 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 PACKAGES = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
 LONGEST_FUNCTION, LONGEST_FILE = 40, 300
 STEPS = {
-    "zoo/engine.py": "the engine",
+    "zoo/players.py": "the engine's players",
     "zoo/cost.py": "counts an optimiser's moments on a parameter of its own",
     "zoo/testing/optimizers.py": "checks an optimiser on a parabola of its own",
 }

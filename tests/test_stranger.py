@@ -480,7 +480,7 @@ def value_of(model: Model, name: str, step: int) -> Any:
     """A value as the first phase of a step would have it."""
     engine = Engine(model, optimizers=False)
     engine.step_index = step
-    forward: Forward = engine._forward(engine.plan_now(0), images(), ())
+    forward: Forward = engine.forward(engine.plan_now(0), images(), lambda caller: model.draw("value", step, caller))
     return forward.value(name)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 from zoo.engine import Engine
@@ -76,19 +75,6 @@ class Alarms:
             value = losses.get(f"{row}/{part.label}")
             if value is not None and 0 <= value < SATURATED:
                 yield f"{row}/{part.label}", _saturated(row, part.label, value)
-
-
-def guilty(engine: Engine, losses: Mapping[str, float]) -> str:
-    """Where a training went wrong that is no longer finite: its first such term, and the players it has reached."""
-    first = next(key for key, value in losses.items() if not torch.isfinite(torch.tensor(value)))
-    row, term = first.rsplit("/", 1)
-    spoilt = [
-        player.name
-        for player in engine.players.values()
-        if not all(bool(parameter.isfinite().all()) for parameter in player.parameters.values())
-    ]
-    reached = f"weights of {', '.join(spoilt)} are not finite either" if spoilt else "every weight is still finite"
-    return f"term '{term}' of row '{row}' is {losses[first]}; {reached}"
 
 
 def _variance(images: Tensor) -> Tensor:

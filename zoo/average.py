@@ -24,14 +24,14 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self._model = model
-        self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items() if v.is_floating_point()}
+        self._live = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+        self.averaged = {k: v.detach().clone() for k, v in self._live.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Takes the present weights in."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        live = self._model.state_dict()
-        torch._foreach_lerp_(list(self.averaged.values()), [live[name] for name in self.averaged], 1 - decay)
+        torch._foreach_lerp_(list(self.averaged.values()), list(self._live.values()), 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The model's state with averages in place of what is averaged."""
@@ -40,8 +40,7 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model holds the averaged weights for a while; its own come back bit for bit."""
-        live = self._model.state_dict()
-        own = {name: live[name].clone() for name in self.averaged}
+        own = {name: tensor.clone() for name, tensor in self._live.items()}
         self._model.load_state_dict(self.averaged, strict=False)
         try:
             yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from zoo.augment import Augmentation
 from zoo.errors import Problem, RecipeError
 from zoo.recipe.schema import Recipe
+from zoo.sharding import WHOLE, Shard
 from zoo.tensors import Images, seeded, to_model
 
 
@@ -46,16 +48,20 @@ class Batches:
     """turn -> a batch of images in [-1, 1], augmented, a function of (seed, turn) alone.
 
     The set is gone through in a new random order each epoch; a batch may span two epochs, so a set
-    smaller than a batch works too.
+    smaller than a batch works too. The packed images lie on the device if there is room; else the next batch is
+    gathered by a thread, into pinned memory, while this one is worked on.
 
     Args:
         pixels: uint8 (N, C, H, W).
-        batch: images in a batch.
+        batch: images in a batch, of all processes together.
         seed: of the order.
         device: where the batches go.
         dtype: their type.
         channels_last: their memory layout.
         augment: what is done to them, in this order.
+        shard: this process's share of each batch.
+        on: where the images lie: ``device``, ``host``, or ``auto`` for the device if they fill at most half of its
+            free memory.
     """
 
     def __init__(
@@ -68,42 +74,87 @@ class Batches:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = True,
         augment: Sequence[Augmentation] = (),
+        shard: Shard = WHOLE,
+        on: str = "auto",
     ) -> None:
         self._augment = tuple(augment)
-        self._pixels = pixels
-        self._batch = batch
+        self._device = torch.device(device)
+        self._pixels = pixels.to(self._device) if _lies_on_device(pixels, self._device, on) else pixels
+        self._ahead = _Ahead(self._gathered) if self._pixels.device != self._device else None
+        self._batch, self._shard = batch, shard
         self._seed = seed
-        self._device = device
         self._dtype = dtype
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._orders: dict[int, Tensor] = {}
 
     def __call__(self, turn: int) -> Tensor:
-        """The batch of a turn, (B, C, H, W) in [-1, 1]."""
-        size = len(self._pixels)
-        positions = torch.arange(turn * self._batch, (turn + 1) * self._batch)
-        indices = self._indices(positions)
-        pixels = self._pixels[indices].to(self._device, non_blocking=True)
-        images = to_model(pixels, self._dtype).contiguous(memory_format=self._layout)
+        """The batch of a turn, this process's share of it, (B, C, H, W) in [-1, 1]."""
+        pixels, tickets = self._ahead(turn) if self._ahead else self._gathered(turn)
+        images = to_model(pixels.to(self._device, non_blocking=True), self._dtype)
+        images = images.contiguous(memory_format=self._layout)
         if self._augment:
-            tickets = (positions // size * size + indices).to(self._device)  # (epoch, index), counted through
+            tickets = tickets.to(self._device, non_blocking=True)
             for augment in self._augment:
                 images = augment(images, tickets)
             images = images.contiguous(memory_format=self._layout)
         return images
 
-    def _indices(self, positions: Tensor) -> Tensor:
-        size = len(self._pixels)
-        first, last = int(positions[0]) // size, int(positions[-1]) // size
-        orders = torch.cat([self._order(epoch) for epoch in range(first, last + 1)])
-        return orders[positions - first * size]
+    def images_of(self, turn: int) -> Tensor:
+        """Which images of the set a turn's share shows, (B,)."""
+        return torch.cat([indices for _, indices in self._stretches(turn)])
+
+    def _gathered(self, turn: int) -> tuple[Tensor, Tensor]:
+        """The pixels of a turn, and a ticket for each image: (epoch, index), counted through."""
+        size, stretches = len(self._pixels), self._stretches(turn)
+        indices = torch.cat([indices for _, indices in stretches])
+        tickets = torch.cat([epoch * size + own for epoch, own in stretches]) if self._augment else indices
+        return self._pixels[indices], tickets
+
+    def _stretches(self, turn: int) -> list[tuple[int, Tensor]]:
+        """The epochs that a turn's share lies in, each with its images there."""
+        size, rows = len(self._pixels), self._batch // self._shard.count
+        start = turn * self._batch + self._shard.index * rows
+        found, end = [], start + rows
+        while start < end:
+            epoch, first = divmod(start, size)
+            taken = min(size - first, end - start)
+            found.append((epoch, self._order(epoch)[first : first + taken]))
+            start += taken
+        return found
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
             self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
             generator = seeded(self._seed, "order", epoch)
-            self._orders[epoch] = torch.randperm(len(self._pixels), generator=generator)
+            self._orders[epoch] = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
         return self._orders[epoch]
+
+
+class _Ahead:
+    """Gathers the turn after the one that is asked for, in a thread, into memory that a GPU can copy from by itself."""
+
+    def __init__(self, gathered: Callable[[int], tuple[Tensor, ...]]) -> None:
+        self._gathered = gathered
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="zoo-data")
+        self._coming: tuple[int, Future[tuple[Tensor, ...]]] | None = None
+
+    def __call__(self, turn: int) -> tuple[Tensor, ...]:
+        coming = self._coming
+        found = coming[1].result() if coming and coming[0] == turn else self._pinned(turn)
+        self._coming = (turn + 1, self._thread.submit(self._pinned, turn + 1))
+        return found
+
+    def _pinned(self, turn: int) -> tuple[Tensor, ...]:
+        pin = torch.cuda.is_available()
+        return tuple(tensor.pin_memory() if pin else tensor for tensor in self._gathered(turn))
+
+
+def _lies_on_device(pixels: Tensor, device: torch.device, on: str) -> bool:
+    """Whether the images are to lie on the device."""
+    if on == "auto" and device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return pixels.nbytes <= free / 2
+    return on != "host"
 
 
 def in_order(pixels: Tensor, batch: int, *, device: torch.device | str, dtype: torch.dtype) -> Iterator[Tensor]:

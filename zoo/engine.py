@@ -1,115 +1,97 @@
-"""The one engine: plays a recipe's phases. The only code that takes a row's gradient and steps."""
+"""The one engine: plays a recipe's phases. The only code that takes a row's gradient and moves a player."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.average import Average
-from zoo.forward import Forward, Function, SlotView
-from zoo.graph import Call, plan_calls
+from zoo.capture import WARM, Captured, why_not
+from zoo.errors import TrainingError
+from zoo.faults import Sentinel, first_bad
+from zoo.forward import Forward
 from zoo.model import Model
-from zoo.recipe.schema import Part, Phase, Row, Schedule, slot_of
-from zoo.tensors import seeded
+from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
+from zoo.players import Player
+from zoo.processes import ALONE, Processes
+from zoo.recipe.schema import Phase, Term
+from zoo.sharding import WHOLE, Shard, check_shares, summed
+from zoo.sync import synchronise
+from zoo.tensors import Draw, seed_global
+from zoo.tracing import Compiled
 
 Batches = Callable[[int], Tensor]
-"""turn -> images (B, C, H, W) in [-1, 1]; a step takes ``Engine.turns`` of them."""
+"""turn -> this process's share of a batch, images (B, C, H, W) in [-1, 1]; a step takes ``Engine.turns`` of them."""
 
-
-@dataclass
-class Player:
-    """One who learns: parameters and the optimiser that moves them."""
-
-    name: str
-    parameters: dict[str, nn.Parameter]
-    optimizer: torch.optim.Optimizer | None
-    rate: Schedule
-    lr: float
-
-
-@dataclass
-class PhasePlan:
-    """A phase with everything bound that does not change from step to step."""
-
-    phase: Phase
-    calls: Mapping[str, Call]
-    views: Mapping[tuple[str, str], Any]
-    terms: Mapping[str, tuple[Function, Mapping[str, str], str]]
+Key = Callable[[str], tuple[object, ...]]
+"""Who draws -> what its random numbers are a function of."""
 
 
 class Engine:
     """Plays the phases of a model's recipe.
 
     One phase is one shared forward, every row's gradient at the old weights by ``torch.autograd.grad``,
-    then every player's step. Phases follow one another.
+    then every player's step. Phases follow one another. A batch may be taken in parts (``train.accumulate``) and be
+    shared among processes: gradients are averaged before anybody moves.
 
     Args:
         model: the model to train; its parameters are moved in place.
         optimizers: whether to make optimisers (a probe takes gradients only).
+        processes: those that train together, each with an engine of its own.
+
+    Raises:
+        RequestError: if the batch cannot be shared out, or the recipe wants what cannot be had here.
     """
 
-    def __init__(self, model: Model, *, optimizers: bool = True) -> None:
+    def __init__(self, model: Model, *, optimizers: bool = True, processes: Processes = ALONE) -> None:
         self.model = model
         self.recipe = model.recipe
+        self.processes = processes
+        self.device, self._type = model.device, model.dtype
         self.step_index = 0
+        settings = self.recipe.train
         model.requires_grad_(False)
+        if settings.sync_batch_norm and processes.count > 1:
+            synchronise(model)
         self.players = {name: self._player(name, optimizers) for name in self.recipe.players()}
-        self.dtype = compute_type(self.recipe.train.precision, model.device)
-        self._plans: dict[tuple[object, ...], PhasePlan] = {}
+        self._plans = Plans(model, self.players)
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
-        names = Counter(
-            f"{row.label}/{t.label}" for phase in self.recipe.phases for row in phase.played for t in row.terms
-        )
-        self._repeated = frozenset(name for name, count in names.items() if count > 1)
-        self.average = Average(model, self.recipe.train.ema) if self.recipe.train.ema else None
+        self._repeated = repeated(self.recipe)
+        self.average = Average(model, settings.ema) if settings.ema else None
+        self.eager = ""
+        if optimizers:
+            check_shares(settings.batch, settings.accumulate, processes.count)
+            self._place()
 
     # -- what does not change from step to step ------------------------------------------------------------
 
-    def _player(self, name: str, with_optimizer: bool) -> Player:
+    def _player(self, name: str, moves: bool) -> Player:
         named = self.model.network(name).named_parameters()
         parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}  # by its own maker
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        chosen = self.recipe.train.optimizers[name]
-        optimizer = _optimizer(chosen.part, parameters) if with_optimizer else None
-        lr = optimizer.param_groups[0]["lr"] if optimizer else 0.0
-        return Player(name, parameters, optimizer, chosen.rate, lr)
+        return Player.of(name, parameters, self.recipe.train.optimizers[name], moves)
 
-    def plan(self, phase: Phase, resting: frozenset[str] = frozenset()) -> PhasePlan:
-        """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
-        parts = {term.part.key: term.part for row in phase.played for term in row.terms}
-        terms = {key: (self.model.terms[key], part.arguments, key) for key, part in parts.items()}
-        named = [(_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in phase.played]
-        calls = plan_calls(self.recipe.graph, named)
-        views = {(call.name, slot): self._view(call, slot) for call in calls.values() for slot in call.slots}
-        return PhasePlan(phase, calls, views, terms)
+    def _place(self) -> None:
+        """Puts on the device what a step reads; ``eager`` says why steps are not replayed as CUDA graphs."""
+        if self.device.type != "cpu":
+            for player in self.players.values():
+                player.put_on_device()
+        self.eager = why_not(self)
+        can_skip = all(player.skips for player in self.players.values())
+        self.sentinel = Sentinel(self.device, at_once=self.device.type == "cpu" or not can_skip)
 
-    def _view(self, call: Call, slot: str) -> Any:
-        """The slot as a call sees it: itself where it learns in full precision, else a view of it."""
-        module = self.model.network(slot)
-        learns = slot in call.learning
-        dtype = self.dtype if slot in self.recipe.slots else None  # terms stay in float32, networks of theirs too
-        return module if learns and dtype is None else SlotView(module, learns, dtype)
+    def plan(self, phase: Phase) -> PhasePlan:
+        """A phase with everything bound that does not change from step to step."""
+        return self._plans.plan(phase)
 
     def plan_now(self, number: int) -> PhasePlan:
-        """The plan of a phase as it stands at this step.
-
-        What a term that weighs nothing yet, or a player whose rate is 0, would learn from is only passed
-        through: no statistics of it move.
-        """
-        phase, step = self.recipe.phases[number], self.step_index
-        rows = [replace(row, terms=tuple(t for t in row.terms if t.weight(step))) for row in phase.rows]
-        resting = frozenset(name for name, player in self.players.items() if not player.rate(step))
-        key = (number, resting, *(tuple(t.label for t in row.terms) for row in rows))
-        if key not in self._plans:
-            self._plans[key] = self.plan(replace(phase, rows=tuple(row for row in rows if row.terms)), resting)
-        return self._plans[key]
+        """The plan of a phase as it stands at this step."""
+        return self._plans.at(number, self.step_index)
 
     # -- a step --------------------------------------------------------------------------------------------
 
@@ -120,38 +102,102 @@ class Engine:
             batches: turn -> images; turns of step s are ``s * turns`` to ``(s + 1) * turns - 1``.
 
         Returns:
-            ``"row/term"`` -> the term's value, a scalar still on the device.
+            ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step.
+
+        Raises:
+            Poisoned: if a term or a gradient is not finite; nothing has moved by it.
         """
-        self.model.train()
-        step, turn = self.step_index, self.step_index * self.turns
-        shared = batches(turn)
+        if not self.model.training:
+            self.model.train()
+        step = self.step_index
+        shared = batches(step * self.turns)
         losses: dict[str, Tensor] = {}
         for number, phase in enumerate(self.recipe.phases):
             due = step >= phase.start and (step - phase.start) % phase.every == 0
             for play in range(phase.repeat):
-                turn += phase.fresh
                 if due:
-                    x = batches(turn) if phase.fresh else shared
+                    x = batches(self.turn((number, play))) if phase.fresh else shared
                     played = self._play(self.plan_now(number), x, (number, play))
                     told = {key: f"{number + 1}: {key}" if key in self._repeated else key for key in played}
                     losses |= {told[key]: value for key, value in played.items()}
         if self.average:
             self.average.update(step)
+        self.sentinel.passed()
         self.step_index += 1
         return losses
 
+    def turn(self, which: tuple[int, int]) -> int:
+        """The turn whose images a play of a phase is given at this step."""
+        number, play = which
+        phases = self.recipe.phases
+        before = sum(phase.repeat for phase in phases[:number] if phase.fresh)
+        return self.step_index * self.turns + (before + play + 1 if phases[number].fresh else 0)
+
+    def check(self) -> None:
+        """Looks at the weights, and at what only the device knows; it waits for the device.
+
+        Raises:
+            TrainingError: if something is not finite.
+        """
+        self.sentinel.check(self.step_index)
+        spoilt = [player.name for player in self.players.values() if first_bad(player.parameters)]
+        if spoilt:
+            raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
+
     def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
-        # dropout and the like draw from the global stream: it too is a function of (seed, step)
-        torch.manual_seed(seeded(self.recipe.seed, "global", self.step_index, which).initial_seed())
-        losses, gradients = self.gradients(plan, x, which if plan.phase.fresh else ())
-        for name in dict.fromkeys(player for row in plan.phase.played for player in row.players):
-            self._move(self.players[name], gradients)
+        for player in self._movers(plan):
+            player.set_rate(self.step_index)
+        if not self.eager and plan.played >= WARM:
+            self._seed(which, WHOLE)
+            plan.captured = plan.captured or Captured(self, plan, x)
+            return plan.captured.play(x, partial(self._key, which if plan.phase.fresh else ()))
+        plan.played += 1
+        losses, gradients = self.shares(plan, x, which)
+        means = self.processes.mean([*losses.values(), *gradients.values()])
+        losses = dict(zip(losses, means, strict=False))
+        self.move(plan, losses, dict(zip(gradients, means[len(losses) :], strict=True)), which)
         return losses
+
+    def _key(self, draw: tuple[int, ...], caller: str) -> tuple[object, ...]:
+        """What a caller's random numbers are a function of."""
+        return (self.recipe.seed, "train", self.step_index, draw, caller)
+
+    def _seed(self, which: tuple[int, int], shard: Shard) -> None:
+        """Dropout and the like draw from the global stream: it too is a function of (seed, step)."""
+        share = () if shard.count == 1 else (shard,)
+        seed_global(self.device, self.recipe.seed, "global", self.step_index, which, *share)
+
+    def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> Gradients:
+        """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
+        parts, key = self.recipe.train.accumulate, partial(self._key, which if plan.phase.fresh else ())
+        found: list[Gradients] = []
+        for number, piece in enumerate(x.chunk(parts)):
+            shard = self.processes.shard.part(number, parts)
+            self._seed(which, shard)
+            new = self.taken(plan, piece, partial(self._stream, key, shard, len(piece)), self._weight)
+            found = [summed(found[0], new) if found else new]
+        losses, gradients = found[0]
+        if parts > 1:
+            losses, gradients = ({k: v / parts for k, v in these.items()} for these in (losses, gradients))
+        return losses, gradients
+
+    def _stream(self, key: Key, shard: Shard, rows: int, caller: str) -> Draw:
+        return shard.draw(*key(caller), rows=rows, device=self.device, dtype=self._type)
+
+    def _weight(self, term: Term) -> float:
+        return term.weight(self.step_index)
+
+    def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+        """What ``compute`` gives, by a compiled graph where the recipe asks for one."""
+        if not self.recipe.train.compile:
+            return self.compute(plan, x, draws, weights)
+        plan.compiled = plan.compiled or Compiled(self, plan, x, draws, weights)
+        return plan.compiled(x, draws, weights)
 
     def gradients(
         self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...] = (), *, every_term: bool = False
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Every row's gradient at the present weights, over one graph.
+    ) -> Gradients:
+        """Every row's gradient at the present weights.
 
         Args:
             plan: the phase.
@@ -163,8 +209,23 @@ class Engine:
             the terms' values by ``"row/term"``, and parameter -> gradient, summed over the rows whose
             players own it. A parameter that no row reaches is not in it.
         """
-        forward = self._forward(plan, x, draw)
-        rows = [(row, self._objective(row, plan, forward, every_term)) for row in plan.phase.played]
+        draws = partial(self._stream, partial(self._key, draw), WHOLE, len(x))
+        return self.compute(plan, x, draws, lambda term: self._weight(term) or float(every_term))
+
+    def compute(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+        """Every row's gradient at the present weights, over one graph.
+
+        Args:
+            plan: the phase.
+            x: its images.
+            draws: who draws -> its stream of random numbers.
+            weights: term -> what it counts.
+
+        Returns:
+            as ``gradients``.
+        """
+        forward = self.forward(plan, x, draws)
+        rows = [(row, plan.objective(row, forward, weights)) for row in plan.rows]
         losses = {f"{row.label}/{name}": v.detach() for row, (_, values) in rows for name, v in values.items()}
         live = [(row, objective) for row, (objective, _) in rows if objective is not None and objective.requires_grad]
         gradients: dict[str, Tensor] = {}
@@ -178,45 +239,27 @@ class Engine:
                     gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
-    def _forward(self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...]) -> Forward:
+    def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> Forward:
+        """The values of a phase, still to be computed."""
         given = {"x": x, "batch": len(x), "step": self.step_index, "sizes": self.recipe.sizes}
-        return Forward(
-            self.recipe.graph,
-            self.model.functions,
-            given,
-            lambda caller, slot: plan.views[caller, slot],
-            partial(self.model.draw, "train", self.step_index, draw),
-            plan.calls,
-        )
+        slots = lambda caller, slot: plan.views[caller, slot]  # noqa: E731
+        return Forward(self.recipe.graph, self.model.functions, given, slots, draws, plan.calls)
 
-    def _objective(
-        self, row: Row, plan: PhasePlan, forward: Forward, every_term: bool
-    ) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """The weighted sum a row minimises at this step; None while every weight in it is 0."""
-        total: Tensor | None = None
-        values = {}
-        for term in row.terms:
-            weight = term.weight(self.step_index) or float(every_term)
-            if weight == 0:
-                continue
-            value = values[term.label] = forward.once(*plan.terms[term.part.key])
-            weighted = value if weight == 1 else weight * value
-            total = weighted if total is None else total + weighted
-        return total, values
+    def _movers(self, plan: PhasePlan) -> list[Player]:
+        names = dict.fromkeys(player for row in plan.rows for player in row.players)
+        return [p for p in map(self.players.__getitem__, names) if p.optimizer and p.rate(self.step_index)]
 
-    def _move(self, player: Player, gradients: Mapping[str, Tensor]) -> None:
-        rate = player.rate(self.step_index)
-        if rate == 0 or player.optimizer is None:
-            return
-        for key, parameter in player.parameters.items():
-            gradient = gradients.get(key)
-            parameter.grad = None if gradient is None else _laid_out_like(gradient, parameter)
-        if self.recipe.train.clip:
-            nn.utils.clip_grad_norm_(player.parameters.values(), self.recipe.train.clip)
-        for group in player.optimizer.param_groups:
-            group["lr"] = player.lr * rate
-        player.optimizer.step()
-        player.optimizer.zero_grad(set_to_none=True)
+    def move(
+        self,
+        plan: PhasePlan,
+        losses: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor],
+        which: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Every player's step, after a look at what they would move by."""
+        self.sentinel.look(self.step_index, which, losses, gradients)
+        for player in self._movers(plan):
+            player.move(gradients, self.recipe.train.clip, self.sentinel.poison)
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -226,10 +269,7 @@ class Engine:
         if self.average:
             tensors |= {f"ema/{k}": v for k, v in self.average.averaged.items()}
         for player in self.players.values():
-            state = player.optimizer.state_dict()["state"] if player.optimizer else {}
-            for index, entries in state.items():
-                for key, value in entries.items():
-                    tensors[f"optimizer/{player.name}/{index}/{key}"] = torch.as_tensor(value)
+            tensors |= {f"optimizer/{player.name}/{k}": v for k, v in player.state().items()}
         return tensors, {"step": self.step_index}
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
@@ -238,57 +278,9 @@ class Engine:
         if self.average:
             self.average.restore(_below(tensors, "ema/"))
         for player in self.players.values():
-            if player.optimizer:
-                _restore_optimizer(player.optimizer, _below(tensors, f"optimizer/{player.name}/"))
+            player.restore(_below(tensors, f"optimizer/{player.name}/"))
         self.step_index = plain["step"]
-
-
-def _learning(row: Row, resting: frozenset[str]) -> frozenset[str]:
-    """The slots that learn in a row: those of its players who move."""
-    return frozenset(slot_of(player) for player in row.players if player not in resting)
-
-
-def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """``tensor`` in the memory layout of ``parameter``.
-
-    Fused optimisers walk both as flat memory: with other strides they are silently wrong, and
-    ``autograd.grad``, unlike ``backward``, does not enforce the parameter's.
-    """
-    if tensor.stride() == parameter.stride():
-        return tensor
-    return torch.empty_like(parameter).copy_(tensor)
-
-
-def _optimizer(part: Part, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    made = part.load()(list(parameters.values()), **part.arguments_for())
-    assert isinstance(made, torch.optim.Optimizer)
-    return made
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, key = name.split("/", 1)
-        parameter = parameters[int(index)]
-        shaped = tensor.shape == parameter.shape
-        laid_out = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
-        state.setdefault(int(index), {})[key] = laid_out
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type networks compute in; None for that of their parameters."""
-    if precision == "auto":
-        precision = "bfloat16" if _fast_bfloat16(device) else "float32"
-    return torch.bfloat16 if precision == "bfloat16" and device.type != "meta" else None  # meta has no autocast
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

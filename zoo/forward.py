@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.utils.checkpoint import checkpoint
 
 from zoo.graph import HELD, Call, Graph
 from zoo.tensors import Draw, mapped
@@ -82,13 +84,15 @@ class SlotView:
 
     A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers
     as they are: batch norm uses the statistics of the batch and records none, spectral norm keeps its
-    vectors. With ``dtype`` the network computes in it and hands back float32. Its parts are seen so too.
+    vectors. With ``dtype`` the network computes in it and hands back float32. With ``again`` its activations are
+    not kept for the backward but computed again there (Chen et al. 2016). Its parts are seen so too.
     """
 
-    def __init__(self, module: nn.Module, learns: bool, dtype: torch.dtype | None) -> None:
+    def __init__(self, module: nn.Module, learns: bool, dtype: torch.dtype | None, again: bool = False) -> None:
         self._module = module
         self._dtype = dtype
         self._still = None if learns else _Still(module)
+        self._again = again
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The slot's own call."""
@@ -111,9 +115,16 @@ class SlotView:
         yield from map(self._part, self._module.children())
 
     def _part(self, module: nn.Module) -> SlotView:
-        return SlotView(module, self._still is None, self._dtype)
+        return SlotView(module, self._still is None, self._dtype, self._again)
 
     def _entered(self, function: Function, *inputs: Any, **named: Any) -> Any:
+        if self._again and torch.is_grad_enabled():
+            contexts = (nullcontext(), _Rewound(self._module))
+            run = partial(self._held_still, function)
+            return checkpoint(run, *inputs, use_reentrant=False, context_fn=lambda: contexts, **named)
+        return self._held_still(function, *inputs, **named)
+
+    def _held_still(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._still is None:
             return self._computed(function, *inputs, **named)
         with self._still():
@@ -155,6 +166,28 @@ class _Still:
                 norm.track_running_stats = True
             for m, was in zip(self.spectral, training, strict=True):
                 m.training = was
+
+
+class _Rewound:
+    """Gives a module back, inside, the buffers it has now: what ran once runs again the same, however often."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._owners = [m for m in module.modules() if m._buffers]
+        self._then = [_copied(m) for m in self._owners]
+        self._own: list[dict[str, Tensor | None]] = []
+
+    def __enter__(self) -> None:
+        self._own = [dict(m._buffers) for m in self._owners]
+        for m, then in zip(self._owners, self._then, strict=True):
+            m._buffers.update({name: b if b is None else b.clone() for name, b in then.items()})
+
+    def __exit__(self, *_: object) -> None:
+        for m, own in zip(self._owners, self._own, strict=True):
+            m._buffers.update(own)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor | None]:
+    return {name: None if buffer is None else buffer.clone() for name, buffer in module._buffers.items()}
 
 
 def _as_float32(tensor: Tensor) -> Tensor:

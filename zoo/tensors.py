@@ -103,6 +103,17 @@ def seeded(*key: object, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
+def seed_global(device: torch.device, *key: object) -> None:
+    """Makes what dropout and the like draw next on a device, and on the CPU, a function of ``key``.
+
+    ``torch.manual_seed`` also queues a seed for every accelerator that is absent, with a trace of the stack each time.
+    """
+    seed = seeded(*key).initial_seed()
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
 @dataclass(frozen=True)
 class Images:
     """What a data component returns: packed pixels in memory (or a memory map).

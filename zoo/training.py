@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.alarms import Alarms, guilty
+from zoo.alarms import Alarms
 from zoo.augment import augmentations
 from zoo.data import Batches, load_images
+from zoo.diagnosis import told_why
 from zoo.engine import Engine
-from zoo.errors import Interrupted, TrainingError
+from zoo.errors import Interrupted
 from zoo.film import keep_samples, keep_scores, milestones
 from zoo.model import Model
+from zoo.processes import ALONE, Processes
 from zoo.run import Run
 from zoo.state import restore_checkpoint, save_checkpoint, sync_device
 from zoo.tensors import Images
@@ -33,6 +34,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
     on_alarm: Callable[[str], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Engine:
     """Trains a model as its recipe says; the model is changed in place.
 
@@ -49,27 +51,30 @@ def train(
         say: told what is worth telling, such as a checkpoint that could not be read.
         on_alarm: told of a collapse or saturation (``zoo.alarms``), after the record it was seen at; ``say`` when
             None.
+        processes: those that train together; all but the first are given no run, no watchers and the same data.
 
     Returns:
         the engine, with its step, optimisers and averaged weights.
 
     Raises:
-        TrainingError: if a term is no longer finite.
+        TrainingError: if a term, a gradient or a weight is no longer finite, or the memory does not suffice.
         Interrupted: if ``stop`` said so.
     """
     settings = model.recipe.train
     steps = settings.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
     pixels, shown = (images.train, images) if isinstance(images, Images) else (images, None)
-    engine, batches, sentinels = Engine(model), _batches(model, pixels), Alarms(model.recipe, pixels, steps)
+    engine, sentinels = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
+    _level(engine)
+    batches = batches_of(model, pixels, processes)
     if engine.step_index:
         say(f"continuing at step {engine.step_index} of {steps}")
     for watcher in watchers:
         watcher.start(engine.step_index, steps, settings.batch)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), told_why(engine, batches, run):
             _Loop(engine, batches, steps, watchers, run, shown, stop, sentinels, on_alarm or say).play()
     finally:
         for watcher in watchers:
@@ -79,7 +84,23 @@ def train(
     return engine
 
 
-def _batches(model: Model, pixels: Tensor) -> Batches:
+def _level(engine: Engine) -> None:
+    """Has every process start from where the first one is."""
+    processes, step = engine.processes, engine.processes.told(engine.step_index)
+    if processes.count > 1 and step:
+        tensors = processes.shared(engine.state()[0] if processes.first else {}, engine.device)
+        if not processes.first:
+            engine.restore(tensors, {"step": step})
+
+
+def batches_of(model: Model, pixels: Tensor, processes: Processes = ALONE) -> Batches:
+    """The batches that a model is trained on, as its recipe says.
+
+    Args:
+        model: whose recipe and device they are for.
+        pixels: uint8 (N, C, H, W).
+        processes: those that share them.
+    """
     settings = model.recipe.train
     return Batches(
         pixels,
@@ -89,6 +110,8 @@ def _batches(model: Model, pixels: Tensor) -> Batches:
         dtype=model.dtype,
         channels_last=settings.channels_last,
         augment=augmentations(model.recipe),
+        shard=processes.shard,
+        on=settings.data_on,
     )
 
 
@@ -112,9 +135,11 @@ class _Loop:
         clock, framed = _Clock(engine), milestones(self.steps) if self.run else ()
         while engine.step_index < self.steps:
             losses = engine.step(self.batches)
-            last, stopping = engine.step_index == self.steps, self.stop()
+            last, logging = engine.step_index == self.steps, engine.step_index % settings.log_every == 0
+            stopping = self._stopping(logging or last)
             saving = self.run is not None and (last or stopping or engine.step_index % settings.save_every == 0)
-            if last or saving or engine.step_index % settings.log_every == 0:
+            if last or saving or logging:
+                engine.check()
                 self._record(clock.record({key: float(value) for key, value in losses.items()}))
             if self.run and engine.step_index in framed:  # before the checkpoint: what is resumed from has its film
                 self._film(self.run)
@@ -123,12 +148,12 @@ class _Loop:
             if stopping and not last:
                 raise Interrupted(f"step {engine.step_index} of {self.steps}")
 
+    def _stopping(self, agreeing: bool) -> bool:
+        """Whether to save and end; several processes agree on it at records, for each hears of it at another step."""
+        processes = self.engine.processes
+        return self.stop() if processes.count == 1 else agreeing and processes.any(self.stop(), self.engine.device)
+
     def _record(self, record: Record) -> None:
-        if not all(map(math.isfinite, record.losses.values())):
-            raise TrainingError(
-                f"step {record.step}: {guilty(self.engine, record.losses)}; the last checkpoint is from before. "
-                "Lower the learning rate or the term's weight, or set train.clip"
-            )
         for watcher in self.watchers:
             watcher.log(record)
         for sentence in self.sentinels.look(self.engine, record.losses):

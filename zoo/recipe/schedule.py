@@ -38,6 +38,16 @@ class Schedule:
         return self.first == self.last == 0
 
     @property
+    def switches(self) -> bool:
+        """Whether the number is 0 at some steps and not at others."""
+        return not self.always_zero and (self.start > 0 or 0 in (self.first, self.last))
+
+    @property
+    def constant(self) -> bool:
+        """Whether the number is the same at every step."""
+        return not self.start and (not self.steps or self.first == self.last)
+
+    @property
     def extremes(self) -> tuple[float, float]:
         """The lowest and the highest number, what comes before ``start`` left out."""
         return min(self.first, self.last), max(self.first, self.last)

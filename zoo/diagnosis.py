@@ -1,0 +1,180 @@
+"""Why a training went wrong: which term, which network, which images; and what memory it would have needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.cost import MIB, costs
+from zoo.data import Batches
+from zoo.engine import Engine
+from zoo.errors import TrainingError
+from zoo.faults import Poisoned, first_bad
+from zoo.recipe.schema import Phase, Row
+from zoo.run import Run
+from zoo.tensors import mapped
+from zoo.tracing import unmoved
+
+FILE = "state/fault.json"
+"""What is kept of a fault in a run, until a training gets past it."""
+
+ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong at a step.
+
+    Args:
+        step: steps done before it.
+        phase: the phase, from 0.
+        play: which play of it, from 0.
+        row: the row whose term or gradient is not finite.
+        term: the first guilty term of it.
+        value: the term's value, as text.
+        module: the first network, or part of one, whose output is not finite; empty if all are.
+        weights: players whose weights are not finite.
+        images: those of the batch, by their place in the set.
+    """
+
+    step: int
+    phase: int
+    play: int
+    row: str
+    term: str
+    value: str
+    module: str
+    weights: tuple[str, ...]
+    images: tuple[int, ...]
+
+    def __str__(self) -> str:
+        said = f"term '{self.term}' of row '{self.row}' is {self.value}"
+        if self.value not in ("nan", "inf", "-inf"):
+            said += ", and its gradient is not finite"
+        if self.module:
+            said += f"; the first output that is not finite is that of {self.module}"
+        spoilt = f"weights of {', '.join(self.weights)} are not finite" if self.weights else "every weight is finite"
+        return f"step {self.step}: {said}; {spoilt}; nothing has moved by it"
+
+
+@contextmanager
+def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None]:
+    """What goes wrong inside is told with its reason, and kept in the run, to be replayed.
+
+    Raises:
+        TrainingError: with the reason and what to do.
+    """
+    try:
+        yield
+    except Poisoned as poisoned:
+        fault = diagnose(engine, poisoned, batches)
+        kept = ""
+        if run:
+            run.write_json(FILE, asdict(fault))
+            kept = f"; the last checkpoint is from before, and zoo build {run.folder / 'recipe.yaml'} --replay-fault "
+            kept += "shows it again"
+        raise TrainingError(f"{fault}{kept}. {ADVICE}") from None
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
+
+
+def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
+    """Plays what went wrong once more, without moving anything, and finds where it began."""
+    number, play = poisoned.which
+    plan = engine.plan_now(number)
+    x = batches(engine.turn(poisoned.which))
+    outputs: list[str] = []
+    with _watched(engine, outputs), unmoved(engine.model):
+        engine.shares(plan, x, poisoned.which)
+    row, term = _guilty(engine, plan.rows, x, poisoned)
+    spoilt = tuple(p.name for p in engine.players.values() if first_bad(p.parameters))
+    value = f"{float(poisoned.losses[f'{row}/{term}']):g}"
+    images = tuple(batches.images_of(engine.turn(poisoned.which)).tolist())
+    return Fault(engine.step_index, number, play, row, term, value, outputs[0] if outputs else "", spoilt, images)
+
+
+def _guilty(engine: Engine, rows: Sequence[Row], x: Tensor, poisoned: Poisoned) -> tuple[str, str]:
+    """The row and the term at fault: the first value that is not finite, else the first gradient."""
+    if bad := first_bad(poisoned.losses):
+        label, _, name = bad.rpartition("/")
+        return label, name
+    bad = first_bad(poisoned.gradients)
+    for row in rows:
+        owned = {key for name in row.players for key in engine.players[name].parameters}
+        for term in row.terms if bad in owned else ():
+            alone = engine.plan(Phase((replace(row, terms=(term,)),), position=row.position))
+            with unmoved(engine.model):
+                gradients = engine.gradients(alone, x, every_term=True)[1]
+            if first_bad(gradients) or term is row.terms[-1]:
+                return row.label, term.label
+    raise poisoned
+
+
+@contextmanager
+def _watched(engine: Engine, noted: list[str]) -> Iterator[None]:
+    """Notes every network, and part of one, that turns finite inputs into an output that is not."""
+    hooks = [
+        module.register_forward_hook(partial(_note, noted, f"{slot}.{name}".rstrip(".")))
+        for slot in engine.recipe.slots
+        for name, module in engine.model.network(slot).named_modules()
+        if not list(module.children())
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _note(noted: list[str], name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    if _finite(inputs) and not _finite(output):
+        noted.append(f"{name} ({type(module).__name__})")
+
+
+def _finite(value: Any) -> bool:
+    found: list[bool] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        found.append(bool(tensor.isfinite().all()))
+        return tensor
+
+    mapped(look, value)
+    return all(found)
+
+
+# -- memory ------------------------------------------------------------------------------------------------
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        said in str(error) for said in ("not enough memory", "can't allocate memory", "out of memory")
+    )
+
+
+def memory_needed(engine: Engine) -> str:
+    """What a step needs, and which option halves it, as a sentence."""
+    recipe, settings = engine.recipe, engine.recipe.train
+    step = costs(recipe)[-1]
+    fixed = (2 * step.weights + step.optimizer) / MIB  # weights, their gradients, the optimisers' moments
+    rows = settings.batch // settings.accumulate // engine.processes.count
+    kept = step.activations * rows / MIB
+    cures = [f"train.accumulate={2 * settings.accumulate} halves the latter"] if rows > 1 else []
+    if not settings.activation_checkpointing:
+        cures.append("train.activation_checkpointing=true keeps only what networks hand each other")
+    if settings.precision == "float32":
+        cures.append("train.precision=bfloat16 makes activations half as large")
+    return (
+        f"a step needs about {fixed:,.0f} MiB for weights, gradients and optimisers and {kept:,.0f} MiB for the "
+        f"activations of {rows} images; {'; '.join(cures) or 'choose smaller networks'}"
+    )

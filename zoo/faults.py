@@ -1,0 +1,99 @@
+"""What makes a training go wrong, seen before the step that would spread it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from zoo.errors import TrainingError
+
+
+class Poisoned(TrainingError):
+    """A term or a gradient is not finite; nothing has moved by it.
+
+    Args:
+        step: the step that was being taken.
+        which: the phase, and which play of it.
+        losses: the terms' values.
+        gradients: parameter -> gradient.
+    """
+
+    def __init__(
+        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    ) -> None:
+        bad = first_bad(losses)
+        row, _, term = bad.rpartition("/")
+        said = f"term '{term}' of row '{row}' is {float(losses[bad])}" if bad else ""
+        what = said or f"the gradient of {first_bad(gradients)} is not finite"
+        super().__init__(f"step {step}: {what}; nothing has moved by it")
+        self.step, self.which, self.losses, self.gradients = step, which, losses, gradients
+
+
+def first_bad(tensors: Mapping[str, Tensor]) -> str:
+    """The first name of a tensor that is not finite throughout; empty if all are."""
+    return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), "")
+
+
+class Sentinel:
+    """Looks at every gradient before it moves anything.
+
+    On the CPU it looks at once. On another device that would make the host wait: there ``poison`` is set on the
+    device, optimisers that can (the fused ones) then leave everything as it is, and ``check`` tells the host later.
+    An optimiser that cannot makes the host look at once there too.
+
+    Args:
+        device: where the gradients are.
+        at_once: whether to look at once.
+    """
+
+    def __init__(self, device: torch.device, at_once: bool) -> None:
+        self.poison = None if at_once else torch.zeros((), device=device)
+        self._well = None if at_once else torch.zeros((), device=device, dtype=torch.int64)
+        self._since = 0
+
+    def look(
+        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    ) -> None:
+        """Looks at what one play of a phase found.
+
+        Raises:
+            Poisoned: if it is not finite and the host looks at once.
+        """
+        if not losses:
+            return
+        total = _total([*gradients.values()], losses.values())
+        if self.poison is None:
+            if not math.isfinite(total.item()) and (first_bad(losses) or first_bad(gradients)):
+                raise Poisoned(step, which, losses, gradients)
+        else:
+            self.poison.copy_(torch.maximum(self.poison, (~total.isfinite()).to(self.poison.dtype)))
+
+    def passed(self) -> None:
+        """A step is over: one more was well, unless the poison came in."""
+        if self.poison is not None and self._well is not None:
+            self._well += self.poison == 0
+
+    def check(self, step: int) -> None:
+        """Tells the host what the device knows; it waits for the device.
+
+        Args:
+            step: steps done, as the host counts.
+
+        Raises:
+            TrainingError: naming the first step that was not well.
+        """
+        if self.poison is not None and self._well is not None:
+            well, since = int(self._well), self._since
+            if float(self.poison):
+                raise TrainingError(f"step {since + well}: a term or a gradient is not finite; nothing has moved by it")
+            self._well.zero_()
+            self._since = step
+
+
+def _total(gradients: list[Tensor], losses: Iterable[Tensor]) -> Tensor:
+    """One number that is finite if all are; it may overflow where a gradient is beyond 1e19."""
+    norms = torch._foreach_norm(gradients) if gradients else ()
+    return torch.stack([t.float() for t in (*norms, *losses)]).sum()

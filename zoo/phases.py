@@ -1,0 +1,146 @@
+"""The phases of a recipe, bound to a model: what does not change from step to step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.forward import Forward, Function, SlotView
+from zoo.graph import Call, plan_calls
+from zoo.model import Model
+from zoo.players import Player
+from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
+from zoo.tensors import Draw
+
+if TYPE_CHECKING:
+    from zoo.capture import Captured
+    from zoo.tracing import Compiled
+
+Gradients = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""``"row/term"`` -> the term's value, and parameter -> gradient."""
+
+Draws = Callable[[str], Draw]
+"""Who draws -> its stream of random numbers."""
+
+Weights = Callable[[Term], "float | Tensor"]
+"""Term -> what it counts at this step."""
+
+
+@dataclass
+class PhasePlan:
+    """A phase with everything bound that does not change from step to step.
+
+    Args:
+        phase: its rows, without terms that weigh nothing.
+        rows: those, and one for each term of theirs that owns networks that learn.
+        calls: value or term -> how it is computed.
+        views: (caller, slot) -> the slot as the caller sees it.
+        terms: key -> function, arguments, key.
+        keys: id of a term of a row -> its key.
+        compiled: its gradients as one compiled graph, once there is one.
+        captured: the whole of it as a CUDA graph, once there is one.
+        played: how often it was played eagerly.
+    """
+
+    phase: Phase
+    rows: Sequence[Row]
+    calls: Mapping[str, Call]
+    views: Mapping[tuple[str, str], Any]
+    terms: Mapping[str, tuple[Function, Mapping[str, str], str]]
+    keys: Mapping[int, str]
+    compiled: Compiled | None = None
+    captured: Captured | None = None
+    played: int = 0
+
+    def objective(self, row: Row, forward: Forward, weights: Weights) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The weighted sum a row minimises, and its terms' values; None while every weight in it is 0."""
+        total: Tensor | None = None
+        values = {}
+        for term in row.terms:
+            weight = weights(term)
+            constant = not isinstance(weight, Tensor)
+            if constant and weight == 0:
+                continue
+            value = values[term.label] = forward.once(*self.terms[self.keys[id(term)]])
+            weighted = value if constant and weight == 1 else weight * value
+            total = weighted if total is None else total + weighted
+        return total, values
+
+
+class Plans:
+    """The plans of a recipe's phases, each made when it is first needed.
+
+    Args:
+        model: whose slots and functions are bound.
+        players: name -> who learns.
+    """
+
+    def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
+        self._model, self._recipe, self._players = model, model.recipe, players
+        self._dtype = compute_type(self._recipe.train.precision, model.device)
+        self._made: dict[tuple[object, ...], PhasePlan] = {}
+        rates = [player.rate for player in players.values()]
+        weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
+        self._switches = [tuple(s for s in (*rates, *own) if s.switches) for own in weights]
+
+    def at(self, number: int, step: int) -> PhasePlan:
+        """The plan of a phase as it stands at a step.
+
+        What a term that weighs nothing yet, or a player whose rate is 0, would learn from is only passed
+        through: no statistics of it move.
+        """
+        key = (number, *[bool(schedule(step)) for schedule in self._switches[number]])
+        if key not in self._made:
+            phase = self._recipe.phases[number]
+            rows = [replace(row, terms=tuple(t for t in row.terms if t.weight(step))) for row in phase.rows]
+            resting = frozenset(name for name, player in self._players.items() if not player.rate(step))
+            self._made[key] = self.plan(replace(phase, rows=tuple(row for row in rows if row.terms)), resting)
+        return self._made[key]
+
+    def plan(self, phase: Phase, resting: frozenset[str] = frozenset()) -> PhasePlan:
+        """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
+        rows = phase.played
+        parts = {term.part.key: term.part for row in rows for term in row.terms}
+        terms = {key: (self._model.terms[key], part.arguments, key) for key, part in parts.items()}
+        named = [(_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in rows]
+        calls = plan_calls(self._recipe.graph, named)
+        views = {(call.name, slot): self._view(call, slot) for call in calls.values() for slot in call.slots}
+        keys = {id(term): term.part.key for row in rows for term in row.terms}
+        return PhasePlan(phase, rows, calls, views, terms, keys)
+
+    def _view(self, call: Call, slot: str) -> Any:
+        """The slot as a call sees it: itself where it learns in full precision, else a view of it."""
+        module = self._model.network(slot)
+        learns = slot in call.learning
+        dtype = self._dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
+        again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
+        return module if learns and dtype is None and not again else SlotView(module, learns, dtype, again)
+
+
+def repeated(recipe: Recipe) -> frozenset[str]:
+    """The names ``row/term`` that more than one phase has."""
+    names = Counter(f"{row.label}/{t.label}" for phase in recipe.phases for row in phase.played for t in row.terms)
+    return frozenset(name for name, count in names.items() if count > 1)
+
+
+def _learning(row: Row, resting: frozenset[str]) -> frozenset[str]:
+    """The slots that learn in a row: those of its players who move."""
+    return frozenset(slot_of(player) for player in row.players if player not in resting)
+
+
+def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type networks compute in; None for that of their parameters."""
+    if precision == "auto":
+        precision = "bfloat16" if _fast_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" and device.type != "meta" else None  # meta has no autocast
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
