@@ -2,7 +2,12 @@
 # make setup   .venv with zoo, its plugins and the tools that test it
 # make test    every test
 # make check   ruff, mypy and the architecture
-# make bench   the benchmarks
+# make coverage  branches of recipe, registry and state code that their tests miss: none, or it fails
+# make mutation  SAMPLE mutants of the same, to be noticed by those tests: a quarter of an hour
+# make bench   the benchmarks, into docs/benchmarks.md: 5 minutes on a CPU; BENCHMARKS=FILE for those of one file
+# make bench-gpu the same where there is a GPU, once captured steps were seen to equal eager ones
+# make reliability  every promise of docs/reliability.md tried, and that page written
+# make soak    2,000 kills, and half an hour of kills under pressure of memory and disk
 # make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
 PYTHON ?= python3
@@ -14,7 +19,12 @@ USER_STAMP := $(VENV)/.installed-$(PACKAGES)
 DEV_STAMP := $(VENV)/.installed-dev-$(PACKAGES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test check bench results sweep-timm
+# What recipe, registry and state code are tested by.
+COVERING := $(patsubst %,tests/test_%.py,recipe recipe_errors recipe_text recipe_tree recipe_wiring schedule \
+	registry names descriptors isolation entries signature catalogue plugin_settings \
+	checkpoints corruption file_faults hostile_runs run_files)
+
+.PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -30,8 +40,37 @@ check: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
+coverage: $(DEV_STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile $(COVERING)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# So many of 8,800 mutants, drawn by their names; SAMPLE=0 for all of them: hours.
+SAMPLE ?= 640
+
+mutation: $(DEV_STAMP)
+	$(PIP) --editable '.[dev,mutation]'
+	$(BIN)/python tests/mutation/run.py --sample $(SAMPLE)
+
+BENCHMARKS ?= tests/benchmarks
+
 bench: $(DEV_STAMP)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+	@mkdir -p .benchmarks && rm -f .benchmarks/suite.json .benchmarks/paired.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BENCHMARKS) --benchmark-enable --benchmark-columns=median,iqr,rounds \
+		--benchmark-json=.benchmarks/suite.json; status=$$?; $(BIN)/python tests/benchmarks/report.py; exit $$status
+
+bench-gpu: $(DEV_STAMP)
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "there is no CUDA device here")'
+	$(BIN)/python -m pytest tests/test_capture.py tests/benchmarks/test_hand.py
+	$(MAKE) bench
+
+reliability: $(DEV_STAMP)
+	$(BIN)/python tests/reliability.py --numprocesses auto --maxprocesses 8 --dist loadfile
+
+soak: $(DEV_STAMP)
+	ZOO_KILLS=2000 $(BIN)/python -m pytest tests/faults/test_kills.py
+	$(BIN)/python tests/soak.py --minutes 30
 
 # Stopped, it goes on with the same command.
 results: $(DEV_STAMP)

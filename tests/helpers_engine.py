@@ -42,14 +42,20 @@ BATCH, CHANNELS, SIZE, LATENT, NOISE = 4, 3, 16, 5, 3
 # -- models ------------------------------------------------------------------------------------------------
 
 
-def small(name: str, *overrides: str, phases: Sequence[Any] = (), dtype: torch.dtype = torch.float64) -> Model:
+def small(
+    name: str,
+    *overrides: str,
+    phases: Sequence[Any] = (),
+    dtype: torch.dtype = torch.float64,
+    plugins: Sequence[Path] = (),
+) -> Model:
     """A bundled recipe with tiny networks, and other phases where they are given."""
     widths = [f"slots.{slot}.width=4" for slot in SLOTS[name]]
     noise = [f"noise={NOISE}"] if name == "avae" else []
     sizes = [f"data.size={SIZE}", f"latent={LATENT}", f"train.batch={BATCH}", "evaluate=[]", *noise]
     overrides = (*UNTUNED, *overrides)
     source: dict[str, Any] = {"extends": name, **({"phases": list(phases)} if phases else {})}
-    return zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=[TOYS]).to(dtype)
+    return zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=[TOYS, *plugins]).to(dtype)
 
 
 def in_turn(name: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The sources of images: what they pack, which pixels go where, and every sentence they refuse with."""
 
 import ast
+import gzip
 import inspect
 import io
 import os
@@ -14,7 +15,7 @@ import pytest
 import torch
 import zoo_data
 from PIL import Image
-from zoo_data import decode, find, pixels
+from zoo_data import decode, files, find, pixels
 from zoo_data import photos as photos_module
 from zoo_data.digits import digits
 from zoo_data.folder import folder
@@ -29,16 +30,31 @@ COMMON = {"size", "channels"} | set(re.findall(r"`(\w+)`", " ".join(CELLS)))
 FEW = {"size": 16, "train": 24, "test": 12}
 
 
-def painted(width: int = 200, height: int = 120) -> Photograph:
-    """A photograph that is black where training may look and white where test may."""
-    image = Image.new("L", (width, height), 0)
-    image.paste(255, (width * 3 // 5, 0, width * 4 // 5, height))
-    return Photograph("painted.png", image)
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch):
+    """No process is started for a few small images; ``test_data_faults.py`` does."""
+    monkeypatch.setitem(folder.__kwdefaults__, "workers", 1)
 
 
-def cut_painted(*photographs: Photograph, **options):
-    defaults = {"size": 8, "train": 300, "test": 300, "crop": (5, 40), "flip": True, "seed": 0}
-    return cut(photographs or [painted()], **(defaults | options))
+def painted() -> Image.Image:
+    """A picture that is black where training may look and white where test may."""
+    image = Image.new("L", (200, 120), 0)
+    image.paste(255, (120, 0, 160, 120))
+    return image
+
+
+@pytest.fixture
+def cut_from(tmp_path):
+    """``cut`` over pictures."""
+
+    def cut_them(*images: Image.Image, **options):
+        for index, image in enumerate(images):
+            image.save(tmp_path / f"picture-{index}.png")
+        photographs = [Photograph(path) for path in sorted(tmp_path.glob("*.png"))]
+        defaults = {"size": 8, "channels": 1, "train": 300, "test": 300, "crop": (5, 40), "contrast": 0.0}
+        return cut(photographs, **(defaults | {"flip": True, "seed": 0} | options))
+
+    return cut_them
 
 
 def save(path: Path, colour=(200, 30, 90), size=(24, 24), mode="RGB", **options) -> Path:
@@ -113,10 +129,10 @@ def test_common_options_are_refused_in_a_sentence(source, option, value, says):
 
 
 def test_a_request_larger_than_memory_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr(pixels, "_physical_memory_bytes", lambda: 2**30)
-    says = r"photos: 20,000 images of 3 x 512 x 512 need 14\.6 GiB, and this machine has 1\.0 GiB; choose a sm"
+    monkeypatch.setattr(pixels, "physical_memory_bytes", lambda: 2**30)
+    says = r"fashion-mnist: 20,000 images of 3 x 512 x 512 need 14\.6 GiB, and this machine has 1\.0 GiB; choose a sm"
     with pytest.raises(ValueError, match=says):
-        photos(size=512)
+        pixels.allocate("fashion-mnist", 20000, 3, 512)
 
 
 def test_resize_antialiases():
@@ -136,42 +152,41 @@ def test_photos_have_the_size_and_channels_asked_for(size, channels):
 
 
 def test_photographs_are_all_in_the_wheels_and_in_colour():
-    found, notes = installed_photographs("RGB")
+    found, notes = installed_photographs()
     assert notes == ()
-    assert [photograph.name for photograph in found] == [Path(inside).name for _, inside in PHOTOGRAPHS]
-    for _, image in found:
-        red, green, blue = np.moveaxis(np.asarray(image).astype(int), 2, 0)
+    assert [photograph.path.name for photograph in found] == [Path(inside).name for _, inside in PHOTOGRAPHS]
+    for photograph in found:
+        red, green, blue = np.moveaxis(np.asarray(photograph.strips(3)[0]).astype(int), 2, 0)
         assert min(np.abs(red - green).mean(), np.abs(green - blue).mean()) > 3
 
 
 @pytest.mark.parametrize("size", [8, 64])  # reduced, and enlarged: both filters read beyond their box
-def test_train_and_test_crops_share_no_pixel(size):
-    packed = cut_painted(size=size)
+def test_train_and_test_crops_share_no_pixel(cut_from, size):
+    packed = cut_from(painted(), size=size)
     assert packed.train.max() == 0
     assert packed.test.min() == 255
 
 
-def test_crops_reach_every_edge_of_their_region():
+def test_crops_reach_every_edge_of_their_region(cut_from):
     ramp = np.broadcast_to(np.arange(200, dtype=np.uint8), (40, 200))
-    packed = cut_painted(Photograph("ramp", Image.fromarray(ramp.copy())), size=5, crop=(5, 5), train=3000)
+    packed = cut_from(Image.fromarray(ramp.copy()), size=5, crop=(5, 5), train=3000)
     left, right = packed.train[packed.train < 120], packed.train[packed.train >= 120]
     assert (left.min(), left.max(), right.min(), right.max()) == (0, 119, 160, 199)
     assert (packed.test.min(), packed.test.max()) == (120, 159)
 
 
-def test_crop_sides_are_uniform_with_both_ends():
+def test_crop_sides_are_uniform_with_both_ends(cut_from):
     ramp = np.broadcast_to(np.arange(100, dtype=np.uint8), (100, 100))
-    packed = cut_painted(Photograph("r", Image.fromarray(ramp.copy())), size=2, crop=(10, 13), flip=False)
+    packed = cut_from(Image.fromarray(ramp.copy()), size=2, crop=(10, 13), flip=False)
     # Two pixels of a ramp lie half a crop apart: 5, 5.5, 6 or 6.5.
     steps = (packed.train[:, 0, 0, 1].float() - packed.train[:, 0, 0, 0].float()).tolist()
     assert {round(s) for s in steps} >= {5, 6}
     assert 5.5 <= sum(steps) / len(steps) <= 6.0
 
 
-def test_photographs_are_chosen_by_area():
-    small = Photograph("small", Image.new("L", (100, 50), 0))
-    large = Photograph("large", Image.new("L", (200, 75), 255))
-    packed = cut_painted(small, large, size=1, crop=(4, 4), train=4000)
+def test_photographs_are_chosen_by_area(cut_from):
+    small, large = Image.new("L", (100, 50), 0), Image.new("L", (200, 75), 255)
+    packed = cut_from(small, large, size=1, crop=(4, 4), train=4000)
     assert (packed.train == 255).float().mean().item() == pytest.approx(0.75, abs=0.03)
 
 
@@ -195,9 +210,9 @@ def test_flat_crops_are_drawn_again():
     assert photos(**FEW).train.float().std((1, 2, 3)).min() < 30
 
 
-def test_more_contrast_than_there_is_is_refused_in_a_sentence():
+def test_more_contrast_than_there_is_is_refused_in_a_sentence(cut_from):
     with pytest.raises(ValueError, match=r"option 'contrast' is 0\.9, and .* crops were flatter; choose a smaller"):
-        cut_painted(contrast=0.9)
+        cut_from(painted(), contrast=0.9)
 
 
 def test_flip_mirrors_half_of_the_training_crops_and_moves_none():
@@ -217,25 +232,26 @@ def test_flip_mirrors_half_of_the_training_crops_and_moves_none():
         ({"crop": (0, 40)}, r"option 'crop' is \[0, 40\]; choose .* 1 or more"),
         (
             {"crop": (41, 90)},
-            r"'crop' is \[41, 90\], and a region of painted.png is only 40 x 120 pix.* most 40\.",
+            r"'crop' is \[41, 90\], and a region of picture-0.png is only 40 x 120 pix.* most 40\.",
         ),
         ({"train": 0}, r"option 'train' is 0; choose at least 1 crop\."),
         ({"test": -3}, r"option 'test' is -3; choose at least 1 crop\."),
     ],
 )
-def test_photos_refuse_in_a_sentence(options, says):
+def test_photos_refuse_in_a_sentence(cut_from, options, says):
     with pytest.raises(ValueError, match=says):
-        cut_painted(**options)
+        cut_from(painted(), **options)
 
 
-def test_crops_larger_than_a_region_are_limited_and_noted():
-    packed = cut_painted(crop=(10, 70))
-    assert packed.notes == ("photos: crops up to 70 pixels are limited to their region, 40 in painted.png.",)
+def test_crops_larger_than_a_region_are_limited_and_noted(cut_from):
+    packed = cut_from(painted(), crop=(10, 70))
+    assert packed.notes == ("photos: crops up to 70 pixels are limited to their region, 40 in picture-0.png.",)
     assert packed.test.min() == 255
 
 
-def test_enlarged_crops_are_noted():
-    assert cut_painted(size=32, crop=(10, 40)).notes == ("photos: crops of 10 to 31 pixels are enlarged to size 32.",)
+def test_enlarged_crops_are_noted(cut_from):
+    images = cut_from(painted(), size=32, crop=(10, 40))
+    assert images.notes == ("photos: crops of 10 to 31 pixels are enlarged to size 32.",)
 
 
 def test_photographs_missing_from_an_installation_are_noted(monkeypatch):
@@ -250,14 +266,21 @@ def test_no_photograph_at_all_is_a_sentence(monkeypatch):
         photos()
 
 
-def test_a_damaged_photograph_is_a_sentence(monkeypatch, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+@pytest.fixture
+def wheel(monkeypatch, tmp_path) -> Path:
+    """An empty folder that is all there is of any installed package."""
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
-    monkeypatch.setattr(photos_module, "find_spec", lambda _: spec)
-    monkeypatch.setattr(photos_module, "PHOTOGRAPHS", (("skimage", "data/a.png"),))
-    with pytest.raises(OSError, match=r"a\.png cannot be read \(.*\); reinstall the package it is in\.$"):
-        photos()
+    monkeypatch.setattr(files, "find_spec", lambda _: spec)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kept", [8, -9000])  # its header is damaged, or its pixels are
+def test_a_damaged_photograph_is_a_sentence(monkeypatch, wheel, kept):
+    Image.effect_noise((200, 100), 90).save(wheel / "a.png")
+    (wheel / "a.png").write_bytes((wheel / "a.png").read_bytes()[:kept])
+    monkeypatch.setattr(photos_module, "PHOTOGRAPHS", (("skimage", "a.png"),))
+    with pytest.raises(OSError, match=r"^photos: .*/a\.png cannot be read \(.*\); reinstall the package it is in\.$"):
+        photos(crop=(10, 20))
 
 
 # --- digits
@@ -289,6 +312,32 @@ def test_digits_in_three_channels_are_grey():
 def test_digits_refuse_an_empty_split(test):
     with pytest.raises(ValueError, match=f"^digits: option 'test' is {test}; choose from 1 to 1796 held-out di"):
         digits(test=test)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            b"no gzip",
+            r"digits: scikit-learn's datasets/data/digits\.csv\.gz is damaged \(Not a gzipped file.*\); reinst",
+        ),
+        (gzip.compress(b"1,2\n3,4\n"), r"digits\.csv\.gz holds a table \(2, 2\), not 1,797 x 65; reinstall scikit-le"),
+    ],
+)
+def test_damaged_digits_are_a_sentence(wheel, content, says):
+    path = wheel / "datasets/data/digits.csv.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        digits()
+
+
+@pytest.mark.usefixtures("wheel")
+def test_digits_that_are_not_installed_are_a_sentence():
+    with pytest.raises(
+        FileNotFoundError, match=r"^digits: sklearn/datasets/.*gz is not installed; reinstall scikit-le"
+    ):
+        digits()
 
 
 # --- folder: reading

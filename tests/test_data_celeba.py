@@ -18,6 +18,13 @@ from zoo_data.decode import View
 
 from zoo.recipe import load_recipe
 
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch):
+    """No process is started for a few small images."""
+    monkeypatch.setitem(celeba.__kwdefaults__, "workers", 1)
+
+
 PARTS = "0000000000" * 2 + "111" + "2222222"
 """Of thirty images: twenty for training, three for validation, seven for test."""
 NAMES = [f"{number:06}.jpg" for number in range(1, len(PARTS) + 1)]

@@ -16,7 +16,8 @@ from zoo.recipe import load_recipe
 
 @pytest.fixture(autouse=True)
 def _apart(tmp_path, monkeypatch):
-    """The library's own cache is in this test's folder, and it says nothing."""
+    """The library's own cache is in this test's folder, and it says nothing; no process is started."""
+    monkeypatch.setitem(huggingface.__kwdefaults__, "workers", 1)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
     datasets.disable_progress_bars()
 

@@ -17,6 +17,13 @@ from zoo_data.lsun import lsun_bedroom, open_database
 
 from zoo.recipe import load_recipe
 
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch):
+    """No process is started for a few small images."""
+    monkeypatch.setitem(lsun_bedroom.__kwdefaults__, "workers", 1)
+
+
 COUNTS = {"train": 20, "val": 5}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from conftest import PARTS, Run, without_torch
 
+from zoo.errors import RecipeError, RequestError
+from zoo.recipe import load_recipe
 from zoo.registry import clear_cache
 
 BASE = "extends: avae\ndata: {size: 8}\nlatent: 5\n"
@@ -62,11 +65,25 @@ ONE_LINE = [
         "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, prior",
     ),
     ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: normal"),
+    (
+        "slots: {my_critic: null}",
+        "4:9: there is no critic 'my_critic'; choices: avae-paper, avae-paper-joint, dcgan, "
+        "dcgan-joint, timm, timm-joint",
+    ),
+    ("values: {generated: {with: 3}}", "4:22: 'with' binds parameters to slots or values, {parameter: name}, not 3"),
+    (
+        "values: {generated: {with: null}}",
+        "4:22: 'with' binds parameters to slots or values, {parameter: name}, not null",
+    ),
     # unknown keys, section by section
     ("evalute: [mse]", "4:1: a recipe has no option 'evalute'; did you mean 'evaluate'?"),
     ("noise: few", "4:1: a recipe option 'noise' must be a whole number, not 'few' (text)"),
     ("lr: 3", "4:1: a recipe has no option 'lr'; write it under 'train', in 'optimizer'"),
     ("steps: 3", "4:1: a recipe has no option 'steps'; write it under 'train'"),
+    ("optimizer: adam", "4:1: a recipe has no option 'optimizer'; write it under 'train'"),
+    ("optimizers: {}", "4:1: a recipe has no option 'optimizers'; write it under 'train'"),
+    ("channels: 3", "4:1: a recipe has no option 'channels'; write it under 'data'"),
+    ("width: 3", "4:1: a recipe has no option 'width'; did you mean 'watch'?"),
     ("size: 3", "4:1: a recipe has no option 'size'; write it under 'data'"),
     ("train: {lr: 3}", "4:9: 'train' has no option 'lr'; write it under 'train', in 'optimizer'"),
     (
@@ -93,12 +110,21 @@ ONE_LINE = [
         "train: {optimizer: {rate: -1}}",
         "4:21: 'rate' must be at least 0, not -1: a player goes down its gradient",
     ),
+    (
+        "train: {optimizer: {rate: fast}}",
+        "4:21: 'rate' must be a number or {from: A, to: B, steps: N}, not 'fast'",
+    ),
+    (
+        "train: {optimizer: {rate: true}}",
+        "4:21: 'rate' must be a number or {from: A, to: B, steps: N}, not true",
+    ),
     ("phases: [{rows: {encoder: {kl: 1}}, evry: 2}]", "4:37: a phase has no option 'evry'; did you mean 'every'?"),
     ("phases: [{rows: {encoder: {kl: 1}}, repeat: 0}]", "4:37: 'repeat' must be at least 1, not 0"),
     # phases, rows, terms
     ("phases: []", "4:1: 'phases' must be a list with at least one item: '- players: {term: weight}'"),
     ("phases: {encoder: {kl: 1}}", "4:1: 'phases' must be a list, not a mapping: '- players: {term: weight}'"),
     ("phases: [3]", "4:10: 'phases.0' must be a mapping, not 3"),
+    ("phases: [{}]", "4:10: a phase needs at least one row: 'players: {term: weight}'"),
     ("phases: [{encoder: kl}]", "4:11: row 'encoder' must say what it minimises, {term: weight}, not 'kl'"),
     ("phases: [{encoder: {}}]", "4:11: row 'encoder' minimises nothing: give it a term, 'term: weight'"),
     ("phases: [{encoder: {kl: off}}]", "4:11: row 'encoder' minimises nothing: every weight in it is 0"),
@@ -187,6 +213,7 @@ ONE_LINE = [
         "values: {a: {use: generated, with: {z: b}}, b: {use: generated, with: {z: a}}}",
         "4:10: value 'a': values ask for each other in a circle: b -> a -> b (needed by 1 more)",
     ),
+    ("outputs: 3", "4:1: 'outputs' must be a mapping, not 3"),
     ("outputs: {sample: [1]}", "4:11: output 'sample' must name a value, not [1]"),
     ("outputs: {sample: critic}", "4:11: output 'sample' must name a value, and 'critic' is a slot"),
     (
@@ -224,6 +251,28 @@ def test_one_thing_wrong_is_one_sentence(run_zoo: Run, line: str, said: str) -> 
 )
 def test_problems_of_data(run_zoo: Run, line: str, start: str) -> None:
     assert problems(run_zoo, f"extends: avae\n{line}\n") == [start]
+
+
+def test_a_recipe_without_any_slot(run_zoo: Run) -> None:
+    text = "data: {use: photos, size: 8}\nslots: {}\nphases: [{encoder: {kl: 1}}]\n"
+    assert problems(run_zoo, text) == ["r.yaml:2:1: the recipe has no slots; a model needs at least one network"]
+
+
+def test_reading_ends_at_the_hundredth_problem(run_zoo: Run) -> None:
+    wrong = ", ".join(f"option{i:03}: 1" for i in range(150))
+    said = problems(run_zoo, f"{BASE}slots: {{encoder: {{{wrong}}}}}\n")
+    assert [line.partition("; ")[0] for line in said] == [
+        f"r.yaml:4:{19 + 14 * i}: encoder 'dcgan' has no option 'option{i:03}'" for i in range(100)
+    ]
+
+
+def test_a_hundred_names_that_are_not_there_are_enough(run_zoo: Run) -> None:
+    wrong = ", ".join(f"output{i:03}: nothing{i:03}" for i in range(150))
+    said = problems(run_zoo, f"{BASE}outputs: {{{wrong}}}\n")
+    assert len(said) == 100
+    assert said[0].startswith("r.yaml:4:11: output 'output000': 'nothing000' is asked for, which is neither a slot")
+    assert said[99].startswith("r.yaml:4:")
+    assert "output 'output099': 'nothing099' is asked for" in said[99]
 
 
 def test_a_slot_of_a_kind_that_nobody_knows(run_zoo: Run) -> None:
@@ -340,16 +389,38 @@ def test_a_file_that_cannot_be_read(run_zoo: Run, monkeypatch: pytest.MonkeyPatc
     Path("base.yaml").write_text("extends: avae\n")
     opened = Path.open
 
-    def refuse(path: Path, *mode: str) -> object:
+    def refuse(path: Path, *mode: str, **how: object) -> object:
         if path.name == "base.yaml":
             raise PermissionError(13, "Permission denied")
-        return opened(path, *mode)
+        return opened(path, *mode, **how)
 
     monkeypatch.setattr(Path, "open", refuse)
     assert run_zoo("check", "base.yaml").errors == ["zoo: error: base.yaml: cannot be read: Permission denied"]
     assert run_zoo("check", "r.yaml").errors == [
         "r.yaml:1:1: error: extends: base.yaml: cannot be read: Permission denied"
     ]
+
+
+def test_a_table_of_recipes_is_no_recipe() -> None:
+    with pytest.raises(RequestError) as told:
+        load_recipe("paper-table")
+    assert str(told.value) == ("'paper-table' is a table of recipes, not one; build it with: zoo compare paper-table")
+    Path("t.yaml").write_text("data: photos\nmodels: {vae: {}}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("t.yaml")
+    assert str(caught.value) == (
+        "t.yaml:2:1: error: a recipe has no 'models'; this is a table of recipes: zoo compare t.yaml"
+    )
+
+
+def test_recipes_extend_each_other_at_most_32_deep() -> None:
+    Path("r0.yaml").write_text("extends: avae\n")
+    for i in range(1, 34):
+        Path(f"r{i}.yaml").write_text(f"extends: r{i - 1}.yaml\n")
+    assert load_recipe("r31.yaml").name == "r31"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("r32.yaml")
+    assert str(caught.value) == "r0.yaml:1:1: error: recipes extend each other more than 32 deep"
 
 
 def test_what_extends_names_is_looked_for_beside_the_file_not_where_one_stands(run_zoo: Run) -> None:
@@ -388,6 +459,13 @@ SETS = [
 def test_an_argument_that_is_wrong_is_pointed_at(run_zoo: Run, argument: str, said: str) -> None:
     outcome = run_zoo("check", "avae", "--set", argument)
     assert (outcome.code, outcome.errors) == (2, [f"--set {argument}: error: {said}"])
+
+
+def test_an_element_of_an_empty_list_cannot_be_set(run_zoo: Run) -> None:
+    Path("r.yaml").write_text(BASE + "evaluate: []\n")
+    place = "--set evaluate.0.resize=3"
+    said = f"{place}: error: 'evaluate' is an empty list; it has no '0'"
+    assert run_zoo("check", "r.yaml", "--set", "evaluate.0.resize=3").errors == [said]
 
 
 def test_every_argument_that_is_wrong_is_pointed_at(run_zoo: Run) -> None:
@@ -483,6 +561,7 @@ def test_a_name_of_ours_is_never_taken_over(run_zoo: Run) -> None:
     outcome = run_zoo("check", "r.yaml", "--plugin", file)
     assert (outcome.code, outcome.out) == (0, "r.yaml: ok\n")
     assert "local 0" in run_zoo("list", "encoder", "--plugin", file).out
+    del sys.modules["taking_over"]
 
 
 def test_a_plugin_file_that_is_broken_is_told_before_anything_else(run_zoo: Run) -> None:

@@ -230,6 +230,11 @@ def test_the_deepest_and_largest_allowed_are_read() -> None:
 def test_aliases_cannot_hide_depth_or_size() -> None:
     half = "[" * 20 + "]" * 20
     assert "nested more than 32 deep" in problems_of(f"a: &x {half}\nb: {'[' * 20}*x{']' * 20}")[0]
+    deep = f"a: &x {'[' * 30}{']' * 30}\n"
+    assert read(f"{deep}b: [*x]", "r.yaml").measure()[1] == 32
+    assert problems_of(f"{deep}b: [[*x]]") == [
+        "r.yaml:2:6: error: nested more than 32 deep; a recipe is never that deep"
+    ]
     bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
     assert "more than 10,000 values" in problems_of(bomb)[0]
 
@@ -298,6 +303,12 @@ def test_writing_is_laid_out_for_people() -> None:
 @pytest.mark.parametrize("data", [{}, {"x" * 200: {"y" * 200: [{"é" * 200: {"a": {"b": {"c": "d" * 1000}}}}]}}])
 def test_extreme_mappings_survive(data: dict[str, Any]) -> None:
     assert read(write(data), "r.yaml").plain() == data
+
+
+def test_numbers_that_json_has_not_are_written_as_yaml_has_them() -> None:
+    assert write({"a": [math.inf, -math.inf, math.nan, 1e300, 5e-324, -0.0]}) == (
+        "a: [.inf, -.inf, .nan, 1e+300, 5e-324, -0.0]\n"
+    )
 
 
 def test_the_largest_numbers_survive() -> None:

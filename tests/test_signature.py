@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, Literal
@@ -141,6 +143,17 @@ REFUSED = {
     "def f(x=1): ...": "parameter 'x' of f() has a default but is positional; options go after a '*'",
     "class f:\n    pass": "class f has no forward(), whose parameters say what a term needs",
     "class f:\n    def forward(self, x, *, y: int = 1): ...": "f.forward() has options; those of a class",
+    "class f:\n    def forward(self, x): ...\n    def learn(self, x, *, y: int = 1): ...": "f.learn() has options",
+    "class f:\n    def __init__(self, **o): ...\n    def forward(self, x): ...": "f.__init__() takes **o, so its",
+    "class f:\n    def forward(self, x=1): ...": "parameter 'x' of f.forward() has a default but is positional",
+    "def f(x, *args, **options): ...": "f() takes *args and **options, so its options cannot be known",
+    "def f(a, b=1, c=2): ...": "parameter 'b' of f() has a default but is positional",
+    "def f(*, x: 'Missing'): ...": "option 'x' of f() has type Missing, which is not plain",
+    "def f(*, x: 'int +'): ...": "option 'x' of f() has type invalid syntax",
+    "OTHER = 3\ndef f(*, x: OTHER): ...": "option 'x' of f() has type 3, which is not plain",
+    "from typing import Final\nOTHER: Final = None\ndef f(*, x: 'OTHER | Gone'): ...": "'x' of f() has type Gone",
+    "def f(*, x: 'int | 3'): ...": "option 'x' of f() has type 3, which is not plain",
+    "from collections.abc import Sequence\ndef f(*, x: 'Sequence[int]'): ...": "has type Sequence[int], which is not",
 }
 
 
@@ -153,14 +166,245 @@ def test_refusals_are_the_same_either_way(package: Callable[..., None], text: st
         assert REFUSED[text] in str(caught.value)
 
 
+SPELT = {
+    "'int'": "int",
+    "list": "list",
+    "typing.List[int]": "list[int]",
+    "typing.Dict[str, float]": "dict[str, float]",
+    "typing.Tuple[int, ...]": "tuple[int, ...]",
+    "tuple[int, ...]": "tuple[int, ...]",
+    "dict[str, int]": "dict[str, int]",
+    "typing.Optional[int]": "int | None",
+    "typing.Union[int, str, None]": "int | str | None",
+    "'list[tuple[int, str]] | None'": "list[tuple[int, str]] | None",
+    "None | bool": "None | bool",
+    "None": "None",
+    "typing.Literal['a', 2, None]": "Literal['a', 2, None]",
+    "list[typing.Literal[1]]": "list[Literal[1]]",
+    "Alias": "Literal['a'] | None",
+    "Annotated": "dict[str, Literal['a'] | None]",
+}
+
+
+@pytest.mark.parametrize("annotation", SPELT)
+def test_types_in_every_spelling(package: Callable[..., None], annotation: str) -> None:
+    aliases = "import typing\nAlias = typing.Literal['a'] | None\nAnnotated: object = dict[str, Alias]\n"
+    package(spelt=f"{aliases}def f(*, o: {annotation}): ...\n")
+    [read], [imported] = static("data", "f", "spelt").options, live("data", "f", "spelt").options
+    assert read.type_text == SPELT[annotation]
+    assert (imported.name, imported.type_text, imported.default) == ("o", SPELT[annotation], REQUIRED)
+
+
+def test_a_default_that_only_its_source_shows_is_no_literal(package: Callable[..., None]) -> None:
+    package(
+        made="""
+        class Three:
+            def __repr__(self):
+                return "3"
+        def f(*, x: int = int()): ...
+        def g(*, x: float = float('nan')): ...
+        def h(*, x: int = Three()): ...
+        """
+    )
+    with pytest.raises(TargetError, match=r"^the default of option 'x' of f\(\) must be a literal$"):
+        static("data", "f", "made")
+    for name in "gh":
+        with pytest.raises(TargetError, match=rf"^the default of option 'x' of {name}\(\) must be a literal$"):
+            live("data", name, "made")
+    assert live("data", "f", "made").options == (Option("x", int, "int", 0),)
+
+
+def test_what_is_neither_a_class_nor_a_function() -> None:
+    with pytest.raises(TargetError, match=r"^it is int, neither a class nor a function$"):
+        from_object("data", 3)
+    with pytest.raises(TargetError, match=r"^the parameters of partial\(\) cannot be read$"):
+        from_object("data", partial(type))
+
+
+def test_required_in_print() -> None:
+    assert repr(REQUIRED) == "REQUIRED"
+
+
+MEASURED = """
+    class Base:
+        computes = {"sample": ("z", "x")}
+    class f(Base):
+        def update(self, x, compute, *, y: int = 1): ...
+"""
+
+
+def test_what_a_metric_computes(package: Callable[..., None]) -> None:
+    text = dedent(MEASURED).replace(", *, y: int = 1", "")
+    package(sure=text, unsure=text.replace("computes =", "other ="), torn=text.replace('("z", "x")', '["z"]'))
+    for read in (static, live):
+        found = read("metric", "f", "sure")
+        assert (found.needs, found.computes) == (("x",), {"sample": ("z", "x")})
+        assert found.bindable == ("x", "sample", "z")
+        for module in ("unsure", "torn"):
+            with pytest.raises(TargetError) as caught:
+                read("metric", "f", module)
+            assert str(caught.value) == (
+                "f.update() asks for compute, and the class does not say what it computes; "
+                'add computes = {"sample": ("z",)} for samples of other codes'
+            )
+
+
+def test_what_a_function_returns_is_kept_where_it_does_nothing_else(package: Callable[..., None]) -> None:
+    package(
+        gives="""
+        import functools
+        def a(x, y):
+            "Says so."
+            return x(y).mean
+        def b(x):
+            return x
+        def c(x):
+            y = x
+            return y
+        def d(x):
+            return
+        @functools.cache
+        def e(x):
+            return x
+        class F:
+            def forward(self, x):
+                return x
+        """
+    )
+    found = {name: static("value", name, "gives").returns for name in "abcdeF"}
+    assert found == {"a": "x(y).mean", "b": "x", "c": "", "d": "", "e": "", "F": ""}
+
+
+def test_what_a_recipe_may_bind(package: Callable[..., None]) -> None:
+    package(learner="class f:\n    def forward(self, x, z): ...\n    def learn(self, z, draw): ...\n")
+    for read in (static, live):
+        found = read("term", "f", "learner")
+        assert (found.needs, found.learn, found.bindable) == (("x", "z"), ("z", "draw"), ("x", "z", "draw"))
+        assert read("value", "f", "learner").learn is None
+
+
+def test_the_place_of_what_was_imported(package: Callable[..., None]) -> None:
+    package(placed="import functools\n\ndef g(x): ...\nf = functools.partial(g)\nh = functools.lru_cache(g)\n")
+    for name in ("g", "f", "h"):
+        found = live("data", name, "placed")
+        assert (Path(found.file).name, found.line) == ("placed.py", 3)
+
+
 MADE = "def __init__(self, x, *, y: int = 1): ..."
+HEIRS = "".join(f"class C{i + 1}(C{i}): ...\n" for i in range(5))
 IMPORTED = {
     "assigned": "import functools\ndef g(x, *, y: int = 1): ...\nf = functools.partial(g)",
     "decorated": "def d(g):\n    return g\n@d\ndef f(x, *, y: int = 1): ...",
     "base from elsewhere": f"import abc, json\nclass f(json.JSONEncoder, abc.ABC):\n    {MADE}",
     "generated": "exec('def f(x, *, y: int = 1): ...')",
     "metaclass": f"import abc\nclass f(metaclass=abc.ABCMeta):\n    {MADE}",
+    "decorated class": f"def d(c):\n    return c\n@d\nclass f:\n    {MADE}",
+    "__new__": "class f:\n    def __new__(cls, x, *, y: int = 1): ...\n",
+    "base that is a function": f"def d(*_):\n    return object\nclass f(d()):\n    {MADE}",
+    "base that is made": f"B = type('B', (), {{}})\nclass f(B):\n    {MADE}",
+    "many bases": f"class C0:\n    {MADE}\n{HEIRS}class f(C5): ...",
 }
+
+
+def test_what_has_no_source_is_imported() -> None:
+    assert read_signature("value", "math:sqrt", lambda: math.sqrt).needs == ("x",)
+    assert read_signature("value", "nowhere_at_all.parts:f", lambda: math.sqrt).needs == ("x",)
+
+
+class Imported(Exception):
+    """Stands for the import, where the source does not say enough."""
+
+
+def imports() -> Any:
+    raise Imported
+
+
+UNCLEAR = {
+    "a syntax error": "def f(:\n",
+    "a base that is a function": "def d(): ...\nclass f(d): ...\n",
+    "a base from elsewhere": "from collections import UserString\nclass f(UserString): ...\n",
+    "a base of a base from elsewhere": "import collections\nclass g(collections.UserString): ...\nclass f(g): ...\n",
+    "nothing of that name": "def g(x): ...\n",
+    "no def": "f = 3\n",
+    "a name that is imported from elsewhere": "from math import sqrt as f\n",
+    "a circle of imports": "from .odd import f\n",
+    "a NUL": "def f(x): ...\n\0",
+}
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_what_the_source_does_not_say_plainly(package: Callable[..., None], case: str) -> None:
+    package(odd=UNCLEAR[case])
+    with pytest.raises(Imported):
+        read_signature("encoder", "sigpkg.odd:f", imports)
+
+
+COMPUTING = "    def update(self, x, compute): ...\n"
+PLAIN = {
+    "its own": f"class f:\n    computes = {{'sample': ('z',)}}\n{COMPUTING}",
+    "the last": f"class f:\n    computes = 3\n    computes: dict = {{'sample': ('z',)}}\n    other = 1\n{COMPUTING}",
+    "a base's": f"class g:\n    computes = {{'sample': ('z',)}}\nclass h: ...\nclass f(h, g):\n{COMPUTING}",
+    "a distant base's": "class C0:\n    computes = {'sample': ('z',)}\n"
+    + "".join(f"class C{i + 1}(C{i}): ...\n" for i in range(3))
+    + f"class f(C3):\n{COMPUTING}",
+}
+MADE_UP = {
+    "made": f"class f:\n    computes = dict(sample=('z',))\n{COMPUTING}",
+    "too far": "class C0:\n    computes = {'sample': ('z',)}\n"
+    + "".join(f"class C{i + 1}(C{i}): ...\n" for i in range(4))
+    + f"class f(C4):\n    def __init__(self): ...\n{COMPUTING}",
+}
+
+
+@pytest.mark.parametrize("case", [*PLAIN, *MADE_UP])
+def test_what_a_metric_computes_is_a_literal_or_imported(package: Callable[..., None], case: str) -> None:
+    package(odd={**PLAIN, **MADE_UP}[case])
+    if case in PLAIN:
+        assert static("metric", "f", "odd").computes == {"sample": ("z",)}
+    else:
+        with pytest.raises(Imported):
+            read_signature("metric", "sigpkg.odd:f", imports)
+        assert live("metric", "f", "odd").computes == {"sample": ("z",)}
+
+
+@pytest.mark.parametrize("base", ["nn.Module", "torch.nn.Module", "Module", "object", "ABC", "abc.ABC", "Protocol",
+                                  "Generic[T]", "Protocol[T]"])  # fmt: skip
+def test_bases_that_say_nothing(package: Callable[..., None], base: str) -> None:
+    package(odd=f"class f({base}):\n    def forward(self, x): ...\n")
+    assert static("value", "f", "odd").needs == ("x",)
+
+
+@pytest.mark.parametrize("name", ["no_grad()", "torch.no_grad()", "functools.cache", "lru_cache(None)", "final"])
+def test_decorators_that_leave_a_signature_as_it_is(package: Callable[..., None], name: str) -> None:
+    package(odd=f"@{name}\ndef f(x): ...\n", worse=f"@{name}\n@other\ndef f(x): ...\n")
+    assert static("value", "f", "odd").needs == ("x",)
+    with pytest.raises(Imported):
+        read_signature("value", "sigpkg.worse:f", imports)
+
+
+def test_the_last_of_several_definitions_counts(package: Callable[..., None]) -> None:
+    package(
+        odd="""
+        from .nets import cached as f
+        def f(a): ...
+        def f(b): ...
+        class g:
+            def forward(self, a): ...
+            def forward(self, b): ...
+        if True:
+            def f(c): ...
+        """
+    )
+    assert (static("value", "f", "odd").needs, static("value", "g", "odd").needs) == (("b",), ("b",))
+    assert static("value", "f", "odd").line == 4
+
+
+def test_re_exports_are_followed_five_times(package: Callable[..., None]) -> None:
+    chain = {f"m{i}": f"from .m{i - 1} import f\n" for i in range(1, 7)}
+    package(m0="def f(x): ...\n", **chain)
+    assert static("value", "f", "m5").needs == ("x",)
+    with pytest.raises(Imported):
+        read_signature("value", "sigpkg.m6:f", imports)
 
 
 @pytest.mark.parametrize("case", IMPORTED)
@@ -281,6 +525,14 @@ def test_every_problem_at_once() -> None:
     ]
 
 
+def test_a_list_without_a_type_inside_and_defaults_that_are_mappings() -> None:
+    options = (Option("o", list, "", REQUIRED), Option("d", dict[str, float], "", {"a": 1}), Option("t", str, "", (1,)))
+    kinds = Signature((), options, "", "", 0)
+    assert check_options(kinds, {"o": [1, [2]]}) == ({"o": [1, [2]], "d": {"a": 1}, "t": [1]}, [])
+    assert to_arguments(kinds, {"o": [1, [2]], "d": {"a": 1}}) == {"o": [1, [2]], "d": {"a": 1}}
+    assert to_arguments(signature(o=int | dict[str, int]), {"o": [1]}) == {"o": [1]}
+
+
 def test_paths_lead_to_the_value() -> None:
     _, [problem] = check_options(signature(betas=tuple[float, float]), {"betas": [1, "x"]})
     assert problem.path == ("betas", 1)
@@ -303,6 +555,17 @@ def test_arguments_are_tuples_where_asked() -> None:
         (list[list[int]], "a list of lists of whole numbers"),
         (dict[str, int], "a mapping"),
         (None | int, "a whole number or null"),
+        (None, "null"),
+        (list, "a list"),
+        (tuple, "a list"),
+        (dict, "a mapping"),
+        (tuple[int, ...], "a list of whole numbers"),
+        (tuple[bool, bool], "a list of 2 true or false"),
+        (Literal["a"], "'a'"),
+        (Literal["a", None], "one of 'a', null"),
+        (list[Literal["a", "b"]], "a list of items, each one of 'a', 'b'"),
+        (list[dict[str, int]], "a list of items, each a mapping"),
+        (str | None | int, "text or a whole number or null"),
     ],
 )
 def test_types_in_words(kind: Any, words: str) -> None:

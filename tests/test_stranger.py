@@ -24,7 +24,6 @@ from zoo import api
 from zoo.cli import main
 from zoo.engine import Engine
 from zoo.errors import RecipeError
-from zoo.forward import Forward
 from zoo.model import Model
 from zoo.recipe import load_recipe, write_recipe
 from zoo.registry import clear_cache
@@ -480,8 +479,7 @@ def value_of(model: Model, name: str, step: int) -> Any:
     """A value as the first phase of a step would have it."""
     engine = Engine(model, optimizers=False)
     engine.step_index = step
-    forward: Forward = engine.forward(engine.plan_now(0), images(), lambda caller: model.draw("value", step, caller))
-    return forward.value(name)
+    return engine.forward(engine.plan_now(0), images(), lambda caller: model.draw("value", step, caller))[name]
 
 
 def test_the_critic_starts_late() -> None:

@@ -45,14 +45,18 @@ def build(
 
     Raises:
         zoo.errors.RecipeError: with every problem of the recipe, each with its place.
+        zoo.errors.RequestError: if there is no such recipe or device, or it asks for more memory than there is.
     """
+    from zoo.memory import check_size
     from zoo.model import Model, choose_device
     from zoo.probe import probe
     from zoo.recipe import load_recipe, registry_for
 
     resolved = load_recipe(recipe, overrides, registry_for(recipe, tuple(map(Path, plugins))))
+    where = choose_device(str(device))
+    check_size(resolved, where)
     probe(resolved)
-    return Model(resolved, choose_device(str(device)))
+    return Model(resolved, where)
 
 
 def load(
@@ -70,29 +74,34 @@ def load(
     Args:
         run: the run's directory, such as ``runs/avae``.
         overrides: ``"evaluate.fid=fid"`` and the like; the run's own recipe stays as it is.
-        weights: ``"raw"``, ``"ema"``, or empty for the averaged ones where there are any.
+        weights: ``"raw"``, ``"ema"``, ``"best"`` (those that scored best, where ``train.keep_best`` kept them), or
+            empty for the averaged ones where there are any.
         device: where the networks live.
         plugins: Python files with plugins of your own.
 
+    Nothing of a run is executed: it is text and numbers, each file of which is verified before it is used.
+
     Raises:
-        zoo.errors.ZooError: if it is no run, or its weights are missing or do not fit.
+        zoo.errors.ZooError: if it is no run, its weights are missing, damaged or do not fit, or it asks for more
+            memory than there is.
     """
     import warnings
 
-    from zoo.errors import RequestError
+    from zoo.memory import check_size
     from zoo.model import Model, choose_device
     from zoo.provenance import other_versions
     from zoo.recipe import load_recipe, registry_for
+    from zoo.run import own_recipe
     from zoo.state import load_weights
 
     folder = Path(run)
-    if not (folder / "recipe.yaml").is_file():
-        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
-    file = folder / "recipe.yaml"
+    file = own_recipe(folder)
     recipe = load_recipe(file, overrides, registry_for(file, tuple(map(Path, plugins))))
     for sentence in other_versions(folder, recipe):
         warnings.warn(sentence, stacklevel=2)
-    model = Model(recipe, choose_device(str(device)))
+    where = choose_device(str(device))
+    check_size(recipe, where)
+    model = Model(recipe, where)
     load_weights(model, folder, weights)
     return model
 

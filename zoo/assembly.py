@@ -30,7 +30,7 @@ def assemble(recipe: Recipe, device: str) -> Model:
         raise NotOnMeta from error
     except RecipeError as error:
         raise RecipeError([*error.problems, *_refused(recipe, device, error)]) from error
-    refuse([*_absent_players(model), *_bad_optimizers(recipe)])
+    refuse([*_absent_players(model), *_bad_optimizers(recipe), *_bad_keep_best(recipe)])
     return model
 
 
@@ -87,3 +87,16 @@ def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
             part.load()([nn.Parameter(torch.zeros(1))], **part.arguments_for())
         except (ValueError, TypeError, RuntimeError) as error:
             yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {reason(error)}")
+
+
+def _bad_keep_best(recipe: Recipe) -> Iterator[Problem]:
+    """What the best checkpoint is chosen by must be measured on the way, and say which way is better."""
+    label, where = recipe.train.keep_best, recipe.source.at(("train", "keep_best"))
+    parts = {part.label: part.load() for part in recipe.evaluate} if label else {}
+    quick = [name for name, metric in parts.items() if getattr(metric, "quick", False) and hasattr(metric, "better")]
+    if label and label not in parts:
+        hint = did_you_mean(label, quick) or "; 'evaluate' has none that is quick and says what is better"
+        yield Problem(where, f"train.keep_best: 'evaluate' has no metric '{label}'{hint}")
+    elif label and label not in quick:
+        said = f"choices: {', '.join(sorted(quick))}" if quick else "'evaluate' has none that is"
+        yield Problem(where, f"train.keep_best: '{label}' is not measured on the way: it is not quick; {said}")

@@ -83,16 +83,13 @@ class Captured:
 
     def _prepare(self) -> None:
         """Finds who draws, so that its generator is known to the graph; nothing of the model moves."""
-        for name, call in self._plan.calls.items():
-            if "draw" in self._engine.recipe.graph.needs(name) or "draw" in self._needs(name):
-                self._draws[call.name] = _Kept(self._engine.device, self._engine.model.dtype)
+        for computed in self._plan.program:
+            if computed.draws:
+                self._draws[computed.name] = _Kept(self._engine.device, self._engine.model.dtype)
         for row in self._plan.rows:
             for term in row.terms:
                 if not term.weight.constant:
                     self._weights[id(term)] = (term, torch.zeros((), device=self._engine.device))
-
-    def _needs(self, key: str) -> tuple[str, ...]:
-        return tuple(self._plan.terms[key][1].values()) if key in self._plan.terms else ()
 
     def _weight(self, term: Term) -> float | Tensor:
         return self._weights[id(term)][1] if id(term) in self._weights else term.weight(0)

@@ -24,6 +24,9 @@ from zoo.tracing import unmoved
 FILE = "state/fault.json"
 """What is kept of a fault in a run, until a training gets past it."""
 
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
+"""What allocators say, and oneDNN of its primitives."""
+
 ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
 
 
@@ -72,13 +75,15 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
     """
     try:
         yield
+        if run:
+            run.path(FILE).unlink(missing_ok=True)
     except Poisoned as poisoned:
         fault = diagnose(engine, poisoned, batches)
         kept = ""
         if run:
             run.write_json(FILE, asdict(fault))
-            kept = f"; the last checkpoint is from before, and zoo build {run.folder / 'recipe.yaml'} --replay-fault "
-            kept += "shows it again"
+            again = f"zoo build {run.folder / 'recipe.yaml'} --out {run.folder} --replay-fault"
+            kept = f"; the last checkpoint is from before, and this shows it again: {again}"
         raise TrainingError(f"{fault}{kept}. {ADVICE}") from None
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -157,9 +162,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory could not be had."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(
-        said in str(error) for said in ("not enough memory", "can't allocate memory", "out of memory")
-    )
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def memory_needed(engine: Engine) -> str:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from zoo.average import Average
 from zoo.capture import WARM, Captured, why_not
-from zoo.errors import TrainingError
+from zoo.errors import RequestError, TrainingError
 from zoo.faults import Sentinel, first_bad
-from zoo.forward import Forward
+from zoo.forward import lowering
 from zoo.model import Model
 from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
 from zoo.players import Player
@@ -81,6 +81,8 @@ class Engine:
         if self.device.type != "cpu":
             for player in self.players.values():
                 player.put_on_device()
+        if self.recipe.train.compile and self.recipe.train.activation_checkpointing:
+            raise RequestError("train.activation_checkpointing does not go with train.compile; set one to false")
         self.eager = why_not(self)
         can_skip = all(player.skips for player in self.players.values())
         self.sentinel = Sentinel(self.device, at_once=self.device.type == "cpu" or not can_skip)
@@ -171,7 +173,7 @@ class Engine:
         """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
         parts, key = self.recipe.train.accumulate, partial(self._key, which if plan.phase.fresh else ())
         found: list[Gradients] = []
-        for number, piece in enumerate(x.chunk(parts)):
+        for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
             shard = self.processes.shard.part(number, parts)
             self._seed(which, shard)
             new = self.taken(plan, piece, partial(self._stream, key, shard, len(piece)), self._weight)
@@ -224,8 +226,8 @@ class Engine:
         Returns:
             as ``gradients``.
         """
-        forward = self.forward(plan, x, draws)
-        rows = [(row, plan.objective(row, forward, weights)) for row in plan.rows]
+        known = self.forward(plan, x, draws)
+        rows = [(row, plan.objective(row, known, weights)) for row in plan.rows]
         losses = {f"{row.label}/{name}": v.detach() for row, (_, values) in rows for name, v in values.items()}
         live = [(row, objective) for row, (objective, _) in rows if objective is not None and objective.requires_grad]
         gradients: dict[str, Tensor] = {}
@@ -239,11 +241,11 @@ class Engine:
                     gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
-    def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> Forward:
-        """The values of a phase, still to be computed."""
+    def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> dict[str, Any]:
+        """The values and terms of a phase, by name and key."""
         given = {"x": x, "batch": len(x), "step": self.step_index, "sizes": self.recipe.sizes}
-        slots = lambda caller, slot: plan.views[caller, slot]  # noqa: E731
-        return Forward(self.recipe.graph, self.model.functions, given, slots, draws, plan.calls)
+        with lowering(self.device, self._plans.dtype):
+            return plan.values(given, draws)
 
     def _movers(self, plan: PhasePlan) -> list[Player]:
         names = dict.fromkeys(player for row in plan.rows for player in row.players)

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.disk import read_text
 from zoo.engine import Engine
+from zoo.errors import RunError
 from zoo.evaluate import evaluate
 from zoo.pictures import SIDE, grid, grid_png, reduced
 from zoo.run import Run
@@ -54,19 +56,23 @@ def keep_samples(run: Run, engine: Engine) -> Tensor | None:
     return grid(rows)[:3]
 
 
-def keep_scores(run: Run, engine: Engine, images: Images) -> None:
+def keep_scores(run: Run, engine: Engine, images: Images) -> dict[str, float]:
     """Writes ``samples/step-00001000.json``: the metrics that are ``quick``, on the first test images.
 
     The training goes on as if they had not been measured. Averaged weights are used where there are any.
+
+    Returns:
+        the scores by label.
     """
     quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
     few = replace(images, test=images.test[:SCORED])
     if not quick:
-        return
+        return {}
     with _averaged(engine):
         scores = evaluate(engine.model, few, parts=quick)
     values = {label: score["value"] for label, score in scores.items()}
     run.write_json(_scores(engine.step_index), {"n": len(few.test), "scores": values})
+    return values
 
 
 @contextmanager
@@ -86,8 +92,18 @@ def film(folder: Path, steps: int) -> dict[int, bytes]:
 
 def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
     """Scores on the way, those that are there: step -> ``n`` test images and their ``scores`` by label."""
-    paths = {step: folder / _scores(step) for step in milestones(steps)}
-    return {step: json.loads(path.read_text()) for step, path in paths.items() if path.is_file()}
+    found = {step: _read_scores(folder, _scores(step)) for step in milestones(steps)}
+    return {step: scores for step, scores in found.items() if scores}
+
+
+def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
+    """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
+    try:
+        found = json.loads(read_text(folder, name) or "null")
+        numbers = [found["n"], *found["scores"].values()]
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if all(type(number) in (int, float) for number in numbers) else None
 
 
 def frame(step: int) -> str:

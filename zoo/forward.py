@@ -1,10 +1,11 @@
-"""One forward pass: values computed when first asked for, each at most once."""
+"""One forward pass: values computed when first asked for, each at most once; and slots as a call sees them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils.checkpoint import checkpoint
 
-from zoo.graph import HELD, Call, Graph
+from zoo.graph import HELD, Graph
+from zoo.sync import SyncBatchNorm
 from zoo.tensors import Draw, mapped
 
 Function = Callable[..., Any]
@@ -29,7 +31,6 @@ class Forward:
         given: values that are known already: slots by name excluded, builtins included.
         slots: (caller, slot) -> what the caller is handed for that slot.
         draw: caller -> its stream of random numbers.
-        calls: which values autograd records; a value that is not in it is recorded as the caller's mode says.
     """
 
     def __init__(
@@ -39,14 +40,12 @@ class Forward:
         given: Mapping[str, Any],
         slots: Callable[[str, str], Any],
         draw: Callable[[str], Draw],
-        calls: Mapping[str, Call],
     ) -> None:
         self._graph = graph
         self._functions = functions
         self._known = dict(given)
         self._slots = slots
         self._draw = draw
-        self._calls = calls
 
     def value(self, name: str, caller: str = "") -> Any:
         """The value of a name: a slot, a builtin, a value, or one of these held."""
@@ -65,18 +64,9 @@ class Forward:
         self._known[name] = found
         return found
 
-    def once(self, function: Function, arguments: Mapping[str, str], key: str) -> Any:
-        """``run``, and the same answer when asked again for the same key."""
-        if key not in self._known:
-            self._known[key] = self.run(function, arguments, key)
-        return self._known[key]
-
     def run(self, function: Function, arguments: Mapping[str, str], caller: str) -> Any:
-        """Calls a value's or a term's function with what its parameters ask for."""
-        handed = {parameter: self.value(name, caller) for parameter, name in arguments.items()}
-        call = self._calls.get(caller)
-        with torch.set_grad_enabled(call.recorded if call else torch.is_grad_enabled()):
-            return function(**handed)
+        """Calls a value's function with what its parameters ask for."""
+        return function(**{parameter: self.value(name, caller) for parameter, name in arguments.items()})
 
 
 class SlotView:
@@ -84,14 +74,32 @@ class SlotView:
 
     A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers
     as they are: batch norm uses the statistics of the batch and records none, spectral norm keeps its
-    vectors. With ``dtype`` the network computes in it and hands back float32. With ``again`` its activations are
-    not kept for the backward but computed again there (Chen et al. 2016). Its parts are seen so too.
+    vectors. With ``dtype`` the network computes in it, inside ``lowering``, and hands back float32. With
+    ``again`` its activations are not kept for the backward but computed again there (Chen et al. 2016). Its
+    parts are seen so too.
+
+    Args:
+        module: the slot.
+        learns: whether the call learns from it.
+        dtype: the type it computes in, None for its own.
+        again: whether its activations are computed again.
+        elsewhere: whether another call learns from it in the same forward. In another ``dtype`` its weights then go
+            on asking for gradients, for only such a weight is cast once for all calls; nobody asks for this one's.
     """
 
-    def __init__(self, module: nn.Module, learns: bool, dtype: torch.dtype | None, again: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        learns: bool,
+        dtype: torch.dtype | None,
+        again: bool = False,
+        elsewhere: bool = False,
+    ) -> None:
         self._module = module
         self._dtype = dtype
-        self._still = None if learns else _Still(module)
+        self._elsewhere = elsewhere
+        self._device = next((p.device.type for p in module.parameters()), "cpu")
+        self._still = None if learns else _Still(module, freeze=not (elsewhere and dtype))
         self._again = again
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -115,7 +123,7 @@ class SlotView:
         yield from map(self._part, self._module.children())
 
     def _part(self, module: nn.Module) -> SlotView:
-        return SlotView(module, self._still is None, self._dtype, self._again)
+        return SlotView(module, self._still is None, self._dtype, self._again, self._elsewhere)
 
     def _entered(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._again and torch.is_grad_enabled():
@@ -133,17 +141,20 @@ class SlotView:
     def _computed(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._dtype is None:
             return function(*inputs, **named)
-        device = next(self._module.parameters(), torch.empty(0)).device.type
-        with torch.autocast(device, dtype=self._dtype):
-            found = function(*inputs, **named)
-        return mapped(_as_float32, found)
+        lowered = [_lowered(given, self._dtype) for given in inputs]
+        torch.set_autocast_enabled(self._device, True)
+        try:
+            found = function(*lowered, **named)
+        finally:
+            torch.set_autocast_enabled(self._device, False)
+        return _raised(found)
 
 
 class _Still:
     """Holds a module's parameters and buffers still for the length of a call."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
+    def __init__(self, module: nn.Module, freeze: bool) -> None:
+        self.parameters = [p for p in module.parameters() if p.requires_grad and freeze]
         self.norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
         self.spectral = [m for m in module.modules() if isinstance(m, _SpectralNorm)]
 
@@ -190,24 +201,80 @@ def _copied(module: nn.Module) -> dict[str, Tensor | None]:
     return {name: None if buffer is None else buffer.clone() for name, buffer in module._buffers.items()}
 
 
+@contextmanager
+def lowering(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Where slots that compute in ``dtype`` are called: a weight is cast once for all calls inside."""
+    if dtype is None:
+        yield
+    else:
+        with torch.autocast(device.type, dtype=dtype, enabled=False):
+            yield
+
+
+def _lowered(given: Any, dtype: torch.dtype) -> Any:
+    """An image in a network's type; the next network that it is handed to is given the same."""
+    if not isinstance(given, Tensor) or given.dtype != torch.float32:
+        return given
+    known = getattr(given, "_zoo_lowered", None)
+    if known is None or known[0] != given._version or known[1].requires_grad != _recorded(given):
+        known = (given._version, given.to(dtype))
+        given._zoo_lowered = known  # type: ignore[attr-defined]
+    return known[1]
+
+
+def _recorded(given: Tensor) -> bool:
+    return given.requires_grad and torch.is_grad_enabled()
+
+
+def _raised(found: Any) -> Any:
+    """What a network gives, in float32; hidden layers when somebody looks at them."""
+    if hasattr(found, "taps"):
+        return replace(mapped(_as_float32, replace(found, taps={})), taps=_Raised(found.taps))
+    return mapped(_as_float32, found)
+
+
 def _as_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+class _Raised(Mapping[str, Tensor]):
+    """Hidden layers of a network, each in float32 once somebody looks at it."""
+
+    def __init__(self, taps: Mapping[str, Tensor]) -> None:
+        self._taps = taps
+        self._known: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._known:
+            self._known[name] = _as_float32(self._taps[name])
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._taps)
+
+    def __len__(self) -> int:
+        return len(self._taps)
 
 
 @contextmanager
 def evaluating(module: nn.Module, batch_stats: str) -> Iterator[None]:
     """Evaluation mode; with ``batch_stats='batch'`` batch norm still uses the batch's own statistics."""
     was = [(m, m.training) for m in module.modules()]
+    shared = [m for m, _ in was if isinstance(m, SyncBatchNorm)]
+    for norm in shared:
+        norm.alone = True
     module.eval()
-    norms = [m for m, _ in was if isinstance(m, _NormBase) and m.track_running_stats]
+    tracking = [m for m, _ in was if isinstance(m, _NormBase) and m.track_running_stats]
     if batch_stats == "batch":
-        for norm in norms:
-            norm.train()
-            norm.track_running_stats = False
+        for tracker in tracking:
+            tracker.train()
+            tracker.track_running_stats = False
     try:
         yield
     finally:
         for m, training in was:
             m.training = training
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm in shared:
+            norm.alone = False
+        for tracker in tracking:
+            tracker.track_running_stats = True

@@ -95,7 +95,7 @@ class Model(nn.Module):
         self._check_given(wanted, known)
         graph = self.recipe.graph
         with evaluating(self, self.recipe.batch_stats):
-            forward = Forward(graph, self.functions, known, self._slot, partial(self.draw, "compute", seed), calls={})
+            forward = Forward(graph, self.functions, known, self._slot, partial(self.draw, "compute", seed))
             return tuple(forward.value(name) for name in wanted)
 
     def _slot(self, _: str, slot: str) -> Any:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo.forward import Forward, Function, SlotView
-from zoo.graph import Call, plan_calls
+from zoo.forward import Function, SlotView
+from zoo.graph import BUILTINS, Call, Graph, plan_calls
 from zoo.model import Model
 from zoo.players import Player
 from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
-from zoo.tensors import Draw
+from zoo.tensors import Draw, mapped
 
 if TYPE_CHECKING:
     from zoo.capture import Captured
@@ -31,6 +31,27 @@ Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
 
 
+@dataclass(frozen=True)
+class Computed:
+    """A value or a term as a phase computes it, with everything bound that does not change from step to step.
+
+    Args:
+        name: the value, or the term's key.
+        function: what computes it; None for a value that is held.
+        slots: parameter -> the slot as it sees it.
+        values: parameter -> name of a value or builtin that is computed before; of a held value, the value.
+        draws: the parameter that asks for random numbers; empty for none.
+        recorded: whether autograd records it.
+    """
+
+    name: str
+    function: Function | None
+    slots: Mapping[str, Any]
+    values: tuple[tuple[str, str], ...]
+    draws: str
+    recorded: bool
+
+
 @dataclass
 class PhasePlan:
     """A phase with everything bound that does not change from step to step.
@@ -38,9 +59,7 @@ class PhasePlan:
     Args:
         phase: its rows, without terms that weigh nothing.
         rows: those, and one for each term of theirs that owns networks that learn.
-        calls: value or term -> how it is computed.
-        views: (caller, slot) -> the slot as the caller sees it.
-        terms: key -> function, arguments, key.
+        program: every value and term of it, each after what it needs.
         keys: id of a term of a row -> its key.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
@@ -49,15 +68,40 @@ class PhasePlan:
 
     phase: Phase
     rows: Sequence[Row]
-    calls: Mapping[str, Call]
-    views: Mapping[tuple[str, str], Any]
-    terms: Mapping[str, tuple[Function, Mapping[str, str], str]]
+    program: Sequence[Computed]
     keys: Mapping[int, str]
     compiled: Compiled | None = None
     captured: Captured | None = None
     played: int = 0
 
-    def objective(self, row: Row, forward: Forward, weights: Weights) -> tuple[Tensor | None, dict[str, Tensor]]:
+    def values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
+        """Every value and term, by name and key.
+
+        Args:
+            given: what the engine provides: ``x``, ``batch``, ``step``, ``sizes``.
+            draws: who draws -> its stream.
+        """
+        known = dict(given)
+        recording = torch.is_grad_enabled()
+        for this in self.program:
+            if this.function is None:
+                known[this.name] = mapped(Tensor.detach, known[this.values[0][1]])
+                continue
+            handed = dict(this.slots)
+            for parameter, name in this.values:
+                handed[parameter] = known[name]
+            if this.draws:
+                handed[this.draws] = draws(this.name)
+            if this.recorded == recording:
+                known[this.name] = this.function(**handed)
+            else:
+                with torch.set_grad_enabled(this.recorded):
+                    known[this.name] = this.function(**handed)
+        return known
+
+    def objective(
+        self, row: Row, known: Mapping[str, Any], weights: Weights
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """The weighted sum a row minimises, and its terms' values; None while every weight in it is 0."""
         total: Tensor | None = None
         values = {}
@@ -66,7 +110,7 @@ class PhasePlan:
             constant = not isinstance(weight, Tensor)
             if constant and weight == 0:
                 continue
-            value = values[term.label] = forward.once(*self.terms[self.keys[id(term)]])
+            value = values[term.label] = known[self.keys[id(term)]]
             weighted = value if constant and weight == 1 else weight * value
             total = weighted if total is None else total + weighted
         return total, values
@@ -82,7 +126,7 @@ class Plans:
 
     def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
         self._model, self._recipe, self._players = model, model.recipe, players
-        self._dtype = compute_type(self._recipe.train.precision, model.device)
+        self.dtype = compute_type(self._recipe.train.precision, model.device)
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
         weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
@@ -105,21 +149,34 @@ class Plans:
     def plan(self, phase: Phase, resting: frozenset[str] = frozenset()) -> PhasePlan:
         """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
         rows = phase.played
-        parts = {term.part.key: term.part for row in rows for term in row.terms}
-        terms = {key: (self._model.terms[key], part.arguments, key) for key, part in parts.items()}
+        terms = {term.part.key: term.part for row in rows for term in row.terms}
         named = [(_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in rows]
         calls = plan_calls(self._recipe.graph, named)
-        views = {(call.name, slot): self._view(call, slot) for call in calls.values() for slot in call.slots}
-        keys = {id(term): term.part.key for row in rows for term in row.terms}
-        return PhasePlan(phase, rows, calls, views, terms, keys)
+        graph = self._recipe.graph
+        whole = Graph(graph.slots, {**graph.arguments, **{key: part.arguments for key, part in terms.items()}})
+        done = dict.fromkeys((*BUILTINS, *graph.slots))
+        learning = frozenset(slot for call in calls.values() for slot in call.learning)
+        program = [self._computed(calls[name], whole, learning) for name in whole.order(terms) if name not in done]
+        return PhasePlan(phase, rows, program, {id(term): term.part.key for row in rows for term in row.terms})
 
-    def _view(self, call: Call, slot: str) -> Any:
+    def _computed(self, call: Call, graph: Graph, learning: frozenset[str]) -> Computed:
+        name, functions = call.name, {**self._model.functions, **self._model.terms}
+        if name not in functions:  # held
+            return Computed(name, None, {}, (("", graph.needs(name)[0]),), "", recorded=False)
+        asked = graph.arguments[name]
+        slots = {parameter: of for parameter, of in asked.items() if of in graph.slots}
+        views = {parameter: self._view(call, of, of in learning) for parameter, of in slots.items()}
+        values = tuple((parameter, of) for parameter, of in asked.items() if parameter not in views and of != "draw")
+        draws = next((parameter for parameter, of in asked.items() if of == "draw"), "")
+        return Computed(name, functions[name], views, values, draws, call.recorded)
+
+    def _view(self, call: Call, slot: str, elsewhere: bool) -> Any:
         """The slot as a call sees it: itself where it learns in full precision, else a view of it."""
         module = self._model.network(slot)
         learns = slot in call.learning
-        dtype = self._dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
+        dtype = self.dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
         again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
-        return module if learns and dtype is None and not again else SlotView(module, learns, dtype, again)
+        return module if learns and dtype is None and not again else SlotView(module, learns, dtype, again, elsewhere)
 
 
 def repeated(recipe: Recipe) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Player:
     optimizer: torch.optim.Optimizer | None
     rate: Schedule
     lr: float
+    _lr: float | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, name: str, parameters: dict[str, nn.Parameter], chosen: Optimizer, moves: bool) -> Player:
@@ -59,6 +60,9 @@ class Player:
     def set_rate(self, step: int) -> None:
         """Sets the learning rate of a step."""
         lr = self.lr * self.rate(step)
+        if lr == self._lr:
+            return
+        self._lr = lr
         for group in self.optimizer.param_groups if self.optimizer else ():
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)
@@ -103,6 +107,7 @@ class Player:
             laid_out = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
             state.setdefault(int(index), {})[key] = laid_out
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self._lr = None
 
 
 def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:

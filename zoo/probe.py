@@ -1,7 +1,8 @@
 """Looks at a recipe's model before any training: shapes between slots, and who really learns.
 
 ``probe`` runs on the ``meta`` device, which has shapes and no memory; a model that cannot (an operation that
-looks at the numbers) is probed on the CPU with a batch of two. ``probe_batch`` does the same with real images.
+looks at the numbers) is probed on the CPU with a batch of two. So is one that is about to be trained: torch's meta
+kernels are Python, and take longer than two small images do. ``probe_batch`` does the same with real images.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,12 @@ from torch import Tensor, nn
 from zoo.assembly import NotOnMeta, assemble, refuse
 from zoo.augment import augmentations
 from zoo.contract import dims
-from zoo.engine import Engine, PhasePlan
+from zoo.engine import Engine
 from zoo.errors import Position, Problem, RecipeError, reason
-from zoo.evaluate import Meter, Moment
 from zoo.graph import route
+from zoo.meter import Meter, Moment
 from zoo.model import Model
+from zoo.phases import PhasePlan
 from zoo.recipe.schema import Part, Phase, Recipe, Row
 from zoo.shapes import IMAGES, Misfit, Step, check_image, misfit_at, watch
 from zoo.tensors import Images, mapped, to_model
@@ -61,8 +63,12 @@ class Passed:
     values: set[str]
 
 
-def probe(recipe: Recipe) -> list[Reach]:
+def probe(recipe: Recipe, device: Literal["meta", "cpu"] = "meta") -> list[Reach]:
     """Plays every phase once without stepping.
+
+    Args:
+        recipe: what to probe.
+        device: where; on ``cpu`` metrics are left to ``probe_batch``.
 
     Returns:
         for each row its players, and the slots that its gradient passes through on its way to them.
@@ -72,9 +78,9 @@ def probe(recipe: Recipe) -> list[Reach]:
             takes another way than the recipe's graph says.
     """
     try:
-        return _probe(recipe, "meta")
+        return _probe(recipe, device)
     except NotOnMeta:
-        return _probe(recipe, "cpu")
+        return _probe(recipe, "cpu", measured=True)
 
 
 def probe_batch(recipe: Recipe, images: Images) -> None:
@@ -84,10 +90,10 @@ def probe_batch(recipe: Recipe, images: Images) -> None:
         RecipeError: as for ``probe``, for what only numbers and memory bring to light.
     """
     x = to_model(images.train[: min(BATCH, recipe.train.batch)], torch.float32)
-    _probe(recipe, "cpu", x)
+    _probe(recipe, "cpu", x, measured=True)
 
 
-def _probe(recipe: Recipe, device: str, x: Tensor | None = None) -> list[Reach]:
+def _probe(recipe: Recipe, device: str, x: Tensor | None = None, *, measured: bool = False) -> list[Reach]:
     model = assemble(recipe, device)
     problems: list[Problem] = []
     inside: list[Step] = []
@@ -111,7 +117,7 @@ def _probe(recipe: Recipe, device: str, x: Tensor | None = None) -> list[Reach]:
         found += _probe_phase(engine, number, phase, x, passed, placed, inside)
     if not problems:
         _probe_shown(model, x, placed)
-    if not problems and device == "cpu":
+    if not problems and measured:
         for part in recipe.evaluate:
             placed(partial(_measure, model, part, x), f"metric '{part.label}'", part.position)
     refuse(problems)
@@ -202,7 +208,8 @@ def _with_scalars(plan: PhasePlan, row: Row, inside: list[Step]) -> PhasePlan:
     """The plan with every term's value checked: what a row minimises is a scalar."""
     parts = {term.part.key: term.part for term in row.terms}
 
-    def checked(key: str, function: Callable[..., Any], /, **named: Any) -> Tensor:
+    def checked(key: str, function: Callable[..., Any] | None, /, **named: Any) -> Tensor:
+        assert function is not None
         part = parts[key]
         value = _within(inside, Step(f"term '{part.label}'", part.position), function, **named)
         if not isinstance(value, Tensor) or value.ndim:
@@ -210,11 +217,11 @@ def _with_scalars(plan: PhasePlan, row: Row, inside: list[Step]) -> PhasePlan:
             misfit_at(part.position, f"term '{part.label}' gives {given}, where a scalar is promised")
         return value
 
-    terms = {
-        key: (partial(checked, key, run) if key in parts else run, needs, name)
-        for key, (run, needs, name) in plan.terms.items()
-    }
-    return replace(plan, terms=terms)
+    program = [
+        replace(this, function=partial(checked, this.name, this.function)) if this.name in parts else this
+        for this in plan.program
+    ]
+    return replace(plan, program=program)
 
 
 def _probe_augmentations(recipe: Recipe, placed: Placed) -> None:
@@ -281,7 +288,7 @@ def _placed(
     except RecipeError as error:
         problems += error.problems
     except Exception as error:  # whatever a plugin's code may raise
-        if isinstance(error, NotImplementedError) and device == "meta":
+        if device == "meta" and (isinstance(error, NotImplementedError) or "meta tensor" in str(error)):
             raise NotOnMeta from error
         why = "no gradient reaches its players" if "does not require grad" in str(error) else reason(error)
         problem = (inside[-1] if inside else Step(what)).failed(why, position)

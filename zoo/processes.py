@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -92,6 +93,9 @@ class Processes:
 
 ALONE = Processes()
 
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others: the first measures some scores, and writes pictures, by itself."""
+
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
@@ -111,7 +115,7 @@ def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
     if graphics:
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(torch.cuda.device_count(), 1)}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if graphics else "gloo")
+    dist.init_process_group("nccl" if graphics else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size()), device if graphics else "cpu"
     finally:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from zoo.disk import read_text
+from zoo.errors import RunError
 from zoo.recipe import Recipe
 from zoo.registry import LOCAL, Registry
 
@@ -45,16 +47,15 @@ def other_versions(folder: Path, recipe: Recipe) -> list[str]:
         recipe: its recipe, resolved against what is installed now.
     """
     try:
-        then = dict(json.loads((folder / FILE).read_text())["parts"])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = read_text(folder, FILE)
+        then = {} if text is None else {name: str(part["version"]) for name, part in json.loads(text)["parts"].items()}
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return [f"{folder / FILE}: cannot be read, so it is unknown which versions this run was built with: {error!r}"]
     moved: dict[str, tuple[str, str, list[str]]] = {}
     for part in recipe.parts():
         entry, known = part.entry, then.get(f"{part.entry.kind} {part.entry.id}")
-        if known and known["version"] != entry.version and entry.distribution != LOCAL:
-            _, _, labels = moved.setdefault(entry.distribution, (known["version"], entry.version, []))
+        if known and known != entry.version and entry.distribution != LOCAL:
+            _, _, labels = moved.setdefault(entry.distribution, (known, entry.version, []))
             label = f"{entry.kind} '{entry.name}'"
             labels += [] if label in labels else [label]
     return [

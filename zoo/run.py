@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from zoo.disk import TEMPORARY, inside, read_text, remove, write_atomically
 from zoo.errors import Busy, RequestError, RunError
+from zoo.manifest import seal_holds
+from zoo.recipe.text import read
+
+__all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
 
 
 class Run:
     """A run directory, held by this process alone until it is closed.
 
     Args:
-        folder: the directory; made if it is missing.
+        folder: the directory; made if it is missing. What an interrupted process was writing is removed.
 
     Raises:
         RequestError: if it is not a run of this program's, or cannot be written.
@@ -29,6 +31,7 @@ class Run:
         check_own(folder)
         try:
             (folder / "state").mkdir(parents=True, exist_ok=True)
+            inside(folder, "state")
             self._lock = (folder / "state" / "lock").open("a")
         except OSError as error:
             raise RequestError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
@@ -37,6 +40,9 @@ class Run:
         except OSError:
             self._lock.close()
             raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out") from None
+        for part in (folder, folder / "state", folder / "samples"):
+            for left in part.glob(f".*{TEMPORARY}"):
+                remove(left)
 
     def close(self) -> None:
         """Lets other processes in."""
@@ -55,11 +61,12 @@ class Run:
         return self.folder / name
 
     def read_text(self, name: str) -> str | None:
-        """A file's text; None if it is not there."""
-        try:
-            return self.path(name).read_text()
-        except FileNotFoundError:
-            return None
+        """A file's text; None if it is not there.
+
+        Raises:
+            RunError: if it cannot be read, is no text, or is a link that leads out of the run.
+        """
+        return read_text(self.folder, name)
 
     def read_json(self, name: str) -> Any:
         """A file's JSON; None if it is not there.
@@ -70,7 +77,7 @@ class Run:
         text = self.read_text(name)
         try:
             return None if text is None else json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path(name)}: is damaged ({error}); remove it to have it made again") from None
 
     def write(self, name: str, content: str | bytes) -> None:
@@ -100,27 +107,23 @@ def check_own(folder: Path) -> None:
         )
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: temporary file, fsync, rename.
+def own_recipe(folder: Path) -> Path:
+    """The file of a run's recipe, once it is known to be the one that was written.
 
     Raises:
-        RunError: naming the file, if the disk is full or refuses.
+        RequestError: if it is no run.
+        RecipeError: if the file is no recipe's.
+        RunError: if it was changed, is no whole recipe, or lies elsewhere.
     """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}{_cure(error)}") from None
-
-
-def _cure(error: OSError) -> str:
-    return "; free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    path = folder / "recipe.yaml"
+    text = read_text(folder, "recipe.yaml")
+    if text is None:
+        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
+    if not seal_holds(text):
+        raise RunError(
+            f"{path}: is not as it was written: damaged, or edited. Bring it back from a copy; "
+            "if it was edited and is meant so, let its last line be '# edited'"
+        )
+    if read(text, str(path)).child("extends"):
+        raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
+    return path

@@ -1,100 +1,77 @@
-"""Checkpoints and weights: tensors in safetensors files, taken up again bit for bit."""
+"""What of a training is kept in a run: its weights, and (from ``zoo.checkpoint``) what it goes on from."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from zoo.checkpoint import (
+    CHECKED,
+    UNREADABLE,
+    best_checkpoint,
+    checkpoints,
+    read_tensors,
+    restore_checkpoint,
+    tensors_path,
+)
+from zoo.checkpointer import Checkpointer, save_checkpoint
+from zoo.disk import read_bytes, read_text
 from zoo.engine import Engine
 from zoo.errors import RunError
+from zoo.manifest import identity
+from zoo.memory import memory
 from zoo.model import Model
+from zoo.recipe.text import read
 from zoo.run import Run
+from zoo.tensorfile import BLANK, LARGEST_HEADER, check_fit, check_seal, parsed, pieces, sealed, tensors_in
 
-KEPT = 2
-"""Checkpoints kept; the older of them is the fallback if the newest cannot be read."""
+__all__ = [
+    "Checkpointer",
+    "checkpoints",
+    "load_weights",
+    "packed",
+    "restore_checkpoint",
+    "save_checkpoint",
+    "save_weights",
+    "sync_device",
+    "trained_steps",
+]
 
-
-def checkpoints(run: Run) -> list[Path]:
-    """Checkpoints, newest first."""
-    return sorted((run.folder / "state").glob("step-*.safetensors"), reverse=True)
-
-
-def save_checkpoint(run: Run, engine: Engine) -> None:
-    """Writes a checkpoint; the newest ``KEPT`` stay."""
-    tensors, plain = engine.state()
-    name = f"state/step-{engine.step_index:08d}.safetensors"
-    run.write(name, packed(tensors, plain))
-    for old in checkpoints(run)[KEPT:]:
-        old.unlink()
-
-
-def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
-    """Takes up the newest checkpoint that can be read.
-
-    Returns:
-        a sentence for each checkpoint that could not.
-    """
-    notes = []
-    for path in checkpoints(run):
-        try:
-            tensors, plain = unpacked(path)
-            engine.restore(tensors, plain)
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-            notes.append(f"{path}: cannot be read ({error}); going back to the checkpoint before it")
-            continue
-        return notes
-    return notes
+FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
+"""Which weights are in which file."""
 
 
 def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Tensors and plain data as one safetensors file."""
-    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    return save(ready, metadata={"zoo": json.dumps({**plain, "blake2b": _digest(ready)})})
-
-
-def unpacked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``packed`` wrote.
+    """Tensors and plain data as one safetensors file, which has its own SHA-256.
 
     Raises:
-        ValueError: if the tensors are not those that were written; safetensors itself notices a torn file only.
+        ValueError: if two names stand for one tensor.
     """
-    with safe_open(path, framework="pt") as file:
-        tensors, plain = {k: file.get_tensor(k) for k in list(file.keys())}, json.loads((file.metadata() or {})["zoo"])
-    if plain.pop("blake2b", "") != _digest(tensors):
-        raise ValueError("its content is not what was written")
-    return tensors, plain
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return sealed(pieces(ready, {"sha256": BLANK, "zoo": json.dumps(plain)}))
 
 
 def save_weights(run: Run, engine: Engine) -> None:
-    """Writes ``model.safetensors``, and ``ema.safetensors`` where weights are averaged."""
-    steps = {"step": engine.step_index}
+    """Writes ``model.safetensors``, and before it ``ema.safetensors`` where weights are averaged."""
+    known = {"step": engine.step_index, "recipe": identity(engine.recipe.plain()), "averaged": bool(engine.average)}
     if engine.average:
-        run.write("ema.safetensors", packed(engine.average.state_dict(), steps))
-    run.write("model.safetensors", packed(engine.model.state_dict(), steps))
+        run.write(FILES["ema"], packed(engine.average.state_dict(), {**known, "weights": "ema"}))
+    run.write(FILES["raw"], packed(engine.model.state_dict(), {**known, "weights": "raw"}))
 
 
 def trained_steps(folder: Path) -> int:
     """Steps behind a run's finished weights; 0 if there are none that can be read."""
     try:
-        with safe_open(folder / "model.safetensors", framework="pt") as file:
-            return int(json.loads(file.metadata()["zoo"])["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        _, plain = _unpacked(folder, "raw")
+        return (
+            int(plain["step"]) if not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"] else 0
+        )
+    except UNREADABLE:
         return 0
 
 
@@ -104,25 +81,87 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     Args:
         model: built from the run's recipe.
         folder: the run.
-        weights: ``raw``, ``ema``, or empty for the averaged ones where there are any.
+        weights: ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where
+            there are averages), or empty for the averaged ones where there are any.
 
     Returns:
         which weights were loaded.
 
     Raises:
-        RunError: if they are missing or do not fit.
+        RunError: if they are missing, are not what was written, or do not fit.
     """
-    names = {"raw": "model.safetensors", "ema": "ema.safetensors"}
-    chosen = weights or ("ema" if (folder / names["ema"]).is_file() else "raw")
-    path = folder / names[chosen]
+    if weights == "best":
+        model.load_state_dict(_best(model, folder))
+        return weights
+    chosen = weights or ("ema" if (folder / FILES["ema"]).is_file() else "raw")
+    path = folder / FILES[chosen]
     if not path.is_file():
         raise RunError(f"{folder}: has no {path.name}; finish it with: zoo build {folder / 'recipe.yaml'}")
     try:
-        tensors, _ = unpacked(path)
+        tensors, plain = _unpacked(folder, chosen, model.state_dict())
+        if plain["averaged"] and not weights and chosen == "raw":
+            raise ValueError("ema.safetensors, the averaged weights, was removed from beside it")
+        if plain["recipe"] != _identity(folder):
+            raise ValueError("these are the weights of another recipe")
         model.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise RunError(f"{path}: cannot be loaded: {error}") from None
+    except UNREADABLE as error:
+        again = f"; to have it made again, remove it and run: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
     return chosen
+
+
+def _unpacked(
+    folder: Path, weights: str, wanted: Mapping[str, Tensor] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``save_weights`` wrote.
+
+    Args:
+        folder: the run.
+        weights: ``raw`` or ``ema``.
+        wanted: the tensors that must be in it.
+
+    Raises:
+        ValueError: if it is not, byte for byte, what was written, or does not fit.
+    """
+    limit = LARGEST_HEADER + sum(t.nbytes for t in wanted.values()) if wanted is not None else memory()
+    content = read_bytes(folder, FILES[weights], limit)
+    entries, metadata = parsed(content)
+    if wanted is not None:
+        check_fit(entries, wanted)
+    check_seal(content)
+    plain = json.loads(metadata["zoo"])
+    if plain["weights"] != weights:
+        raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
+    return tensors_in(content, entries), plain
+
+
+def _identity(folder: Path) -> str:
+    """The identity of a run's recipe as its file says it, whatever is installed here."""
+    return identity(read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain())
+
+
+def _best(model: Model, folder: Path) -> dict[str, Tensor]:
+    """The weights of the best checkpoint, averaged ones in place of what is averaged."""
+    label = model.recipe.train.keep_best
+    if not label:
+        raise RunError(f"{folder}: keeps no best checkpoint; set train.keep_best to a quick metric and build it again")
+    manifest = best_checkpoint(folder, label)
+    if manifest is None:
+        raise RunError(f"{folder}: has no checkpoint that was scored by {label}; they are kept as it trains")
+    path = tensors_path(folder, manifest.step)
+    own = model.state_dict()
+    wanted = {f"model/{name}": tensor for name, tensor in own.items()}
+    if model.recipe.train.ema:
+        wanted |= {f"ema/{name}": tensor for name, tensor in own.items() if tensor.is_floating_point()}
+    try:
+        if manifest.recipe != _identity(folder):
+            raise ValueError("it belongs to a run of another recipe")
+        tensors = read_tensors(folder, path, manifest, wanted, {})
+    except UNREADABLE as error:
+        raise RunError(f"{path}: cannot be loaded: {error}") from None
+    return {
+        name.removeprefix(prefix): t for prefix in CHECKED for name, t in tensors.items() if name.startswith(prefix)
+    }
 
 
 def sync_device(device: torch.device) -> None:

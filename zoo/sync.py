@@ -21,12 +21,15 @@ class SyncBatchNorm(_BatchNorm):
     ones with Bessel's correction, as torch keeps them. Gradients of gradients go through it too.
     """
 
+    alone = False
+    """Whether the batch is this process's own for now: at evaluation no other process need be at it."""
+
     def _check_input_dim(self, _: Tensor) -> None:
         """Any number of dimensions will do."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) normalised over all processes' B and what follows C; same shape."""
-        if not self.training and self.track_running_stats:
+        if self.alone or (not self.training and self.track_running_stats):
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1, *[1] * (input.dim() - 2)]

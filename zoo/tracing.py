@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from zoo.errors import TrainingError, reason
 from zoo.phases import Draws, Gradients, PhasePlan, Weights
@@ -39,6 +38,8 @@ class Compiled:
     """
 
     def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx  # half a second that nobody else needs
+
         self._terms = [t for row in plan.rows for t in row.terms if not t.weight.constant]
         self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
         self._losses: list[str] = []
@@ -54,14 +55,12 @@ class Compiled:
                 self._losses, self._gradients = [*found[0]], [*found[1]]
                 return [*found[0].values(), *found[1].values()]
 
-            try:
+            with _told(plan, "traced"):
                 traced = make_fx(play)(*inputs)
-            except RuntimeError as error:
-                raise TrainingError(
-                    f"train.compile: phase {plan.phase.position} cannot be traced: {reason(error)}; "
-                    "set train.compile: false"
-                ) from error
-        self._run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
+            run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
+            with torch.no_grad(), _told(plan, "compiled"):
+                run(*inputs)
+        self._run = run
 
     def _inputs(self, x: Tensor, draws: Draws, weights: Weights) -> list[Tensor]:
         given = [torch.as_tensor(weights(term), dtype=torch.float32, device=x.device) for term in self._terms]
@@ -124,6 +123,15 @@ class _Given(Draw):
         if (was, form) != (kind, shape):
             raise RuntimeError(f"it drew {was} numbers {list(form)} first and now draws {kind} numbers {list(shape)}")
         return numbers
+
+
+@contextmanager
+def _told(plan: PhasePlan, done: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        where = f"{plan.phase.position}: train.compile: this phase cannot be {done}"
+        raise TrainingError(f"{where}: {reason(error)}; set train.compile: false") from error
 
 
 @contextmanager

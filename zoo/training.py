@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from zoo.film import keep_samples, keep_scores, milestones
 from zoo.model import Model
 from zoo.processes import ALONE, Processes
 from zoo.run import Run
-from zoo.state import restore_checkpoint, save_checkpoint, sync_device
+from zoo.state import Checkpointer, restore_checkpoint, sync_device
 from zoo.tensors import Images
 from zoo.watch import Record, Watcher
 
@@ -130,7 +131,11 @@ class _Loop:
     on_alarm: Callable[[str], None]
 
     def play(self) -> None:
-        """Trains up to the last step, or until asked to stop."""
+        """Trains up to the last step, or until asked to stop; checkpoints are whole when it returns."""
+        with Checkpointer(self.run, self.engine) if self.run else nullcontext() as keeper:
+            self._play(keeper)
+
+    def _play(self, keeper: Checkpointer | None) -> None:
         engine, settings = self.engine, self.engine.recipe.train
         clock, framed = _Clock(engine), milestones(self.steps) if self.run else ()
         while engine.step_index < self.steps:
@@ -141,10 +146,12 @@ class _Loop:
             if last or saving or logging:
                 engine.check()
                 self._record(clock.record({key: float(value) for key, value in losses.items()}))
-            if self.run and engine.step_index in framed:  # before the checkpoint: what is resumed from has its film
-                self._film(self.run)
-            if self.run and saving:
-                save_checkpoint(self.run, engine)
+            best = None
+            if self.run and keeper and engine.step_index in framed:  # before the checkpoint, which then has its film
+                best = keeper.best(self._film(self.run))
+            if keeper and (saving or best):
+                engine.check()
+                keeper.save(best)
             if stopping and not last:
                 raise Interrupted(f"step {engine.step_index} of {self.steps}")
 
@@ -159,13 +166,13 @@ class _Loop:
         for sentence in self.sentinels.look(self.engine, record.losses):
             self.on_alarm(sentence)
 
-    def _film(self, run: Run) -> None:
+    def _film(self, run: Run) -> dict[str, float]:
+        """Keeps samples and quick scores of this step; gives the scores."""
         frame = keep_samples(run, self.engine)
         for watcher in self.watchers if frame is not None else ():
             if hasattr(watcher, "picture"):
                 watcher.picture(self.engine.step_index, "samples", frame)
-        if self.images:
-            keep_scores(run, self.engine, self.images)
+        return keep_scores(run, self.engine, self.images) if self.images else {}
 
 
 class _Clock:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from zoo.errors import Problem, RecipeError
+from zoo.disk import cure, read_bytes, write_atomically
+from zoo.errors import Problem, RecipeError, RunError
 from zoo.recipe.schema import Part
-from zoo.run import Run, write_atomically
+from zoo.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,20 +152,24 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
 
     def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002
         """Keeps the records up to ``step``."""
         kept = [record for record in read_journal(self._path) if record["step"] <= step]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
         write_atomically(self._path, lines.encode())
-        self._file = self._path.open("a")
+        self._file = self._path.open("ab", buffering=0)
 
     def log(self, record: Record) -> None:
         """Writes the record as a line."""
         assert self._file
-        self._file.write(json.dumps(asdict(record)) + "\n")
-        self._file.flush()
+        line = memoryview(json.dumps(asdict(record)).encode() + b"\n")
+        try:
+            while line:
+                line = line[os.write(self._file.fileno(), line) :]
+        except OSError as error:
+            raise RunError(f"{self._path}: cannot be written: {error.strerror}{cure(error)}") from None
 
     def end(self) -> None:
         """Closes the file."""
@@ -171,16 +178,34 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``; a last line torn by a crash is left out."""
-    if not path.is_file():
+    """The records of a ``metrics.jsonl``; lines that are none, torn by a crash or damaged, are left out.
+
+    Raises:
+        RunError: if it cannot be read, or is a link that leads out of the run.
+    """
+    try:
+        content = read_bytes(path.parent, path.name)
+    except FileNotFoundError:
         return []
-    records = []
-    for line in path.read_text().splitlines():
+    records: list[dict[str, Any]] = []
+    for line in content.split(b"\n"):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if _is_record(record) and (not records or record["step"] > records[-1]["step"]):
+            records.append(record)
     return records
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it is what ``Journal`` writes of a record."""
+    if not isinstance(record, dict) or record.keys() != Record.__dataclass_fields__.keys():
+        return False
+    losses = record["losses"]
+    numbers = [value for name, value in record.items() if name != "losses"]
+    numbers += losses.values() if isinstance(losses, dict) and all("/" in name for name in losses) else [None]
+    return type(record["step"]) is int and all(type(number) in (int, float) for number in numbers)
 
 
 class Progress:

@@ -15,9 +15,12 @@ class Bad(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        # Names may hold newlines, or bytes that no terminal prints.
-        name = self.name if self.name.isprintable() else ascii(self.name)[1:-1]
-        return f"{name} ({self.reason})"
+        return f"{printable(self.name)} ({self.reason})"
+
+
+def printable(name: str) -> str:
+    """A name as it can be shown: it may hold newlines, or bytes that no terminal prints."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def judge(

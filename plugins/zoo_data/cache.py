@@ -2,49 +2,63 @@
 
 An entry NAME of the cache folder is, when finished, ``NAME.u8`` (uint8, N C S S) and ``NAME.json``; while it is
 being packed, ``NAME.part`` and ``NAME.part.jsonl``, a line for each chunk with its checksum. Whoever packs holds
-``NAME.lock``. Any file may be deleted at any time when nothing is running; it is then packed again.
+``NAME.lock``, and the system lets go of it when that process ends, however it ends. Any file may be deleted at any
+time when nothing is running; it is then packed again.
 """
 
 import errno
 import fcntl
 import hashlib
 import json
+import mmap
 import os
-import shutil
+import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import FileIO
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from random import SystemRandom
+from typing import Any
 
 import numpy as np
 import torch
 
-from zoo_data.bad import Bad
-from zoo_data.decode import Chunk
+from zoo_data.bad import Bad, printable
 from zoo_data.progress import say
 
-FORMAT = 1
+FORMAT = 2
 """Version of these files; another one is another entry."""
 
-SLACK_BYTES = 1 << 20
-"""Left free for the pages about the pixels."""
+SAMPLE_BYTES = 16 << 20
+"""Pixels whose checksums are compared whenever an entry is opened: some 15 ms. All of a small one."""
+
+CHECKS = ("sample", "full")
+"""Choices of ``$ZOO_CACHE_CHECK``."""
+
+NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+"""Linux refuses to map more than memory and swap otherwise; this Python may not know its name."""
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
+class CacheError(OSError):
+    """The cache cannot be used, in a sentence that says where, why, and how to choose another place."""
 
 
 def cache_folder() -> Path:
     """``$ZOO_CACHE/data``; else ``zoo/data`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``.
 
     Raises:
-        OSError: if there is no home directory to put it in.
+        CacheError: if there is no home directory to put it in.
     """
     try:
         if chosen := os.environ.get("ZOO_CACHE"):
             return Path(chosen).expanduser().absolute() / "data"
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "zoo" / "data"
     except RuntimeError as error:
-        raise OSError(f"the cache has no folder ({error}); set ZOO_CACHE to one") from None
+        raise CacheError(f"packed images have no folder ({error}); set ZOO_CACHE to one") from None
 
 
 class DamagedError(Exception):
@@ -58,13 +72,13 @@ class Packed:
     Args:
         pixels: uint8 (N, C, S, S), memory-mapped; writing into it changes this process's copy alone.
         bad: the images that are not among them.
-        page: the file that says so.
+        page: the file that says so, if there is one.
         notes: what happened to the entry on the way.
     """
 
     pixels: torch.Tensor
     bad: tuple[Bad, ...]
-    page: Path
+    page: Path | None
     notes: tuple[str, ...] = ()
 
 
@@ -85,165 +99,107 @@ class Entry:
         """One of its files."""
         return self.folder / f"{self.name}{extension}"
 
-    def open(self) -> Packed | None:
+    def open(self, full: bool = False) -> Packed | None:
         """What is packed, or None if it is not finished.
 
-        The page's own checksum and the size of the pixels are always checked, the pixels' checksums when the
-        file was touched since.
+        The page's own checksum, the size of the pixels and a sample of their checksums are always compared, all of
+        them when the file was touched since, ``$ZOO_CACHE_CHECK`` is ``full``, or ``full`` is true.
 
         Raises:
             DamagedError: if a finished entry is not what it was.
+            CacheError: if it cannot be read.
+            ValueError: if ``$ZOO_CACHE_CHECK`` is something else.
         """
+        check = os.environ.get("ZOO_CACHE_CHECK") or CHECKS[0]
+        if check not in CHECKS:
+            raise ValueError(f"ZOO_CACHE_CHECK is {check!r}; choices: {', '.join(CHECKS)}.")
         try:
-            page = _checked(self.file(".json").read_bytes())
-            status = self.file(".u8").stat()
-        except (FileNotFoundError, NotADirectoryError):
+            with self.refusals(absence=False):
+                return self._opened(full or check == "full")
+        except ABSENT:
             return None
+
+    def written(self) -> Packed:
+        """What has just been finished.
+
+        Raises:
+            CacheError: if it is not there, or not as it was written.
+        """
+        with self.refusals():
+            try:
+                if packed := self.open():
+                    return packed
+                raise OSError("what was written is gone")
+            except DamagedError as error:
+                raise OSError(f"of what was just written, {error}") from None
+
+    def _opened(self, full: bool) -> Packed:
+        page = _checked(self.file(".json").read_bytes())
+        status = self.file(".u8").stat()
         shape = (sum(images for images, _ in page["chunks"]), *self.shape)
         if status.st_size != (size := int(np.prod(shape))):
             raise DamagedError(f"it has {status.st_size:,} bytes, not {size:,}")
-        if status.st_mtime_ns != page["mtime_ns"]:
-            self._compare(page)
-        pixels = np.memmap(self.file(".u8"), np.uint8, "c", shape=shape) if size else np.empty(shape, np.uint8)
+        self._compare(page["chunks"], full or status.st_mtime_ns != page["mtime_ns"])
+        pixels = np.frombuffer(self._mapped(size) if size else bytearray(), np.uint8).reshape(shape)
         return Packed(torch.from_numpy(pixels), tuple(Bad(*one) for one in page["bad"]), self.file(".json"))
 
-    def _compare(self, page: dict[str, Any]) -> None:
-        image = int(np.prod(self.shape))
+    def _mapped(self, size: int) -> mmap.mmap:
+        """Its pixels, as private memory for which none is set aside: they may be more than there is."""
         with self.file(".u8").open("rb") as file:
-            for images, checksum in page["chunks"]:
-                if zlib.crc32(file.read(images * image)) != checksum:
+            protection = mmap.PROT_READ | mmap.PROT_WRITE
+            return mmap.mmap(file.fileno(), size, mmap.MAP_PRIVATE | NORESERVE, protection)
+
+    def _compare(self, chunks: list[tuple[int, int]], full: bool) -> None:
+        sizes = [images * int(np.prod(self.shape)) for images, _ in chunks]
+        places = list(zip(accumulate(sizes, initial=0), sizes, (checksum for _, checksum in chunks), strict=False))
+        if not full and sum(sizes) > SAMPLE_BYTES:
+            # Both ends, and others each time, so that what is opened often is read whole in the end.
+            count = min(max(SAMPLE_BYTES // max(sizes) - 2, 0), len(places) - 2)
+            places = [places[0], places[-1], *SystemRandom().sample(places[1:-1], count)]
+        with self.file(".u8").open("rb", buffering=0) as file:
+            for start, size, checksum in sorted(places):
+                file.seek(start)
+                if zlib.crc32(file.read(size)) != checksum:
                     raise DamagedError("its pixels are not those that were packed")
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keeps other processes from packing this entry; waits for one that does."""
-        with self.writing():
+        with self.refusals():
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = self.file(".lock").open("a")
-        with lock:
-            with self.writing():
+        try:
+            with self.refusals():
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     say(f"another process is packing {self.name}; waiting for it")
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            with suppress(OSError):  # nothing was written to it
+                lock.close()
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Failures to write become a sentence that says where, and how to choose another place."""
+    def refusals(self, absence: bool = True) -> Iterator[None]:
+        """Failures of the cache's files become a ``CacheError``; also where one is absent, if it should not be."""
         try:
             yield
         except OSError as error:
+            if isinstance(error, CacheError) or (not absence and isinstance(error, ABSENT)):
+                raise
             full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
             cure = "make room there, or" if full else "make it writable, or"
-            raise OSError(
-                f"packed images cannot be written to {self.folder} ({error.strerror or error}); "
+            raise CacheError(
+                f"packed images cannot be kept in {printable(str(self.folder))} ({error.strerror or error}); "
                 f"{cure} set ZOO_CACHE to a folder that has room and can be written"
             ) from None
 
     def remove(self) -> None:
         """Forgets what was packed."""
-        with self.writing():
+        with self.refusals():
             for extension in (".json", ".u8", ".part", ".part.jsonl"):
                 self.file(extension).unlink(missing_ok=True)
-
-
-class Part:
-    """An entry being packed, a chunk at a time; what an earlier process finished of it is kept if it is whole.
-
-    Args:
-        entry: which; it must be held.
-        about: what the page says besides, plain data.
-    """
-
-    def __init__(self, entry: Entry, about: dict[str, Any]) -> None:
-        self._entry = entry
-        self._about = about
-        self._image = int(np.prod(entry.shape))
-        with entry.writing():
-            # Unbuffered: what a full disk refused would be tried again on closing.
-            self._pixels = entry.file(".part").open("ab", buffering=0)
-            self._lines = entry.file(".part.jsonl").open("ab", buffering=0)
-            self._chunks = self._resumed()
-
-    @property
-    def seen(self) -> int:
-        """Images that were dealt with, good or bad."""
-        return sum(chunk["seen"] for chunk in self._chunks)
-
-    def require_room(self, images: int) -> None:
-        """Refuses to begin what the disk has no room for.
-
-        Raises:
-            OSError: in a sentence.
-        """
-        need, free = images * self._image + SLACK_BYTES, shutil.disk_usage(self._entry.folder).free
-        if need > free:
-            with self._entry.writing():
-                raise OSError(errno.ENOSPC, f"{need / 2**30:,.1f} GiB are needed, {free / 2**30:,.1f} GiB are free")
-
-    def append(self, chunk: Chunk) -> None:
-        """Adds a chunk, pixels before the line that says so."""
-        content = chunk.pixels.tobytes()
-        line = {"images": len(chunk.pixels), "crc32": zlib.crc32(content), "seen": chunk.seen, "bad": chunk.bad}
-        with self._entry.writing():
-            _append(self._pixels, content)
-            _append(self._lines, json.dumps(line).encode() + b"\n")
-        self._chunks.append(line)
-
-    def finish(self) -> None:
-        """Makes it a finished entry. The page comes first: with no pixels beside it, it says nothing."""
-        with self._entry.writing():
-            os.fsync(self._pixels.fileno())
-            page = self._about | {
-                "shape": [sum(chunk["images"] for chunk in self._chunks), *self._entry.shape],
-                "mtime_ns": os.fstat(self._pixels.fileno()).st_mtime_ns,
-                "chunks": [[chunk["images"], chunk["crc32"]] for chunk in self._chunks],
-                "bad": [bad for chunk in self._chunks for bad in chunk["bad"]],
-            }
-            _write_whole(self._entry.file(".json"), _with_checksum(page))
-            os.replace(self._entry.file(".part"), self._entry.file(".u8"))
-            self._entry.file(".part.jsonl").unlink()
-
-    def close(self) -> None:
-        """Closes its files."""
-        self._pixels.close()
-        self._lines.close()
-
-    def _resumed(self) -> list[dict[str, Any]]:
-        """The chunks up to the first that is not whole; what follows is cut off."""
-        chunks, lines, pixels = [], 0, 0
-        with self._entry.file(".part").open("rb") as there:
-            for line in self._entry.file(".part.jsonl").read_bytes().splitlines(keepends=True):
-                chunk = self._whole(line, there)
-                if chunk is None:
-                    break
-                chunks.append(chunk)
-                lines += len(line)
-                pixels += chunk["images"] * self._image
-        self._pixels.truncate(pixels)
-        self._lines.truncate(lines)
-        return chunks
-
-    def _whole(self, line: bytes, pixels: BinaryIO) -> dict[str, Any] | None:
-        if not line.endswith(b"\n"):
-            return None
-        try:
-            chunk: dict[str, Any] = json.loads(line)
-            content = pixels.read(chunk["images"] * self._image)
-            whole = len(content) == chunk["images"] * self._image and zlib.crc32(content) == chunk["crc32"]
-            chunk["bad"] = [Bad(*bad) for bad in chunk["bad"]]
-            return chunk if whole and chunk["seen"] == chunk["images"] + len(chunk["bad"]) else None
-        except (ValueError, KeyError, TypeError):
-            return None
-
-
-def _append(file: FileIO, content: bytes) -> None:
-    """All of it: one call may write less than it was given."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def digest(plain: Any) -> str:
@@ -251,7 +207,8 @@ def digest(plain: Any) -> str:
     return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-def _with_checksum(page: dict[str, Any]) -> bytes:
+def with_checksum(page: dict[str, Any]) -> bytes:
+    """A page as it is written."""
     return json.dumps({"checksum": digest(page), **page}, indent=1).encode() + b"\n"
 
 
@@ -264,13 +221,3 @@ def _checked(text: bytes) -> dict[str, Any]:
     if digest(page) != said:
         raise DamagedError("its page is not as it was written")
     return page
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Written whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

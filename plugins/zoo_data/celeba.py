@@ -12,9 +12,10 @@ from zoo import api
 from zoo_data.bad import Bad
 from zoo_data.decode import Content, View
 from zoo_data.files import check_md5, homes, look, missing
+from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common
-from zoo_data.sources import Items, Source, files_source, how_many, signature
+from zoo_data.sources import Items, Source, files_source, how_many
 
 ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 MD5 = {name: md5 for _, md5, name in CelebA.file_list}
@@ -58,7 +59,7 @@ def celeba(
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
         check: compare the archive and the partition file with the published MD5 sums when packing.
         on_error: stop with an ``error`` where an image cannot be read, or ``skip`` it and name it in the notes.
-        workers: processes that decode; 0 for one a core, at most 8.
+        workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.
 
     Raises:
         ValueError: for a value outside its range, a damaged file, or (``error``) a bad image.

@@ -12,10 +12,11 @@ from torchvision import datasets
 from zoo import api
 from zoo_data.decode import View
 from zoo_data.files import check_md5, fetch, homes, look, missing
+from zoo_data.listed import signature
 from zoo_data.pack import first_images, pack_splits
 from zoo_data.pickles import read_pixels
 from zoo_data.pixels import check_common
-from zoo_data.sources import Items, Source, signature
+from zoo_data.sources import Items, Source
 
 SIDE = 32
 LARGEST_BATCH = 256 << 20

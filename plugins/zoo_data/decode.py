@@ -1,19 +1,18 @@
 """One image to one square of 8-bit pixels, or the reason why it cannot be. No torch: worker processes import this."""
 
-import errno
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from zoo_data.bad import Bad
+from zoo_data.bad import Bad, printable
+from zoo_data.listed import CHANGED, NOT_THE_IMAGES, File
 from zoo_data.pixels import nearest_four, resized
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM")
@@ -30,11 +29,18 @@ TURNS = {
 }
 """EXIF orientation -> what sets the picture upright (EXIF 2.32, tag 0x0112)."""
 
-NOT_THE_IMAGES = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
-"""Failures of the machine. They end the work: an image must not be left out because a disk was away."""
+EIGHT_BITS = np.rint(np.arange(65536) / 257).astype(np.uint8)
+"""16-bit grey -> 8-bit grey."""
 
-Content = Path | bytes | np.ndarray | Bad
-"""An image file, its bytes, its pixels as uint8 (H, W, C), or what is already known to be bad."""
+
+class Square(NamedTuple):
+    """An image as it is to be packed: uint8 (C, S, S)."""
+
+    pixels: np.ndarray
+
+
+Content = File | bytes | np.ndarray | Square | Bad
+"""An image file, its bytes, its pixels as uint8 (H, W) or (H, W, C), a finished one, or what is known to be bad."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ class View:
         """
         if min(image.size) < 2:
             raise ValueError(f"only {image.width} x {image.height} pixels")
-        cropped = eight_bits(image.crop(self.box(*image.size)), self.channels)
+        box = self.box(*image.size)
+        # A copy of the largest image allowed is 340 MiB.
+        cropped = eight_bits(image if box == (0, 0, *image.size) else image.crop(box), self.channels)
         return nearest_four(cropped, self.size) if self.resize == "published" else resized(cropped, self.size)
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
@@ -98,13 +106,35 @@ class Chunk(NamedTuple):
     seen: int
 
 
-def decode_chunk(items: Sequence[tuple[str, Content]], view: View) -> Chunk:
-    """Every image of ``items`` (name, content) that can be read, and why the others cannot."""
+class MachineError(Exception):
+    """Decoding ended at an image, and not through its fault; a sentence with its name and a cure."""
+
+
+def decode_chunk(items: Sequence[tuple[str, Content]], view: View, begin: Callable[[], object] = lambda: None) -> Chunk:
+    """Every image of ``items`` (name, content) that can be read, and why the others cannot.
+
+    Args:
+        items: the images.
+        view: how each becomes a square.
+        begin: called before each.
+
+    Raises:
+        MachineError: where not an image is at fault but the machine.
+    """
     pixels = np.empty((len(items), view.channels, view.size, view.size), np.uint8)
     good, bad = 0, []
     with strict_pillow():
         for name, content in items:
-            square = read_square(content, view)
+            begin()
+            try:
+                square = read_square(content, view)
+            except MemoryError:
+                raise MachineError(
+                    f"{printable(name)} needs more memory than there is; set workers to 1, or remove it"
+                ) from None
+            except OSError as error:
+                why = f"cannot be read ({error.strerror}), and not through a fault of its own"
+                raise MachineError(f"{printable(name)} {why}; run again when it can") from None
             if isinstance(square, str):
                 bad.append(Bad(name, square))
             else:
@@ -132,34 +162,46 @@ def read_square(content: Content, view: View) -> np.ndarray | str:
 
     Raises:
         OSError: where not the image is at fault but the machine.
+        MemoryError: where there is not enough of it.
     """
     try:
-        if isinstance(content, Bad):
-            return content.reason
-        if isinstance(content, np.ndarray):
-            return view.square(Image.fromarray(np.ascontiguousarray(content)))
-        if isinstance(content, Path) and not content.is_file():  # opening a named pipe would wait forever
-            return _absent(content)
-        if not (content.stat().st_size if isinstance(content, Path) else len(content)):
+        square = _read(content, view)
+    except Exception as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NOT_THE_IMAGES):
+            raise
+        square = _reason(error)
+    return CHANGED if isinstance(content, File) and content.changed else square
+
+
+def _read(content: Content, view: View) -> np.ndarray | str:
+    if isinstance(content, Bad):
+        return content.reason
+    if isinstance(content, Square):
+        return content.pixels
+    if isinstance(content, np.ndarray):
+        return view.square(Image.fromarray(np.ascontiguousarray(content)))
+    with _opened(content) as file:
+        if not file.seek(0, io.SEEK_END):
             return "an empty file"
-        with _opened(content) as file, Image.open(file, formats=FORMATS) as image:
+        file.seek(0)
+        with Image.open(file, formats=FORMATS) as image:
             view.draft(image)
+            _scale_key(image)
             image.load()
             return view.square(_upright(image))
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in NOT_THE_IMAGES:
-            raise
-        return _reason(error)
 
 
-def _absent(path: Path) -> str:
-    if path.is_symlink():
-        return "a broken link"
-    return "not a regular file" if path.exists() else "missing"
+def _opened(content: File | bytes) -> BinaryIO:
+    return content.open() if isinstance(content, File) else io.BytesIO(content)
 
 
-def _opened(content: Path | bytes) -> BinaryIO:
-    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+def _scale_key(image: Image.Image) -> None:
+    """Pillow scales a PNG's samples to 8 bits, but not the one that is transparent. Call before they are read."""
+    key, samples = image.info.get("transparency"), image.tile[0][3] if image.tile else None
+    if isinstance(key, int) and samples in {"L;2", "L;4"}:
+        image.info["transparency"] = key * 255 // (2 ** int(samples[-1]) - 1)
+    elif isinstance(key, tuple) and samples == "RGB;16B":
+        image.info["transparency"] = tuple(sample >> 8 for sample in key)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -183,7 +225,7 @@ def eight_bits(image: Image.Image, channels: int) -> Image.Image:
     elif image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    if channels == 1 and image.mode == "L":
+    if image.mode == {1: "L", 3: "RGB"}[channels]:
         return image
     colour = image.convert("RGB")  # also on the way to grey: CMYK has no direct one
     return colour.convert("L") if channels == 1 else colour
@@ -191,10 +233,13 @@ def eight_bits(image: Image.Image, channels: int) -> Image.Image:
 
 def _from_sixteen_bits(image: Image.Image) -> Image.Image:
     """``I;16*``, and 16-bit files that Pillow opens as ``I``, to ``L``; its own convert clips at 255."""
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("32-bit pixels have no defined white")
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    grey = EIGHT_BITS[values]
+    if (key := image.info.get("transparency")) is not None:
+        grey[values == key] = 255
+    return Image.fromarray(grey)
 
 
 def _reason(error: Exception) -> str:

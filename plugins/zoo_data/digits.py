@@ -1,17 +1,29 @@
 """The digits that scikit-learn ships (Alpaydin & Kaynak 1998, in the UCI repository)."""
 
+import gzip
+import hashlib
+import zlib
 from typing import Literal
 
 import numpy as np
-import torch
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from zoo import api
-from zoo_data.pixels import allocate, check_common, resized
+from zoo_data.decode import View
+from zoo_data.files import installed
+from zoo_data.pack import pack
+from zoo_data.pixels import check_common
+from zoo_data.sources import Items, Source
+
+FILE = "datasets/data/digits.csv.gz"
+"""In scikit-learn, whose import would take a second: a line for each digit, 64 pixels and its label."""
+
+COUNT = 1797
+SIDE = 8
 
 WHITE = 16
 """The brightest value in the set: each pixel counts the inked points of a 4 x 4 block."""
+
+CURE = "reinstall scikit-learn from its wheel"
 
 
 def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed: int = 0) -> api.Images:
@@ -25,15 +37,44 @@ def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed
 
     Raises:
         ValueError: for a value outside its range.
+        OSError: when scikit-learn's file is missing or cannot be read; when the cache cannot be written.
     """
     check_common("digits", size=size, channels=channels, seed=seed)
-    blocks = load_digits().images  # (1797, 8, 8), 0..16
-    if not 1 <= test < len(blocks):
-        raise ValueError(f"digits: option 'test' is {test}; choose from 1 to {len(blocks) - 1} held-out digits.")
-    pixels = allocate("digits", len(blocks), channels, size)
-    order = np.random.default_rng(seed).permutation(len(blocks))
-    for row, which in enumerate(order):
-        grey = np.rint(blocks[which] * (255 / WHITE)).astype(np.uint8)
-        pixels[row] = resized(Image.fromarray(grey), size)  # (1, S, S) fills every channel
-    packed = torch.from_numpy(pixels)
-    return api.Images(packed[test:], packed[:test])
+    if not 1 <= test < COUNT:
+        raise ValueError(f"digits: option 'test' is {test}; choose from 1 to {COUNT - 1} held-out digits.")
+    packed = pack(_source(_content(), seed), View(size, channels, "none"), workers=1)
+    return api.Images(packed.pixels[test:], packed.pixels[:test], packed.notes)
+
+
+def _content() -> bytes:
+    """What scikit-learn's file holds."""
+    path = installed("sklearn", FILE)
+    if path is None:
+        raise FileNotFoundError(f"digits: sklearn/{FILE} is not installed; {CURE}.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OSError(f"digits: {path} cannot be read ({error.strerror}); {CURE}.") from None
+
+
+def _source(content: bytes, seed: int) -> Source:
+    """All digits, in the order of the seed: those held out come first."""
+
+    def items(start: int) -> Items:
+        blocks = _blocks(content)
+        for which in np.random.default_rng(seed).permutation(COUNT)[start:]:
+            yield f"digit {which}", np.rint(blocks[which] * (255 / WHITE)).astype(np.uint8)
+
+    identity = [hashlib.blake2b(content).hexdigest(), seed]
+    return Source("digits", "all", COUNT, items, identity, "digits in scikit-learn")
+
+
+def _blocks(content: bytes) -> np.ndarray:
+    """uint8 (1797, 8, 8), 0 to 16."""
+    try:
+        rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), np.uint8, delimiter=",")
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"digits: scikit-learn's {FILE} is damaged ({error}); {CURE}.") from None
+    if rows.shape != (COUNT, SIDE**2 + 1):
+        raise ValueError(f"digits: scikit-learn's {FILE} holds a table {rows.shape}, not 1,797 x 65; {CURE}.")
+    return rows[:, :-1].reshape(COUNT, SIDE, SIDE)

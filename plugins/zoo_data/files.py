@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,13 @@ def homes(source: str, root: str) -> tuple[Path, Path]:
     except RuntimeError as error:
         raise ValueError(f"{source}: option 'root' is {root!r} ({error}); give a directory.") from None
     return folder, folder / source
+
+
+def installed(package: str, inside: str) -> Path | None:
+    """A file that an installed package carries, by its place in it; the package is not imported."""
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations or () if spec else ()
+    return next((path for folder in folders if (path := Path(folder, inside)).is_file()), None)
 
 
 def look(folders: Sequence[Path], names: Sequence[str]) -> Path | None:

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from zoo_data.bad import Bad
+from zoo_data.bad import Bad, printable
+from zoo_data.listed import NOT_THE_IMAGES
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -13,6 +14,9 @@ class Search:
 
     Names are relative, with ``/``, sorted. What lies in the folder itself is walked before what links
     lead to, so adding a link never renames a real file. Names that begin with a dot are passed over.
+
+    Raises:
+        OSError: if the disk fails, in a sentence.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,6 +43,9 @@ class Search:
             with os.scandir(directory) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
+            if error.errno in NOT_THE_IMAGES:
+                why = f"{printable(str(directory))} cannot be listed ({error.strerror})"
+                raise OSError(f"{why}; run again when its disk can be read.") from None
             self.bad.append(Bad(self._name(directory), str(error.strerror).lower()))
             return []
         inside = []

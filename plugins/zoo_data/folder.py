@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from zoo import api
-from zoo_data.bad import judge
+from zoo_data.bad import judge, printable
 from zoo_data.cache import Packed
 from zoo_data.decode import View
 from zoo_data.find import EXTENSIONS, Search
@@ -42,7 +42,7 @@ def folder(
             squeezes the whole image.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
         on_error: ``skip`` files that cannot be read and name them in the notes, or stop with an ``error``.
-        workers: processes that decode; 0 for one a core, at most 8.
+        workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.
         seed: another seed, another split.
 
     Raises:
@@ -61,7 +61,7 @@ def folder(
     packed = pack(files_source("folder", "all", root, names), View(size, channels, crop, resize), workers)
     good = len(packed.pixels)
     bad = sorted([*search.bad, *packed.bad])
-    notes = judge("folder", bad, good, f"files in {root}", on_error, packed.page)
+    notes = judge("folder", bad, good, f"files in {printable(str(root))}", on_error, packed.page)
     if good == 1:
         besides = f", besides {len(bad):,} bad ones, first {bad[0]}" if bad else ""
         raise ValueError(

@@ -9,9 +9,10 @@ import numpy as np
 from zoo import api
 from zoo_data.bad import Bad
 from zoo_data.decode import Content, View
+from zoo_data.listed import File, signature
 from zoo_data.pack import CHUNK, pack_splits
 from zoo_data.pixels import check_common
-from zoo_data.sources import Items, Source, how_many, signature
+from zoo_data.sources import Items, Source, how_many
 
 HELD_OUT = ("test", "validation", "valid", "val")
 """Splits taken for test where none is named, in this order."""
@@ -56,7 +57,7 @@ def huggingface(
         test: how many test images, the first ones; 0 for all.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
         on_error: ``skip`` images that cannot be read and name them in the notes, or stop with an ``error``.
-        workers: processes that decode; 0 for one a core, at most 8.
+        workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.
         seed: which images are held out.
 
     Raises:
@@ -153,4 +154,4 @@ def _source(name: str, part: str, which: str, data: Any, indices: Sequence[int])
 def _content(name: str, image: dict[str, Any] | None) -> Content:
     if image and image.get("bytes"):
         return bytes(image["bytes"])
-    return Path(image["path"]) if image and image.get("path") else Bad(name, "no image")
+    return File(Path(image["path"])) if image and image.get("path") else Bad(name, "no image")

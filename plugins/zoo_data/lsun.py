@@ -10,9 +10,10 @@ from zoo_data.bad import judge
 from zoo_data.decode import View
 from zoo_data.files import homes, look, missing
 from zoo_data.find import Search
+from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common
-from zoo_data.sources import Items, Source, files_source, how_many, signature
+from zoo_data.sources import Items, Source, files_source, how_many
 
 URL = "http://dl.yf.io/lsun/scenes/bedroom_{}_lmdb.zip"
 
@@ -43,7 +44,7 @@ def lsun_bedroom(
         test: how many test images, the first ones; 0 for all.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
         on_error: stop with an ``error`` where an image cannot be read, or ``skip`` it and name it in the notes.
-        workers: processes that decode; 0 for one a core, at most 8.
+        workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.
 
     Raises:
         ValueError: for a value outside its range, a damaged database, or (``error``) a bad image.

@@ -1,26 +1,34 @@
 """From a source of images to packed pixels: decoded once, by several processes, and then read from the cache."""
 
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+import os
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from itertools import islice
 
-from joblib import Parallel, cpu_count, delayed
+import numpy as np
+import torch
 
 from zoo import api
 from zoo_data.bad import judge
-from zoo_data.cache import FORMAT, DamagedError, Entry, Packed, Part, digest
-from zoo_data.decode import Chunk, Content, View, decode_chunk
+from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest
+from zoo_data.decode import Chunk, Content, MachineError, View, decode_chunk
+from zoo_data.listed import CHANGED
+from zoo_data.part import Part
+from zoo_data.pixels import physical_memory_bytes
 from zoo_data.progress import progress
 from zoo_data.sources import Items, Source, how_many
+from zoo_data.workers import decoded
 
 CHUNK = 256
-"""Images that a process decodes at a time, and that are lost when packing is killed."""
+"""Images that a process decodes at a time, and that are lost when packing is killed; fewer if they are large."""
+CHUNK_BYTES = 2 << 20
+"""Of their pixels."""
 MOST_WORKERS = 8
 """More of them would wait for the disk, and for this process to hand out the work."""
-IDLE_SECONDS = 5
-"""How long a process without work stays."""
+MEMORY_SHARE = 1 / 8
+"""Of this machine's memory, that images may take which the cache cannot keep."""
 
 
 def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_error: str) -> api.Images:
@@ -28,7 +36,7 @@ def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_err
 
     Raises:
         ValueError: for bad images where ``on_error`` is ``error``; for none that is good.
-        OSError: if the cache cannot be written.
+        OSError: if the cache cannot be written and memory is too small; if the machine fails.
     """
     check_workers(train.name, workers)
     packs = [pack(source, view, workers) for source in (train, test)]
@@ -60,66 +68,101 @@ def check_workers(name: str, workers: int) -> None:
 
 
 def pack(source: Source, view: View, workers: int) -> Packed:
-    """What the cache has of a source, packed first if need be.
+    """What the cache has of a source, packed first if need be; in memory, with a note, where it cannot be kept.
 
     Args:
         source: what to pack.
         view: how its images become squares.
-        workers: processes that decode; 0 for one a core, at most ``MOST_WORKERS``.
+        workers: processes that decode; 0 for one a core, at most ``MOST_WORKERS``; 1 for none but this one.
 
     Raises:
-        OSError: if the cache cannot be written, or the machine fails.
+        OSError: if the cache cannot be used and memory is too small, or the machine fails.
     """
-    about = {"format": FORMAT, "chunk": CHUNK, "source": source.name, "split": source.split, "view": asdict(view)}
+    fits = source.count * view.bytes <= MEMORY_SHARE * physical_memory_bytes()
+    try:
+        return _kept(source, view, workers, fits)
+    except CacheError as error:
+        if not fits:
+            raise
+        note = f"{source.name}: {error}; the images are in memory, and will be decoded again."
+    with closing(_decoded(source, view, 0, workers)) as decoding:
+        chunks = list(decoding)
+    none = np.empty((0, view.channels, view.size, view.size), np.uint8)
+    pixels = torch.from_numpy(np.concatenate([none, *(chunk.pixels for chunk in chunks)]))
+    return Packed(pixels, tuple(bad for chunk in chunks for bad in chunk.bad), None, (note,))
+
+
+def _kept(source: Source, view: View, workers: int, fits: bool) -> Packed:
+    """From the cache; what a full disk broke off is kept for the next run if it is too large for memory."""
+    about = {"format": FORMAT, "chunk": _chunk(view), "source": source.name, "split": source.split}
+    about["view"] = asdict(view)
     key = digest(about | {"identity": source.identity})
     entry = Entry(f"{source.name}-{source.split}-{key}", (view.channels, view.size, view.size))
-    with suppress(DamagedError):
+    damaged, notes = False, ()
+    try:
         if found := entry.open():
             return found
+    except DamagedError:
+        damaged = True
     with entry.held():
-        notes: tuple[str, ...] = ()
         try:
-            if found := entry.open():  # by the process we waited for
+            if found := entry.open(full=damaged):  # by the process we waited for; another sample may miss the damage
                 return found
         except DamagedError as error:
             notes = (f"{source.name}: {entry.file('.u8')} was damaged ({error}) and has been packed again.",)
             entry.remove()
-        with closing(Part(entry, about)) as part:
-            _fill(part, source, view, workers)
-            part.finish()
-        packed = entry.open()
-    assert packed
+        try:
+            with closing(Part(entry, about)) as part:
+                _fill(part, source, view, workers)
+                part.finish()
+            packed = entry.written()
+        except CacheError:
+            if fits:
+                with suppress(CacheError):
+                    entry.remove()
+            raise
+        if any(bad.reason == CHANGED for bad in packed.bad):
+            entry.remove()  # the pixels stay mapped
+            packed = replace(packed, page=None)
     return replace(packed, notes=notes)
 
 
 def _fill(part: Part, source: Source, view: View, workers: int) -> None:
-    left = source.count - part.seen
-    part.require_room(left)
-    if workers == 0:
-        workers = min(cpu_count(), MOST_WORKERS) if left > CHUNK else 1
-    with progress(f"{source.name} {source.split}", part.seen, source.count) as advance:
-        for chunk in _decoded(source, view, part.seen, workers):
+    part.require_room(source.count - part.seen)
+    with closing(_decoded(source, view, part.seen, workers)) as chunks:
+        for chunk in chunks:
             part.append(chunk)
-            advance(chunk.seen)
 
 
-def _decoded(source: Source, view: View, start: int, workers: int) -> Iterator[Chunk]:
-    """The chunks from a position on, in order, whoever decodes them."""
-    chunks = _chunks(source.items(start))
-    if workers == 1:
-        yield from (decode_chunk(items, view) for items in chunks)
-        return
-    # joblib's own processes: unlike multiprocessing's they neither import the user's script nor inherit threads.
-    parallel = Parallel(workers, return_as="generator", batch_size=1, idle_worker_timeout=IDLE_SECONDS)
-    try:
-        yield from parallel(delayed(decode_chunk)(items, view) for items in chunks)
-    except BrokenProcessPool:
-        raise OSError(
-            f"{source.name}: a process that decoded images was killed, by the system for want of memory or by a "
-            "damaged image; set workers to 1 for one process and little memory."
-        ) from None
+def _decoded(source: Source, view: View, start: int, workers: int) -> Generator[Chunk, None, None]:
+    """The chunks from a position on, in order, whoever decodes them. To be closed."""
+    chunks = _chunks(source.items(start), _chunk(view))
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress(f"{source.name} {source.split}", start, source.count))
+        if workers == 1:
+            done = (decode_chunk(items, view) for items in chunks)
+        else:
+            done = stack.enter_context(closing(decoded(chunks, view, workers or min(_cores(), MOST_WORKERS))))
+        try:
+            for chunk in done:
+                yield chunk
+                advance(chunk.seen)
+        except MachineError as error:
+            raise OSError(f"{source.name}: {error}.") from None
 
 
-def _chunks(items: Items) -> Iterator[list[tuple[str, Content]]]:
-    while chunk := list(islice(items, CHUNK)):
+def _cores() -> int:
+    """Cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _chunk(view: View) -> int:
+    """Images of a chunk."""
+    return max(1, min(CHUNK, CHUNK_BYTES // view.bytes))
+
+
+def _chunks(items: Items, size: int) -> Iterator[list[tuple[str, Content]]]:
+    while chunk := list(islice(items, size)):
         yield chunk

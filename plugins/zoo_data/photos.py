@@ -1,17 +1,22 @@
 """Crops of the colour photographs that scikit-image and scikit-learn carry inside their wheels."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from itertools import pairwise
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from zoo import api
-from zoo_data.pixels import allocate, check_common, resized
+from zoo_data.decode import Square, View
+from zoo_data.files import installed
+from zoo_data.pack import pack_splits
+from zoo_data.pixels import check_common, resized
+from zoo_data.sources import Items, Source
 
 # Left out although they are in colour: hubble_deep_field, retina, ihc (instruments, not cameras), color,
 # phantom, logo, horse (drawings), and motorcycle_right, which shows what motorcycle_left shows: the two
@@ -27,15 +32,116 @@ PHOTOGRAPHS = (
 )
 """(package, path inside it). All lie in the wheels themselves; none is fetched by pooch."""
 
+VERSION = 1
+"""Of how crops are drawn; another one is another entry of the cache."""
+
 MOST_DRAWS = 50
 """Crops drawn for each that is contrasted enough, before giving up."""
 
 
-class Photograph(NamedTuple):
-    """A named ``RGB`` or ``L`` picture."""
+class Photograph:
+    """A picture file, its pixels not decoded yet.
 
-    name: str
-    image: Image.Image
+    Args:
+        path: of it.
+
+    Raises:
+        OSError: in a sentence, if it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._content = path.read_bytes()
+            with Image.open(BytesIO(self._content)) as image:
+                self.width, self.height = image.size
+        except (OSError, SyntaxError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    @property
+    def digest(self) -> str:
+        """A hash of the file."""
+        return hashlib.blake2b(self._content).hexdigest()
+
+    @property
+    def borders(self) -> tuple[int, int, int, int]:
+        """Left and right of its three strips: 60 % of its width, the test's 20 %, and 20 %."""
+        return 0, self.width * 3 // 5, self.width * 4 // 5, self.width
+
+    def strips(self, channels: int) -> list[Image.Image]:
+        """The three, grey or in colour. Cut apart before any resizing, whose filter reads a little beyond its box."""
+        try:
+            with Image.open(BytesIO(self._content)) as image:
+                upright = image.convert("L" if channels == 1 else "RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise self._unreadable(error) from error
+        return [upright.crop((a, 0, b, self.height)) for a, b in pairwise(self.borders)]
+
+    def _unreadable(self, error: Exception) -> OSError:
+        return OSError(f"photos: {self.path} cannot be read ({error}); reinstall the package it is in.")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of a split; every field changes some.
+
+    Args:
+        split: ``train`` or ``test``.
+        count: how many.
+        size: side in pixels of what they are resized to.
+        channels: 1 (luma) or 3.
+        crop: smallest and largest side in pixels of the photograph.
+        contrast: least standard deviation of the luminance, in [-1, 1].
+        flip: whether a random half is mirrored.
+        seed: which ones.
+    """
+
+    split: Literal["train", "test"]
+    count: int
+    size: int
+    channels: int
+    crop: tuple[int, int]
+    contrast: float
+    flip: bool
+    seed: int
+
+    def drawn(self, photographs: Sequence[Photograph]) -> Iterator[np.ndarray]:
+        """Each crop, uint8 (C, S, S).
+
+        Raises:
+            ValueError: if too few are contrasted enough.
+            OSError: if a photograph cannot be read.
+        """
+        own = slice(0, None, 2) if self.split == "train" else slice(1, 2)
+        regions = [strip for photograph in photographs for strip in photograph.strips(self.channels)[own]]
+        # Two streams: the test crops must not depend on how many training crops were drawn before them.
+        rng = np.random.default_rng((self.seed, 0 if self.split == "train" else 1))
+        filled, draws = 0, 0
+        while filled < self.count:
+            wanted = self.count - filled
+            for one in self._draw(regions, wanted, rng):
+                if not self.contrast or _contrast(one) >= self.contrast:
+                    yield one
+                    filled += 1
+            draws += wanted
+            if draws > MOST_DRAWS * max(filled, 1):
+                raise ValueError(
+                    f"photos: option 'contrast' is {self.contrast}, and {draws - filled} of {draws} crops were "
+                    "flatter; choose a smaller one, such as 0.2."
+                )
+
+    def _draw(self, regions: Sequence[Image.Image], count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """``count`` random crops, flat ones too."""
+        sizes = np.array([region.size for region in regions])  # (regions, 2): width, height
+        areas = sizes.prod(1)
+        which = rng.choice(len(regions), count, p=areas / areas.sum())
+        sides = rng.integers(self.crop[0], np.minimum(self.crop[1], sizes.min(1)[which]), endpoint=True)
+        corners = rng.integers(0, sizes[which] - sides[:, None], endpoint=True)  # (N, 2): x, y
+        # Drawn even when unused, and last: `flip` mirrors crops, it never moves them.
+        mirrored = (rng.random(count) < 0.5) & self.flip
+        for i, side, (x, y), turned in zip(which.tolist(), sides.tolist(), corners.tolist(), mirrored, strict=True):
+            one = resized(regions[i], self.size, (x, y, x + side, y + side))
+            yield one[:, :, ::-1] if turned else one
 
 
 def photos(
@@ -67,76 +173,63 @@ def photos(
 
     Raises:
         ValueError: for a value outside its range, or crops that fit into no region.
-        OSError: when no photograph is installed, or one cannot be read.
+        OSError: when no photograph is installed, or one cannot be read; when the cache cannot be written.
     """
     check_common("photos", size=size, channels=channels, seed=seed)
-    found, notes = installed_photographs("L" if channels == 1 else "RGB")
-    images = cut(found, size=size, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed)
+    found, notes = installed_photographs()
+    images = cut(
+        found, size=size, channels=channels, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed
+    )
     return api.Images(images.train, images.test, notes + images.notes)
 
 
-def installed_photographs(mode: str) -> tuple[list[Photograph], tuple[str, ...]]:
-    """The photographs that are on this machine, in the given Pillow mode, and a note on any that are not."""
-    found, missing = [], []
-    for package, inside in PHOTOGRAPHS:
-        spec = find_spec(package)
-        folders = spec.submodule_search_locations or () if spec else ()
-        path = next((p for folder in folders if (p := Path(folder, inside)).is_file()), None)
-        if path is None:
-            missing.append(f"{package}/{inside}")
-        else:
-            found.append(Photograph(path.name, _read(path, mode)))
+def installed_photographs() -> tuple[list[Photograph], tuple[str, ...]]:
+    """The photographs that are on this machine, and a note on any that are not."""
+    paths = {f"{package}/{inside}": installed(package, inside) for package, inside in PHOTOGRAPHS}
+    found = [Photograph(path) for path in paths.values() if path]
+    missing = ", ".join(name for name, path in paths.items() if not path)
     cure = "reinstall scikit-image and scikit-learn from their wheels"
     if not found:
-        raise FileNotFoundError(f"photos: none of {', '.join(missing)} is installed; {cure}.")
+        raise FileNotFoundError(f"photos: none of {missing} is installed; {cure}.")
     if missing:
-        return found, (f"photos: {', '.join(missing)} not installed, so crops differ from others'; {cure}.",)
+        return found, (f"photos: {missing} not installed, so crops differ from others'; {cure}.",)
     return found, ()
-
-
-def _read(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"photos: {path} cannot be read ({error}); reinstall the package it is in.") from error
 
 
 def cut(
     photographs: Sequence[Photograph],
     *,
     size: int,
+    channels: int,
     train: int,
     test: int,
     crop: tuple[int, int],
+    contrast: float,
     flip: bool,
     seed: int,
-    contrast: float = 0.0,
 ) -> api.Images:
-    """``photos`` over any photographs (all of one mode): uint8 (train, C, S, S) and (test, C, S, S)."""
+    """``photos`` over any photographs: uint8 (train, C, S, S) and (test, C, S, S), cut once and kept in the cache."""
     for option, count in (("train", train), ("test", test)):
         if count < 1:
             raise ValueError(f"photos: option '{option}' is {count}; choose at least 1 crop.")
-    strips = [_strips(photograph) for photograph in photographs]
-    training = [region for left, _, right in strips for region in (left, right)]
-    held_out = [strip for _, strip, _ in strips]
-    notes = check_crop(training + held_out, crop, size)
-    # Two streams: the test crops must not depend on how many training crops were drawn before them.
-    return api.Images(
-        _crops(training, train, size, crop, contrast, flip, np.random.default_rng((seed, 0))),
-        _crops(held_out, test, size, crop, contrast, False, np.random.default_rng((seed, 1))),
-        notes,
-    )
+    notes = check_crop(photographs, crop, size)
+    training = Crops("train", train, size, channels, crop, contrast, flip, seed)
+    held_out = Crops("test", test, size, channels, crop, contrast, False, seed)
+    splits = (_source(photographs, crops) for crops in (training, held_out))
+    images = pack_splits(*splits, View(size, channels, "none"), workers=1, on_error="error")
+    return api.Images(images.train, images.test, notes + images.notes)
 
 
-def _strips(photograph: Photograph) -> list[Photograph]:
-    """Left 60 %, the test's 20 %, right 20 %. Cut apart first: the resize filter reads a little beyond its box."""
-    name, image = photograph
-    borders = [0, image.width * 3 // 5, image.width * 4 // 5, image.width]
-    return [Photograph(name, image.crop((a, 0, b, image.height))) for a, b in pairwise(borders)]
+def _source(photographs: Sequence[Photograph], crops: Crops) -> Source:
+    def items(start: int) -> Items:
+        drawn = enumerate(crops.drawn(photographs))
+        return ((f"crop {index}", Square(one)) for index, one in islice(drawn, start, None))
+
+    identity = [VERSION, asdict(crops), [photograph.digest for photograph in photographs]]
+    return Source("photos", crops.split, crops.count, items, identity, "crops of photographs")
 
 
-def check_crop(regions: Sequence[Photograph], crop: tuple[int, int], size: int) -> tuple[str, ...]:
+def check_crop(photographs: Sequence[Photograph], crop: tuple[int, int], size: int) -> tuple[str, ...]:
     """Notes on crops that will be shrunk or enlarged; a ValueError for a range that cannot be cut."""
     low, high = crop
     if not 1 <= low <= high:
@@ -144,12 +237,13 @@ def check_crop(regions: Sequence[Photograph], crop: tuple[int, int], size: int) 
             f"photos: option 'crop' is [{low}, {high}]; choose [smallest, largest] side in pixels, "
             "1 or more and in this order."
         )
-    name, image = min(regions, key=lambda region: min(region.image.size))
-    room = min(image.size)
+    regions = [(b - a, one.height, one.path.name) for one in photographs for a, b in pairwise(one.borders)]
+    width, height, name = min(regions, key=lambda region: min(region[:2]))
+    room = min(width, height)
     if low > room:
         raise ValueError(
             f"photos: option 'crop' is [{low}, {high}], and a region of {name} is only "
-            f"{image.width} x {image.height} pixels; choose a smallest side of at most {room}."
+            f"{width} x {height} pixels; choose a smallest side of at most {room}."
         )
     notes = []
     if high > room:
@@ -157,49 +251,6 @@ def check_crop(regions: Sequence[Photograph], crop: tuple[int, int], size: int) 
     if low < size:
         notes.append(f"photos: crops of {low} to {min(high, size - 1)} pixels are enlarged to size {size}.")
     return tuple(notes)
-
-
-def _crops(
-    regions: Sequence[Photograph],
-    count: int,
-    size: int,
-    crop: tuple[int, int],
-    contrast: float,
-    flip: bool,
-    rng: np.random.Generator,
-) -> torch.Tensor:
-    """``count`` random crops of ``regions``, uint8 (N, C, S, S)."""
-    pixels = allocate("photos", count, len(regions[0].image.getbands()), size)
-    filled, draws = 0, 0
-    while filled < count:
-        wanted = count - filled
-        for one in _draw(regions, wanted, size, crop, flip, rng):
-            if not contrast or _contrast(one) >= contrast:
-                pixels[filled] = one
-                filled += 1
-        draws += wanted
-        if draws > MOST_DRAWS * max(filled, 1):
-            raise ValueError(
-                f"photos: option 'contrast' is {contrast}, and {draws - filled} of {draws} crops were flatter; "
-                "choose a smaller one, such as 0.2."
-            )
-    return torch.from_numpy(pixels)
-
-
-def _draw(
-    regions: Sequence[Photograph], count: int, size: int, crop: tuple[int, int], flip: bool, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """``count`` random crops, each uint8 (C, S, S)."""
-    sizes = np.array([region.image.size for region in regions])  # (regions, 2): width, height
-    areas = sizes.prod(1)
-    which = rng.choice(len(regions), count, p=areas / areas.sum())
-    sides = rng.integers(crop[0], np.minimum(crop[1], sizes.min(1)[which]), endpoint=True)
-    corners = rng.integers(0, sizes[which] - sides[:, None], endpoint=True)  # (N, 2): x, y
-    # Drawn even when unused, and last: `flip` mirrors crops, it never moves them.
-    mirrored = (rng.random(count) < 0.5) & flip
-    for region, side, (x, y), turned in zip(which.tolist(), sides.tolist(), corners.tolist(), mirrored, strict=True):
-        one = resized(regions[region].image, size, (x, y, x + side, y + side))
-        yield one[:, :, ::-1] if turned else one
 
 
 def _contrast(pixels: np.ndarray) -> float:

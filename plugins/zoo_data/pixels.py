@@ -31,7 +31,7 @@ def allocate(source: str, count: int, channels: int, size: int) -> np.ndarray:
     Raises:
         ValueError: when it would not fit into this machine's memory; Linux would grant it and kill us later.
     """
-    need, memory = count * channels * size * size, _physical_memory_bytes()
+    need, memory = count * channels * size * size, physical_memory_bytes()
     if need > memory:
         raise ValueError(
             f"{source}: {count:,} images of {channels} x {size} x {size} need {need / 2**30:,.1f} GiB, and "
@@ -40,7 +40,8 @@ def allocate(source: str, count: int, channels: int, size: int) -> np.ndarray:
     return np.empty((count, channels, size, size), np.uint8)
 
 
-def _physical_memory_bytes() -> float:
+def physical_memory_bytes() -> float:
+    """What this machine has; infinite where it does not say."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
         return float("inf")
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

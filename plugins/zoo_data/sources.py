@@ -1,12 +1,13 @@
 """What is to be packed: the images of a split in a fixed order, and what tells one version of them from another."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_data.bad import printable
 from zoo_data.decode import Content
+from zoo_data.listed import File, signature
 
 Items = Iterator[tuple[str, Content]]
 
@@ -35,20 +36,12 @@ class Source:
 def files_source(name: str, split: str, root: Path, names: list[str]) -> Source:
     """Image files by their names below ``root``."""
 
-    def items(start: int) -> Items:
-        return ((inside, root / inside) for inside in names[start:])
-
     identity = [[inside, *signature(root / inside)] for inside in names]
-    return Source(name, split, len(names), items, identity, f"files in {root}")
 
+    def items(start: int) -> Items:
+        return ((inside, File(root / inside, listed)) for inside, *listed in identity[start:])
 
-def signature(path: Path) -> list[Any]:
-    """What tells one version of a file from another: size and time, or that it cannot be read."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns] if os.access(path, os.R_OK) else [status.st_size]
+    return Source(name, split, len(names), items, identity, f"files in {printable(str(root))}")
 
 
 def how_many(name: str, option: str, wanted: int, there: int) -> int:

@@ -11,9 +11,10 @@ from torchvision.datasets import SVHN
 from zoo import api
 from zoo_data.decode import View
 from zoo_data.files import check_md5, fetch, homes, look, missing
+from zoo_data.listed import signature
 from zoo_data.pack import first_images, pack_splits
 from zoo_data.pixels import check_common
-from zoo_data.sources import Items, Source, signature
+from zoo_data.sources import Items, Source
 
 SIDE = 32
 COUNTS = {"train": 73257, "extra": 531131, "test": 26032}

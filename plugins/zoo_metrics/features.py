@@ -74,6 +74,10 @@ class Features:
             self._side = backbones.native_side(model) if resize is None else resize
         self._judge: Judge | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the network, which is loaded again where it is needed."""
+        return {**self.__dict__, "_judge": None}
+
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], C 1 or 3 -> (B, F) in float32 on the CPU."""
         return self.judge(images.device)(images)

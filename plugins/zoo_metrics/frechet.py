@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 from torch.linalg import eigh, svdvals
 
@@ -28,6 +30,13 @@ class Gaussians(TwoSets):
     def take(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
         self.moments[real].update(features)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        super().merge(others)
+        for other in others:
+            for real, moments in other.moments.items():
+                self.moments[real].merge(moments)
 
     def compute(self) -> float:
         """The distance of all images so far, not below 0.
@@ -130,6 +139,7 @@ def frechet(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tens
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """R with R R^T = S; S1^1/2 S2^1/2 and R1^T R2 have the same singular values."""
+    """R with R R^T = S (F, rank); S1^1/2 S2^1/2 and R1^T R2 have the same singular values but for zeros."""
     values, vectors = eigh(covariance)
-    return vectors * values.clamp_min(0).sqrt()
+    there = values > len(values) * torch.finfo(values.dtype).eps * values[-1]  # few images have few directions
+    return vectors[:, there] * values[there].sqrt()

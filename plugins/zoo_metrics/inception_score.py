@@ -5,8 +5,9 @@ N images, Y classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -49,16 +50,19 @@ class InceptionScore:
         self.more(sample)
 
     def more(self, sample: Tensor) -> None:
-        """Takes images in, (B, C, H, W) in [-1, 1]; those beyond ``samples`` are left."""
-        left = self.samples - self._count
-        if self.samples and left < len(sample):
-            sample = sample[:left]
+        """Takes images in, (B, C, H, W) in [-1, 1]; there may be none."""
         if not len(sample):
             return
         network = self._features.judge(sample.device).network
         assert isinstance(network, Inception)
         self._count += len(sample)
         self._logits.append(network.logits(self._features(sample).to(sample.device)).cpu())
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw, after what it saw itself."""
+        for other in others:
+            self._count += other._count
+            self._logits += other._logits
 
     def compute(self) -> float:
         """The mean over splits, from 1 to 1,008.

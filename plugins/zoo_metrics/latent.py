@@ -6,8 +6,8 @@ B batch, K latent dimensions, M draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -31,6 +31,11 @@ class ActiveUnits:
     def update(self, posterior: api.Gaussian) -> None:
         """Takes the posterior of a batch in, (B, K)."""
         self._moments.update(posterior.mean)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._moments.merge(other._moments)
 
     def compute(self) -> float:
         """How many of K.
@@ -66,6 +71,12 @@ class Kl:
         self._sum = self._sum + each.expand_as(mean).sum(0).cpu()
         self._count += len(mean)
 
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum = self._sum + other._sum
+            self._count += other._count
+
     def compute(self) -> float:
         """The mean so far."""
         return float(self._sum.sum()) / self._count
@@ -93,6 +104,12 @@ class Cycle:
         back = compute("posterior", given={"x": sample}).mean
         self._sum += float((back.double() - z.double()).square().sum())
         self._count += z.numel()
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum += other._sum
+            self._count += other._count
 
     def compute(self) -> float:
         """The error so far."""
@@ -130,6 +147,13 @@ class NoiseUse:
         self._within += float(torch.stack(drawn).double().var(0).mean(1).sum())  # over M, (B, C H W)
         self._count += len(z)
         self._all.update(drawn[0])
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._within += other._within
+            self._count += other._count
+            self._all.merge(other._all)
 
     def compute(self) -> float:
         """The ratio so far.

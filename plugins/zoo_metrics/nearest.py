@@ -5,7 +5,8 @@ B batch, N test images and samples kept, F features.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -54,6 +55,12 @@ class Nearest:
             if left > 0:
                 kept.append(self._vectors(images)[:left])
 
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind kept, after what it kept itself, before any training images."""
+        for mine, *theirs in zip(self._kept, *(other._kept for other in others), strict=True):
+            first = torch.cat([*mine, *(vectors for kept in theirs for vectors in kept)])[: self._n]
+            mine[:] = [first]
+
     def training(self, x: Tensor) -> None:
         """Takes training images in, (B, C, H, W) in [-1, 1], after the last update."""
         if self._found is None:
@@ -63,6 +70,17 @@ class Nearest:
         for found in self._found:
             found.update(vectors, self._seen)
         self._seen += len(x)
+
+    def merge_training(self, others: Sequence[Self]) -> None:
+        """Takes in the training images that others saw, who kept the same vectors; they come after its own."""
+        for other in others:
+            for mine, theirs in zip(self._found or (), other._found or (), strict=True):
+                mine.take(theirs.distance, theirs.index + self._seen)
+            self._seen += other._seen
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was kept, once training images have come: then all of its kind have the same."""
+        return {**self.__dict__, "_kept": ([], [])} if self._found else self.__dict__
 
     def compute(self) -> float:
         """The ratio.
@@ -87,8 +105,8 @@ class Nearest:
     @property
     def protocol(self) -> dict[str, Any]:
         """What a number under this name must be compared under."""
-        own = {"n_real": sum(map(len, self._kept[0])), "n_samples": sum(map(len, self._kept[1])), "n": None}
-        own |= {"n_train": self._seen, "distance": "Euclidean"}
+        n_real, n_samples = (sum(map(len, kept)) for kept in self._kept)
+        own = {"n": n_real, "n_real": n_real, "n_samples": n_samples, "n_train": self._seen, "distance": "Euclidean"}
         where = self._features.protocol if self._features else {"model": PIXELS, "pretrained": None, "download": None}
         return {**where, **own}
 
@@ -112,7 +130,14 @@ class _Found:
         """Looks at (B, F) more, numbered from ``first``."""
         blocks = [block.min(1) for block in distances(self._vectors, others)]
         distance = torch.cat([block.values for block in blocks])
-        index = torch.cat([block.indices for block in blocks]) + first
+        self.take(distance, torch.cat([block.indices for block in blocks]) + first)
+
+    def take(self, distance: Tensor, index: Tensor) -> None:
+        """Takes in the nearest of other vectors, (N,) and (N,); of two as near the first remains."""
         nearer = distance < self.distance
         self.distance = torch.where(nearer, distance, self.distance)
         self.index = torch.where(nearer, index, self.index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the vectors, which every process has."""
+        return {**self.__dict__, "_vectors": None}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
@@ -23,6 +24,12 @@ class _MeanDistance:
         """Takes a batch in: images and reconstructions, both (B, C, H, W) in [-1, 1]."""
         self._sum += float(self._distance(x, reconstruction).sum())
         self._count += len(x)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum += other._sum
+            self._count += other._count
 
     def compute(self) -> float:
         """The mean so far."""

@@ -5,8 +5,8 @@ B batch, K latent dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -64,6 +64,11 @@ class PathLength:
         t = draw.uniform(len(z))[:, None]
         near, far = (compute("sample", given={"z": slerp(z, other, at)}) for at in (t, t + self._epsilon))
         self._lengths.update(self._distance(near, far)[:, None] / self._epsilon**2)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._lengths.merge(other._lengths)
 
     def compute(self) -> float:
         """The mean so far."""

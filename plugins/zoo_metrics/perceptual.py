@@ -142,6 +142,10 @@ class Distance:
         _trunk(model).find(self._path, download)
         _head(model).find(heads, download=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the network, which is loaded again where it is needed."""
+        return {**self.__dict__, "_loaded": None}
+
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], C 1 or 3 -> (B,) in float64 on the CPU."""
         network = self._load(a.device).network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -28,6 +29,12 @@ class Mse:
         self._sum += (x.double() - reconstruction.double()).square().sum().cpu()
         self._count += x.numel()
 
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum += other._sum
+            self._count += other._count
+
     def compute(self) -> float:
         """The mean so far."""
         return float(self._sum) / self._count
@@ -48,6 +55,12 @@ class Psnr:
         errors = (x.double() - reconstruction.double()).square().flatten(1).mean(1)
         self._sum += float((10 * (RANGE**2 / errors).log10()).sum())
         self._count += len(x)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum += other._sum
+            self._count += other._count
 
     def compute(self) -> float:
         """The mean so far; infinite if an image was reconstructed exactly."""
@@ -76,6 +89,14 @@ class RandomPairs:
         self._squares += float(x.square().sum() + r.square().sum())
         self._matched += float((x - r).square().sum())
         self._count, self._pixels = self._count + len(x), x[0].numel()
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._x, self._r = self._x + other._x, self._r + other._r
+            self._squares += other._squares
+            self._matched += other._matched
+            self._count += other._count
 
     def compute(self) -> float:
         """The mean so far.
@@ -118,6 +139,12 @@ class Ssim:
         """Takes a batch in: images and reconstructions, both (B, C, H, W) in [-1, 1]."""
         self._sum += float(ssim(x.double(), reconstruction.double()).sum())
         self._count += len(x)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._sum += other._sum
+            self._count += other._count
 
     def compute(self) -> float:
         """The mean so far, at most 1."""

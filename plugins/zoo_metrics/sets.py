@@ -6,7 +6,8 @@ B batch, C channels, H, W image sides, F features.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -38,10 +39,7 @@ class TwoSets(ABC):
         self.more(sample)
 
     def more(self, sample: Tensor) -> None:
-        """Takes images to judge alone, (B, C, H, W) in [-1, 1]; those beyond ``samples`` are left."""
-        left = self.samples - self.n_samples
-        if self.samples and left < len(sample):
-            sample = sample[:left]
+        """Takes images to judge alone, (B, C, H, W) in [-1, 1]; there may be none."""
         if len(sample):
             self.n_samples += len(sample)
             self.take(self.features(sample), real=False)
@@ -49,6 +47,12 @@ class TwoSets(ABC):
     @abstractmethod
     def take(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw, after what it saw itself."""
+        for other in others:
+            self.n_real += other.n_real
+            self.n_samples += other.n_samples
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -66,6 +70,13 @@ class TwoClouds(TwoSets):
     def take(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
         self._clouds[real].append(features)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw, after what it saw itself."""
+        super().merge(others)
+        for other in others:
+            for real, features in other._clouds.items():
+                self._clouds[real] += features
 
     def clouds(self, least: int) -> tuple[Tensor, Tensor]:
         """Features of the real images (N, F) and of the others (M, F).

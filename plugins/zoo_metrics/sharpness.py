@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -26,6 +27,12 @@ class Edges:
         """Takes a batch in: real images and those to judge, both (B, C, H, W) in [-1, 1]."""
         self._real += edge_strength(x) * len(x)
         self._images += edge_strength(reconstruction) * len(reconstruction)
+
+    def merge(self, others: Sequence[Self]) -> None:
+        """Takes in what others of its kind saw."""
+        for other in others:
+            self._real += other._real
+            self._images += other._images
 
     def compute(self) -> float:
         """The ratio so far."""

@@ -5,6 +5,8 @@ B batch, F features.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -30,13 +32,22 @@ class Moments:
         mean = vectors.mean(0)
         centred = vectors - mean
         squares = centred.square().sum(0) if self._diagonal else centred.T @ centred
+        self._join(len(vectors), mean, squares)
+
+    def merge(self, other: Self) -> None:
+        """Takes in the vectors that another has seen."""
+        if other.count:
+            self._join(other.count, other.mean, other._squares)
+
+    def _join(self, n: int, mean: Tensor, squares: Tensor) -> None:
+        """Takes in n vectors with their mean and the sum of squares about it."""
         if not self.count:
-            self.count, self.mean, self._squares = len(vectors), mean, squares
+            self.count, self.mean, self._squares = n, mean, squares
             return
-        count, shift = self.count + len(vectors), mean - self.mean
+        count, shift = self.count + n, mean - self.mean
         between = shift.square() if self._diagonal else torch.outer(shift, shift)
-        self._squares += squares + between * (self.count * len(vectors) / count)
-        self.mean = self.mean + shift * (len(vectors) / count)
+        self._squares = self._squares + (squares + between * (self.count * n / count))
+        self.mean = self.mean + shift * (n / count)
         self.count = count
 
     def covariance(self) -> Tensor:

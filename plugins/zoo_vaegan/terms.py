@@ -29,7 +29,7 @@ def feature_match(
     if tap not in critic_x.taps:
         raise ValueError(f"the critic has no tap '{tap}'; choices: {', '.join(critic_x.taps) or 'none'}")
     difference = critic_x.taps[tap] - critic_reconstruction.taps[tap]
-    return 0.5 * difference.square().sum() / len(difference)
+    return difference.square().sum() * (0.5 / len(difference))
 
 
 def discriminate_both(

@@ -1,44 +1,69 @@
-"""Time of a training step, and of sampling, for each system: ``make bench``. In ``make test`` each runs once."""
+"""A training step of each system, by size, batch, precision and mode; sampling and encoding."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from zoo.cost import costs
 from zoo.engine import Engine
-from zoo.model import Model, choose_device
-from zoo.recipe import load_recipe
-from zoo.state import sync_device
+from zoo.model import Model
 
-SYSTEMS = ("vae", "gan", "vaegan", "bigan", "avae")
+from .cases import SYSTEMS, built, photographs
+from .loops import counts, model_of
+from .measuring import CUDA, DEVICE, REPEATS, ceilings, floor, host_seconds, seconds
+from .plan import Step
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_training_step(benchmark, name, precision):
-    recipe = load_recipe(name, [f"train.precision={precision}"])
-    model = Model(recipe, choose_device())
-    engine, batch, sizes = Engine(model), recipe.train.batch, recipe.sizes
-    x = torch.rand(batch, sizes.channels, sizes.size, sizes.size, device=model.device) * 2 - 1
-
-    def step() -> None:
+@pytest.mark.benchmark(timer=seconds)
+def test_training_step(benchmark, case: Step, measured: bool):
+    model = model_of(case)
+    engine, x = Engine(model), photographs(model)
+    for _ in range(5 if CUDA else 1):  # plans, optimiser states, compiling, capture
         engine.step(lambda _: x)
-        sync_device(model.device)
+    benchmark.group = f"training step, {case.images}"
+    if CUDA:
+        torch.cuda.reset_peak_memory_stats()
+    benchmark.pedantic(engine.step, args=(lambda _: x,), **REPEATS)
+    if CUDA:
+        benchmark.extra_info["peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        benchmark.extra_info["host_ms"] = 1e3 * host_seconds(lambda: engine.step(lambda _: x))
+    if measured:
+        say_what_it_comes_to(benchmark, case)
 
-    step()
-    benchmark.group = f"step {name}, {sizes.size} px, batch {batch}"
-    benchmark.extra_info["mflop_an_image"] = costs(recipe)[-1].flops / 1e6
-    benchmark(step)
+
+def say_what_it_comes_to(benchmark, case: Step) -> None:
+    """Products, images a second, and the part of the time that the machine's ceilings ask for."""
+    asked, parameters = counts(case.in_mode("eager"))
+    least, median = floor(asked, parameters, ceilings()[case.precision]), benchmark.stats.stats.median
+    benchmark.extra_info |= {
+        "system": case.name,
+        "precision": case.precision,
+        "mode": case.mode,
+        "mflop_an_image": asked.flops / case.batch / 1e6,
+        "saved_mib": asked.saved / 2**20,
+        "images_a_second": case.batch / median,
+        "floor_ms": 1e3 * least.seconds,
+        "fraction_of_floor": least.seconds / median,
+        "bound": least.bound,
+    }
 
 
+@pytest.mark.benchmark(timer=seconds)
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_sampling(benchmark, name):
-    model = Model(load_recipe(name), choose_device())
+def test_sampling(benchmark, name, side, measured):
+    model, count = (built(name, size=side, device=DEVICE), 64) if measured else (toy(name, side), 4)
+    benchmark.group = f"{count} samples, {side} px"
+    benchmark.pedantic(model.sample, args=(count,), **REPEATS, warmup_rounds=1)
 
-    def sample() -> None:
-        model.sample(64)
-        sync_device(model.device)
 
-    benchmark.group = "64 samples"
-    benchmark(sample)
+@pytest.mark.benchmark(timer=seconds)
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "gan"])
+def test_encoding(benchmark, name, side, measured):
+    model = built(name, size=side, device=DEVICE) if measured else toy(name, side)
+    x = photographs(model)
+    benchmark.group = f"{len(x)} images encoded, {side} px"
+    benchmark.pedantic(model.encode, args=(x,), **REPEATS, warmup_rounds=1)
+
+
+def toy(name: str, side: int) -> Model:
+    return built(name, width=4, size=side, batch=4, device=DEVICE)

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.cli.recipes import stop_signals
+from zoo.cli.stopping import stop_signals
 from zoo.compare import Comparison, Request, compare, draw_up
 from zoo.compare.ablate import toggled
 from zoo.compare.words import caption
@@ -60,13 +60,19 @@ def _run(request: Request, registry: Registry, arguments: argparse.Namespace) ->
     write = writer_for(arguments.to) if arguments.to else None
     if arguments.dry_run:
         return _look(request, registry, arguments)
-    watchers = tuple if arguments.json else lambda: (Progress(),)
-    with stop_signals() as stopped:
-        try:
-            comparison = compare(request, registry, device=arguments.device, watchers=watchers, stop=stopped, say=_say)
-        except Interrupted as stop:
-            print(f"stopped and saved: {stop}; go on with the same command", file=sys.stderr)
-            return stop.exit_code
+    try:
+        with stop_signals() as stop:
+            comparison = compare(
+                request,
+                registry,
+                device=arguments.device,
+                watchers=lambda: (stop,) if arguments.json else (stop, Progress()),
+                stop=stop,
+                say=_say,
+            )
+    except Interrupted as stopped:
+        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
+        return stopped.exit_code
     if write:
         write_atomically(arguments.to, write(comparison, arguments.to.parent).encode())
     _show(comparison, arguments)

@@ -45,6 +45,10 @@ def _recipe_verbs(verbs: Any) -> None:
     build.add_argument(
         "--on-alarm", choices=("warn", "stop"), default="warn", help="of a collapse or a saturated critic (warn)"
     )
+    again = build.add_mutually_exclusive_group()
+    verify = "take steps of the run once more, interrupted and not, and compare every bit (10)"
+    again.add_argument("--verify-resume", nargs="?", type=int, const=10, metavar="STEPS", help=verify)
+    again.add_argument("--replay-fault", action="store_true", help="show once more what made the training go wrong")
     build.add_argument("--stop-after", choices=("assemble", "train", "evaluate"), default="")
     check = _verb(verbs, "check", "everything short of training", "recipes", "check")
     check.add_argument("recipes", nargs="+", metavar="recipe")
@@ -54,10 +58,27 @@ def _recipe_verbs(verbs: Any) -> None:
     init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes", "init")
     init.add_argument("recipe")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to (NAME.yaml)")
-    for verb in (build, check, explain):
+    for verb in (build, check, explain, _bench_verb(verbs)):
         verb.add_argument(
             "--set", action="append", default=[], metavar="PATH=VALUE", help="such as slots.encoder.width=32"
         )
+
+
+def _bench_verb(verbs: Any) -> argparse.ArgumentParser:
+    bench = _verb(verbs, "bench", "what a step takes here, where it goes, what would be quicker", "bench", "bench")
+    bench.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    bench.add_argument("--steps", type=int, default=24, metavar="N", help="steps of the recipe that are timed (24)")
+    bench.add_argument("--random-data", action="store_true", help="random pixels in the place of the recipe's images")
+    bench.add_argument(
+        "--try",
+        action="append",
+        default=[],
+        dest="against",
+        metavar="PATH=VALUE",
+        help="time the recipe with this against it, such as train.compile=true",
+    )
+    return bench
 
 
 def _shelf_verbs(verbs: Any) -> None:
@@ -90,7 +111,7 @@ def _run_verbs(verbs: Any) -> None:
     for verb in (sample, reconstruct, interpolate, evaluate):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
-        verb.add_argument("--weights", choices=("raw", "ema"), default="", help="averaged ones where there are any")
+        verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
     for verb in (sample, reconstruct, interpolate):
         verb.add_argument("--out", type=Path, metavar="FILE", help="a PNG (in the run's directory)")
         verb.add_argument("--seed", type=int, default=0)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.builder import as_json, build_run
+from zoo.cli.stopping import stop_signals
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
-from zoo.recipe import load_recipe, locate, registry_for
+from zoo.imports import import_torch
+from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.resolve import DEFAULT_WATCHER
 from zoo.recipe.tables import find_table
 from zoo.registry import Registry
 from zoo.tables import table
 from zoo.watch import Progress
+
+if TYPE_CHECKING:
+    from zoo.processes import Processes
 
 
 def build(arguments: argparse.Namespace) -> int:
@@ -28,27 +33,66 @@ def build(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe, arguments.set, registry)
     if arguments.no_tensorboard:
         recipe = replace(recipe, watch=tuple(part for part in recipe.watch if part.entry.name != DEFAULT_WATCHER))
+    if arguments.replay_fault or arguments.verify_resume is not None:
+        return _replay(recipe, arguments)
     quiet = arguments.json
-    with stop_signals() as stopped:
-        try:
+    try:
+        with stop_signals() as stop, _processes(arguments.device) as (processes, device):
+            if processes and not processes.first:
+                return _follow(recipe, device, stop, processes)
             built = build_run(
                 recipe,
                 registry,
                 out=arguments.out,
-                device=arguments.device,
+                device=device,
                 stop_after=arguments.stop_after,
-                watchers=() if quiet else (Progress(),),
-                stop=stopped,
+                watchers=(stop,) if quiet else (stop, Progress()),
+                stop=stop,
                 say=(lambda _: None) if quiet else _say,
                 stop_on_alarm=arguments.on_alarm == "stop",
+                processes=processes,
             )
-        except Interrupted as stop:
-            print(f"stopped and saved: {stop}; go on with the same command", file=sys.stderr)
-            return 130
+    except Interrupted as stopped:
+        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
+        return stopped.exit_code
     if arguments.json:
         print(json.dumps(as_json(built)))
     else:
         print(_outcome(built.state, built.folder, built.scores))
+    return 0
+
+
+def _replay(recipe: Recipe, arguments: argparse.Namespace) -> int:
+    from zoo.replay import PICTURE, replay_fault, verify_resume
+
+    folder = arguments.out or Path("runs") / recipe.name
+    if arguments.replay_fault:
+        say = (lambda _: None) if arguments.json else print
+        fault = replay_fault(recipe, folder, device=arguments.device, say=say)
+        where = f"the images of its batch: {folder / PICTURE}"
+        print(json.dumps(asdict(fault)) if arguments.json else f"{fault}\n{where}")
+        return 0
+    found = verify_resume(recipe, folder, device=arguments.device, steps=arguments.verify_resume)
+    print(json.dumps([asdict(each) for each in found]) if arguments.json else "\n".join(map(str, found)))
+    return 0
+
+
+@contextmanager
+def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
+    """The processes that ``torchrun`` started and this one's device; None where there is one alone."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield None, device
+        return
+    from zoo.processes import joined
+
+    with joined(device) as found:
+        yield found
+
+
+def _follow(recipe: Recipe, device: str, stop: Callable[[], bool], processes: Processes) -> int:
+    from zoo.following import follow
+
+    follow(recipe, device, stop, processes)
     return 0
 
 
@@ -86,6 +130,7 @@ def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]
         if find_table(name, registry):
             return _problems_of_table(name, overrides, registry)
         recipe = load_recipe(name, overrides, registry)
+        import_torch()
         from zoo.probe import probe
 
         probe(recipe)
@@ -136,22 +181,3 @@ def init(arguments: argparse.Namespace) -> int:
     verb = "compare" if compared else "build"
     print(json.dumps({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo {verb} {out}")
     return 0
-
-
-@contextmanager
-def stop_signals() -> Iterator[Any]:
-    """Ctrl-C and SIGTERM ask for a stop after the present step; a second one stops at once."""
-    asked: list[int] = []
-
-    def ask(number: int, _: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

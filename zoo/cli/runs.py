@@ -81,10 +81,11 @@ def _report_again(
 ) -> None:
     from zoo.builder import write_report
     from zoo.recipe import load_recipe, registry_for
+    from zoo.run import own_recipe
     from zoo.showing import show
     from zoo.watch import ALARMS
 
-    file = run.path("recipe.yaml")
+    file = own_recipe(run.folder)
     recipe = load_recipe(file, (), registry_for(file, tuple(arguments.plugin)))
     write_report(run, recipe, scores, show(model, images), (*images.notes, *(run.read_json(ALARMS) or ())))
 
@@ -92,10 +93,11 @@ def _report_again(
 def _chosen(arguments: argparse.Namespace, wanted: Sequence[str]) -> list[str]:
     """What makes a run's recipe ask for these scores alone: its own by label, others by the metric's name."""
     from zoo.recipe import load_recipe, registry_for
+    from zoo.run import own_recipe
 
-    file = arguments.folder / "recipe.yaml"
-    if not wanted or not file.is_file():
+    if not wanted:
         return []
+    file = own_recipe(arguments.folder)
     registry = registry_for(file, tuple(arguments.plugin))
     own: dict[str, Any] = {part.label: part.plain() for part in load_recipe(file, (), registry).evaluate}
     spelt = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from zoo.builder import build_run, up_to_date
+from zoo.builder import build_run
 from zoo.compare.pace import Pace, duration
 from zoo.compare.plan import Cell
 from zoo.compare.result import Member
 from zoo.errors import Busy, Interrupted, RecipeError, ZooError
+from zoo.identity import up_to_date
 from zoo.registry import Registry
 from zoo.watch import Watcher
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from zoo.builder import up_to_date
 from zoo.compare.plan import Cell
 from zoo.errors import RecipeError
+from zoo.identity import up_to_date
 from zoo.recipe import Recipe
 from zoo.registry.options import to_arguments
 from zoo.tables import table

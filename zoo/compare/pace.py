@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from zoo.builder import up_to_date
 from zoo.compare.plan import Cell
+from zoo.identity import up_to_date
 
 
 class Pace:

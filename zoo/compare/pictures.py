@@ -12,10 +12,12 @@ from torch import Tensor
 from zoo.compare.rows import labelled
 from zoo.data import load_images
 from zoo.errors import ZooError
+from zoo.memory import check_size
 from zoo.model import Model, choose_device
 from zoo.pictures import GAP, grid_png
 from zoo.recipe import load_recipe
 from zoo.registry import Registry
+from zoo.run import own_recipe
 from zoo.showing import SEED, reconstructions
 from zoo.state import load_weights
 from zoo.tensors import to_model
@@ -57,7 +59,9 @@ def draw(data: str, runs: Mapping[str, Path], registry: Registry, device: str) -
 
 
 def _loaded(folder: Path, registry: Registry, device: str) -> Model:
-    model = Model(load_recipe(folder / "recipe.yaml", (), registry), choose_device(device))
+    recipe, where = load_recipe(own_recipe(folder), (), registry), choose_device(device)
+    check_size(recipe, where)
+    model = Model(recipe, where)
     load_weights(model, folder)
     return model
 

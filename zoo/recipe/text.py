@@ -117,16 +117,14 @@ class _Reader:
     def next(self) -> Any:
         try:
             return self.parser.get_event()
-        except yaml.MarkedYAMLError as error:
+        except yaml.MarkedYAMLError as error:  # the other kind is of characters, and decode() refuses those
             self.stop(*self._sentence(error))
-        except yaml.YAMLError as error:
-            self.stop(self.start, f"this is not YAML: {error}")
 
     def _sentence(self, error: yaml.MarkedYAMLError) -> tuple[Position, str]:
         """Where a syntax error is best shown, and what to say."""
-        said = error.problem or "unreadable"
+        said = str(error.problem)
         message = _SENTENCES.get(said) or f"this is not YAML: {said} {error.context or ''}".rstrip()
-        here = self.place(error.problem_mark) if error.problem_mark else self.start
+        here = self.place(error.problem_mark)
         if not error.context_mark:
             return here, message
         opened = self.place(error.context_mark)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pluggy
 
@@ -13,7 +14,10 @@ from zoo import api
 from zoo.errors import did_you_mean
 from zoo.registry.isolation import Failure, attempt
 
-HOOKS = {"zoo_components": api.Component, "zoo_recipes": api.Recipe}
+HOOKS: dict[str, type[api.Component] | type[api.Recipe]] = {
+    "zoo_components": api.Component,
+    "zoo_recipes": api.Recipe,
+}
 
 _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -79,14 +83,13 @@ def _call(manager: pluggy.PluginManager, hook: str, provided: Provided) -> None:
     if isinstance(results, Failure):
         provided.refuse(results)
         return
+    shelf: list[Any] = provided.components if hook == "zoo_components" else provided.recipes
     for index, item in enumerate(item for result in results for item in result):
         fault = attempt(f"checking item {index} of {hook}()", partial(_fault, hook, item))
         if isinstance(fault, Failure) or fault:
             provided.refuse(fault if isinstance(fault, Failure) else f"{hook}() item {index}: {fault}")
-        elif isinstance(item, api.Component):
-            provided.components.append(item)
-        elif isinstance(item, api.Recipe):
-            provided.recipes.append(item)
+        else:
+            shelf.append(item)
 
 
 def _as_sequence(hook: str, result: object) -> Sequence[object]:
@@ -104,9 +107,7 @@ def _fault(hook: str, item: object) -> str:
     for name in fields:
         if not isinstance(getattr(item, name), str):
             return f"its {name} is {_kind_of(getattr(item, name))}, not text"
-    if isinstance(item, api.Component):
-        return component_fault(item)
-    return recipe_fault(item) if isinstance(item, api.Recipe) else ""
+    return component_fault(item) if isinstance(item, api.Component) else recipe_fault(item)
 
 
 def component_fault(item: api.Component) -> str:

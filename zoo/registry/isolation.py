@@ -154,6 +154,7 @@ class _Limit:
             return
         self.interruptions += 1
         if self.interruptions > TRIES:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the last words are not interrupted
             told = f"zoo: error: {self.culprit.label} took more than {self.seconds:g} s and cannot be stopped; "
             os.write(2, f"{told}{self.culprit.cure}\n".encode())
             os._exit(1)

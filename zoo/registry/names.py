@@ -159,7 +159,8 @@ def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins:
     absent = [package for package in providers if package not in here]
     if absent:
         cures = " or ".join(f"pip install {package}" for package in absent)
-        return f"there is no {kind} '{name}' here, but {' and '.join(absent)} has it: {cures}"
+        have = "has" if len(absent) == 1 else "have"
+        return f"there is no {kind} '{name}' here, but {' and '.join(absent)} {have} it: {cures}"
     package = providers[0]
     return (
         f"there is no {kind} '{name}' in {package} {here[package]}, which is installed, "

@@ -88,13 +88,13 @@ def from_source(kind: str, module: source.Module, node: source.Definition) -> Si
 
 def from_object(kind: str, thing: Any) -> Signature:
     """The same, of an imported function or class."""
-    doc = inspect.getdoc(thing) if "__doc__" in vars(thing) or not inspect.isclass(thing) else ""
+    doc = inspect.getdoc(thing) if not inspect.isclass(thing) or "__doc__" in vars(thing) else ""
     file, line = _place(thing)
     if not inspect.isclass(thing):
         if not callable(thing):
             raise TargetError(f"it is {type(thing).__name__}, neither a class nor a function")
         return _signature(kind, doc or "", live(thing, f"{_name(thing)}()"), None, file, line)
-    made = _live_method(thing, "__init__")
+    made = _live_method(thing, "__init__") or _live_method(thing, "__new__")
     called = _live_method(thing, CALLED[kind]) if kind in CALLED else None
     learn = _live_method(thing, "learn") if kind == "term" else None
     found = _signature(kind, doc or "", made, called, file, line, thing.__name__, learn)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from collections.abc import Callable
-from functools import cached_property
+import pickle
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from zoo.errors import RecipeError
-from zoo.evaluate import Meter, Moment, evaluate
+from zoo.evaluate import evaluate
+from zoo.meter import Meter, Moment
 from zoo.model import Model
 from zoo.recipe.schema import Recipe
 from zoo.tensors import Images, mapped, to_model, to_pixels
@@ -70,6 +74,41 @@ class Metric(Setting):
         Moment(Model(self.recipes[0]), x, 0, 1).give([Meter(self.part(self.recipes[0]), seen)], again=False)
         return seen.given
 
+    @cached_property
+    def apart(self) -> tuple[Any, list[Any]]:
+        """One that is shown every test image, and one for each batch of them and for samples that come after."""
+        return self.shown_apart("cpu")
+
+    def shown_apart(self, device: str) -> tuple[Any, list[Any]]:
+        """The same on a device."""
+        model, whole, seen = Model(self.recipes[0], device), self.make(), []
+        shown = [to_model(self.data.test[piece].to(device)) for piece in PIECES]
+        shown += shown[:1] if whole.more else []
+        for turn, x in enumerate(shown):
+            moment, own, again = Moment(model, x, turn, len(shown)), self.make(), turn >= len(PIECES)
+            self._refused(partial(moment.give, (whole, own), again))
+            seen.append(own.metric)
+        return whole.metric, seen
+
+    @cached_property
+    def merged(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What one finds that is shown everything, and what several do when they are merged."""
+        whole, (first, *others) = self.apart
+        first.merge([pickle.loads(pickle.dumps(other)) for other in others])
+        if hasattr(first, "training"):
+            self._train(whole, first)
+        return _found(whole), _found(first)
+
+    def _train(self, whole: Any, first: Any) -> None:
+        """Shows training images to one, and to another alone or, where it can, together with a copy."""
+        second = pickle.loads(pickle.dumps(first)) if hasattr(first, "merge_training") else first
+        x, half = to_model(self.data.train), IMAGES // 2
+        for own, some in ((first, x[:half]), (second, x[half:])):
+            whole.training(some)
+            own.training(some)
+        if second is not first:
+            first.merge_training([pickle.loads(pickle.dumps(second))])
+
     def _refused(self, measure: Callable[[], T]) -> T:
         try:
             return measure()
@@ -106,6 +145,63 @@ def streaming(metric: Metric) -> None:
     told = f"{metric} comes to {whole:.6g} on {IMAGES} images at once and to {pieces:.6g} in batches of 2, 1 and 1"
     same = math.isclose(whole, pieces, rel_tol=1e-4, abs_tol=1e-6)
     require(same, f"{told}; sum over images and divide once, in compute()")
+
+
+def merging(metric: Metric) -> None:
+    """With ``merge`` (and ``merge_training``), what several saw apart comes, put together, to what one sees."""
+    if not hasattr(metric.case.target, "merge"):
+        return
+    one, several = metric.merged
+    for name in one:
+        told = f"{metric} has {name} {one[name]!r} of everything and {several[name]!r} where several saw it"
+        require(_alike(one[name], several[name]), f"{told}; have merge() put together all that update() takes in")
+
+
+def travelling(metric: Metric) -> None:
+    """With ``merge``, it can be pickled to get there; a network and what is on a GPU stay behind."""
+    if not hasattr(metric.case.target, "merge"):
+        return
+    cure = "give its class a __getstate__() that leaves out what update() can load again, and keep sums on the CPU"
+    for _, seen in (metric.apart, *(metric.shown_apart(str(device)) for device in devices()[1:])):
+        luggage = _Luggage()
+        try:
+            luggage.dump(seen[-1])
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ContractError(f"{metric} cannot be pickled, to be merged elsewhere: {error}; {cure}") from error
+        told = f"{metric}, pickled to be merged elsewhere, holds {' and '.join(sorted(luggage.heavy))}"
+        require(not luggage.heavy, f"{told}; {cure}")
+
+
+class _Luggage(pickle.Pickler):
+    """Pickles, and notes what should have stayed behind."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO())
+        self.heavy: set[str] = set()
+
+    def persistent_id(self, thing: Any) -> None:
+        """What is called with everything that goes in."""
+        if isinstance(thing, nn.Module):
+            self.heavy.add(f"a network ({type(thing).__name__})")
+        elif isinstance(thing, torch.Tensor) and thing.device.type != "cpu":
+            self.heavy.add(f"a tensor on {thing.device}")
+
+
+def _found(made: Any) -> dict[str, Any]:
+    value = float(made.compute())
+    details = made.details() if hasattr(made, "details") else {}
+    return {"value": value, "details": details, "protocol": getattr(made, "protocol", {})}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same but for rounding."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return one is other or bool(one == other)
 
 
 def determinism(metric: Metric) -> None:
@@ -160,6 +256,8 @@ ALWAYS: tuple[Body, ...] = (
     better,
     inputs_untouched,
     device_move,
+    merging,
+    travelling,
     no_global_side_effect,
 )
 

@@ -73,7 +73,7 @@ class Inside:
         sizes = recipe.sizes
         x = images(batch, sizes.channels, sizes.size, sizes.size, dtype=dtype).to(device)
         given = {"x": x, "batch": batch, "step": 0, "sizes": sizes}
-        forward = Forward(recipe.graph, self.model.functions, given, self._slot, partial(self.model.draw, "given"), {})
+        forward = Forward(recipe.graph, self.model.functions, given, self._slot, partial(self.model.draw, "given"))
         self.arguments = {n: forward.value(name, n) for n, name in self.part.arguments.items() if name != "draw"}
 
     def _slot(self, _: str, name: str) -> nn.Module:

@@ -55,7 +55,17 @@ FAULTS = {
         "pickle free save",
     ),
     "data": (*SHARED, "sizes", "shapes", "dtype", "splits"),
-    "metric": (*SHARED, "score", "streaming", "protocol", "better", "inputs untouched", "device move"),
+    "metric": (
+        *SHARED,
+        "score",
+        "streaming",
+        "protocol",
+        "better",
+        "inputs untouched",
+        "device move",
+        "merging",
+        "travelling",
+    ),
     "optimizer": (
         *(name for name in SHARED if name != "determinism"),
         "optimizer",

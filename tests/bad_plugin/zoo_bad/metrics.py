@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 COUNTER = itertools.count()
 
 
-class metric_good:
+class Unshared:
+    """A good metric that one process measures alone."""
+
     better: ClassVar[str] = "lower"
     protocol: ClassVar[dict[str, Any]] = {"reduction": "mean"}
 
@@ -31,6 +34,12 @@ class metric_good:
 
     def compute(self) -> float:
         return self.sum / self.count
+
+
+class metric_good(Unshared):
+    def merge(self, others: Sequence[Self]) -> None:
+        self.sum += sum(other.sum for other in others)
+        self.count += sum(other.count for other in others)
 
 
 class metric_signature(metric_good):
@@ -91,7 +100,7 @@ class metric_better(metric_good):
     better: ClassVar[str] = "up"
 
 
-class metric_inputs_untouched(metric_good):
+class metric_inputs_untouched(Unshared):
     def update(self, x: Tensor, reconstruction: Tensor) -> None:
         super().update(x, reconstruction)
         reconstruction.add_(1)
@@ -101,6 +110,17 @@ class metric_device_move(metric_good):
     def __init__(self) -> None:
         super().__init__()
         self.sum = torch.zeros(()).tolist()
+
+
+class metric_merging(metric_good):
+    def merge(self, others: Sequence[Self]) -> None:
+        super().merge(others[:1])
+
+
+class metric_travelling(metric_good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Identity()
 
 
 class metric_no_global_side_effect(metric_good):

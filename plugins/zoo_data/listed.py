@@ -1,0 +1,64 @@
+"""Image files as they were listed: opened without waiting, and known again, or not, when they have been read."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+CHANGED = "changed or gone since it was listed"
+"""Why an image is bad that another run may find good: it is not remembered."""
+
+NOT_THE_IMAGES = {
+    *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+"""Failures of the machine. They end the work: an image must not be left out because a disk was away."""
+
+
+class File(NamedTuple):
+    """An image file.
+
+    Args:
+        path: of it.
+        signature: what ``signature`` said of it when it was listed; None: whatever is there now is taken.
+    """
+
+    path: Path
+    signature: list[Any] | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another file by now, or none."""
+        return self.signature is not None and signature(self.path) != self.signature
+
+    def open(self) -> BinaryIO:
+        """Opened for reading, or refused at once: a named pipe would wait for somebody to write into it.
+
+        Raises:
+            ValueError: with the reason, if it is no regular file.
+            OSError: if it cannot be opened.
+        """
+        try:
+            regular = stat.S_ISREG(self.path.stat().st_mode)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                raise
+            raise ValueError("a broken link" if self.path.is_symlink() else "missing") from None
+        if not regular:
+            raise ValueError("not a regular file")
+        # Between the two calls it may have become a pipe.
+        file = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise ValueError("not a regular file")
+        return file
+
+
+def signature(path: Path) -> list[Any]:
+    """What tells one version of a file from another: size and time, or that it cannot be read."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return []
+    return [status.st_size, status.st_mtime_ns] if os.access(path, os.R_OK) else [status.st_size]

@@ -1,0 +1,123 @@
+"""Two ways to run: measured (``make bench``, ``make bench-gpu``), or once each at toy size, as in ``make test``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from .measuring import CUDA, ceilings
+from .paired import Paired
+from .plan import values_of
+
+KEPT = Path(__file__).parents[2] / ".benchmarks"
+"""Where a measured run leaves its numbers, for ``report.py``."""
+
+FOUND = pytest.StashKey[list[dict[str, Any]]]()
+
+
+NO_GRAPH = "a CUDA graph needs a CUDA device; make bench-gpu measures it there"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    values = values_of(CUDA, _measured(metafunc.config))
+    for name, taken in values.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(map(_possible, taken)), ids=str)
+
+
+def _possible(value: Any) -> Any:
+    captured = getattr(value, "mode", "") == "captured"
+    return pytest.param(value, marks=pytest.mark.skip(reason=NO_GRAPH)) if captured and not CUDA else value
+
+
+def _measured(config: pytest.Config) -> bool:
+    return bool(config.getoption("benchmark_enable"))
+
+
+@pytest.fixture(scope="session")
+def measured(request: pytest.FixtureRequest) -> bool:
+    """Whether times are wanted; else everything is run once, small."""
+    return _measured(request.config)
+
+
+class Verdicts:
+    """What paired timings came to, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+
+    def note(self, table: str, **more: Any) -> None:
+        """A line of a table: its group, its name, the value, and what else belongs to it."""
+        self.found.append({"table": table, "unit": "", **more})
+
+    def ratio(
+        self, group: str, name: str, found: Paired, *, aim: float | None, limit: float | None, same: Paired | None
+    ) -> None:
+        """Takes a ratio of seconds down; fails where it is above its limit on a machine quiet enough to say so.
+
+        Without a limit it is told alone.
+        """
+        first, third = found.quartiles
+        quiet = same is None or same.quiet
+        met = limit is None or found.median <= limit
+        verdict = ("met" if limit else "told") if met else ("failed" if quiet else "noisy: not judged")
+        ratios = {"value": found.median, "quartiles": [first, third], "aa": same.told if same else []}
+        self.note("paired", group=group, name=name, aim=aim, most=limit, verdict=verdict, **ratios)
+        assert met or not quiet, f"{name}: {found.median:.3f} ({first:.3f} to {third:.3f}), at most {limit} wanted"
+
+
+@pytest.fixture(scope="session")
+def verdicts(request: pytest.FixtureRequest) -> Verdicts:
+    """Paired timings of this run."""
+    kept = Verdicts()
+    request.config.stash[FOUND] = kept.found
+    return kept
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _measured(session.config):
+        KEPT.mkdir(exist_ok=True)
+        now = datetime.datetime.now(datetime.UTC).isoformat()
+        kept = {"datetime": now, "machine": machine(), "found": session.config.stash.get(FOUND, [])}
+        (KEPT / "paired.json").write_text(json.dumps(kept, indent=1))
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on."""
+    best = ceilings()
+    return {
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name() if CUDA else "CPU",
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "flops": {name: one.flops for name, one in best.items()},
+        "bandwidth": max(one.bandwidth for one in best.values()),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    units = [unit for unit, flag in (("AVX-512", "avx512f"), ("AMX", "amx_bf16")) if f" {flag}" in flags]
+    return ", ".join([named[0] if named else platform.processor() or platform.machine(), *units])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    found = config.stash.get(FOUND, [])
+    if found:
+        terminalreporter.section("paired timings")
+    for one in found:
+        spread = " ({:.3f} to {:.3f})".format(*one["quartiles"]) if one.get("quartiles") else ""
+        asked = [f", at {key} {one[key]:.3g}" for key in ("most", "least") if one.get(key)]
+        said = "".join([*asked, f": {one['verdict']}" if "verdict" in one else ""])
+        terminalreporter.write_line(f"{one['group']}, {one['name']}: {one['value']:.3f}{one['unit']}{spread}{said}")

@@ -1,0 +1,68 @@
+"""Every bundled recipe, rows together and in turn, in two precisions: stopped and gone on with, it is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import zoo
+from faults.tiny import STEPS, bundled, tiny
+from zoo.engine import Engine
+from zoo.errors import Interrupted
+from zoo.recipe import Recipe, write_recipe
+from zoo.run import Run
+from zoo.training import train
+
+ENTROPIES = ("{estimator: knn, weight: -0.01}", "{estimator: score, weight: -0.01}")
+MUTUAL = "{estimator: mutual_information, weight: -0.01}"
+
+
+def trained(recipe: Recipe, folder: Path, until: int = STEPS) -> Engine | None:
+    """What a process does: everything anew, the run taken up, steps up to some, and saved."""
+    seen = iter(range(10))
+    size = recipe.sizes.size
+    pixels = torch.randint(256, (24, 3, size, size), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
+    with Run(folder) as run:
+        run.write("recipe.yaml", write_recipe(recipe))
+        model = zoo.model.Model(recipe)
+        try:
+            return train(model, pixels, run=run, stop=lambda: next(seen) + 1 == until < STEPS)
+        except Interrupted:
+            return None
+
+
+def state(engine: Engine | None) -> dict[str, Tensor]:
+    assert engine is not None
+    assert engine.step_index == STEPS
+    return engine.state()[0]
+
+
+def assert_same_when_stopped(recipe: Recipe, folder: Path) -> None:
+    whole = state(trained(recipe, folder / "whole"))
+    assert trained(recipe, folder / "pieces", 1) is None
+    pieces = state(trained(recipe, folder / "pieces"))
+    assert whole.keys() == pieces.keys()
+    assert [key for key in whole if not torch.equal(whole[key], pieces[key])] == []
+
+
+PROMISE = (
+    "Every bundled recipe goes on bit for bit: rows together and in turn, fp32 and bf16, with augmentation and EMA."
+)
+
+
+@pytest.mark.promise(PROMISE)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("turns", [False, True], ids=["together", "in-turn"])
+@pytest.mark.parametrize("name", bundled())
+def test_every_bundled_recipe(tmp_path: Path, name: str, turns: bool, precision: str) -> None:
+    recipe = tiny(name, f"train.precision={precision}", turns=turns)
+    assert_same_when_stopped(recipe, tmp_path)
+
+
+@pytest.mark.promise("Every entropy estimator goes on bit for bit, those with a network of their own too.")
+@pytest.mark.parametrize("entropy", [*ENTROPIES, MUTUAL])
+def test_every_entropy_estimator(tmp_path: Path, entropy: str) -> None:
+    assert_same_when_stopped(tiny("avae", f"phases.0.generator.entropy={entropy}"), tmp_path)

@@ -1,0 +1,42 @@
+"""Bundled recipes made tiny: nets of width 4, images of 16 pixels, 32 where the networks ask for it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import zoo
+from zoo.recipe import Recipe, load_recipe
+from zoo.registry import load_registry
+
+STEPS = 2
+SETTINGS = ("data.channels=3", "latent=5", "augment=[flip, {crop: {padding: 1}}]", "evaluate=[]", "watch=[]")
+TRAIN = ("train.batch=4", f"train.steps={STEPS}", "train.log_every=1", "train.ema=0.9")
+
+
+@cache
+def bundled() -> tuple[str, ...]:
+    """The names of all bundled recipes."""
+    return tuple(sorted(recipe.name for recipe in load_registry().recipes()))
+
+
+@cache
+def settings(name: str) -> tuple[str, ...]:
+    """Overrides that make a recipe tiny."""
+    recipe = load_recipe(name)
+    widths = [f"slots.{slot}.width=4" for slot, part in recipe.slots.items() if "width" in part.options]
+    noise = ["noise=3"] if recipe.sizes.noise else []
+    size = 32 if name.endswith("-paper") else 16
+    return (*SETTINGS, *TRAIN, *widths, *noise, f"data.size={size}")
+
+
+def in_turn(recipe: Recipe) -> list[Any]:
+    """The rows of a recipe, each in a phase of its own."""
+    rows = [row for phase in recipe.phases for row in phase.rows]
+    return [{row.label: {term.label: term.plain() for term in row.terms}} for row in rows]
+
+
+def tiny(name: str, *overrides: str, turns: bool = False) -> Recipe:
+    """A bundled recipe, tiny, its rows in turn if asked."""
+    source = {"extends": name, **({"phases": in_turn(load_recipe(name))} if turns else {})}
+    return zoo.build(source, overrides=[*settings(name), *overrides]).recipe

@@ -1,0 +1,141 @@
+"""Several processes that train one model: they are one process with the whole batch."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY
+from helpers_engine import BATCH, SLOTS, differing, small
+from safetensors.torch import load_file
+from torch import nn
+
+from zoo.engine import Engine
+from zoo.errors import RequestError
+from zoo.sharding import Shard, SharedDraw, check_shares
+from zoo.sync import synchronise
+from zoo.tensors import Draw
+
+RANKS = Path(__file__).with_name("ranks.py")
+CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
+
+
+def torchrun(count: int, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={count}", f"--master-port={port}"]
+    return subprocess.run([sys.executable, *launcher, *command], capture_output=True, text=True, cwd=cwd, timeout=500)
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What ``tests/ranks.py`` found in so many processes."""
+    file = tmp_path_factory.mktemp("ranks") / "found.pt"
+    outcome = torchrun(request.param, str(RANKS), str(file))
+    assert outcome.returncode == 0, outcome.stderr
+    found: dict[str, Any] = torch.load(file)
+    return {**found, "count": request.param}
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_n_processes_are_one_with_the_whole_batch(ranks: dict[str, Any], name: str) -> None:
+    """Weights, statistics of batch norm and losses after three steps, in single precision."""
+    found = ranks["found"][name]
+    assert found["alone"].keys() == found["shared"].keys()
+    for key, expected in found["alone"].items():
+        torch.testing.assert_close(
+            found["shared"][key], expected, rtol=1e-6, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
+        )
+
+
+@pytest.mark.parametrize("name", ["vae", "bigan"])
+def test_parts_in_processes_are_as_many_parts_in_one(ranks: dict[str, Any], name: str) -> None:
+    """Each part has its own batch norm statistics, wherever it is computed; the running ones see fewer parts each.
+
+    Spectral norm, which the other systems' critics have, iterates once for each part that a process takes.
+    """
+    found = ranks["found"][name]
+    for key, expected in found["alone in parts"].items():
+        if "running" not in key and "tracked" not in key:
+            torch.testing.assert_close(found["shared in parts"][key], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_every_process_holds_the_same_to_the_last_bit(ranks: dict[str, Any], name: str) -> None:
+    first, *others = (each[name] for each in ranks["everybody"])
+    assert len(others) == ranks["count"] - 1
+    for other in others:
+        for key, value in first.items():
+            assert torch.equal(other[key], value), key
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_a_step_takes_one_collective_for_each_optimiser_at_most(ranks: dict[str, Any], name: str) -> None:
+    collectives, optimizers = ranks["found"][name]["collectives"]
+    assert 1 <= collectives <= optimizers
+
+
+def test_zoo_build_in_two_processes(tmp_path: Path) -> None:
+    """``torchrun -m zoo build``: one run, written by the first; stopped half way it goes on, to the last bit; what one
+    process makes, but for rounding."""
+    options = "train: {sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-5}}"  # samples on the way are the first's
+    recipe = tmp_path / "tiny.yaml"
+    plain = TINY.replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", options[:-1] + ", ")
+    recipe.write_text(f"batch_stats: batch\n{plain}")
+    half = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--set", "train.steps=2", "--device", "cpu", cwd=tmp_path)
+    assert half.returncode == 0, half.stderr
+    whole = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--device", "cpu", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stderr.count("continuing at step 2 of 3") == 1
+    again = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--device", "cpu", cwd=tmp_path)
+    assert "up to date" in again.stdout
+    straight = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--out", "runs/straight", "--device", "cpu", cwd=tmp_path)
+    assert straight.returncode == 0, straight.stderr
+    weights = [load_file(tmp_path / "runs" / name / "model.safetensors") for name in ("tiny", "straight")]
+    assert not differing(*weights)
+    command = [sys.executable, "-m", "zoo", "build", "tiny.yaml", "--out", "runs/alone", "--device", "cpu"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    alone, shared = (load_file(tmp_path / "runs" / name / "model.safetensors") for name in ("alone", "tiny"))
+    for key, expected in alone.items():
+        torch.testing.assert_close(shared[key], expected, rtol=1e-5, atol=1e-6)
+    scores = [(tmp_path / "runs" / name / "scores.json").read_text() for name in ("alone", "tiny")]
+    assert scores[0].count('"value"') == scores[1].count('"value"') > 0
+
+
+# -- what needs no second process --------------------------------------------------------------------------
+
+
+def test_shares_of_a_draw_are_the_draw() -> None:
+    """What is drawn in rows is shared out; what is not is everybody's."""
+    whole = Draw(0, "z", **CPU)  # type: ignore[arg-type]
+    shares = [SharedDraw(0, "z", rows=2, shard=Shard(i, 3), **CPU) for i in range(3)]
+    expected = whole.normal(6, 5)
+    assert torch.equal(torch.cat([share.normal(2, 5) for share in shares]), expected)
+    expected = whole.uniform(4)
+    assert all(torch.equal(share.uniform(4), expected) for share in shares)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"train.batch 4 cannot .* among 3 parts \(train.accumulate\); choose"):
+        Engine(small("vae", "train.accumulate=3"))
+    with pytest.raises(RequestError, match=r"train.batch 6 .* among 2 processes of 2 parts"):
+        check_shares(6, 2, 2)
+
+
+def test_a_batch_norm_of_its_own_kind_is_not_lost() -> None:
+    class Own(nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(RequestError, match=r"train.sync_batch_norm: Own is not torch's batch norm"):
+        synchronise(nn.Sequential(nn.Conv2d(1, 1, 1), Own(1)))
+
+
+def test_one_part_of_one_process_changes_nothing() -> None:
+    assert Shard().part(0, 1) == Shard()
+    assert torch.equal(Shard(1, 2).of(torch.arange(BATCH)), torch.arange(BATCH)[BATCH // 2 :])

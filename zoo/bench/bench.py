@@ -1,0 +1,195 @@
+"""Times a recipe's step, takes it apart, and times what could be quicker against it."""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from zoo.bench.advice import advise, candidates
+from zoo.bench.clock import Middle, Spent, in_turns, median, ratio
+from zoo.bench.floor import ceilings, floor
+from zoo.bench.parts import (
+    AVERAGE,
+    DATA,
+    FORWARD,
+    MOVE,
+    NONE,
+    SHARES,
+    Piece,
+    Subject,
+    batches_a_step,
+    held,
+    pieces,
+    plays,
+)
+from zoo.bench.report import Against, Bench, Part
+from zoo.capture import WARM
+from zoo.cost import costs
+from zoo.data import load_images
+from zoo.errors import Problem, RecipeError, RequestError, ZooError
+from zoo.model import choose_device
+from zoo.phases import compute_type
+from zoo.probe import probe
+from zoo.recipe.schema import Recipe
+
+LEAST_NOISE = 1024
+"""Images that random data has at least, so that a batch is gathered from more than a cache line or two."""
+
+STEP, AGAIN = (NONE, "step"), (NONE, "again")
+
+Variant = Callable[[str], Recipe]
+"""An override -> the recipe with it."""
+
+
+def bench(
+    recipe: Recipe,
+    variant: Variant,
+    *,
+    against: Mapping[str, Recipe] | None = None,
+    device: str = "auto",
+    steps: int = 24,
+    random_data: bool = False,
+) -> Bench:
+    """Times training as the recipe says it, in the middle of it; nothing is written.
+
+    Args:
+        recipe: what to time.
+        variant: makes the recipes that are worth timing against it.
+        against: override -> recipe, others to time against it.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        steps: how many of the recipe's own are timed.
+        random_data: take random pixels, not the recipe's images.
+
+    Raises:
+        ZooError: if the recipe is wrong, or its images cannot be had.
+    """
+    where = choose_device(device)
+    if where.type not in ("cpu", "cuda"):
+        raise RequestError(f"--device {device}: steps are timed on cpu and cuda, not on {where.type}")
+    probe(recipe, "cpu")
+    pixels = noise(recipe) if random_data else _images(recipe)
+    with torch.random.fork_rng():
+        subject = Subject.of(recipe, pixels, where)
+        found = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
+        others = dict(against or {}) | {other: variant(other) for other in candidates(found, subject)}
+        tried = tuple(_against(subject, name, other, pixels, steps) for name, other in others.items())
+        found = replace(found, against=tried)
+    return replace(found, advice=tuple(advise(found, subject)))
+
+
+def noise(recipe: Recipe) -> Tensor:
+    """Random pixels in the place of a recipe's images, uint8 (N, C, H, W)."""
+    sizes, count = recipe.sizes, max(4 * recipe.train.batch, LEAST_NOISE)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    shape = (count, sizes.channels, sizes.size, sizes.size)
+    return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+
+
+def _images(recipe: Recipe) -> Tensor:
+    try:
+        return load_images(recipe).train
+    except RecipeError as error:
+        cure = "; --random-data times the recipe without its images"
+        raise RecipeError([Problem(p.position, p.message.rstrip(".") + cure) for p in error.problems]) from None
+
+
+def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
+    recipe, device = subject.recipe, subject.engine.device
+    first, cycle = subject.engine.step_index, _cycle(recipe)
+    rounds = _rounds(steps, cycle)
+    _warm(subject, cycle)
+    peak, rss = _peaks(device)
+    whole = partial(subject.step, cycle)
+    spent = in_turns({STEP: whole, AGAIN: whole, **pieces(subject)}, rounds, device)
+    both = [*spent[STEP], *spent[AGAIN]]
+    seconds = Middle.of([one.seconds / cycle for one in both])
+    counted, flops = held(subject), costs(recipe)[-1].flops
+    dtype = compute_type(recipe.train.precision, device) or torch.float32
+    best = ceilings(device, dtype)
+    return Bench(
+        recipe=recipe.name,
+        data=data,
+        images=images,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        clock="CUDA events" if device.type == "cuda" else "CPU time of the process",
+        threads=torch.get_num_threads(),
+        precision=str(dtype).removeprefix("torch."),
+        batch=recipe.train.batch,
+        first_step=first,
+        steps=len(both) * cycle,
+        seconds=seconds,
+        wall=Middle.of([one.wall / cycle for one in both]),
+        host=statistics.median(one.host for one in both) / cycle,
+        same=ratio(spent[AGAIN], spent[STEP]),
+        flops=flops,
+        held=counted,
+        peak=peak,
+        rss=rss,
+        ceilings=best,
+        floor=floor(flops * recipe.train.batch, counted.moved, counted.weights, counted.optimizer, best),
+        parts=_parts(recipe, spent, seconds.median),
+        eager=subject.engine.eager,
+    )
+
+
+def _cycle(recipe: Recipe) -> int:
+    """Steps after which the same phases are due again."""
+    return math.lcm(*(phase.every for phase in recipe.phases))
+
+
+def _rounds(steps: int, cycle: int) -> int:
+    return max(3, math.ceil(steps / cycle / 2))
+
+
+def _warm(subject: Subject, cycle: int) -> None:
+    """Plans, optimiser states and caches; a CUDA graph is captured at the play after the ``WARM``th."""
+    subject.step(cycle * (WARM + 2 if not subject.engine.eager else 2))
+
+
+def _peaks(device: torch.device) -> tuple[int, int]:
+    """Bytes allocated on a GPU at the most (0 on a CPU), and this process's largest resident set so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0, rss
+
+
+def _parts(recipe: Recipe, spent: Mapping[Piece, Sequence[Spent]], step: float) -> tuple[Part, ...]:
+    """Each part's seconds in a step; shares are of the step, or of all parts where these take longer alone."""
+    taken = {key: median(times) for key, times in spent.items()}
+    found = [("", DATA, taken[NONE, DATA] * batches_a_step(recipe))]
+    for number, phase in enumerate(recipe.phases):
+        forward = taken.get((number, FORWARD), 0.0)
+        gradients = max(taken[number, SHARES] - forward, 0.0)
+        alone = {FORWARD: forward, SHARES: gradients, MOVE: taken[number, MOVE]}
+        rows = ", ".join(row.label for row in phase.rows)
+        title = f"{number + 1}: {rows}"
+        found += [(title, name, alone[name] * plays(phase)) for name in alone if (number, name) in taken]
+    if (NONE, AVERAGE) in taken:
+        found.append(("", AVERAGE, taken[NONE, AVERAGE]))
+    known = sum(seconds for *_, seconds in found)
+    whole = max(step, known)
+    rest = [("", "rest", whole - known)] if whole > known else []
+    return tuple(Part(title, name, seconds, seconds / whole) for title, name, seconds in [*found, *rest])
+
+
+def _against(subject: Subject, name: str, recipe: Recipe, pixels: Tensor, steps: int) -> Against:
+    """Another recipe's time an image over this one's, taken in turns."""
+    fitting = pixels if recipe.sizes == subject.recipe.sizes else noise(recipe)
+    cycle = math.lcm(_cycle(recipe), _cycle(subject.recipe))
+    try:
+        other = Subject.of(recipe, fitting, subject.engine.device)
+        _warm(other, cycle)
+        sides = {"other": partial(other.step, cycle), "own": partial(subject.step, cycle)}
+        spent = in_turns(sides, _rounds(steps, cycle), subject.engine.device)
+    except (ZooError, torch.OutOfMemoryError) as error:
+        return Against(name, None, str(error).splitlines()[0])
+    an_image = subject.recipe.train.batch / recipe.train.batch
+    return Against(name, ratio(spent["other"], spent["own"]).times(an_image))

@@ -1,0 +1,79 @@
+"""The best this machine was seen to do, and the least time that a step needs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from zoo.bench.clock import timed
+
+TRAFFIC = 2
+"""Times that what the backward needs is moved at least: written, then read."""
+
+WEIGHT_TRAFFIC = 4
+"""A weight is read and written, its gradient written and read."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Measured in the same run, on the same device, by the same clock as the step.
+
+    Args:
+        flops: FLOP a second of a large matrix product, in the type that the networks compute in.
+        bandwidth: bytes a second of a large copy, counted when read and when written.
+    """
+
+    flops: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Floor:
+    """max(FLOP / peak, bytes / bandwidth), the least time of a step, by which its time can be judged.
+
+    Args:
+        seconds: of a step.
+        bound: ``"products"`` or ``"bytes"``, whichever asks for more.
+        bytes: those that no fusion saves: what the backward keeps, weights, gradients, optimiser state.
+    """
+
+    seconds: float
+    bound: str
+    bytes: float
+
+
+def ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
+    """The matmul and the copy ceiling of a device."""
+    side, numbers, each = (8192, 2**28, 10) if device.type == "cuda" else (1024, 2**24, 1)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    source = torch.rand(numbers, device=device)
+    target = torch.empty_like(source)
+    product = _best(lambda: a @ b, device, each)
+    copy = _best(lambda: target.copy_(source), device, each)
+    return Ceilings(2 * side**3 / product, 2 * source.nbytes / copy)
+
+
+def _best(run: Callable[[], object], device: torch.device, each: int) -> float:
+    def several() -> None:
+        for _ in range(each):
+            run()
+
+    several()
+    return min(timed(several, device).seconds for _ in range(8)) / each
+
+
+def floor(flops: float, kept: float, weights: float, state: float, best: Ceilings) -> Floor:
+    """The floor of a step.
+
+    Args:
+        flops: of its products.
+        kept: bytes that its backwards need.
+        weights: bytes of the parameters that learn.
+        state: bytes of optimiser state.
+        best: what the machine can do.
+    """
+    moved = TRAFFIC * kept + WEIGHT_TRAFFIC * weights + 2 * state
+    product, traffic = flops / best.flops, moved / best.bandwidth
+    return Floor(max(product, traffic), "products" if product > traffic else "bytes", moved)

@@ -1,0 +1,90 @@
+"""What Ctrl-C, SIGTERM and a closed terminal do to long work: it is saved, and goes on with the same command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from zoo.errors import Interrupted
+from zoo.watch import Record
+
+OUTPUTS = (1, 2)
+"""Descriptors that people read."""
+
+
+class Stop:
+    """Whether somebody asked for a stop. It is a watcher too: only a training has a step to finish and save.
+
+    While one is on, a first signal asks for a stop after the present step. A second one stops at once, and so does
+    any at other times: every file is written whole or not at all, and there is little to do again.
+    """
+
+    def __init__(self) -> None:
+        self.at_once = self._asked = self._training = False
+        self._terminals = [output for output in OUTPUTS if os.isatty(output)]
+
+    def __call__(self) -> bool:
+        """Whether to stop after this step."""
+        return self._asked
+
+    def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002 - what a watcher is told
+        """Training begins."""
+        self._training = True
+
+    def log(self, record: Record) -> None:
+        """A record was taken."""
+
+    def end(self) -> None:
+        """Training ended, or was interrupted."""
+        self._training = False
+
+    def ask(self, *_: object) -> None:
+        """The handler of the signals.
+
+        Raises:
+            KeyboardInterrupt: to stop at once.
+        """
+        _silence(output for output in self._terminals if not os.isatty(output))  # closed: writing to it is an error
+        self.at_once = self._asked or not self._training
+        if self.at_once:
+            raise KeyboardInterrupt
+        self._asked = True
+        with suppress(OSError, RuntimeError):  # nobody reads it, or it comes in the middle of a print
+            print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+
+def _silence(outputs: Iterable[int]) -> None:
+    """What is written to them goes nowhere from here on."""
+    for output in outputs:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Ctrl-C, SIGTERM and the hangup of a terminal ask for a stop, inside. After ``nohup`` a hangup does not.
+
+    Raises:
+        Interrupted: for what is stopped at once, or has nobody who reads what it says.
+    """
+    stop = Stop()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop.ask) for number in numbers}
+    try:
+        yield stop
+    except BrokenPipeError:
+        _silence(OUTPUTS)
+        raise Interrupted("up to the last checkpoint") from None
+    except BaseException:  # a library stopped in the middle of something may make another error of it
+        if not stop.at_once:
+            raise
+        raise Interrupted("up to the last checkpoint") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

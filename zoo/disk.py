@@ -1,0 +1,204 @@
+"""Files of a run, at the level of the operating system: read only from where they belong, written whole or not at all.
+
+Every call that the system may refuse is made here, by ``os``; what it says becomes a sentence with a cure. No torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from zoo.errors import RunError
+
+Bytes = bytes | bytearray | memoryview
+
+TEMPORARY = ".tmp"
+"""How the names of files end that are being written; they begin with a dot."""
+LARGEST_TEXT = 64 * 2**20
+"""Bytes of the largest text file of a run that is read."""
+AT_ONCE = 2**20
+"""Bytes that are written at once, or more."""
+
+# -- reading what somebody else may have put there ---------------------------------------------------------
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of a run, where no link leads out of the run.
+
+    Args:
+        folder: the run; it may be a link itself.
+        name: the file's name in it.
+
+    Raises:
+        RunError: if the file lies elsewhere.
+    """
+    path = folder / name
+    try:
+        real = path.resolve()
+        within = real.is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name no system takes
+        raise RunError(f"{path}: cannot be read: {error}") from None
+    if not within:
+        raise RunError(f"{path}: leads out of the run, to {real}; put the file itself there")
+    return real
+
+
+def open_inside(folder: Path, name: str) -> int:
+    """A file descriptor of an ordinary file of a run, for reading.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RunError: if it lies elsewhere, is no ordinary file, or cannot be read.
+    """
+    path = inside(folder, name)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would have us wait for ever
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            return file
+        os.close(file)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunError(f"{folder / name}: cannot be read: {error.strerror}{cure(error)}") from None
+    raise RunError(f"{folder / name}: cannot be read: it is no ordinary file")
+
+
+def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytearray:
+    """A file of a run, whole.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RunError: if it lies elsewhere, is no ordinary file, cannot be read, or has more than ``limit`` bytes.
+    """
+    try:
+        with os.fdopen(open_inside(folder, name), "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise RunError(f"{folder / name}: has {size:,} bytes; expected at most {limit:,}")
+            content = bytearray(size)
+            view, done = memoryview(content), 0
+            while done < size and (count := file.readinto(view[done:])):
+                done += count
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunError(f"{folder / name}: cannot be read: {error.strerror}{cure(error)}") from None
+    if done < size:
+        raise RunError(f"{folder / name}: became shorter while it was read")
+    return content
+
+
+def read_text(folder: Path, name: str) -> str | None:
+    """A text file of a run; None if it is not there.
+
+    Raises:
+        RunError: if it cannot be read, is no text, or is a link that leads out of the run.
+    """
+    try:
+        return read_bytes(folder, name).decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{folder / name}: is damaged ({error}); remove it to have it made again") from None
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def write_atomically(path: Path, content: Bytes | Iterable[Bytes]) -> None:
+    """Writes a file whole or not at all: temporary file, fsync, rename, fsync of the directory.
+
+    Args:
+        path: the file.
+        content: its bytes, or pieces of them.
+
+    Raises:
+        RunError: naming the file, if the disk is full or refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(temporary, (content,) if isinstance(content, bytes | bytearray | memoryview) else content)
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):  # the first error is the one to tell
+                os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}{cure(error)}") from None
+
+
+def _write(path: Path, pieces: Iterable[Bytes]) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        for piece in _grouped(pieces):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _grouped(pieces: Iterable[Bytes]) -> Iterator[Bytes]:
+    """The same bytes in fewer pieces: a call for each of a thousand small tensors would take longer than writing."""
+    small = bytearray()
+    for piece in pieces:
+        if len(small) + len(piece) > AT_ONCE:
+            yield small
+            small = bytearray()
+        if len(piece) > AT_ONCE:
+            yield piece
+        else:
+            small += piece
+    yield small
+
+
+def _sync_folder(folder: Path) -> None:
+    """Has the disk keep a directory's entries; a rename is lost with the power otherwise."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what file systems say that keep none apart
+            raise
+    finally:
+        os.close(file)
+
+
+def remove(path: Path) -> None:
+    """Removes a file if it is there.
+
+    Raises:
+        RunError: naming the file, if it cannot be removed.
+    """
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RunError(f"{path}: cannot be removed: {error.strerror}{cure(error)}") from None
+
+
+CURES = {
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "your quota is used up; free some space and run again",
+    errno.EROFS: "the file system is read-only; mount it writable, or choose another --out",
+    errno.EIO: "the disk failed; look at it (dmesg), or copy the run to another and go on there",
+    errno.EFBIG: "a limit on the size of files (ulimit -f) is in force; raise it and run again",
+    errno.EACCES: "look at who may write there, or choose another --out",
+    errno.EPERM: "look at who may write there, or choose another --out",
+}
+"""What helps against what an operating system says of a file."""
+
+
+def cure(error: OSError) -> str:
+    """``"; free some space and run again"``, or what else helps; empty where nothing is known to."""
+    known = CURES.get(error.errno or 0)
+    return f"; {known}" if known else ""

@@ -1,0 +1,40 @@
+"""What every process but the first does in a build of ``torchrun``'s: it trains, measures and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zoo.data import load_images
+from zoo.evaluate import evaluate
+from zoo.model import Model, choose_device
+from zoo.processes import Processes
+from zoo.recipe import Recipe
+from zoo.training import train
+
+TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
+"""What the first process tells the others to do next: train and then ask again, measure with its weights, or end."""
+
+
+def follow(recipe: Recipe, device: str, stop: Callable[[], bool], processes: Processes) -> None:
+    """Does what the first process says until it is over.
+
+    Args:
+        recipe: what it builds.
+        device: this process's.
+        stop: whether this process was asked to stop; all stop together.
+        processes: those that work together.
+
+    Raises:
+        TrainingError: as ``train``.
+        Interrupted: as ``train``.
+    """
+    told = processes.told()
+    if told == OVER:
+        return
+    model, images = Model(recipe, choose_device(device)), load_images(recipe)
+    if told == TRAIN:
+        train(model, images, stop=stop, processes=processes)
+        told = processes.told()
+    if told == EVALUATE:
+        model.load_state_dict(processes.shared({}, model.device))
+        evaluate(model, images, processes=processes)
