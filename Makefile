@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What recipe, registry and state code are tested by.
 COVERING := $(patsubst %,tests/test_%.py,recipe recipe_errors recipe_text recipe_tree recipe_wiring schedule \
 	registry names descriptors isolation entries signature catalogue plugin_settings \
-	checkpoints corruption file_faults hostile_runs run_files)
+	checkpoints corruption file_faults hostile_runs run_files manifests)
 
 .PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
 
@@ -58,7 +58,7 @@ BENCHMARKS ?= tests/benchmarks
 bench: $(DEV_STAMP)
 	@mkdir -p .benchmarks && rm -f .benchmarks/suite.json .benchmarks/paired.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BENCHMARKS) --benchmark-enable --benchmark-columns=median,iqr,rounds \
-		--benchmark-json=.benchmarks/suite.json; status=$$?; $(BIN)/python tests/benchmarks/report.py; exit $$status
+		--benchmark-json=.benchmarks/suite.json -W 'ignore:Not saving anything'; status=$$?; $(BIN)/python tests/benchmarks/report.py; exit $$status
 
 bench-gpu: $(DEV_STAMP)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "there is no CUDA device here")'

@@ -159,10 +159,14 @@ def alive(process: int) -> bool:
         return False
 
 
+OTHERS: set[int] = set()
+"""Processes that other tests started, such as the server of forks, and that go on."""
+
+
 def children(process: int) -> list[int]:
-    """Processes it started that run."""
-    found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [one for one in found if _parent(one) == process and alive(one)]
+    """Processes it started that run, but for ``OTHERS``."""
+    found = {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()} - OTHERS
+    return [one for one in sorted(found) if _parent(one) == process and alive(one)]
 
 
 def _parent(process: int) -> int:

@@ -129,8 +129,8 @@ def test_poison_on_the_device_moves_nothing_and_is_told_later() -> None:
 
 @CUDA
 @pytest.mark.parametrize("name", SLOTS)
-def test_a_cuda_graph_is_eager_step_for_step(name: str) -> None:
-    torch.backends.cudnn.deterministic = True
+def test_a_cuda_graph_is_eager_step_for_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     states = []
     for how in ("off", "on"):
         engine = Engine(small(name, f"train.cuda_graph={how}", dtype=torch.float32).cuda())

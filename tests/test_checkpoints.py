@@ -271,7 +271,7 @@ def test_what_best_means_is_known_before_training(label, said):
 
 def test_what_an_interrupted_process_was_writing_is_removed(tmp_path):
     trained(recipe(), tmp_path, steps=1)
-    for place in (".model.safetensors.1f.tmp", "state/.step-00000009.json.2e.tmp"):
+    for place in (".model.safetensors.1f00ab12.tmp", "state/.step-00000009.json.2e00ab12.tmp"):
         (tmp_path / place).write_bytes(b"half")
     Run(tmp_path).close()
     assert [path.name for path in tmp_path.rglob("*.tmp")] == []

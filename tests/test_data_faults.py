@@ -17,7 +17,19 @@ import numpy as np
 import pytest
 import torch
 from helpers_data import random_pixels
-from helpers_faults import Acting, Unpickled, alive, become_nobody, children, ended, faults, forked, unprivileged, until
+from helpers_faults import (
+    OTHERS,
+    Acting,
+    Unpickled,
+    alive,
+    become_nobody,
+    children,
+    ended,
+    faults,
+    forked,
+    unprivileged,
+    until,
+)
 from PIL import Image
 from zoo_data import cache, decode, pack, workers
 from zoo_data.decode import View
@@ -28,6 +40,12 @@ from zoo_data.sources import Source, files_source
 VIEW = View(8, 3)
 CURE = r"set ZOO_CACHE to a folder that has room and can be written"
 ACTED = [f"{i}.png" for i in range(10)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def others() -> None:
+    """What runs before the first of these tests is none of theirs."""
+    OTHERS.update(children(os.getpid()))
 
 
 @pytest.fixture(autouse=True)

@@ -38,8 +38,8 @@ def test_a_run_is_made_where_nothing_is_and_taken_up_where_one_is(tmp_path: Path
         run.write("a.txt", "text")
         run.write_json("recipe.yaml", {"a": [1]})
         assert (run.read_text("a.txt"), run.read_json("recipe.yaml")) == ("text", {"a": [1]})
-    (folder / "state" / ".step.json.ab12.tmp").write_text("half")
-    (folder / ".a.txt.cd34.tmp").write_text("half")
+    (folder / "state" / ".step.json.ab12cd34.tmp").write_text("half")
+    (folder / ".a.txt.cd34ab12.tmp").write_text("half")
     with Run(folder):
         assert sorted(path.name for path in folder.rglob("*")) == ["a.txt", "lock", "recipe.yaml", "state"]
 
@@ -324,3 +324,15 @@ def test_a_tensor_begins_at_a_multiple_of_its_size() -> None:
     header += b" " * (-len(header) % 8)
     with pytest.raises(ValueError, match=r"^tensor 'b' does not begin at a multiple of its type's size$"):
         parsed(len(header).to_bytes(8, "little") + header + bytes(5))
+
+
+def test_a_run_killed_while_its_first_file_was_written_is_a_run(tmp_path: Path) -> None:
+    """What it was writing is removed by the next build."""
+    left = tmp_path / ".recipe.yaml.396b3843.tmp"
+    (tmp_path / "state").mkdir()
+    left.write_text("name: half")
+    with Run(tmp_path):
+        assert not left.exists()
+    (tmp_path / "notes.txt").write_text("somebody's own")
+    with pytest.raises(RequestError, match=r"is not a run \(it has no recipe\.yaml but holds notes\.txt\)"):
+        check_own(tmp_path)

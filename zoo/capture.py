@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.errors import RequestError
 from zoo.recipe.schema import Term
-from zoo.tensors import Draw, seeded
+from zoo.tensors import Draw, seed_of
 
 if TYPE_CHECKING:
     from zoo.engine import Engine
@@ -129,7 +129,7 @@ class _Kept(Draw):
 
     def seed(self, *key: object) -> None:
         """What comes next is what a ``Draw`` of this key would give."""
-        self.generator.manual_seed(seeded(*key).initial_seed())
+        self.generator.manual_seed(seed_of(*key))
 
     def _stream(self) -> torch.Generator:
         return self.generator

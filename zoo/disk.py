@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,10 +17,9 @@ from zoo.errors import RunError
 
 Bytes = bytes | bytearray | memoryview
 
-TEMPORARY = ".tmp"
-"""How the names of files end that are being written; they begin with a dot."""
 LARGEST_TEXT = 64 * 2**20
 """Bytes of the largest text file of a run that is read."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 AT_ONCE = 2**20
 """Bytes that are written at once, or more."""
 
@@ -119,19 +119,24 @@ def write_atomically(path: Path, content: Bytes | Iterable[Bytes]) -> None:
     Raises:
         RunError: naming the file, if the disk is full or refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write(temporary, (content,) if isinstance(content, bytes | bytearray | memoryview) else content)
-            os.replace(temporary, path)
+            _write(beside, (content,) if isinstance(content, bytes | bytearray | memoryview) else content)
+            os.replace(beside, path)
         except OSError:
             with suppress(OSError):  # the first error is the one to tell
-                os.unlink(temporary)
+                os.unlink(beside)
             raise
         _sync_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}{cure(error)}") from None
+
+
+def temporary(path: Path) -> bool:
+    """Whether a file is one that ``write_atomically`` did not come to rename."""
+    return bool(_TEMPORARY.fullmatch(path.name))
 
 
 def _write(path: Path, pieces: Iterable[Bytes]) -> None:

@@ -147,7 +147,7 @@ class Engine:
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
     def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
-        for player in self._movers(plan):
+        for player in plan.movers:
             player.set_rate(self.step_index)
         if not self.eager and plan.played >= WARM:
             self._seed(which, WHOLE)
@@ -247,10 +247,6 @@ class Engine:
         with lowering(self.device, self._plans.dtype):
             return plan.values(given, draws)
 
-    def _movers(self, plan: PhasePlan) -> list[Player]:
-        names = dict.fromkeys(player for row in plan.rows for player in row.players)
-        return [p for p in map(self.players.__getitem__, names) if p.optimizer and p.rate(self.step_index)]
-
     def move(
         self,
         plan: PhasePlan,
@@ -260,7 +256,7 @@ class Engine:
     ) -> None:
         """Every player's step, after a look at what they would move by."""
         self.sentinel.look(self.step_index, which, losses, gradients)
-        for player in self._movers(plan):
+        for player in plan.movers:
             player.move(gradients, self.recipe.train.clip, self.sentinel.poison)
 
     # -- state ---------------------------------------------------------------------------------------------

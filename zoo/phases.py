@@ -61,6 +61,7 @@ class PhasePlan:
         rows: those, and one for each term of theirs that owns networks that learn.
         program: every value and term of it, each after what it needs.
         keys: id of a term of a row -> its key.
+        movers: the players of its rows that move.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
         played: how often it was played eagerly.
@@ -70,6 +71,7 @@ class PhasePlan:
     rows: Sequence[Row]
     program: Sequence[Computed]
     keys: Mapping[int, str]
+    movers: Sequence[Player]
     compiled: Compiled | None = None
     captured: Captured | None = None
     played: int = 0
@@ -157,7 +159,10 @@ class Plans:
         done = dict.fromkeys((*BUILTINS, *graph.slots))
         learning = frozenset(slot for call in calls.values() for slot in call.learning)
         program = [self._computed(calls[name], whole, learning) for name in whole.order(terms) if name not in done]
-        return PhasePlan(phase, rows, program, {id(term): term.part.key for row in rows for term in row.terms})
+        keys = {id(term): term.part.key for row in rows for term in row.terms}
+        names = dict.fromkeys(name for row in rows for name in row.players if name not in resting)
+        movers = [self._players[name] for name in names if self._players[name].optimizer]
+        return PhasePlan(phase, rows, program, keys, movers)
 
     def _computed(self, call: Call, graph: Graph, learning: frozenset[str]) -> Computed:
         name, functions = call.name, {**self._model.functions, **self._model.terms}

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo.disk import TEMPORARY, inside, read_text, remove, write_atomically
+from zoo.disk import inside, read_text, remove, temporary, write_atomically
 from zoo.errors import Busy, RequestError, RunError
 from zoo.manifest import seal_holds
 from zoo.recipe.text import read
@@ -41,7 +41,7 @@ class Run:
             self._lock.close()
             raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out") from None
         for part in (folder, folder / "state", folder / "samples"):
-            for left in part.glob(f".*{TEMPORARY}"):
+            for left in filter(temporary, part.glob(".*")):
                 remove(left)
 
     def close(self) -> None:
@@ -99,7 +99,8 @@ def check_own(folder: Path) -> None:
         raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
     if not folder.exists() or (folder / "recipe.yaml").is_file():
         return
-    foreign = sorted(p.name for p in folder.iterdir() if p.name != "state")
+    own = (p for p in folder.iterdir() if p.name != "state" and not temporary(p))  # somebody died writing the first
+    foreign = sorted(p.name for p in own)
     if foreign:
         raise RequestError(
             f"{folder}: is not a run (it has no recipe.yaml but holds {', '.join(foreign[:3])}"

@@ -99,8 +99,12 @@ class Draw:
 
 def seeded(*key: object, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator whose seed is a hash of ``key``: the same key gives the same numbers."""
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+    return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+def seed_of(*key: object) -> int:
+    """A hash of ``key``, 63 bits."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "little") >> 1
 
 
 def seed_global(device: torch.device, *key: object) -> None:
@@ -108,7 +112,7 @@ def seed_global(device: torch.device, *key: object) -> None:
 
     ``torch.manual_seed`` also queues a seed for every accelerator that is absent, with a trace of the stack each time.
     """
-    seed = seeded(*key).initial_seed()
+    seed = seed_of(*key)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
