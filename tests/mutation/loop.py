@@ -81,18 +81,23 @@ def _statistics(items: Sequence[pytest.Item]) -> tuple[dict[str, list[int]], lis
 
 def _control(items: Sequence[pytest.Item], seconds: Sequence[float]) -> None:
     """Every test once more, in a fork and in the order of the mutants: none may fail there for want of a mutant."""
+    trial = _Trial("", sorted(range(len(items)), key=seconds.__getitem__))
+    if os.waitpid(_forked(lambda: _tried(items, trial)), 0)[1]:
+        raise pytest.UsageError(
+            f"{items[trial.tests[trial.now]].nodeid} fails when it is run again, without any mutant"
+        )
 
-    def passes() -> int:
-        order = sorted(items, key=lambda item: seconds[items.index(item)])
-        for item, following in zip(order, [*order[1:], None], strict=True):
-            if not _passes(item, following):
-                os.write(2, f"{item.nodeid} fails the second time\n".encode())
-                return DIES
-        return SURVIVES
 
+def _tried(items: Sequence[pytest.Item], trial: _Trial) -> int:
+    """In the fork: every test until one fails."""
     _forget()
-    if os.waitpid(_forked(passes), 0)[1]:
-        raise pytest.UsageError("a test fails when it is run a second time, without any mutant")
+    trampoline.set_mutant_under_test(trial.mutant)
+    following = [*trial.tests[1:], None]
+    for place, (index, after) in enumerate(zip(trial.tests, following, strict=True)):
+        trial.reaches(place)
+        if not _passes(items[index], None if after is None else items[after]):
+            return DIES
+    return SURVIVES
 
 
 def _spent() -> float:
@@ -118,7 +123,7 @@ class _Trial:
 
     mutant: str
     tests: list[int]
-    left: list[int]
+    left: list[int] = field(default_factory=list)
     place: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 8))
     noted: tuple[int, float] = (-1, 0.0)
 
@@ -161,19 +166,8 @@ class _Mutants:
         spent = list(itertools.accumulate(self.seconds[index] for index in order))
         cut = max(bisect.bisect(spent, FIRST_TURN), 1) if len(tests) == len(self._order(mutant)) else len(order)
         trial = _Trial(mutant, order[:cut], order[cut:])
-        self.running[_forked(lambda: self._tried(trial))] = trial
+        self.running[_forked(lambda: _tried(self.items, trial))] = trial
         return None
-
-    def _tried(self, trial: _Trial) -> int:
-        """In the fork: every test until one fails."""
-        _forget()
-        trampoline.set_mutant_under_test(trial.mutant)
-        following = [*trial.tests[1:], None]
-        for place, (index, after) in enumerate(zip(trial.tests, following, strict=True)):
-            trial.reaches(place)
-            if not _passes(self.items[index], None if after is None else self.items[after]):
-                return DIES
-        return SURVIVES
 
     def _collect(self) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG) if self.running else (0, 0)

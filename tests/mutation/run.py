@@ -35,7 +35,7 @@ TESTS = (
     *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
     *("registry", "names", "descriptors", "isolation", "entries", "signature", "catalogue"),
     *("plugin_settings", "catalogue_truth"),
-    *("run_files", "checkpoints", "corruption", "hostile_runs"),
+    *("run_files", "manifests", "checkpoints", "corruption", "hostile_runs"),
 )
 """What they are about; a mutant meets those that reach its function."""
 
