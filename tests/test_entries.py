@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import zoo.registry
 from zoo import api
 from zoo.errors import RequestError
-from zoo.registry import Entry, Plugin, RecipeEntry, loading
+from zoo.registry import Entry, Plugin, RecipeEntry, entries, loading
 from zoo.registry.discovery import Found, damage_tolerated, installed, local
 from zoo.registry.isolation import Failure, attempt
 from zoo.registry.registry import Registry
@@ -49,6 +50,13 @@ def test_a_check_reads_the_parameters_and_imports() -> None:
             replace(ENTRY, component=replace(NET, target=target)).check()
         assert str(caught.value) == f"encoder 'net' of zoo-a 1.2 (plugin 'a') cannot be used: {said}"
         assert caught.value.cause == said  # type: ignore[attr-defined]
+
+
+def test_targets_are_loaded_on_behalf_of_who_brought_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(entries, "held", lambda *who: asked.append(who) or nullcontext())
+    replace(ENTRY, component=replace(NET, target="zoo.contract:contract_of")).check()
+    assert asked == [("zoo-a", "a"), ("zoo-a", "a")]
 
 
 def test_the_file_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

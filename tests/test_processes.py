@@ -81,6 +81,7 @@ def test_a_step_takes_one_collective_for_each_optimiser_at_most(ranks: dict[str,
     assert 1 <= collectives <= optimizers
 
 
+@pytest.mark.promise("Two processes that train together go on bit for bit.")
 def test_zoo_build_in_two_processes(tmp_path: Path) -> None:
     """``torchrun -m zoo build``: one run, written by the first; stopped half way it goes on, to the last bit; what one
     process makes, but for rounding."""

@@ -151,6 +151,7 @@ def test_set_numbers_text_lists_and_components() -> None:
     [
         ("0.5", 0.5),
         ("on", 1.0),
+        ("true", 1.0),
         ("-1", -1.0),
         (
             "{from: 0, to: 2, steps: 10}",
@@ -164,6 +165,10 @@ def test_set_numbers_text_lists_and_components() -> None:
 )
 def test_set_the_weight_of_a_term(value: str, weight: object) -> None:
     assert weights(tiny(f"phases.0.generator.latent_nll={value}"))["generator/latent_nll"] == weight
+
+
+def test_a_value_may_have_an_equals_sign() -> None:
+    assert tiny("name=a=b").name == "a=b"
 
 
 def test_a_term_that_is_off_is_gone() -> None:

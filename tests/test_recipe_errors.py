@@ -191,6 +191,10 @@ ONE_LINE = [
         "phases: [{encoder: {kl: {from: 0, to: 2, steps: 3, shape: exponential}}}]",
         "4:21: the weight of 'kl': an exponential change needs two numbers of one sign, neither 0",
     ),
+    (
+        "phases: [{encoder: {kl: {from: 2, to: 0, steps: 3, shape: exponential}}}]",
+        "4:21: the weight of 'kl': an exponential change needs two numbers of one sign, neither 0",
+    ),
     ("phases: [{encoder: {kl: on, kl: off}}]", "4:29: key 'kl' is already given at r.yaml:4:21; keep one of the two"),
     (
         "phases: [{critic: {kl: 1.0}}]",
@@ -402,9 +406,10 @@ def test_a_file_that_cannot_be_read(run_zoo: Run, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_table_of_recipes_is_no_recipe() -> None:
-    with pytest.raises(RequestError) as told:
-        load_recipe("paper-table")
-    assert str(told.value) == ("'paper-table' is a table of recipes, not one; build it with: zoo compare paper-table")
+    for name in ("paper-table", "paper-table.yaml"):
+        with pytest.raises(RequestError) as told:
+            load_recipe(name)
+        assert str(told.value) == f"'{name}' is a table of recipes, not one; build it with: zoo compare {name}"
     Path("t.yaml").write_text("data: photos\nmodels: {vae: {}}\n")
     with pytest.raises(RecipeError) as caught:
         load_recipe("t.yaml")

@@ -110,6 +110,17 @@ def test_places_follow_who_said_it_last() -> None:
     assert merged.at(("slots", "critic")) == Position("base.yaml", 4, 3)
 
 
+def test_a_name_that_is_spelled_out_stays_where_it_stands() -> None:
+    under = read("slots: {critic: {use: dcgan, width: 3}}", "base.yaml")
+    upper = read("slots:\n  critic: dcgan", "over.yaml")
+    merged = merge(under, upper, is_component)
+    for path in (("slots", "critic"), ("slots", "critic", "use")):
+        found = merged.get(path)
+        assert found is not None
+        assert found.position == Position("over.yaml", 2, 11)
+    assert merged.at(("slots", "critic", "use")) == Position("over.yaml", 2, 11)
+
+
 def test_a_predicate_that_is_always_true_ends() -> None:
     left, right = read("use: adam\nlr: fast", "a"), read("use: adam\nlr: slow", "b")
     assert merge(left, right, lambda _: True).plain() == {"use": "adam", "lr": "slow"}

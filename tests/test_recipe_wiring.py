@@ -8,7 +8,7 @@ import pytest
 
 from zoo import api
 from zoo.errors import RecipeError
-from zoo.recipe import Recipe, load_recipe, registry_for
+from zoo.recipe import Recipe, is_component, load_recipe, registry_for
 from zoo.recipe.tables import find_table, tree
 from zoo.registry import Plugin, Registry, load_registry
 
@@ -171,6 +171,42 @@ def test_what_was_removed_is_told_where_it_was(registry: Registry, base: str, ov
     assert said.endswith("; remove or replace those too")
 
 
+def test_what_one_alone_asks_for_is_needed_by_nobody_else(registry: Registry) -> None:
+    text = "data: {use: photos, size: 8}\nslots: {encoder: dcgan}\nphases: [{encoder: {watcher_of_noise: 1, kl: 1}}]\n"
+    Path("r.yaml").write_text(text + "evaluate: [mse]\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("r.yaml", registry=registry)
+    assert "needed by" not in str(caught.value)
+
+
+def test_an_optimizer_is_laid_over_the_common_one(registry: Registry) -> None:
+    text = "train: {optimizer: {use: sgd, lr: 0.25, rate: 0.5}, optimizers: {critic: {momentum: 0.5}, encoder: adam}}"
+    made = recipe(text, registry, "extends: avae\n").train.optimizers
+    assert {name: (made[name].part.entry.name, made[name].rate.last) for name in ("decoder", "critic", "encoder")} == {
+        "decoder": ("sgd", 0.5),
+        "critic": ("sgd", 0.5),
+        "encoder": ("adam", 1.0),
+    }
+    critic = made["critic"].part.options
+    assert (critic["lr"], critic["momentum"]) == (0.25, 0.5)
+    assert made["decoder"].part.options["momentum"] == 0.0
+
+
+def test_without_its_plugin_nothing_watches() -> None:
+    alone = Registry([plugin for plugin in load_registry().plugins if plugin.name != "watch"], {})
+    assert recipe("", alone).watch == ()
+
+
+COMPONENTS = [("data",), *((section, "a") for section in ("slots", "values", "augment", "evaluate", "watch"))]
+COMPONENTS += [("train", "optimizer"), ("train", "optimizers", "critic")]
+
+
+def test_where_a_name_is_short_for_a_component() -> None:
+    assert [path for path in COMPONENTS if not is_component(path)] == []
+    others = [(), ("slots",), ("Data",), ("outputs", "a"), ("train", "steps"), ("slots", "a", "b"), ("train", "a", "b")]
+    assert [path for path in (*others, ("a", "optimizers", "b"), ("data", "a")) if is_component(path)] == []
+
+
 def test_a_mapping_is_a_schedule_where_the_term_has_no_such_option(registry: Registry) -> None:
     said = problems("phases: [{generator: {reverse_kl: 1, ramp: {to: 2, steps: 3}}}]", registry)
     assert said == ["r.yaml:4:38: the weight of 'ramp' needs option 'from' (a number)"]
@@ -190,6 +226,24 @@ def test_a_call_with_too_many_inputs(registry: Registry) -> None:
     [said] = problems("values: {decoded_prior: twice}\noutputs: {sample: decoded_prior}", registry)
     assert "slot 'decoder' (decoder 'dcgan')" in said
     assert said.endswith("takes 1 input ('B latent -> B C H W') and is handed 2")
+
+
+@pytest.mark.parametrize("image", ["x", "generated", "generated_held", "reconstruction_held"])
+def test_an_image_is_no_code(registry: Registry, image: str) -> None:
+    said = problems(f"values: {{mine: {{use: decoded, with: {{images: {image}}}}}}}\noutputs: {{mine: mine}}", registry)
+    assert len(said) == 1
+    assert (
+        "slot 'decoder' (decoder 'dcgan') expects B x 5 (latent is 5, r.yaml:3:1) and is handed B x 3 x 8 x 8"
+        in said[0]
+    )
+
+
+@pytest.mark.parametrize("code", ["posterior_mean", "z_posterior"])
+def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(registry: Registry, code: str) -> None:
+    text = f"slots: {{encoder: three}}\nvalues: {{z_posterior: {code}}}\nphases: [{{decoder: {{reconstruction: 1}}}}]"
+    said = problems(text, registry)
+    assert said
+    assert all("and is handed B x 3 (as slot 'encoder' gives, line 4)" in line for line in said)
 
 
 def test_a_prior_with_a_contract_of_its_own(registry: Registry) -> None:

@@ -110,7 +110,7 @@ FAULTS = {
     "hook arguments": (
         "from zoo import api\n@api.hookimpl\ndef zoo_components(config): return []",
         "broken",
-        "Argument(s) {'config'} are declared in the hookimpl",
+        "Plugin 'bad' for hook 'zoo_components'",
     ),
     "raising hook": (
         "from zoo import api\n@api.hookimpl\ndef zoo_components(): raise RuntimeError('no luck')",
@@ -222,7 +222,9 @@ def test_malformed_files_of_strangers_are_nothing_to_us(site: Write) -> None:
 def test_undecodable_entry_points_of_ours(site: Write) -> None:
     info = site("zoo-bad", "").parent / "zoo_bad-1.0.dist-info"
     (info / "entry_points.txt").write_bytes(b"[zoo]\nbad = \xff\n")
-    assert "reading its entry_points.txt failed: UnicodeDecodeError" in only_lost("entry_points.txt").reason
+    bad = only_lost("entry_points.txt")
+    assert "reading its entry_points.txt failed: UnicodeDecodeError" in bad.reason
+    assert bad.traceback.startswith("Traceback (most recent call last):")
 
 
 def test_metadata_without_a_name(site: Write) -> None:

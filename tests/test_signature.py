@@ -283,6 +283,34 @@ def test_what_a_recipe_may_bind(package: Callable[..., None]) -> None:
         assert read("value", "f", "learner").learn is None
 
 
+def test_what_a_constructor_says_of_its_options(package: Callable[..., None]) -> None:
+    package(
+        told="""
+        class Net:
+            '''A net.
+
+            Args:
+                width: of the class.
+            '''
+
+            def __init__(self, channels, *, width: int = 1, depth: int = 2):
+                '''Makes one.
+
+                Args:
+                    width: of the constructor.
+                    depth: how deep.
+                '''
+
+            def forward(self, x): ...
+        """
+    )
+    for kind in ("encoder", "term"):
+        read, imported = static(kind, "Net", "told"), live(kind, "Net", "told")
+        assert [option.doc for option in read.options] == ["of the class.", "how deep."]
+        assert read == imported
+        assert (Path(read.file).name, read.line, imported.line) == ("told.py", 2, 2)
+
+
 def test_the_place_of_what_was_imported(package: Callable[..., None]) -> None:
     package(placed="import functools\n\ndef g(x): ...\nf = functools.partial(g)\nh = functools.lru_cache(g)\n")
     for name in ("g", "f", "h"):
@@ -531,6 +559,7 @@ def test_a_list_without_a_type_inside_and_defaults_that_are_mappings() -> None:
     assert check_options(kinds, {"o": [1, [2]]}) == ({"o": [1, [2]], "d": {"a": 1}, "t": [1]}, [])
     assert to_arguments(kinds, {"o": [1, [2]], "d": {"a": 1}}) == {"o": [1, [2]], "d": {"a": 1}}
     assert to_arguments(signature(o=int | dict[str, int]), {"o": [1]}) == {"o": [1]}
+    assert to_arguments(signature(o=tuple[int, int]), {"o": [1, 2, 3]}) == {"o": (1, 2, 3)}
 
 
 def test_paths_lead_to_the_value() -> None:

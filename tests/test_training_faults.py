@@ -24,12 +24,17 @@ from zoo.faults import Poisoned
 
 pytestmark = pytest.mark.usefixtures("here")
 HERE = Path(__file__)
+POISON = (
+    "A term, gradient or weight that is not finite stops the training before anything moves by it or keeps it; the "
+    "term, the network and the batch are named."
+)
 LARGE = "train.optimizers={encoder: {lr: 1e30}}"
 
 
 # -- poison ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(POISON)
 @pytest.mark.parametrize("name", SLOTS)
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_moves_nobody(name: str, poison: float, record_property: pytest.RecordProperty) -> None:
@@ -52,6 +57,7 @@ def test_what_is_not_finite_moves_nobody(name: str, poison: float, record_proper
     record_property("cases", 1)
 
 
+@pytest.mark.promise(POISON)
 def test_a_gradient_alone_is_enough() -> None:
     """sqrt at 0: the value is 0, its gradient infinite."""
     phases = [{"encoder + decoder": {"reconstruction": 1.0, "root": 1.0}}]
@@ -70,6 +76,7 @@ def test_a_large_but_finite_gradient_is_no_poison() -> None:
     engine.sentinel.look(0, (0, 0), {"row/term": torch.zeros(())}, gradients)
 
 
+@pytest.mark.promise(POISON)
 def test_the_first_network_with_a_bad_output_is_named() -> None:
     model = small("avae", "train.optimizers={decoder: {lr: 1e30}}", dtype=torch.float32)
     with pytest.raises(TrainingError) as caught:
@@ -79,6 +86,7 @@ def test_the_first_network_with_a_bad_output_is_named() -> None:
     assert "; the first output that is not finite is that of decoder." in said
 
 
+@pytest.mark.promise(POISON)
 def test_weights_that_are_no_longer_finite_are_never_kept(run_zoo: Run) -> None:
     """A finite gradient and an absurd rate: the step overflows, and no checkpoint has it."""
     Path("tiny.yaml").write_text(TINY)
@@ -93,6 +101,7 @@ def test_weights_that_are_no_longer_finite_are_never_kept(run_zoo: Run) -> None:
 # -- seen again --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("`zoo build --replay-fault` shows once more what made a training go wrong.")
 def test_a_fault_is_kept_and_replayed(run_zoo: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
     options = ["--set", LARGE, "--set", "train.save_every=1"]
@@ -124,6 +133,7 @@ def test_a_run_without_a_fault_says_so(run_zoo: Run) -> None:
     assert "has no fault to replay" in outcome.errors[-1]
 
 
+@pytest.mark.promise("`zoo build --verify-resume` finds what a checkpoint does not hold.")
 def test_verify_resume(run_zoo: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
     empty = run_zoo("build", "tiny.yaml", "--verify-resume")
@@ -139,6 +149,7 @@ def test_verify_resume(run_zoo: Run) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.promise("`zoo build --verify-resume` finds what a checkpoint does not hold.")
 def test_verify_resume_finds_what_no_checkpoint_holds(run_zoo: Run) -> None:
     """A term that counts its own calls goes on otherwise after an interruption."""
     extra = "phases:\n  - encoder + decoder: {reconstruction: 1.0, forgetful: 1.0}\n"
@@ -158,6 +169,7 @@ def test_verify_resume_finds_what_no_checkpoint_holds(run_zoo: Run) -> None:
 # -- memory ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("Out of memory says what a step needs and which option halves it.")
 def test_out_of_memory_says_what_a_step_needs(run_zoo: Run) -> None:
     """For real: a child process that may take little more than it has, and a batch that is far too large."""
     Path("tiny.yaml").write_text(TINY)

@@ -21,6 +21,7 @@ def zoo_components() -> list[api.Component]:
         ("value", "spread"): "spread",
         ("value", "twice"): "twice",
         ("value", "drawn"): "drawn",
+        ("value", "decoded"): "decoded",
         ("value", "given"): "given",
         ("value", "several"): "several",
         ("value", "needy"): "needy",
@@ -76,6 +77,10 @@ def ramp(z, *, to: float = 1.0): ...
 
 def spread(encoder, x):
     return encoder(*x)
+
+
+def decoded(decoder, images):
+    return decoder(images)
 
 
 def drawn(encoder, draw):

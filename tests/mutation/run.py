@@ -33,7 +33,7 @@ MUTATED = (
 )
 TESTS = (
     *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
-    *("registry", "names", "descriptors", "isolation", "entries", "signature", "catalogue"),
+    *("registry", "names", "descriptors", "isolation", "entries", "docstrings", "signature", "catalogue"),
     *("plugin_settings", "catalogue_truth"),
     *("run_files", "manifests", "checkpoints", "corruption", "hostile_runs"),
 )

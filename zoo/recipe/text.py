@@ -63,7 +63,7 @@ def read(text: str | bytes, file: str) -> Node:
     """
     start = Position(file, 1, 1)
     content = decode(text, lambda line, column: Position(file, line, column))
-    reader = _Reader(content, lambda mark: Position(file, mark.line + 1, mark.column + 1), start)
+    reader = _Reader(content, lambda mark: Position(file, mark.line + 1, mark.column + 1))
     root = reader.document()
     if root is None or root.value is None:
         reader.stop(start, "the recipe is empty")
@@ -84,7 +84,7 @@ def read_value(text: str, place: Position) -> Node:
         RecipeError: as for ``read``, at ``place``.
     """
     content = decode(text, lambda _line, _column: place)
-    reader = _Reader(content, lambda _mark: place, place, flow_only=True)
+    reader = _Reader(content, lambda _mark: place, flow_only=True)
     root = reader.document() or Node(None, place)
     reader.finish()
     return root
@@ -93,10 +93,9 @@ def read_value(text: str, place: Position) -> Node:
 class _Reader:
     """Builds nodes from events; collects problems and stops at the first that hides the rest."""
 
-    def __init__(self, text: str, place: Callable[[Any], Position], start: Position, flow_only: bool = False) -> None:
+    def __init__(self, text: str, place: Callable[[Any], Position], flow_only: bool = False) -> None:
         self.parser = _Parser(text)
         self.place = place
-        self.start = start
         self.flow_only = flow_only
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node] = {}
@@ -141,7 +140,7 @@ class _Reader:
         if isinstance(first, yaml.StreamEndEvent):
             return None
         if self.flow_only and first.explicit:
-            self.stop(self.start, "'---' is not a value; quote it")
+            self.stop(self.place(first.start_mark), "'---' is not a value; quote it")
         root = self.node(self.next(), 1)
         self.next()  # the document's end
         after = self.next()

@@ -47,10 +47,10 @@ def _merge(base: Node, over: Node, path: Path, is_component: IsComponent) -> Nod
         under = entries.get(key)
         if under is not None and node.value is None:
             del entries[key]
-            keys[key] = over.keys.get(key, node.position)
+            keys[key] = over.keys[key]
             continue
         entries[key] = node if under is None else _merge(under, node, (*path, key), is_component)
-        keys[key] = over.keys.get(key, node.position)
+        keys[key] = over.keys[key]
     return Node(entries, over.position, keys)
 
 

@@ -40,9 +40,9 @@ class Module:
     file: str
     tree: ast.Module
 
-    def find(self, name: str, hops: int = MOST_HOPS) -> tuple[Module, Definition]:
+    def find(self, name: str) -> tuple[Module, Definition]:
         """The ``def`` or ``class`` of a name, following ``from .x import name``."""
-        module, node = self.binding(name, hops)
+        module, node = self.binding(name)
         if isinstance(node, Definition):
             return module, node
         raise NotStatic(f"'{name}' is not a def or class in {module.file}")
