@@ -321,7 +321,7 @@ def test_digits_refuse_an_empty_split(test):
             b"no gzip",
             r"digits: scikit-learn's datasets/data/digits\.csv\.gz is damaged \(Not a gzipped file.*\); reinst",
         ),
-        (gzip.compress(b"1,2\n3,4\n", mtime=0), r"digits\.csv\.gz holds a table \(2, 2\), not 1,797 x 65; reinstall scikit-le"),
+        (gzip.compress(b"1,2\n3,4\n", mtime=0), r"digits\.csv\.gz holds a table \(2, 2\), not 1,797 x 65; reinstall"),
     ],
     ids=["no gzip", "no table"],
 )
