@@ -118,6 +118,13 @@ def test_an_entry_point_may_name_something_inside_a_module(file: Path, monkeypat
     assert absent.reason == ("importing 'entries_parts' failed: AttributeError: 'Parts' object has no attribute 'more'")
 
 
+def test_what_pluggy_says_names_the_plugin(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(file.read_text().replace("zoo_components()", "zoo_components(config)"))
+    monkeypatch.syspath_prepend(str(file.parent))
+    [plugin] = loaded(Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts"))
+    assert "Plugin 'a' for hook 'zoo_components'" in plugin.reason
+
+
 def test_a_module_that_two_packages_name_is_noted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(file.parent))
     ours = Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts")
