@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def killed_often(forks: Forks, wholes: Sequence[Undisturbed], kills: Sequence[in
 def _chains(forks: Forks, whole: Undisturbed, kills: int, seed: str, tally: Tally) -> None:
     """Builds killed until they finish, then others, until there were so many kills."""
     moments = random.Random(f"{whole.file.name}-{seed}")
-    for chain in range(kills + 1):
+    for chain in count():
         out = whole.file.with_name(f"{whole.file.stem}-{seed}-{chain}")
         kills = _chain(forks, whole, out, kills, moments, tally)
         tally.finished += 1

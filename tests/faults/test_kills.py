@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faults.forks import Forks
-from faults.kills import killed_often, undisturbed
+from faults.kills import CHAINS_AT_ONCE, killed_often, undisturbed
 from faults.runs import RECIPES
 
 KILLS = int(os.environ.get("ZOO_KILLS", "200"))
@@ -22,5 +22,5 @@ def test_random_kills(forks: Forks, tmp_path: Path, record_property: Callable[[s
     tally = killed_often(forks, wholes, shares)
     record_property("cases", tally.kills)
     assert not tally.wrong, "\n".join(tally.wrong)
-    assert tally.kills >= KILLS * 0.95
+    assert tally.kills == CHAINS_AT_ONCE * sum(share // CHAINS_AT_ONCE for share in shares)
     assert set(tally.stages) == {"starting", "assembling", "training", "evaluating"}, tally
