@@ -41,6 +41,9 @@ LIMITS = """
   number of threads and the same device. Elsewhere a run goes on too, and ends close by.
 - What was done since the last checkpoint is done again: `train.save_every` steps at most.
 - `metrics.jsonl` tells the time, and so does `report.html`: their losses are the same, their seconds are not.
+- A finished run vouches, in `state/done.json`, for its weights, scores, report, pictures and `plugins.json`;
+  `recipe.yaml` has a seal of its own. It does not for what only a training writes, `metrics.jsonl` and the samples on
+  the way: of records, lines that are damaged are left out.
 - Locks are `flock`'s: on a network file system they hold as far as that supports it.
 - A kill of the machine, not of the process, loses what the disk itself had promised and not kept: every file is synced
   before it takes its name.

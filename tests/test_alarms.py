@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ from conftest import TINY, Run
 import zoo
 from zoo.alarms import Alarms
 from zoo.engine import Engine
+from zoo.errors import Interrupted
+from zoo.model import Model
 from zoo.recipe.text import read
+from zoo.run import Run as Folder
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -123,3 +128,37 @@ def test_on_alarm_stop_saves_and_says_why(run_zoo: Run) -> None:
     assert "as --on-alarm stop asks: step " in sentence
     assert run_zoo("build", "tiny.yaml", *FAST).code == 0  # and goes on where it stopped
     assert sentence.partition("asks: ")[2] in unescape(Path("runs/tiny/report.html").read_text())
+
+
+@pytest.mark.parametrize("log_every", [1, 7])
+def test_a_training_in_pieces_tells_what_one_in_one_go_tells_and_each_once(
+    log_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it suspects, what it has told and when it looks next are in the checkpoint."""
+
+    def found(_: Alarms, engine: Engine, losses: dict[str, float]) -> Iterator[tuple[str, str]]:
+        yield "early", f"early {losses}"
+        if engine.step_index > 16:
+            yield "late", "late"
+
+    def train(folder: str, pieces: int) -> list[str]:
+        told: list[str] = []
+        with Folder(tmp_path / folder) as run:
+            for piece in range(1, pieces + 1):
+                steps = iter(range(40 // pieces if piece < pieces else 40))
+                with suppress(Interrupted):
+                    zoo.train(
+                        Model(recipe),
+                        IMAGES,
+                        run=run,
+                        stop=lambda steps=steps: next(steps, None) is None,
+                        on_alarm=told.append,
+                    )
+        return told
+
+    monkeypatch.setattr(Alarms, "_found", found)
+    monkeypatch.setattr("zoo.alarms.SOONEST", 6)
+    recipe = engine("train.steps=40", f"train.log_every={log_every}", "train.save_every=11").recipe
+    whole = train("whole", 1)
+    assert [alarm.partition(": ")[2][:4] for alarm in whole] == ["earl", "late"]
+    assert train("pieces", 8) == whole

@@ -50,6 +50,25 @@ def test_other_fused_optimisers_too(use):
     assert_close(stepped(small("vae", LAST, optimizer)), stepped(small("vae", FIRST, optimizer), plain=True))
 
 
+def test_momentum_that_begins_later_than_others():
+    """Torch's fused step takes all buffers to be there or none."""
+    sgd = "train.optimizer={use: sgd, lr: 0.0001, momentum: 0.9}"
+    late = "phases.0.critic.discriminate={from: 1, to: 1, start: 1}"
+    assert_close(stepped(small("gan", LAST, sgd, late)), stepped(small("gan", FIRST, sgd, late), plain=True))
+
+
+def test_players_set_alike_move_in_one_go_and_others_by_themselves():
+    """What each keeps is its own all the same."""
+    engine = Engine(small("avae", "train.optimizers={critic: {lr: 0.001}}"))
+    engine.step(images)
+    own = {name: id(player.optimizer) for name, player in engine.players.items()}
+    assert len({own["encoder"], own["decoder"], own["generator"]}) == 1
+    assert own["critic"] != own["encoder"]
+    for player in engine.players.values():
+        assert list(player.moved.values()) == list(player.parameters.values())
+        assert len(player.state()) == 3 * len(player.parameters)
+
+
 def test_the_trap_is_there_weights_and_state_lie_channels_last():
     model = small("vae", LAST)
     engine = Engine(model)

@@ -413,9 +413,12 @@ def test_sizes_steps_and_optimisers_are_as_published(name):
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_each_network_has_an_optimiser_of_its_own(name):
+def test_each_network_has_moments_of_its_own(name):
     engine = Engine(small(name))
-    assert len({id(player.optimizer) for player in engine.players.values()}) == len(engine.players) >= 2
+    engine.step(lambda _: images())
+    moved = [id(p) for player in engine.players.values() for p in player.moved.values()]
+    assert len(moved) == len(set(moved)) == sum(1 for _ in engine.model.parameters())
+    assert all(player.state() for player in engine.players.values())
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import nn
 
 from zoo.engine import Engine
 from zoo.errors import RequestError
+from zoo.processes import joined
 from zoo.sharding import Shard, SharedDraw, check_shares
 from zoo.sync import synchronise
 from zoo.tensors import Draw
@@ -25,12 +28,28 @@ RANKS = Path(__file__).with_name("ranks.py")
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
-def torchrun(count: int, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def launched(count: int, *command: str) -> list[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={count}", f"--master-port={port}"]
-    return subprocess.run([sys.executable, *launcher, *command], capture_output=True, text=True, cwd=cwd, timeout=500)
+    return [sys.executable, *launcher, *command]
+
+
+def torchrun(count: int, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(launched(count, *command), capture_output=True, text=True, cwd=cwd, timeout=500)
+
+
+def until_there(file: Path) -> None:
+    for _ in range(1200):
+        if file.exists() and file.stat().st_size:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{file} is not there after a minute")
+
+
+def started(count: int, *command: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(launched(count, *command), stderr=subprocess.PIPE, text=True, cwd=cwd)
 
 
 @pytest.fixture(scope="module", params=[2, 4])
@@ -107,6 +126,40 @@ def test_zoo_build_in_two_processes(tmp_path: Path) -> None:
         torch.testing.assert_close(shared[key], expected, rtol=1e-5, atol=1e-6)
     scores = [(tmp_path / "runs" / name / "scores.json").read_text() for name in ("alone", "tiny")]
     assert scores[0].count('"value"') == scores[1].count('"value"') > 0
+
+
+def test_torchrun_is_told_to_stop(tmp_path: Path) -> None:
+    """All finish the same step, the first saves and says so; the same command goes on."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    build = ("-m", "zoo", "build", "tiny.yaml", "--device", "cpu", "--set", "train.log_every=1")
+    with started(2, *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
+        assert long.stderr
+        until_there(tmp_path / "runs" / "tiny" / "metrics.jsonl")
+        long.terminate()
+        said = long.stderr.read()
+        long.wait(60)
+    (stopped,) = re.findall(r"stopped and saved: step (\d+) of 100000; go on with the same command", said)
+    assert "another process" not in said
+    on = torchrun(2, *build, "--set", f"train.steps={int(stopped) + 2}", cwd=tmp_path)
+    assert on.returncode == 0, on.stderr
+    assert f"continuing at step {stopped} of" in on.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "cure"),
+    [("cdua", "--device cdua: cannot be used here"), ("meta", "several processes train on cpu or cuda, not on meta")],
+)
+def test_a_device_that_cannot_be_had_is_refused_by_all(device: str, cure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RequestError, match=cure), joined(device):
+        pass
+
+
+def test_an_environment_that_torchrun_did_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(RequestError, match="WORLD_SIZE=two: is no number of processes"), joined():
+        pass
 
 
 # -- what needs no second process --------------------------------------------------------------------------

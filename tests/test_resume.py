@@ -51,7 +51,7 @@ def interrupted_at_every_step(made: Recipe, folder: Path) -> Engine:
 
 def assert_same(a: Engine, b: Engine) -> None:
     (tensors, plain), (others, other_plain) = a.state(), b.state()
-    assert plain == other_plain == {"step": STEPS}
+    assert plain == other_plain == {"step": STEPS, "alarms": {}}
     assert tensors.keys() == others.keys()
     assert {key.split("/")[0] for key in tensors} == {"model", "ema", "optimizer"}
     assert [key for key in tensors if not torch.equal(tensors[key], others[key])] == []

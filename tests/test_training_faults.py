@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
+import zoo.engine
 from zoo import api
 from zoo.diagnosis import memory_needed, out_of_memory
 from zoo.engine import Engine
 from zoo.errors import TrainingError
-from zoo.faults import Poisoned
+from zoo.faults import Poisoned, Sentinel
 
 pytestmark = pytest.mark.usefixtures("here")
 HERE = Path(__file__)
@@ -48,7 +49,7 @@ def test_what_is_not_finite_moves_nobody(name: str, poison: float, record_proper
         x[0, 0, 0, 0] = poison
         return x
 
-    with pytest.raises(Poisoned, match=r"step 1: .*; nothing has moved by it"):
+    with pytest.raises(Poisoned, match=r"step 1: .*; no weight has moved by it"):
         engine.step(spoilt)
     after = engine.state()[0]
     moved = [key for key in before if not torch.equal(before[key], after[key]) and "_u" not in key and "_v" not in key]
@@ -66,7 +67,7 @@ def test_a_gradient_alone_is_enough() -> None:
         zoo.train(model, pixels(), steps=3)
     said = str(caught.value)
     assert said.startswith("step 0: term 'root' of row 'encoder + decoder' is 0, and its gradient is not finite; ")
-    assert "every weight is finite; nothing has moved by it. Lower the learning rate" in said
+    assert "every weight is finite; no weight has moved by it. Lower the learning rate" in said
 
 
 def test_a_large_but_finite_gradient_is_no_poison() -> None:
@@ -123,6 +124,40 @@ def test_a_fault_is_kept_and_replayed(run_zoo: Run) -> None:
     assert lines[-1] == "the images of its batch: runs/tiny/fault.png"
     with Image.open("runs/tiny/fault.png") as picture:
         assert picture.width > 4 * 8
+
+
+@pytest.mark.promise("`zoo build --replay-fault` shows once more what made a training go wrong.")
+def test_a_fault_that_only_the_device_knows_of_at_first(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the host hears of it at the next record; then the same is told, kept and shown again."""
+    Path("tiny.yaml").write_text(TINY)
+    options = ["--set", LARGE, "--set", "train.log_every=3"]
+    seen = run_zoo("build", "tiny.yaml", *options, "--out", "runs/seen")
+    monkeypatch.setattr(zoo.engine, "Sentinel", lambda device, at_once: Sentinel(device, at_once=False))  # noqa: ARG005
+    counted = run_zoo("build", "tiny.yaml", *options, "--out", "runs/counted")
+    assert counted.code == seen.code == 1
+    assert counted.errors[-1] == seen.errors[-1].replace("runs/seen", "runs/counted")
+    kept = [json.loads(Path(f"runs/{name}/state/fault.json").read_text()) for name in ("seen", "counted")]
+    assert kept[0] == kept[1]
+    again = run_zoo("build", "tiny.yaml", *options, "--out", "runs/counted", "--replay-fault", "--json")
+    assert json.loads(again.out) == kept[0]
+
+
+@pytest.mark.parametrize("damaged", ["[]", '{"step": "one"}', "{}"])
+def test_a_fault_that_does_not_say_which_step(run_zoo: Run, damaged: str) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    assert run_zoo("build", "tiny.yaml").code == 0
+    Path("runs/tiny/state/fault.json").write_text(damaged)
+    outcome = run_zoo("build", "tiny.yaml", "--replay-fault")
+    assert outcome.code == 2
+    assert "state/fault.json does not say which step went wrong" in outcome.errors[-1]
+
+
+@pytest.mark.parametrize("steps", ["1", "0", "-3"])
+def test_too_few_steps_to_interrupt(run_zoo: Run, steps: str) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    outcome = run_zoo("build", "tiny.yaml", f"--verify-resume={steps}")
+    assert outcome.code == 2
+    assert f"--verify-resume {steps}: between steps it is interrupted; take 2 or more" in outcome.errors[-1]
 
 
 def test_a_run_without_a_fault_says_so(run_zoo: Run) -> None:

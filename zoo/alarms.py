@@ -1,6 +1,7 @@
 """Sentinels of a training: failures that losses alone do not show, each with advice. They change nothing.
 
 They look seldom, and later ever more seldom, so that they cost next to nothing; what is seen twice in a row is told.
+What they remember is with the engine, and so in its checkpoints: a training that goes on tells what it would have told.
 """
 
 from __future__ import annotations
@@ -38,9 +39,7 @@ class Alarms:
     def __init__(self, recipe: Recipe, images: Tensor, steps: int) -> None:
         self._recipe = recipe
         self._images = images[:LOOKED_AT]
-        self._next = max(FIRST * steps, SOONEST)
-        self._suspects: set[str] = set()
-        self._told: set[str] = set()
+        self._first = max(FIRST * steps, SOONEST)
 
     def look(self, engine: Engine, losses: Mapping[str, float]) -> list[str]:
         """What is wrong now and was at the last look; each sentence once.
@@ -49,14 +48,14 @@ class Alarms:
             engine: at a record.
             losses: ``"row/term"`` -> value.
         """
-        if engine.step_index < self._next:
+        known = engine.alarms or {"next": self._first, "suspects": [], "told": []}
+        if engine.step_index < known["next"]:
             return []
-        self._next = engine.step_index * PACE
-        found = dict(self._found(engine, losses))
-        told = [text for name, text in found.items() if name in self._suspects and name not in self._told]
-        self._told |= {name for name in found if name in self._suspects}
-        self._suspects = set(found)
-        return [f"step {engine.step_index}: {text}" for text in told]
+        with engine.shards.whole():
+            found = dict(self._found(engine, losses))
+        new = [name for name in found if name in known["suspects"] and name not in known["told"]]
+        engine.alarms = {"next": engine.step_index * PACE, "suspects": [*found], "told": [*known["told"], *new]}
+        return [f"step {engine.step_index}: {found[name]}" for name in new]
 
     def _found(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         model = engine.model

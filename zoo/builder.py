@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import Interrupted, TrainingError
-from zoo.identity import DONE, FILES, digest, plain_json, refuse_another, up_to_date
+from zoo.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
 from zoo.imports import import_torch
 from zoo.manifest import sealed
 from zoo.provenance import FILE as PLUGINS
@@ -78,7 +78,7 @@ def build_run(
     tell = processes.told if processes else lambda _: None
     if not stop_after and up_to_date(folder, recipe):
         tell("over")
-        return Built(folder, "up to date", plain_json(folder / "scores.json"))
+        return Built(folder, "up to date", plain_json(folder, "scores.json"))
     with Run(folder) as run:
         refuse_another(run, recipe)
         model, images = _assemble(run, recipe, registry, device, say)
@@ -109,7 +109,7 @@ def _tell_scores(watchers: Sequence[Guarded], steps: int, scores: Mapping[str, A
 
 def _finish(run: Run, recipe: Recipe, evaluated: Built, pictures: Sequence[Picture]) -> Built:
     write_report(run, recipe, evaluated.scores, pictures, evaluated.notes)
-    run.write_json(DONE, {"recipe": digest(recipe), "files": [*FILES, *(picture.file for picture in pictures)]})
+    vouch(run, recipe, (*VOUCHED, *(picture.file for picture in pictures)))
     return replace(evaluated, state="done")
 
 
@@ -125,6 +125,8 @@ def _assemble(
     from zoo.model import Model, choose_device
     from zoo.probe import probe, probe_batch
 
+    for name in damaged(run.folder) if finished(run.folder, recipe) else ():
+        say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
     say(f"assembling {recipe.name} from {recipe.file}")
     where = choose_device(device)
     check_size(recipe, where)
@@ -151,11 +153,12 @@ def _train(
 ) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.processes import ALONE
-    from zoo.state import save_weights, trained_steps
+    from zoo.state import refuse_lost_weights, save_weights, trained_steps
     from zoo.training import train
 
     settings = model.recipe.train
     if trained_steps(run.folder) != settings.steps:
+        refuse_lost_weights(run)
         together = processes or ALONE
         together.told("train")
         bell.say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")

@@ -8,15 +8,17 @@ replay as they would have been for an eager step, so that both compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from zoo.errors import RequestError
+from zoo.errors import RequestError, TrainingError, reason
+from zoo.faults import out_of_memory
 from zoo.recipe.schema import Term
-from zoo.tensors import Draw, seed_of
+from zoo.streams import Stream
+from zoo.tracing import unmoved
 
 if TYPE_CHECKING:
     from zoo.engine import Engine
@@ -37,6 +39,8 @@ def why_not(engine: Engine) -> str:
         return "train.cuda_graph is off"
     if engine.device.type != "cuda":
         reason = f"the model is on {engine.device.type}, not on CUDA"
+    elif engine.shards.collective:
+        reason = "train.fully_shard gathers weights within a step"
     elif engine.processes.count > 1:
         reason = "several processes exchange gradients within a step"
     elif recipe.train.accumulate > 1:
@@ -61,6 +65,37 @@ def _asking_for_the_step(engine: Engine) -> str:
     return ""
 
 
+class CaptureError(Exception):
+    """A phase cannot be recorded: it waits for the device."""
+
+
+def captured(engine: Engine, plan: PhasePlan, x: Tensor) -> Captured | None:
+    """A phase as a CUDA graph, recorded when it was played eagerly often enough; None if it is to be played eagerly.
+
+    A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``engine.eager`` says so.
+
+    Args:
+        engine: whose players move.
+        plan: the phase.
+        x: images of its shape.
+
+    Raises:
+        RequestError: if it cannot be recorded and the recipe wants it (``train.cuda_graph: on``).
+        TrainingError: if recording fails otherwise.
+    """
+    if engine.eager or plan.played < WARM:
+        return None
+    if plan.captured is None:
+        try:
+            plan.captured = Captured(engine, plan, x)
+        except CaptureError as error:
+            if engine.recipe.train.cuda_graph == "on":
+                where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
+                raise RequestError(f"{where}: {error}; choose auto or off") from error
+            engine.eager = str(error)
+    return plan.captured
+
+
 class Captured:
     """One phase of an engine as a CUDA graph.
 
@@ -68,28 +103,56 @@ class Captured:
         engine: whose players move.
         plan: the phase; played eagerly ``WARM`` times before.
         x: images of its shape.
-        graph: what records and replays; a new CUDA graph when None.
+
+    Raises:
+        CaptureError: if it waits for the device.
+        TrainingError: if it cannot be recorded for another reason.
     """
 
-    def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor, graph: Any = None) -> None:
+    def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor) -> None:
         self._engine, self._plan = engine, plan
         self._x = x.clone()
-        self._draws: dict[str, _Kept] = {}
+        self._draws: dict[str, Stream] = {}
         self._weights: dict[int, tuple[Term, Tensor]] = {}
-        self._graph = CudaGraph() if graph is None else graph
         self._losses: dict[str, Tensor] = {}
         self._prepare()
-        self._graph.record(self._play, [draw.generator for draw in self._draws.values()])
+        self._rehearse()
+        engine.recorder = engine.recorder or Recorder(engine.device)
+        try:
+            self._replay = engine.recorder.record(
+                self._play, [draw.generator for draw in self._draws.values() if draw.generator]
+            )
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            where = f"{plan.phase.position}: train.cuda_graph: this phase cannot be recorded"
+            raise TrainingError(f"{where}: {reason(error)}; set train.cuda_graph: off") from error
 
     def _prepare(self) -> None:
         """Finds who draws, so that its generator is known to the graph; nothing of the model moves."""
         for computed in self._plan.program:
             if computed.draws:
-                self._draws[computed.name] = _Kept(self._engine.device, self._engine.model.dtype)
-        for row in self._plan.rows:
-            for term in row.terms:
-                if not term.weight.constant:
-                    self._weights[id(term)] = (term, torch.zeros((), device=self._engine.device))
+                self._draws[computed.name] = Stream(self._engine.device, self._engine.model.dtype)
+        for term in self._plan.terms:
+            if not term.weight.constant:
+                self._weights[id(term)] = (term, torch.zeros((), device=self._engine.device))
+
+    def _rehearse(self) -> None:
+        """Computes once what is to be recorded, and moves nothing. What waits for the device would break a recording
+        off, and leave generators unusable; here it is only refused."""
+        if self._engine.device.type != "cuda":
+            return
+        before = torch.cuda.get_sync_debug_mode()
+        with unmoved(self._engine.model):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                self._engine.taken(self._plan, self._x, self._draws.__getitem__, self._weight)
+            except RuntimeError as error:
+                if "synchroniz" not in str(error):
+                    raise
+                raise CaptureError(f"'{self._plan.phase.position}' waits for the device ({reason(error)})") from error
+            finally:
+                torch.cuda.set_sync_debug_mode(before)
 
     def _weight(self, term: Term) -> float | Tensor:
         return self._weights[id(term)][1] if id(term) in self._weights else term.weight(0)
@@ -100,12 +163,12 @@ class Captured:
         names = list(losses)
         self._losses = dict(zip(names, torch.stack([losses[name].float() for name in names]).unbind(), strict=True))
 
-    def play(self, x: Tensor, key: Callable[[str], tuple[object, ...]]) -> dict[str, Tensor]:
+    def play(self, x: Tensor, number: tuple[int, ...]) -> dict[str, Tensor]:
         """Replays it.
 
         Args:
             x: the images.
-            key: who draws -> the key of its stream of random numbers.
+            number: which draw of the noise.
 
         Returns:
             the terms' values; they are overwritten by the next replay.
@@ -113,41 +176,43 @@ class Captured:
         step = self._engine.step_index
         self._x.copy_(x)
         for caller, draw in self._draws.items():
-            draw.seed(*key(caller))
+            draw.begin(*self._engine.streams.key(step, number, caller))
         for term, weight in self._weights.values():
             weight.fill_(term.weight(step))
-        self._graph.replay()
+        self._replay()
         return self._losses
 
 
-class _Kept(Draw):
-    """A stream of random numbers whose generator stays, so that a graph can hold on to it."""
+class Recorder:
+    """Records what functions launch on a CUDA device, to launch it again at once.
 
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(device=device, dtype=dtype)
-        self.generator = torch.Generator(device)
+    Its graphs share one pool of memory, for they are replayed one after another: the largest counts, not their sum.
 
-    def seed(self, *key: object) -> None:
-        """What comes next is what a ``Draw`` of this key would give."""
-        self.generator.manual_seed(seed_of(*key))
+    Args:
+        device: which.
+    """
 
-    def _stream(self) -> torch.Generator:
-        return self.generator
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        with torch.cuda.device(device):
+            self._pool = torch.cuda.graph_pool_handle()
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
+    def record(self, play: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
+        """Records ``play``; nothing is computed.
 
-class CudaGraph:
-    """Records what a function launches on a CUDA device, and launches it again at once."""
+        Args:
+            play: what launches.
+            generators: whose random numbers are drawn anew at each replay.
 
-    def __init__(self) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-
-    def record(self, play: Callable[[], None], generators: list[torch.Generator]) -> None:
-        """Records ``play``; nothing is computed. Random numbers of ``generators`` are drawn anew at each replay."""
+        Returns:
+            what computes what was recorded.
+        """
+        graph = torch.cuda.CUDAGraph()
         for generator in generators:
-            self._graph.register_generator_state(generator)
-        with torch.cuda.graph(self._graph):
+            graph.register_generator_state(generator)
+        # other threads may go on meanwhile: one of them pins memory for the next batch
+        recording = torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local")
+        with torch.cuda.device(self._device), recording:
             play()
-
-    def replay(self) -> None:
-        """Computes what was recorded."""
-        self._graph.replay()
+        return graph.replay

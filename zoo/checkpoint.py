@@ -111,8 +111,9 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
     manifest = read_manifest(folder, path)
     if manifest.recipe != identity(engine.recipe.plain()):
         raise ValueError("it belongs to a run of another recipe")
-    wanted = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
-    engine.restore(read_tensors(folder, path, manifest, wanted, _moments(engine)), manifest.plain)
+    known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
+    wanted, moments = engine.shards.like(known), engine.shards.like(_moments(engine))
+    engine.restore(read_tensors(folder, path, manifest, wanted, moments), manifest.plain)
     return manifest
 
 
@@ -120,8 +121,7 @@ def _moments(engine: Engine) -> dict[str, Tensor]:
     """What an optimiser may keep of each parameter, and the parameter, whose type and shape it has."""
     found: dict[str, Tensor] = {}
     for name, player in engine.players.items():
-        groups = player.optimizer.param_groups if player.optimizer else []
-        for index, parameter in enumerate(parameter for group in groups for parameter in group["params"]):
+        for index, parameter in enumerate(player.moved.values()):
             found |= {f"optimizer/{name}/{index}/{moment}": parameter for moment in MOMENTS}
     return found
 

@@ -126,7 +126,8 @@ def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) ->
         copies: the memory of the snapshot before, to use again: new memory costs more than the copy.
         score: of this step.
     """
-    tensors, plain = engine.state()
+    pieces, plain = engine.state()
+    tensors = engine.shards.gathered(pieces)
     for name in copies.keys() - tensors.keys():
         del copies[name]
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""What a recipe's model costs, counted on the ``meta`` device: nothing is computed, no memory is taken."""
+"""What a recipe's model costs, counted on the ``meta`` device, where nothing is computed and no memory is taken."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Cost:
 def costs(recipe: Recipe) -> list[Cost]:
     """Each slot's cost, then the step's (every phase once, with its repeats, divided by ``every``)."""
     batch = recipe.train.batch
-    engine = Engine(Model(recipe, "meta"), optimizers=False)
+    engine = Engine(_model(recipe), optimizers=False)
     engine.model.train()
     found = [_slot(engine, label, part, batch) for label, part in recipe.slots.items()]
-    x = torch.zeros(batch, recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size, device="meta")
+    x = torch.zeros(batch, recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size, device=engine.device)
     flops, kept = 0.0, 0.0
     for phase in recipe.phases:
         plan = engine.plan(phase)
@@ -57,6 +57,14 @@ def costs(recipe: Recipe) -> list[Cost]:
         kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
     parts = [sum(getattr(cost, field) for cost in found) for field in ("parameters", "weights", "optimizer")]
     return [*found, Cost("step", parts[0], flops, kept, parts[1], parts[2])]
+
+
+def _model(recipe: Recipe) -> Model:
+    """On the ``meta`` device; where a component wants numbers there, on the CPU, which computes a batch."""
+    try:
+        return Model(recipe, "meta")
+    except NotImplementedError:
+        return Model(recipe, "cpu")
 
 
 def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
@@ -70,7 +78,8 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
     flops, kept = 0, 0
     if contract:
         inputs = [
-            torch.zeros([batch if n is None else n for n in shape.numbers], device="meta") for shape in contract.inputs
+            torch.zeros([batch if n is None else n for n in shape.numbers], device=engine.device)
+            for shape in contract.inputs
         ]
         module.requires_grad_(True)
         flops, kept = _counted(lambda: module(*inputs))

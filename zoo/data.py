@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -78,7 +78,7 @@ class Batches:
         on: str = "auto",
     ) -> None:
         self._augment = tuple(augment)
-        self._device = torch.device(device)
+        self._device = torch.empty(0, device=device).device  # with its number: cuda is cuda:0
         self._pixels = pixels.to(self._device) if _lies_on_device(pixels, self._device, on) else pixels
         self._ahead = _Ahead(self._gathered) if self._pixels.device != self._device else None
         self._batch, self._shard = batch, shard
@@ -123,11 +123,13 @@ class Batches:
         return found
 
     def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
+        found = self._orders.get(epoch)
+        if found is None:
             generator = seeded(self._seed, "order", epoch)
-            self._orders[epoch] = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
-        return self._orders[epoch]
+            found = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
+            # set at once: a thread may be gathering the next turn
+            self._orders = {**{e: o for e, o in self._orders.items() if e >= epoch - 1}, epoch: found}
+        return found
 
 
 class _Ahead:
@@ -155,9 +157,3 @@ def _lies_on_device(pixels: Tensor, device: torch.device, on: str) -> bool:
         free, _ = torch.cuda.mem_get_info(device)
         return pixels.nbytes <= free / 2
     return on != "host"
-
-
-def in_order(pixels: Tensor, batch: int, *, device: torch.device | str, dtype: torch.dtype) -> Iterator[Tensor]:
-    """All images in their order, in batches (B, C, H, W) in [-1, 1]; the last may be smaller."""
-    for start in range(0, len(pixels), batch):
-        yield to_model(pixels[start : start + batch].to(device), dtype)

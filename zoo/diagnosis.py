@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from zoo.cost import MIB, costs
 from zoo.data import Batches
 from zoo.engine import Engine
 from zoo.errors import TrainingError
-from zoo.faults import Poisoned, first_bad
-from zoo.recipe.schema import Phase, Row
+from zoo.faults import Poisoned, Unwell, first_bad, out_of_memory
+from zoo.phases import PhasePlan
+from zoo.processes import lost
 from zoo.run import Run
 from zoo.tensors import mapped
 from zoo.tracing import unmoved
 
 FILE = "state/fault.json"
 """What is kept of a fault in a run, until a training gets past it."""
-
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
-"""What allocators say, and oneDNN of its primitives."""
 
 ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
 
@@ -63,7 +60,7 @@ class Fault:
         if self.module:
             said += f"; the first output that is not finite is that of {self.module}"
         spoilt = f"weights of {', '.join(self.weights)} are not finite" if self.weights else "every weight is finite"
-        return f"step {self.step}: {said}; {spoilt}; nothing has moved by it"
+        return f"step {self.step}: {said}; {spoilt}; no weight has moved by it"
 
 
 @contextmanager
@@ -77,7 +74,8 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
         yield
         if run:
             run.path(FILE).unlink(missing_ok=True)
-    except Poisoned as poisoned:
+    except (Poisoned, Unwell) as error:
+        poisoned = _found_again(engine, error, batches) if isinstance(error, Unwell) else error
         fault = diagnose(engine, poisoned, batches)
         kept = ""
         if run:
@@ -86,9 +84,24 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
             kept = f"; the last checkpoint is from before, and this shows it again: {again}"
         raise TrainingError(f"{fault}{kept}. {ADVICE}") from None
     except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
+        if out_of_memory(error):
+            raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
+        if lost(error):
+            gone = "another process of this build is gone; its own words say why"
+            raise TrainingError(f"step {engine.step_index}: {gone}; the same command goes on") from error
+        raise
+
+
+def _found_again(engine: Engine, unwell: Unwell, batches: Batches) -> Poisoned:
+    """What the device only counted, seen: weights have not moved since, so the step gives it again."""
+    engine.step_index = unwell.step
+    for which in engine.due():
+        x = batches(engine.turn(which))
+        with unmoved(engine.model):
+            losses, gradients = engine.shares(engine.plan_now(which[0]), x, which)
+        if first_bad(losses) or first_bad(gradients):
+            return Poisoned(unwell.step, which, losses, gradients)
+    raise unwell
 
 
 def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
@@ -99,26 +112,26 @@ def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
     outputs: list[str] = []
     with _watched(engine, outputs), unmoved(engine.model):
         engine.shares(plan, x, poisoned.which)
-    row, term = _guilty(engine, plan.rows, x, poisoned)
-    spoilt = tuple(p.name for p in engine.players.values() if first_bad(p.parameters))
+    row, term = _guilty(engine, plan, x, poisoned)
+    spoilt = tuple(engine.shards.spoilt(engine.players))
     value = f"{float(poisoned.losses[f'{row}/{term}']):g}"
     images = tuple(batches.images_of(engine.turn(poisoned.which)).tolist())
     return Fault(engine.step_index, number, play, row, term, value, outputs[0] if outputs else "", spoilt, images)
 
 
-def _guilty(engine: Engine, rows: Sequence[Row], x: Tensor, poisoned: Poisoned) -> tuple[str, str]:
+def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> tuple[str, str]:
     """The row and the term at fault: the first value that is not finite, else the first gradient."""
     if bad := first_bad(poisoned.losses):
         label, _, name = bad.rpartition("/")
         return label, name
     bad = first_bad(poisoned.gradients)
-    for row in rows:
-        owned = {key for name in row.players for key in engine.players[name].parameters}
-        for term in row.terms if bad in owned else ():
-            alone = engine.plan(Phase((replace(row, terms=(term,)),), position=row.position))
+    for row in (bound.row for bound in plan.rows if bad in bound.parameters):
+        for term in row.terms:
+            alone = engine.plan(replace(plan.phase, rows=(replace(row, terms=(term,)),)))
             with unmoved(engine.model):
-                gradients = engine.gradients(alone, x, every_term=True)[1]
-            if first_bad(gradients) or term is row.terms[-1]:
+                gradients = engine.shares(alone, x, poisoned.which, every_term=True)[1]
+            here = bool(first_bad(gradients))  # the others must go the same way: they may wait for each other's shares
+            if engine.processes.any(here, engine.device) or term is row.terms[-1]:
                 return row.label, term.label
     raise poisoned
 
@@ -158,13 +171,6 @@ def _finite(value: Any) -> bool:
 # -- memory ------------------------------------------------------------------------------------------------
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory could not be had."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
-
-
 def memory_needed(engine: Engine) -> str:
     """What a step needs, and which option halves it, as a sentence."""
     recipe, settings = engine.recipe, engine.recipe.train
@@ -175,6 +181,8 @@ def memory_needed(engine: Engine) -> str:
     cures = [f"train.accumulate={2 * settings.accumulate} halves the latter"] if rows > 1 else []
     if not settings.activation_checkpointing:
         cures.append("train.activation_checkpointing=true keeps only what networks hand each other")
+    if not engine.eager:
+        cures.append("train.cuda_graph=off keeps no memory for graphs")
     if settings.precision == "float32":
         cures.append("train.precision=bfloat16 makes activations half as large")
     return (

@@ -1,34 +1,31 @@
-"""The one engine: plays a recipe's phases. The only code that takes a row's gradient and moves a player."""
+"""The one engine: plays a recipe's phases. The only code that takes a row's gradient, and has players move by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.average import Average
-from zoo.capture import WARM, Captured, why_not
+from zoo.capture import Recorder, captured, why_not
 from zoo.errors import RequestError, TrainingError
-from zoo.faults import Sentinel, first_bad
+from zoo.faults import Sentinel
 from zoo.forward import lowering
+from zoo.fully_shard import laid_out
 from zoo.model import Model
 from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
-from zoo.players import Player
+from zoo.players import move, players_of
 from zoo.processes import ALONE, Processes
 from zoo.recipe.schema import Phase, Term
-from zoo.sharding import WHOLE, Shard, check_shares, summed
+from zoo.sharding import WHOLE, check_shares, summed
+from zoo.streams import Streams
 from zoo.sync import synchronise
-from zoo.tensors import Draw, seed_global
 from zoo.tracing import Compiled
 
 Batches = Callable[[int], Tensor]
 """turn -> this process's share of a batch, images (B, C, H, W) in [-1, 1]; a step takes ``Engine.turns`` of them."""
-
-Key = Callable[[str], tuple[object, ...]]
-"""Who draws -> what its random numbers are a function of."""
 
 
 class Engine:
@@ -51,34 +48,46 @@ class Engine:
         self.model = model
         self.recipe = model.recipe
         self.processes = processes
-        self.device, self._type = model.device, model.dtype
+        self.device = model.device
         self.step_index = 0
+        self.alarms: dict[str, Any] = {}  # what zoo.alarms remembers
         settings = self.recipe.train
         model.requires_grad_(False)
         if settings.sync_batch_norm and processes.count > 1:
             synchronise(model)
-        self.players = {name: self._player(name, optimizers) for name in self.recipe.players()}
+        self.shards = laid_out(model, processes)
+        learning = {name: self._learning(name) for name in self.recipe.players()}
+        self.players = players_of(learning, settings.optimizers, optimizers)
+        self.shards.check(self.players)
         self._plans = Plans(model, self.players)
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self._repeated = repeated(self.recipe)
+        self.streams = Streams(self.recipe.seed, model.device, model.dtype)
+        self._lowering = lowering(self.device, self._plans.dtype)
         self.average = Average(model, settings.ema) if settings.ema else None
         self.eager = ""
+        self.recorder: Recorder | None = None
         if optimizers:
             check_shares(settings.batch, settings.accumulate, processes.count)
             self._place()
 
     # -- what does not change from step to step ------------------------------------------------------------
 
-    def _player(self, name: str, moves: bool) -> Player:
+    def _learning(self, name: str) -> dict[str, nn.Parameter]:
+        """What a player learns, but for what its own maker froze."""
         named = self.model.network(name).named_parameters()
-        parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}  # by its own maker
+        parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        return Player.of(name, parameters, self.recipe.train.optimizers[name], moves)
+        return parameters
 
     def _place(self) -> None:
-        """Puts on the device what a step reads; ``eager`` says why steps are not replayed as CUDA graphs."""
+        """Puts on the device what a step reads; ``eager`` says why steps are not replayed as CUDA graphs.
+
+        On a GPU cuDNN is told to compute the same each time, for the whole process: resumed runs would differ.
+        """
         if self.device.type != "cpu":
+            torch.backends.cudnn.deterministic = True
             for player in self.players.values():
                 player.put_on_device()
         if self.recipe.train.compile and self.recipe.train.activation_checkpointing:
@@ -107,26 +116,32 @@ class Engine:
             ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step.
 
         Raises:
-            Poisoned: if a term or a gradient is not finite; nothing has moved by it.
+            Poisoned: if a term or a gradient is not finite; no weight has moved by it.
         """
         if not self.model.training:
             self.model.train()
         step = self.step_index
         shared = batches(step * self.turns)
         losses: dict[str, Tensor] = {}
-        for number, phase in enumerate(self.recipe.phases):
-            due = step >= phase.start and (step - phase.start) % phase.every == 0
-            for play in range(phase.repeat):
-                if due:
-                    x = batches(self.turn((number, play))) if phase.fresh else shared
-                    played = self._play(self.plan_now(number), x, (number, play))
-                    told = {key: f"{number + 1}: {key}" if key in self._repeated else key for key in played}
-                    losses |= {told[key]: value for key, value in played.items()}
+        for number, play in self.due():
+            x = batches(self.turn((number, play))) if self.recipe.phases[number].fresh else shared
+            played = self._play(self.plan_now(number), x, (number, play))
+            losses |= self._told(number, played) if self._repeated else played
         if self.average:
             self.average.update(step)
         self.sentinel.passed()
         self.step_index += 1
         return losses
+
+    def due(self) -> Iterator[tuple[int, int]]:
+        """The phases that are played at this step, each as often as it is: its number, and which play of it."""
+        for number, phase in enumerate(self.recipe.phases):
+            if self.step_index >= phase.start and (self.step_index - phase.start) % phase.every == 0:
+                yield from ((number, play) for play in range(phase.repeat))
+
+    def _told(self, number: int, played: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What a phase's terms are told by: with its number, where another phase has such a row and term."""
+        return {f"{number + 1}: {key}" if key in self._repeated else key: value for key, value in played.items()}
 
     def turn(self, which: tuple[int, int]) -> int:
         """The turn whose images a play of a phase is given at this step."""
@@ -142,52 +157,42 @@ class Engine:
             TrainingError: if something is not finite.
         """
         self.sentinel.check(self.step_index)
-        spoilt = [player.name for player in self.players.values() if first_bad(player.parameters)]
-        if spoilt:
+        if spoilt := self.shards.spoilt(self.players):
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
     def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
         for player in plan.movers:
             player.set_rate(self.step_index)
-        if not self.eager and plan.played >= WARM:
-            self._seed(which, WHOLE)
-            plan.captured = plan.captured or Captured(self, plan, x)
-            return plan.captured.play(x, partial(self._key, which if plan.phase.fresh else ()))
+        if not plan.rows:  # every term of it weighs nothing yet
+            return {}
+        if graph := captured(self, plan, x):
+            self.streams.begin_global(self.step_index, which, WHOLE)
+            return graph.play(x, which if plan.phase.fresh else ())
         plan.played += 1
-        losses, gradients = self.shares(plan, x, which)
-        means = self.processes.mean([*losses.values(), *gradients.values()])
-        losses = dict(zip(losses, means, strict=False))
-        self.move(plan, losses, dict(zip(gradients, means[len(losses) :], strict=True)), which)
+        losses, gradients = self.shards.mean(*self.shares(plan, x, which))
+        self.move(plan, losses, gradients, which)
         return losses
 
-    def _key(self, draw: tuple[int, ...], caller: str) -> tuple[object, ...]:
-        """What a caller's random numbers are a function of."""
-        return (self.recipe.seed, "train", self.step_index, draw, caller)
-
-    def _seed(self, which: tuple[int, int], shard: Shard) -> None:
-        """Dropout and the like draw from the global stream: it too is a function of (seed, step)."""
-        share = () if shard.count == 1 else (shard,)
-        seed_global(self.device, self.recipe.seed, "global", self.step_index, which, *share)
-
-    def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> Gradients:
+    def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
         """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
-        parts, key = self.recipe.train.accumulate, partial(self._key, which if plan.phase.fresh else ())
+        weights = self._some_weight if every_term else self._weight
+        parts, draw = self.recipe.train.accumulate, which if plan.phase.fresh else ()
         found: list[Gradients] = []
         for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
             shard = self.processes.shard.part(number, parts)
-            self._seed(which, shard)
-            new = self.taken(plan, piece, partial(self._stream, key, shard, len(piece)), self._weight)
+            self.streams.begin_global(self.step_index, which, shard)
+            new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, len(piece)), weights)
             found = [summed(found[0], new) if found else new]
         losses, gradients = found[0]
         if parts > 1:
             losses, gradients = ({k: v / parts for k, v in these.items()} for these in (losses, gradients))
         return losses, gradients
 
-    def _stream(self, key: Key, shard: Shard, rows: int, caller: str) -> Draw:
-        return shard.draw(*key(caller), rows=rows, device=self.device, dtype=self._type)
-
     def _weight(self, term: Term) -> float:
         return term.weight(self.step_index)
+
+    def _some_weight(self, term: Term) -> float:
+        return self._weight(term) or 1.0
 
     def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
         """What ``compute`` gives, by a compiled graph where the recipe asks for one."""
@@ -211,8 +216,8 @@ class Engine:
             the terms' values by ``"row/term"``, and parameter -> gradient, summed over the rows whose
             players own it. A parameter that no row reaches is not in it.
         """
-        draws = partial(self._stream, partial(self._key, draw), WHOLE, len(x))
-        return self.compute(plan, x, draws, lambda term: self._weight(term) or float(every_term))
+        draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
+        return self.compute(plan, x, draws, self._some_weight if every_term else self._weight)
 
     def compute(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
         """Every row's gradient at the present weights, over one graph.
@@ -227,14 +232,17 @@ class Engine:
             as ``gradients``.
         """
         known = self.forward(plan, x, draws)
-        rows = [(row, plan.objective(row, known, weights)) for row in plan.rows]
-        losses = {f"{row.label}/{name}": v.detach() for row, (_, values) in rows for name, v in values.items()}
-        live = [(row, objective) for row, (objective, _) in rows if objective is not None and objective.requires_grad]
+        losses: dict[str, Tensor] = {}
+        live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
+        for row in plan.rows:
+            objective, values = row.objective(known, weights)
+            losses |= values
+            if objective is not None and objective.requires_grad:
+                live.append((row.parameters, objective))
         gradients: dict[str, Tensor] = {}
-        for i, (row, objective) in enumerate(live):
-            parameters = {k: p for name in row.players for k, p in self.players[name].parameters.items()}
+        for i, (parameters, objective) in enumerate(live, 1):
             found = torch.autograd.grad(
-                objective, list(parameters.values()), retain_graph=i < len(live) - 1, allow_unused=True
+                objective, list(parameters.values()), retain_graph=i < len(live), allow_unused=True
             )
             for key, gradient in zip(parameters, found, strict=True):
                 if gradient is not None:
@@ -244,7 +252,7 @@ class Engine:
     def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> dict[str, Any]:
         """The values and terms of a phase, by name and key."""
         given = {"x": x, "batch": len(x), "step": self.step_index, "sizes": self.recipe.sizes}
-        with lowering(self.device, self._plans.dtype):
+        with self._lowering:
             return plan.values(given, draws)
 
     def move(
@@ -255,29 +263,32 @@ class Engine:
         which: tuple[int, int] = (0, 0),
     ) -> None:
         """Every player's step, after a look at what they would move by."""
-        self.sentinel.look(self.step_index, which, losses, gradients)
-        for player in plan.movers:
-            player.move(gradients, self.recipe.train.clip, self.sentinel.poison)
+        norms = self.shards.norms(gradients)
+        self.sentinel.look(self.step_index, which, losses, gradients if norms is None else norms)
+        move(plan.movers, gradients, self.recipe.train.clip, self.sentinel.poison, norms)
 
     # -- state ---------------------------------------------------------------------------------------------
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next step depends on: tensors by name, and plain data."""
+        """All that the next step, and what is told of it, depend on: tensors (this process's pieces), plain data."""
         tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
         if self.average:
             tensors |= {f"ema/{k}": v for k, v in self.average.averaged.items()}
         for player in self.players.values():
             tensors |= {f"optimizer/{player.name}/{k}": v for k, v in player.state().items()}
-        return tensors, {"step": self.step_index}
+        return tensors, {"step": self.step_index, "alarms": self.alarms}
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-        """Takes up a saved state; the next step is bit for bit the one that would have followed."""
+        """Takes up a saved state, whole; the next step is bit for bit the one that would have followed."""
+        tensors = self.shards.taken(tensors)
         self.model.load_state_dict(_below(tensors, "model/"))
         if self.average:
             self.average.restore(_below(tensors, "ema/"))
         for player in self.players.values():
             player.restore(_below(tensors, f"optimizer/{player.name}/"))
-        self.step_index = plain["step"]
+        self.step_index, self.alarms = plain["step"], dict(plain["alarms"])
+        self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
+        self.sentinel.begin(self.step_index)
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

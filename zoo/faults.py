@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from zoo.errors import TrainingError
 
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
+"""What allocators say, and oneDNN of its primitives."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
+
+
+class Unwell(TrainingError):
+    """The device knows of a term or a gradient that was not finite; no weight has moved since.
+
+    Args:
+        step: the step that was being taken.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"step {step}: a term or a gradient is not finite; no weight has moved by it")
+        self.step = step
+
 
 class Poisoned(TrainingError):
-    """A term or a gradient is not finite; nothing has moved by it.
+    """A term or a gradient is not finite; no weight has moved by it.
 
     Args:
         step: the step that was being taken.
@@ -28,12 +50,15 @@ class Poisoned(TrainingError):
         row, _, term = bad.rpartition("/")
         said = f"term '{term}' of row '{row}' is {float(losses[bad])}" if bad else ""
         what = said or f"the gradient of {first_bad(gradients)} is not finite"
-        super().__init__(f"step {step}: {what}; nothing has moved by it")
+        super().__init__(f"step {step}: {what}; no weight has moved by it")
         self.step, self.which, self.losses, self.gradients = step, which, losses, gradients
 
 
 def first_bad(tensors: Mapping[str, Tensor]) -> str:
-    """The first name of a tensor that is not finite throughout; empty if all are."""
+    """The first name of a tensor that is not finite throughout; empty if all are. That they are takes one wait."""
+    with torch.no_grad():
+        if not tensors or math.isfinite(_total(torch._foreach_norm([*tensors.values()])).item()):
+            return ""
     return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), "")
 
 
@@ -64,7 +89,7 @@ class Sentinel:
         """
         if not losses:
             return
-        total = _total([*gradients.values()], losses.values())
+        total = _total([*(torch._foreach_norm([*gradients.values()]) if gradients else ()), *losses.values()])
         if self.poison is None:
             if not math.isfinite(total.item()) and (first_bad(losses) or first_bad(gradients)):
                 raise Poisoned(step, which, losses, gradients)
@@ -83,17 +108,21 @@ class Sentinel:
             step: steps done, as the host counts.
 
         Raises:
-            TrainingError: naming the first step that was not well.
+            Unwell: naming the first step that was not well.
         """
         if self.poison is not None and self._well is not None:
             well, since = int(self._well), self._since
             if float(self.poison):
-                raise TrainingError(f"step {since + well}: a term or a gradient is not finite; nothing has moved by it")
+                raise Unwell(since + well)
+            self.begin(step)
+
+    def begin(self, step: int) -> None:
+        """Counts from a step on."""
+        self._since = step
+        if self._well is not None:
             self._well.zero_()
-            self._since = step
 
 
-def _total(gradients: list[Tensor], losses: Iterable[Tensor]) -> Tensor:
-    """One number that is finite if all are; it may overflow where a gradient is beyond 1e19."""
-    norms = torch._foreach_norm(gradients) if gradients else ()
-    return torch.stack([t.float() for t in (*norms, *losses)]).sum()
+def _total(numbers: Sequence[Tensor]) -> Tensor:
+    """One number that is finite if all are; a norm, and so it, may overflow where a gradient is beyond 1e19."""
+    return torch.stack([number.float() for number in numbers]).sum()

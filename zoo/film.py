@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,15 @@ def milestones(steps: int) -> tuple[int, ...]:
     return (*found, steps) if steps else ()
 
 
-def keep_samples(run: Run, engine: Engine) -> Tensor | None:
+def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
     """Writes a frame, ``samples/step-00001000.png``; the training goes on as if it had not been made.
 
     Averaged weights are used where there are any. The codes are a function of the recipe's seed, the same in
     every frame.
+
+    Args:
+        run: where; None in a process that has but to take part (``train.fully_shard``).
+        engine: whose model.
 
     Returns:
         the frame, uint8 (3, H, W); None for a model that makes no samples.
@@ -49,17 +53,24 @@ def keep_samples(run: Run, engine: Engine) -> Tensor | None:
     model = engine.model
     if not model.samples:
         return None
-    with _averaged(engine):
+    with _shown(engine):
+        if run is None:
+            return None
         images = reduced(model.sample(SHOWN, seed=SEED).float(), SIDE)
     rows = torch.split(images, COLUMNS)
     run.write(frame(engine.step_index), grid_png(rows))
     return grid(rows)[:3]
 
 
-def keep_scores(run: Run, engine: Engine, images: Images) -> dict[str, float]:
+def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, float]:
     """Writes ``samples/step-00001000.json``: the metrics that are ``quick``, on the first test images.
 
     The training goes on as if they had not been measured. Averaged weights are used where there are any.
+
+    Args:
+        run: where; None in a process that has but to take part (``train.fully_shard``).
+        engine: whose model.
+        images: of which the first few for testing are taken.
 
     Returns:
         the scores by label.
@@ -68,7 +79,9 @@ def keep_scores(run: Run, engine: Engine, images: Images) -> dict[str, float]:
     few = replace(images, test=images.test[:SCORED])
     if not quick:
         return {}
-    with _averaged(engine):
+    with _shown(engine):
+        if run is None:
+            return {}
         scores = evaluate(engine.model, few, parts=quick)
     values = {label: score["value"] for label, score in scores.items()}
     run.write_json(_scores(engine.step_index), {"n": len(few.test), "scores": values})
@@ -76,12 +89,10 @@ def keep_scores(run: Run, engine: Engine, images: Images) -> dict[str, float]:
 
 
 @contextmanager
-def _averaged(engine: Engine) -> Iterator[None]:
-    if engine.average is None:
+def _shown(engine: Engine) -> Iterator[None]:
+    """The model as it is shown: with averaged weights where there are any, and whole."""
+    with engine.average.applied() if engine.average else nullcontext(), engine.shards.whole():
         yield
-    else:
-        with engine.average.applied():
-            yield
 
 
 def film(folder: Path, steps: int) -> dict[int, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from zoo.data import load_images
 from zoo.evaluate import evaluate
@@ -10,12 +10,20 @@ from zoo.model import Model, choose_device
 from zoo.processes import Processes
 from zoo.recipe import Recipe
 from zoo.training import train
+from zoo.watch import Watcher
 
 TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
 """What the first process tells the others to do next: train and then ask again, measure with its weights, or end."""
 
 
-def follow(recipe: Recipe, device: str, stop: Callable[[], bool], processes: Processes) -> None:
+class Stop(Watcher, Protocol):
+    """Whether this process was asked to stop; told when it trains."""
+
+    def __call__(self) -> bool:
+        """Whether it was."""
+
+
+def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
     """Does what the first process says until it is over.
 
     Args:
@@ -33,7 +41,7 @@ def follow(recipe: Recipe, device: str, stop: Callable[[], bool], processes: Pro
         return
     model, images = Model(recipe, choose_device(device)), load_images(recipe)
     if told == TRAIN:
-        train(model, images, stop=stop, processes=processes)
+        train(model, images, watchers=[stop], stop=stop, processes=processes)
         told = processes.told()
     if told == EVALUATE:
         model.load_state_dict(processes.shared({}, model.device))

@@ -169,6 +169,7 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
 
     Raises:
         RecipeError: placed at the part, if its component refuses the sizes or options.
+        NotImplementedError: if it cannot be made on the ``meta`` device.
     """
     target = part.load()
     what = f"{part.entry.kind} '{part.entry.name}'"
@@ -177,8 +178,8 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
         try:
             built = target(**part.arguments_for(recipe.sizes))
         except Exception as error:  # a stranger's constructor may raise anything
-            if isinstance(error, NotImplementedError) and str(device) == "meta":
-                raise  # not on meta: the caller tries it on the CPU
+            if str(device) == "meta" and wants_numbers(error):
+                raise NotImplementedError(reason(error)) from error  # the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
             raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}")]) from error
     if not isinstance(built, nn.Module) and (part.learns or not owned):
@@ -188,6 +189,12 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
     return built
 
 
+def wants_numbers(error: Exception) -> bool:
+    """Whether something failed on the ``meta`` device for want of numbers, or of an implementation there."""
+    said = str(error)
+    return isinstance(error, NotImplementedError) or "meta tensor" in said or "meta device" in said
+
+
 def choose_device(name: str = "auto") -> torch.device:
     """A device by name; ``auto`` is the first GPU if there is one, else the CPU.
 
@@ -195,10 +202,9 @@ def choose_device(name: str = "auto") -> torch.device:
         RequestError: if there is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
+        device = torch.zeros(1, device=name).device  # with its number: cuda is cuda:0
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise RequestError(f"--device {name}: cannot be used here ({first}); choices: auto, cpu, cuda") from None

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.forward import Function, SlotView
+from zoo.gathering import ShardedView, is_sharded
 from zoo.graph import BUILTINS, Call, Graph, plan_calls
 from zoo.model import Model
 from zoo.players import Player
@@ -52,6 +53,41 @@ class Computed:
     recorded: bool
 
 
+@dataclass(frozen=True)
+class RowPlan:
+    """A row with everything bound that does not change from step to step.
+
+    Args:
+        row: who minimises what.
+        parameters: name -> parameter, of its players.
+        terms: its name as ``"row/term"``, the key of its value, and the term.
+    """
+
+    row: Row
+    parameters: Mapping[str, nn.Parameter]
+    terms: Sequence[tuple[str, str, Term]]
+
+    def objective(self, known: Mapping[str, Any], weights: Weights) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The weighted sum the row minimises, and its terms' values; None while every weight in it is 0.
+
+        Args:
+            known: the phase's values and terms.
+            weights: term -> what it counts.
+        """
+        total: Tensor | None = None
+        values = {}
+        for name, key, term in self.terms:
+            weight = weights(term)
+            constant = not isinstance(weight, Tensor)
+            if constant and weight == 0:
+                continue
+            value = known[key]
+            values[name] = value.detach()
+            weighted = value if constant and weight == 1 else weight * value
+            total = weighted if total is None else total + weighted
+        return total, values
+
+
 @dataclass
 class PhasePlan:
     """A phase with everything bound that does not change from step to step.
@@ -60,7 +96,6 @@ class PhasePlan:
         phase: its rows, without terms that weigh nothing.
         rows: those, and one for each term of theirs that owns networks that learn.
         program: every value and term of it, each after what it needs.
-        keys: id of a term of a row -> its key.
         movers: the players of its rows that move.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
@@ -68,13 +103,17 @@ class PhasePlan:
     """
 
     phase: Phase
-    rows: Sequence[Row]
+    rows: Sequence[RowPlan]
     program: Sequence[Computed]
-    keys: Mapping[int, str]
     movers: Sequence[Player]
     compiled: Compiled | None = None
     captured: Captured | None = None
     played: int = 0
+
+    @property
+    def terms(self) -> list[Term]:
+        """Every term of every row."""
+        return [term for row in self.rows for _, _, term in row.terms]
 
     def values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key.
@@ -100,22 +139,6 @@ class PhasePlan:
                 with torch.set_grad_enabled(this.recorded):
                     known[this.name] = this.function(**handed)
         return known
-
-    def objective(
-        self, row: Row, known: Mapping[str, Any], weights: Weights
-    ) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """The weighted sum a row minimises, and its terms' values; None while every weight in it is 0."""
-        total: Tensor | None = None
-        values = {}
-        for term in row.terms:
-            weight = weights(term)
-            constant = not isinstance(weight, Tensor)
-            if constant and weight == 0:
-                continue
-            value = values[term.label] = known[self.keys[id(term)]]
-            weighted = value if constant and weight == 1 else weight * value
-            total = weighted if total is None else total + weighted
-        return total, values
 
 
 class Plans:
@@ -159,10 +182,13 @@ class Plans:
         done = dict.fromkeys((*BUILTINS, *graph.slots))
         learning = frozenset(slot for call in calls.values() for slot in call.learning)
         program = [self._computed(calls[name], whole, learning) for name in whole.order(terms) if name not in done]
-        keys = {id(term): term.part.key for row in rows for term in row.terms}
         names = dict.fromkeys(name for row in rows for name in row.players if name not in resting)
         movers = [self._players[name] for name in names if self._players[name].optimizer]
-        return PhasePlan(phase, rows, program, keys, movers)
+        return PhasePlan(phase, [self._bound(row) for row in rows], program, movers)
+
+    def _bound(self, row: Row) -> RowPlan:
+        parameters = {key: p for name in row.players for key, p in self._players[name].parameters.items()}
+        return RowPlan(row, parameters, [(f"{row.label}/{term.label}", term.part.key, term) for term in row.terms])
 
     def _computed(self, call: Call, graph: Graph, learning: frozenset[str]) -> Computed:
         name, functions = call.name, {**self._model.functions, **self._model.terms}
@@ -181,6 +207,8 @@ class Plans:
         learns = slot in call.learning
         dtype = self.dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
         again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
+        if is_sharded(module):
+            return ShardedView(module, learns, dtype, again)
         return module if learns and dtype is None and not again else SlotView(module, learns, dtype, again, elsewhere)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ class Player:
     Args:
         name: a slot, a dotted part of one, or a term that owns networks.
         parameters: name -> parameter.
-        optimizer: what moves them; None where gradients alone are wanted.
+        optimizer: what moves them, and perhaps other players'; None where gradients alone are wanted.
         rate: factor on the learning rate.
         lr: the learning rate.
     """
@@ -30,12 +30,6 @@ class Player:
     rate: Schedule
     lr: float
     _lr: float | None = field(default=None, init=False)
-
-    @classmethod
-    def of(cls, name: str, parameters: dict[str, nn.Parameter], chosen: Optimizer, moves: bool) -> Player:
-        """A player with the optimiser that its recipe chose, if it moves."""
-        optimizer = _optimizer(chosen.part, parameters) if moves else None
-        return cls(name, parameters, optimizer, chosen.rate, optimizer.param_groups[0]["lr"] if optimizer else 0.0)
 
     @property
     def on_device(self) -> bool:
@@ -69,45 +63,105 @@ class Player:
             else:
                 group["lr"] = lr
 
-    def move(self, gradients: Mapping[str, Tensor], clip: float, poison: Tensor | None = None) -> None:
-        """Takes a step.
+    def take(self, gradients: Mapping[str, Tensor], clip: float, norms: Mapping[str, Tensor] | None = None) -> None:
+        """Has its gradients ready for the step.
 
         Args:
             gradients: parameter -> gradient; a parameter that is not in it stays.
             clip: largest norm of them all, 0 for no limit.
-            poison: a number on the device; where it is not 0 nothing moves. For optimisers that ``skips``.
+            norms: of the gradients as wholes, where these are pieces.
         """
-        assert self.optimizer is not None
         for key, parameter in self.parameters.items():
             gradient = gradients.get(key)
-            parameter.grad = None if gradient is None else _laid_out_like(gradient, parameter)
-        if clip:
+            if gradient is not None:
+                parameter.grad = _laid_out_like(gradient, parameter)
+        if clip and norms is None:
             nn.utils.clip_grad_norm_(self.parameters.values(), clip)
-        if poison is not None:
-            self.optimizer.grad_scale, self.optimizer.found_inf = None, poison  # type: ignore[attr-defined]
-        self.optimizer.step()
-        for parameter in self.parameters.values():
-            parameter.grad = None
+        elif clip and norms:
+            total = nn.utils.get_total_norm([norms[key] for key in self.parameters if key in norms])
+            nn.utils.clip_grads_with_norm_(self.parameters.values(), clip, total.float())
+
+    @property
+    def moved(self) -> dict[int, nn.Parameter]:
+        """Its parameters by their number in the optimiser, in the optimiser's order."""
+        groups, own = self.optimizer.param_groups if self.optimizer else (), {id(p) for p in self.parameters.values()}
+        every: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        return {number: p for number, p in enumerate(every) if id(p) in own}
 
     def state(self) -> dict[str, Tensor]:
-        """The optimiser's tensors: ``index/name``, by the parameter's index."""
-        state = self.optimizer.state_dict()["state"] if self.optimizer else {}
-        return {f"{i}/{key}": torch.as_tensor(value) for i, entries in state.items() for key, value in entries.items()}
+        """The optimiser's tensors for its parameters: ``index/name``, by the parameter's index."""
+        known = self.optimizer.state_dict()["state"] if self.optimizer else {}
+        entries = {f"{i}/{key}": v for i, n in enumerate(self.moved) for key, v in known.get(n, {}).items()}
+        return {name: torch.as_tensor(value) for name, value in entries.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes up a saved state."""
         if self.optimizer is None:
             return
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        state: dict[int, dict[str, Tensor]] = {}
+        own, whole = list(self.moved.items()), self.optimizer.state_dict()
+        state = {n: entries for n, entries in whole["state"].items() if n not in dict(own)}
         for name, tensor in tensors.items():
             index, key = name.split("/", 1)
-            parameter = parameters[int(index)]
+            number, parameter = own[int(index)]
             shaped = tensor.shape == parameter.shape
             laid_out = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
-            state.setdefault(int(index), {})[key] = laid_out
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+            state.setdefault(number, {})[key] = laid_out
+        self.optimizer.load_state_dict({**whole, "state": state})
         self._lr = None
+
+
+def players_of(
+    found: Mapping[str, dict[str, nn.Parameter]], chosen: Mapping[str, Optimizer], moves: bool
+) -> dict[str, Player]:
+    """The players, each with the optimiser that its recipe chose, if they move.
+
+    Fused optimisers that are set alike are one object, which moves its players in one go: what they keep, they keep
+    of each parameter by itself. Others may look at all that they move together, so each player has one of its own.
+
+    Args:
+        found: player -> its parameters by name.
+        chosen: player -> its optimiser in the recipe.
+        moves: whether they move.
+    """
+    made = {name: _optimizer(chosen[name].part, own.values()) if moves else None for name, own in found.items()}
+    alike: dict[tuple[str, Schedule], list[str]] = {}
+    for name, one in made.items():
+        if one is not None and one.defaults.get("fused"):
+            alike.setdefault((chosen[name].part.key, chosen[name].rate), []).append(name)
+    for names in alike.values():
+        parameters = [p for name in names for p in found[name].values()]
+        if len(names) > 1 and len(set(map(id, parameters))) == len(parameters):
+            made |= dict.fromkeys(names, _optimizer(chosen[names[0]].part, parameters))
+    lrs = {name: one.param_groups[0]["lr"] if one else 0.0 for name, one in made.items()}
+    return {name: Player(name, own, made[name], chosen[name].rate, lrs[name]) for name, own in found.items()}
+
+
+def move(
+    players: Sequence[Player],
+    gradients: Mapping[str, Tensor],
+    clip: float,
+    poison: Tensor | None = None,
+    norms: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Every player takes a step.
+
+    Args:
+        players: who moves.
+        gradients: parameter -> gradient; a parameter that is not in it stays.
+        clip: largest norm of a player's, 0 for no limit.
+        poison: a number on the device; where it is not 0 nothing moves. For optimisers that ``skip``.
+        norms: of the gradients as wholes, where these are pieces.
+    """
+    for player in players:
+        player.take(gradients, clip, norms)
+    for optimizer in dict.fromkeys(player.optimizer for player in players):
+        assert optimizer is not None
+        if poison is not None:
+            optimizer.grad_scale, optimizer.found_inf = None, poison  # type: ignore[attr-defined]
+        optimizer.step()
+    for player in players:
+        for parameter in player.parameters.values():
+            parameter.grad = None
 
 
 def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
@@ -121,7 +175,21 @@ def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(tensor)
 
 
-def _optimizer(part: Part, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    made: Any = part.load()(list(parameters.values()), **part.arguments_for())
+def _optimizer(part: Part, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    made: Any = part.load()(list(parameters), **part.arguments_for())
     assert isinstance(made, torch.optim.Optimizer)
-    return made
+    given = made.defaults
+    if isinstance(made, torch.optim.SGD) and given["fused"] and given["momentum"] and not given["dampening"]:
+        _begin_momentum(made)
+    optimizer: torch.optim.Optimizer = made
+    return optimizer
+
+
+def _begin_momentum(sgd: torch.optim.SGD) -> None:
+    """Has every parameter's momentum begin at zero, which is where it begins by itself.
+
+    Torch's fused step makes the buffers of all its parameters or of none, and fails where one has its first gradient
+    later than others.
+    """
+    for parameter in (p for group in sgd.param_groups for p in group["params"]):
+        sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -22,7 +22,7 @@ from zoo.engine import Engine
 from zoo.errors import Position, Problem, RecipeError, reason
 from zoo.graph import route
 from zoo.meter import Meter, Moment
-from zoo.model import Model
+from zoo.model import Model, wants_numbers
 from zoo.phases import PhasePlan
 from zoo.recipe.schema import Part, Phase, Recipe, Row
 from zoo.shapes import IMAGES, Misfit, Step, check_image, misfit_at, watch
@@ -288,7 +288,7 @@ def _placed(
     except RecipeError as error:
         problems += error.problems
     except Exception as error:  # whatever a plugin's code may raise
-        if device == "meta" and (isinstance(error, NotImplementedError) or "meta tensor" in str(error)):
+        if device == "meta" and wants_numbers(error):
             raise NotOnMeta from error
         why = "no gradient reaches its players" if "does not require grad" in str(error) else reason(error)
         problem = (inside[-1] if inside else Step(what)).failed(why, position)

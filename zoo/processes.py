@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from zoo.errors import RequestError
+from zoo.model import choose_device
 from zoo.sharding import Shard
 
 
@@ -69,8 +71,19 @@ class Processes:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def shared(self, tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-        """The first process's tensors, whatever the others hold."""
+    def shared(
+        self,
+        tensors: Mapping[str, Tensor],
+        device: torch.device,
+        keep: Callable[[str, Tensor], Tensor] = lambda _, tensor: tensor,
+    ) -> dict[str, Tensor]:
+        """The first process's tensors, whatever the others hold.
+
+        Args:
+            tensors: the first's.
+            device: where.
+            keep: what is kept of each, by its name.
+        """
         if self.count == 1:
             return dict(tensors)
         shapes = self.told([(name, t.shape, t.dtype) for name, t in tensors.items()])
@@ -79,7 +92,7 @@ class Processes:
             empty = None if self.first else torch.empty(shape, dtype=dtype, device=device)
             own = tensors[name].to(device).contiguous() if empty is None else empty
             dist.broadcast(own, src=0)
-            found[name] = own
+            found[name] = keep(name, own)
         return found
 
     def gathered(self, what: Any) -> list[Any]:
@@ -106,17 +119,46 @@ def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
 
     Yields:
         the processes and this one's device.
+
+    Raises:
+        RequestError: if the device, or so many of them, cannot be had.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or "RANK" not in os.environ:
+    if _told("WORLD_SIZE", 1) == 1 or "RANK" not in os.environ:
         yield ALONE, device
         return
-    graphics = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    if graphics:
-        device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(torch.cuda.device_count(), 1)}"
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if graphics else "gloo", timeout=PATIENCE)
+    own = _own_device(device)
+    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size()), device if graphics else "cpu"
+        yield Processes(dist.get_rank(), dist.get_world_size()), str(own)
     finally:
         dist.destroy_process_group()
+
+
+def _own_device(device: str) -> torch.device:
+    """This process's: a GPU for itself, or the CPU."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    kind = name.partition(":")[0]
+    if kind == "cuda" and torch.cuda.is_available():
+        here, place = _told("LOCAL_WORLD_SIZE", 1), _told("LOCAL_RANK", 0)
+        if here > torch.cuda.device_count():
+            there = torch.cuda.device_count()
+            raise RequestError(f"{here} processes on this machine, and {there} GPUs; start at most one for each GPU")
+        torch.cuda.set_device(place)
+        name = f"cuda:{place}"
+    own = choose_device(name)
+    if own.type not in ("cpu", "cuda"):
+        raise RequestError(f"--device {device}: several processes train on cpu or cuda, not on {own.type}")
+    return own
+
+
+def _told(variable: str, otherwise: int) -> int:
+    """A number in the environment, as ``torchrun`` sets it."""
+    value = os.environ.get(variable, str(otherwise))
+    if not value.isdecimal():
+        raise RequestError(f"{variable}={value}: is no number of processes; torchrun sets it")
+    return int(value)
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an exception says that another process could not be reached."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))

@@ -18,7 +18,7 @@ from zoo.data import Batches, load_images
 from zoo.diagnosis import FILE, Fault, diagnose
 from zoo.engine import Engine
 from zoo.errors import RequestError, TrainingError
-from zoo.faults import Poisoned
+from zoo.faults import Poisoned, Sentinel
 from zoo.model import Model, choose_device
 from zoo.pictures import grid_png
 from zoo.recipe import Recipe
@@ -76,9 +76,11 @@ def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: 
         steps: how many from the newest checkpoint.
 
     Raises:
-        RequestError: if there is no checkpoint.
+        RequestError: if there is no checkpoint, or the steps are too few to interrupt.
         TrainingError: naming what differs.
     """
+    if steps < 2:
+        raise RequestError(f"--verify-resume {steps}: between steps it is interrupted; take 2 or more")
     with Run(folder) as run:
         paths = checkpoints(run)
         if not paths:
@@ -144,10 +146,10 @@ def _same(one: Engine, other: Engine) -> str:
 
 
 def _digests(engine: Engine) -> dict[str, str]:
-    tensors, plain = engine.state()
+    tensors, _ = engine.state()
     bits = {name: tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for name, tensor in tensors.items()}
     found = {name: hashlib.sha256(flat.numpy().tobytes()).hexdigest() for name, flat in bits.items()}
-    return {**found, "plain": json.dumps(plain, sort_keys=True)}
+    return {**found, "step": str(engine.step_index)}  # alarms are not looked for here
 
 
 # -- a fault -------------------------------------------------------------------------------------------------
@@ -172,7 +174,11 @@ def replay_fault(
         kept = run.read_json(FILE)
         if kept is None:
             raise RequestError(f"{folder}: has no fault to replay ({FILE} is not there)")
+        if not isinstance(kept, dict) or not isinstance(kept.get("step"), int):
+            raise RequestError(f"{folder}: {FILE} does not say which step went wrong; train on, and it is written anew")
         engine, batches = _Bench(recipe, device).engine()
+        engine.sentinel = Sentinel(engine.device, at_once=True)
+        engine.eager = "a fault is looked for"
         for path in checkpoints(run):
             if step_of(path) <= kept["step"]:
                 take_up(run.folder, path, engine)
@@ -192,7 +198,7 @@ def replay_fault(
             x = batches(engine.turn(poisoned.which)).float().clamp(-1, 1)
             run.write(PICTURE, grid_png(torch.split(x, COLUMNS)))
             return fault
-    raise TrainingError(f"{folder}: the fault at step {kept['step']} did not come back: {kept['term']} is well there")
+    raise TrainingError(f"{folder}: the fault at step {kept['step']} did not come back: every term is well there")
 
 
 def _terms(steps: list[dict[str, str]]) -> str:

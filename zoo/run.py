@@ -15,6 +15,10 @@ from zoo.recipe.text import read
 __all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
 
 
+DONE = "state/done.json"
+"""What a finished run vouches for: the digest of its recipe, and of its files."""
+
+
 class Run:
     """A run directory, held by this process alone until it is closed.
 
@@ -97,7 +101,7 @@ def check_own(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
-    if not folder.exists() or (folder / "recipe.yaml").is_file():
+    if not folder.exists() or any((folder / name).is_file() for name in ("recipe.yaml", DONE)):
         return
     own = (p for p in folder.iterdir() if p.name != "state" and not temporary(p))  # somebody died writing the first
     foreign = sorted(p.name for p in own)

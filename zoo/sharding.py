@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from zoo.errors import RequestError
@@ -24,19 +23,6 @@ class Shard:
         """This share's rows of what belongs to the whole batch."""
         rows = len(whole) // self.count
         return whole[self.index * rows : (self.index + 1) * rows]
-
-    def draw(self, *key: object, rows: int, device: torch.device, dtype: torch.dtype) -> Draw:
-        """This share of a stream of random numbers.
-
-        Args:
-            key: as for ``Draw``.
-            rows: images in this share.
-            device: where.
-            dtype: floating type.
-        """
-        if self.count == 1:
-            return Draw(*key, device=device, dtype=dtype)
-        return SharedDraw(*key, rows=rows, shard=self, device=device, dtype=dtype)
 
     def part(self, number: int, parts: int) -> Shard:
         """One of ``parts`` equal shares of this share."""

@@ -35,6 +35,7 @@ __all__ = [
     "checkpoints",
     "load_weights",
     "packed",
+    "refuse_lost_weights",
     "restore_checkpoint",
     "save_checkpoint",
     "save_weights",
@@ -75,6 +76,25 @@ def trained_steps(folder: Path) -> int:
         return 0
 
 
+def refuse_lost_weights(run: Run) -> None:
+    """Refuses to train from the beginning where finished weights are there, and damaged.
+
+    Raises:
+        RunError: if they are, and no checkpoint is there to write them again from.
+    """
+    for weights, name in FILES.items():
+        try:
+            _unpacked(run.folder, weights)
+        except FileNotFoundError:
+            continue
+        except UNREADABLE as error:
+            if not checkpoints(run):
+                raise RunError(
+                    f"{run.path(name)}: cannot be read ({error}), and {run.path('state')} has no checkpoint to write "
+                    "it again from. Bring one of them back from a copy, or remove the file to train from step 0"
+                ) from None
+
+
 def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     """Puts a run's weights into a model.
 
@@ -105,7 +125,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
             raise ValueError("these are the weights of another recipe")
         model.load_state_dict(tensors)
     except UNREADABLE as error:
-        again = f"; to have it made again, remove it and run: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        again = f"; to have it made again, run: zoo build {folder / 'recipe.yaml'} --out {folder}"
         raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
     return chosen
 

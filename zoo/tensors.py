@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +119,11 @@ def seed_global(device: torch.device, *key: object) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
 
 
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, the global random streams of the CPU and a device may be drawn from; afterwards they are as before."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 @dataclass(frozen=True)
 class Images:
     """What a data component returns: packed pixels in memory (or a memory map).
@@ -137,10 +143,10 @@ def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """``value`` with ``function`` applied to its tensors: in dataclasses, mappings and sequences too."""
     if isinstance(value, Tensor):
         return function(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return type(value)(**{k: mapped(function, getattr(value, k)) for k in value.__dataclass_fields__})
     if isinstance(value, Mapping):
         return {k: mapped(function, v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return type(value)(mapped(function, v) for v in value)
-    if hasattr(value, "__dataclass_fields__"):
-        return type(value)(**{k: mapped(function, getattr(value, k)) for k in value.__dataclass_fields__})
     return value

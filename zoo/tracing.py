@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError, reason
+from zoo.faults import out_of_memory
 from zoo.phases import Draws, Gradients, PhasePlan, Weights
-from zoo.tensors import Draw
+from zoo.tensors import Draw, forked
 
 if TYPE_CHECKING:
     from zoo.engine import Engine
@@ -40,7 +41,7 @@ class Compiled:
     def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx  # half a second that nobody else needs
 
-        self._terms = [t for row in plan.rows for t in row.terms if not t.weight.constant]
+        self._terms = [term for term in plan.terms if not term.weight.constant]
         self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
         self._losses: list[str] = []
         self._gradients: list[str] = []
@@ -130,6 +131,8 @@ def _told(plan: PhasePlan, done: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         where = f"{plan.phase.position}: train.compile: this phase cannot be {done}"
         raise TrainingError(f"{where}: {reason(error)}; set train.compile: false") from error
 
@@ -138,7 +141,7 @@ def _told(plan: PhasePlan, done: str) -> Iterator[None]:
 def unmoved(model: nn.Module) -> Iterator[None]:
     """Whatever forwards do to a model's buffers inside is undone; so is the random stream that dropout draws from."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.random.fork_rng():
+    with forked(next(model.parameters()).device):
         yield
     with torch.no_grad():
         for name, buffer in model.named_buffers():

@@ -17,11 +17,12 @@ from zoo.diagnosis import told_why
 from zoo.engine import Engine
 from zoo.errors import Interrupted
 from zoo.film import keep_samples, keep_scores, milestones
+from zoo.manifest import Score
 from zoo.model import Model
 from zoo.processes import ALONE, Processes
 from zoo.run import Run
 from zoo.state import Checkpointer, restore_checkpoint, sync_device
-from zoo.tensors import Images
+from zoo.tensors import Images, forked
 from zoo.watch import Record, Watcher
 
 
@@ -52,7 +53,8 @@ def train(
         say: told what is worth telling, such as a checkpoint that could not be read.
         on_alarm: told of a collapse or saturation (``zoo.alarms``), after the record it was seen at; ``say`` when
             None.
-        processes: those that train together; all but the first are given no run, no watchers and the same data.
+        processes: those that train together; all but the first are given no run, no watchers and the same data. What
+            they share out of the model (``train.fully_shard``) is whole again in each when this returns.
 
     Returns:
         the engine, with its step, optimisers and averaged weights.
@@ -75,11 +77,12 @@ def train(
     for watcher in watchers:
         watcher.start(engine.step_index, steps, settings.batch)
     try:
-        with torch.random.fork_rng(), told_why(engine, batches, run):
+        with forked(engine.device), told_why(engine, batches, run):
             _Loop(engine, batches, steps, watchers, run, shown, stop, sentinels, on_alarm or say).play()
     finally:
         for watcher in watchers:
             watcher.end()
+    engine.average = engine.shards.end(engine.average)
     if engine.average and run is None:
         model.load_state_dict(engine.average.state_dict())
     return engine
@@ -87,11 +90,14 @@ def train(
 
 def _level(engine: Engine) -> None:
     """Has every process start from where the first one is."""
-    processes, step = engine.processes, engine.processes.told(engine.step_index)
+    processes, shards = engine.processes, engine.shards
+    step, alarms = processes.told((engine.step_index, engine.alarms))
     if processes.count > 1 and step:
-        tensors = processes.shared(engine.state()[0] if processes.first else {}, engine.device)
+        whole = (shards.read or engine.state()[0]) if processes.first else {}
+        tensors = processes.shared(whole, engine.device, shards.piece)
         if not processes.first:
-            engine.restore(tensors, {"step": step})
+            engine.restore(tensors, {"step": step, "alarms": alarms})
+        shards.read = {}
 
 
 def batches_of(model: Model, pixels: Tensor, processes: Processes = ALONE) -> Batches:
@@ -137,21 +143,21 @@ class _Loop:
 
     def _play(self, keeper: Checkpointer | None) -> None:
         engine, settings = self.engine, self.engine.recipe.train
-        clock, framed = _Clock(engine), milestones(self.steps) if self.run else ()
+        kept = engine.shards.told(self.run is not None)
+        clock, framed = _Clock(engine), milestones(self.steps) if kept else ()
         while engine.step_index < self.steps:
             losses = engine.step(self.batches)
             last, logging = engine.step_index == self.steps, engine.step_index % settings.log_every == 0
             stopping = self._stopping(logging or last)
-            saving = self.run is not None and (last or stopping or engine.step_index % settings.save_every == 0)
-            if last or saving or logging:
+            saving = kept and (last or engine.step_index % settings.save_every == 0)
+            if last or saving or logging:  # not at a stop, of which a training that goes on shows nothing
                 engine.check()
-                self._record(clock.record({key: float(value) for key, value in losses.items()}))
-            best = None
-            if self.run and keeper and engine.step_index in framed:  # before the checkpoint, which then has its film
-                best = keeper.best(self._film(self.run))
-            if keeper and (saving or best):
+                self._record(clock.record(_numbers(losses)))
+            filming = engine.step_index in framed
+            best = self._film(keeper) if filming else None  # before the checkpoint, which then has its film
+            if kept and (saving or stopping or (filming and engine.shards.told(best is not None))):
                 engine.check()
-                keeper.save(best)
+                self._save(keeper, best)
             if stopping and not last:
                 raise Interrupted(f"step {engine.step_index} of {self.steps}")
 
@@ -166,13 +172,25 @@ class _Loop:
         for sentence in self.sentinels.look(self.engine, record.losses):
             self.on_alarm(sentence)
 
-    def _film(self, run: Run) -> dict[str, float]:
-        """Keeps samples and quick scores of this step; gives the scores."""
-        frame = keep_samples(run, self.engine)
+    def _save(self, keeper: Checkpointer | None, best: Score | None) -> None:
+        if keeper:
+            keeper.save(best)
+        else:
+            self.engine.shards.gathered(self.engine.state()[0])  # of which the first process saves what it is given
+
+    def _film(self, keeper: Checkpointer | None) -> Score | None:
+        """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
+        frame = keep_samples(self.run, self.engine)
         for watcher in self.watchers if frame is not None else ():
             if hasattr(watcher, "picture"):
                 watcher.picture(self.engine.step_index, "samples", frame)
-        return keep_scores(run, self.engine, self.images) if self.images else {}
+        scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
+        return keeper.best(scores) if keeper else None
+
+
+def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """Losses, read with one wait for the device."""
+    return dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True)) if losses else {}
 
 
 class _Clock:

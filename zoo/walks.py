@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo.data import in_order
 from zoo.errors import RequestError
 from zoo.model import Model, needs
 from zoo.pictures import COLUMNS, Picture
@@ -15,6 +14,8 @@ from zoo.tensors import to_model
 
 ENOUGH = 1000
 """Test images over which the variance of codes is taken."""
+BATCH = 250
+"""How many of them at a time."""
 STEPS = 7
 """Images of a traversal, an odd number: the middle one is at 0."""
 REACH = 2.0
@@ -50,9 +51,9 @@ def posterior_means(model: Model, pixels: Tensor) -> Tensor | None:
     value = model.recipe.outputs.get("posterior")
     if value is None or not needs(model.recipe.graph, [value], "x", {}):
         return None
-    batches = in_order(pixels[:ENOUGH], 250, device=model.device, dtype=model.dtype)
     means = []
-    for x in batches:
+    for batch in torch.split(pixels[:ENOUGH], BATCH):
+        x = to_model(batch.to(model.device), model.dtype)
         mean = getattr(model.encode(x), "mean", None)
         if not isinstance(mean, Tensor) or mean.shape != (len(x), model.recipe.sizes.latent):
             return None

@@ -154,8 +154,9 @@ class Entry:
         places = list(zip(accumulate(sizes, initial=0), sizes, (checksum for _, checksum in chunks), strict=False))
         if not full and sum(sizes) > SAMPLE_BYTES:
             # Both ends, and others each time, so that what is opened often is read whole in the end.
-            count = min(max(SAMPLE_BYTES // max(sizes) - 2, 0), len(places) - 2)
-            places = [places[0], places[-1], *SystemRandom().sample(places[1:-1], count)]
+            within = places[1:-1]
+            count = min(max(SAMPLE_BYTES // max(sizes) - 2, 0), len(within))
+            places = [*places[:1], *places[1:][-1:], *SystemRandom().sample(within, count)]
         with self.file(".u8").open("rb", buffering=0) as file:
             for start, size, checksum in sorted(places):
                 file.seek(start)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from zoo import api
@@ -20,20 +19,20 @@ def zoo_components() -> tuple[api.Component, ...]:
 
 
 class Scaled(nn.Module):
-    """What the stubs share: one number that learns, and the shape of an image."""
+    """What the stubs share: one number that learns, which autocast casts as it does a layer's weight."""
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Linear(1, 1, bias=False)
         self.shape = (channels, size, size)
 
     def picture(self, z: Tensor) -> Tensor:
-        """The first number of a code, everywhere."""
-        return (self.scale * z[:, :1]).view(-1, 1, 1, 1).expand(-1, *self.shape)
+        """The first number of a code, scaled, everywhere."""
+        return self.scale(z[:, :1]).view(-1, 1, 1, 1).expand(-1, *self.shape)
 
 
 class Encoder(Scaled):
-    """The first pixels, scaled, are the code."""
+    """The first pixel, scaled, is every number of the code."""
 
     def __init__(self, channels: int, size: int, latent: int) -> None:
         super().__init__(channels, size)
@@ -41,7 +40,7 @@ class Encoder(Scaled):
 
     def forward(self, x: Tensor) -> api.Gaussian:
         """(B, C, H, W) -> Gaussian over (B, K)."""
-        code = self.scale * x.flatten(1)[:, : self.latent]
+        code = self.scale(x.flatten(1)[:, :1]).expand(-1, self.latent)
         return api.Gaussian(code, code)
 
 
@@ -72,4 +71,4 @@ class Critic(Scaled):
 
     def forward(self, x: Tensor) -> api.CriticOutput:
         """(B, C, H, W) -> (B,)."""
-        return api.CriticOutput(self.scale * x.flatten(1)[:, 0])
+        return api.CriticOutput(self.scale(x.flatten(1)[:, :1])[:, 0])

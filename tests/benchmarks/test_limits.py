@@ -66,9 +66,10 @@ MICROSECONDS = 100
 
 
 def test_what_the_engine_adds_to_a_step_is_microseconds(added, measured, verdicts):
-    found = timed(engine_step(stubbed(*ADDED[added])), stubbed_loop(), measured)
+    precision = "bfloat16" if "train.precision=bfloat16" in ADDED[added] else "float32"
+    found = timed(engine_step(stubbed(*ADDED[added])), stubbed_loop(precision), measured)
     if measured:
-        same = stubs_against_themselves()
+        same = stubs_against_themselves(precision)
         extra, quiet = 1e6 * found.extra, same.quiet
         met = extra <= MICROSECONDS
         verdict = "met" if met else ("failed" if quiet else "noisy: not judged")
@@ -86,14 +87,14 @@ def stubbed(*overrides: str) -> Model:
     return zoo.build("avae", overrides=[*slots, adam, *small, *overrides], plugins=[STUBS])
 
 
-def stubbed_loop() -> Work:
-    return joint_step(stubbed(), "avae", "float32")
+def stubbed_loop(precision: str) -> Work:
+    return joint_step(stubbed(), "avae", precision)
 
 
 @cache
-def stubs_against_themselves() -> Paired:
+def stubs_against_themselves(precision: str) -> Paired:
     """What a difference of such steps is worth here, now."""
-    return paired(stubbed_loop(), stubbed_loop())
+    return paired(stubbed_loop(precision), stubbed_loop(precision))
 
 
 def test_a_large_set_makes_a_step_no_slower(measured, verdicts):

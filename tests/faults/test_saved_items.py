@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 import zoo
 from faults.tiny import tiny
+from zoo.alarms import FIRST, Alarms
 from zoo.augment import augmentations
 from zoo.data import Batches
 from zoo.engine import Engine
@@ -22,6 +24,8 @@ MADE_ANEW = ("._u reset", "._v reset")
 are saved because an evaluation, which makes no step, reads both."""
 UNREAD = "/step reset"
 """A count that torch's RMSprop keeps, wants back, and never reads."""
+ALIKE = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+"""Images whose codes are alike: a collapse, if one goes by them."""
 OPTIMIZERS = ("{use: sgd, momentum: 0.9}", "rmsprop", "adamw")
 
 
@@ -37,28 +41,40 @@ def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def result(engine: Engine, batches: Batches, until: int) -> dict[str, Tensor]:
-    """The weights, and their averages, of the step after ``STEPS``."""
+@pytest.fixture(autouse=True)
+def _early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.alarms.SOONEST", STEPS)
+
+
+Result = tuple[dict[str, Tensor], list[str]]
+
+
+def result(engine: Engine, batches: Batches, until: int) -> Result:
+    """The weights, and their averages, of the step after ``STEPS``; and the alarms on the way."""
+    sentinels, told = Alarms(engine.recipe, ALIKE, int(STEPS / FIRST)), []
     while engine.step_index < until:
         engine.step(batches)
-    return {name: tensor for name, tensor in copied(engine.state()[0]).items() if not name.startswith("optimizer/")}
+        told += sentinels.look(engine, {})
+    kept = copied(engine.state()[0])
+    return {name: tensor for name, tensor in kept.items() if not name.startswith("optimizer/")}, told
 
 
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
+def same(one: Result, other: Result) -> bool:
+    return one[1] == other[1] and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
 
 
 def unnoticed(engine: Engine, batches: Batches) -> tuple[list[str], int]:
     """What could be lost without anybody noticing, and how many losses were tried."""
-    start = copied(engine.state()[0])
-    result(engine, batches, STEPS)
+    start, begin = copied(engine.state()[0]), engine.state()[1]
+    assert not result(engine, batches, STEPS)[1]
     saved, plain = copied(engine.state()[0]), engine.state()[1]
     expected = result(engine, batches, STEPS + 1)
+    assert len(expected[1]) == 1
     engine.restore(saved, plain)
     assert same(expected, result(engine, batches, STEPS + 1)), "what is saved is not enough"
     losses = [*_removed(saved), *_reset(saved, start)]
     passed = [told for told, tensors in losses if _passes(engine, batches, tensors, plain, expected)]
-    passed += [f"{key} reset" for key in plain if _passes(engine, batches, saved, {**plain, key: 0}, expected)]
+    passed += [f"{key} reset" for key in plain if _passes(engine, batches, saved, {**plain, key: begin[key]}, expected)]
     for key in plain:
         with pytest.raises(REFUSED):
             engine.restore(saved, {name: value for name, value in plain.items() if name != key})
@@ -79,7 +95,7 @@ def _reset(saved: dict[str, Tensor], start: dict[str, Tensor]) -> Iterable[tuple
 
 
 def _passes(
-    engine: Engine, batches: Batches, tensors: dict[str, Tensor], plain: dict[str, int], expected: dict[str, Tensor]
+    engine: Engine, batches: Batches, tensors: dict[str, Tensor], plain: dict[str, Any], expected: Result
 ) -> bool:
     """Whether the loss is neither refused nor seen in the result."""
     for tensor in engine.state()[0].values():

@@ -19,7 +19,7 @@ import pytest
 
 from faults.forks import Forks, Life
 from faults.kills import Undisturbed, undisturbed
-from faults.runs import AVAE, differing, result
+from faults.runs import AVAE, VAE, differing, result
 
 AT_ONCE = "stopped and saved: up to the last checkpoint; go on with the same command\n"
 MOMENTS = 6
@@ -92,6 +92,56 @@ def test_during_the_evaluation(forks: Forks, whole: Undisturbed, tmp_path: Path,
     life = build(forks, whole, tmp_path, {"signal": signal.SIGTERM, "on": "evaluating", "after": after})
     assert (life.code, life.log.endswith(f"evaluating\n{AT_ONCE}")) == (130, True), life.log
     assert "continuing" not in goes_on(forks, whole, tmp_path).log
+
+
+SLEEPY = '''
+import sys
+import time
+from pathlib import Path
+
+from zoo import api
+
+
+class Sleepy:
+    """A metric that is long about it where nobody has left a note, and makes an error of its own of an interrupt."""
+
+    protocol = {}
+    better = "lower"
+
+    def update(self, x):
+        if not Path("note").exists():
+            try:
+                print("asleep", file=sys.stderr, flush=True)
+                time.sleep(60)
+            except BaseException:
+                raise RuntimeError("woken") from None
+
+    def compute(self):
+        return 0.0
+
+
+@api.hookimpl
+def zoo_components():
+    return [api.Component("metric", "sleepy", f"{__name__}:Sleepy", "sleeps")]
+'''
+
+
+@pytest.mark.promise("An interrupt is never noted as a failed run of a comparison, whatever a library makes of it.")
+@pytest.mark.parametrize(
+    ("number", "on"), [(signal.SIGINT, "asleep"), (signal.SIGTERM, "asleep"), (signal.SIGTERM, "training")]
+)
+def test_a_comparison_that_is_interrupted(forks: Forks, tmp_path: Path, number: int, on: str) -> None:
+    (tmp_path / "sleepy.py").write_text(SLEEPY)
+    (tmp_path / "tiny.yaml").write_text(VAE.replace("[mse]", "[sleepy]").replace("steps: 8", "steps: 200"))
+    if on == "training":
+        (tmp_path / "note").touch()
+    command = ["compare", "tiny.yaml", "--seeds", "2", "--plugin", "sleepy.py"]
+    life = forks.zoo(*command, cwd=tmp_path, signals=[{"signal": number, "on": on}])
+    assert (life.code, "failed" in life.log, "woken" in life.log) == (130, False, False), life.log
+    assert re.search(r"^stopped and saved: .*; go on with the same command$", life.log, re.M), life.log
+    (tmp_path / "note").touch()
+    life = forks.zoo(*command, cwd=tmp_path)
+    assert (life.code, "failed" in life.log, life.log.count(": done")) == (0, False, 2), life.log
 
 
 @pytest.mark.promise("A reader who leaves (`head`, a pager) costs no work that was saved.")

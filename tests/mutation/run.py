@@ -35,7 +35,8 @@ TESTS = (
     *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
     *("registry", "names", "descriptors", "isolation", "entries", "docstrings", "signature", "catalogue"),
     *("plugin_settings", "catalogue_truth"),
-    *("run_files", "manifests", "checkpoints", "corruption", "hostile_runs"),
+    *("run_files", "manifests", "checkpoints", "corruption"),
+    *("hostile_runs/headers", "hostile_runs/manifests", "hostile_runs/files"),
 )
 """What they are about; a mutant meets those that reach its function."""
 
@@ -61,7 +62,7 @@ SLOW = (
     "recipe_errors::test_a_misfit_that_an_argument_made_points_at_it",
     "signature::test_source_and_import_agree",
     "corruption::test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_taken_up",
-    "hostile_runs::test_mutated_headers_and_manifests_are_refused_or_say_the_same",
+    "hostile_runs/manifests::test_mutated_headers_and_manifests_are_refused_or_say_the_same",
 )
 """Tests of many seconds, left out unless ``--thorough``: without them the share of killed is a lower bound."""
 
@@ -125,12 +126,18 @@ def _run(copy: Path, mutants: list[str], jobs: int, thorough: bool) -> dict[str,
     plan.write_text(json.dumps({"mutants": mutants, "jobs": jobs, "results": str(results)}))
     paths = [str(copy), str(copy / "plugins"), str(HERE)]
     environment = {**os.environ, "MUTATION_PLAN": str(plan), "PYTHONPATH": os.pathsep.join(paths)}
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [_file(name) for name in TESTS]
     left_out = TIMED if thorough else TIMED + SLOW
-    without = [f"--deselect=tests/test_{name.replace('::', '.py::')}" for name in left_out]
+    without = [f"--deselect={_file(file)}::{test}" for file, _, test in (name.partition("::") for name in left_out)]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "loop"]
     subprocess.run([*command, *without, *tests], env=environment, check=True)
     return {mutant: outcome for mutant, outcome, _ in map(json.loads, results.read_text().splitlines())}
+
+
+def _file(name: str) -> str:
+    """``recipe`` -> ``tests/test_recipe.py``, ``hostile_runs/files`` -> ``tests/hostile_runs/test_files.py``."""
+    folder, _, file = name.rpartition("/")
+    return str(Path("tests", folder, f"test_{file}.py"))
 
 
 def _tell(copy: Path, every: list[str], outcomes: dict[str, str]) -> None:

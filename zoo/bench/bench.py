@@ -39,6 +39,7 @@ from zoo.model import choose_device
 from zoo.phases import compute_type
 from zoo.probe import probe
 from zoo.recipe.schema import Recipe
+from zoo.tensors import forked
 
 LEAST_NOISE = 1024
 """Images that random data has at least, so that a batch is gathered from more than a cache line or two."""
@@ -76,7 +77,7 @@ def bench(
         raise RequestError(f"--device {device}: steps are timed on cpu and cuda, not on {where.type}")
     probe(recipe, "cpu")
     pixels = noise(recipe) if random_data else _images(recipe)
-    with torch.random.fork_rng():
+    with forked(where):
         subject = Subject.of(recipe, pixels, where)
         found = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
         others = dict(against or {}) | {other: variant(other) for other in candidates(found, subject)}

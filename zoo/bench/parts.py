@@ -109,7 +109,7 @@ def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], 
     def forward() -> None:
         values = engine.forward(plan, x, partial(engine.model.draw, "bench"))
         for row in plan.rows:
-            plan.objective(row, values, lambda term: term.weight(engine.step_index))
+            row.objective(values, lambda term: term.weight(engine.step_index))
 
     def shares() -> None:
         taken["losses"], taken["gradients"] = engine.shares(plan, x, which)
@@ -155,8 +155,7 @@ def held(subject: Subject) -> Held:
     kept = [_kept(engine, number, x) for number in range(len(subject.recipe.phases))]
     moved = sum(plays(phase) * n * settings.accumulate for phase, n in zip(subject.recipe.phases, kept, strict=True))
     parameters = [p for player in engine.players.values() for p in player.parameters.values()]
-    states = [player.optimizer.state for player in engine.players.values() if player.optimizer]
-    tensors = [v for state in states for entries in state.values() for v in entries.values() if isinstance(v, Tensor)]
+    tensors = [tensor for player in engine.players.values() for tensor in player.state().values()]
     averaged = _bytes(engine.average.averaged) if engine.average else 0
     return Held(max(kept), moved, sum(p.nbytes for p in parameters), sum(v.nbytes for v in tensors), averaged)
 

@@ -6,14 +6,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.builder import as_json, build_run
-from zoo.cli.stopping import stop_signals
+from zoo.cli.stopping import Stop, stop_signals
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
 from zoo.imports import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
@@ -89,10 +89,11 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
         yield found
 
 
-def _follow(recipe: Recipe, device: str, stop: Callable[[], bool], processes: Processes) -> int:
+def _follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> int:
     from zoo.following import follow
 
-    follow(recipe, device, stop, processes)
+    with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
+        follow(recipe, device, stop, processes)
     return 0
 
 

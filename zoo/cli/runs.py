@@ -57,6 +57,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report."""
     from zoo.data import load_images
     from zoo.evaluate import evaluate as score
+    from zoo.identity import vouch_again
     from zoo.run import Run
     from zoo.tables import table
 
@@ -71,6 +72,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         run.write_json("scores.json", all_scores)
         if run.path("report.html").is_file():
             _report_again(arguments, run, model, images, all_scores)
+        vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
     print(json.dumps(scores) if arguments.json else table(rows))
     return 0

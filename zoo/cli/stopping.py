@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,21 +15,27 @@ from zoo.watch import Record
 OUTPUTS = (1, 2)
 """Descriptors that people read."""
 
+ECHO = 2.0
+"""Seconds within which ``torchrun`` passes on the signal that a process has had from the terminal already."""
+
 
 class Stop:
     """Whether somebody asked for a stop. It is a watcher too: only a training has a step to finish and save.
 
     While one is on, a first signal asks for a stop after the present step. A second one stops at once, and so does
-    any at other times: every file is written whole or not at all, and there is little to do again.
+    any at other times: every file is written whole or not at all, and there is little to do again. To processes that
+    ``torchrun`` started a terminal and ``torchrun`` both pass the same signal on: what follows at once is no second.
     """
 
     def __init__(self) -> None:
         self.at_once = self._asked = self._training = False
+        self._patience = ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
+        self._since = 0.0
         self._terminals = [output for output in OUTPUTS if os.isatty(output)]
 
     def __call__(self) -> bool:
-        """Whether to stop after this step."""
-        return self._asked
+        """Whether to stop after this step, or at once, where a library made something else of the interrupt."""
+        return self._asked or self.at_once
 
     def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002 - what a watcher is told
         """Training begins."""
@@ -48,10 +55,12 @@ class Stop:
             KeyboardInterrupt: to stop at once.
         """
         _silence(output for output in self._terminals if not os.isatty(output))  # closed: writing to it is an error
+        if self._asked and self._training and time.monotonic() - self._since < self._patience:
+            return
         self.at_once = self._asked or not self._training
         if self.at_once:
             raise KeyboardInterrupt
-        self._asked = True
+        self._asked, self._since = True, time.monotonic()
         with suppress(OSError, RuntimeError):  # nobody reads it, or it comes in the middle of a print
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 

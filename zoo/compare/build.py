@@ -102,7 +102,9 @@ def _build(cell: Cell, told: str, site: Site) -> Member:
         raise
     except Interrupted as stopped:
         raise Interrupted(f"{told}: {stopped}") from None
-    except Exception as failure:  # noqa: BLE001 - whatever a plugin raises, the other cells are built
+    except Exception as failure:  # whatever a plugin raises, the other cells are built
+        if site.stop():  # a library stopped in the middle of something may make another error of it
+            raise Interrupted(f"{told}: up to the last checkpoint") from failure
         if os.environ.get("ZOO_DEBUG"):
             traceback.print_exc()
         return _member(cell, "failed", _said(failure))

@@ -207,6 +207,7 @@ class Train:
     accumulate: int
     activation_checkpointing: bool
     sync_batch_norm: bool
+    fully_shard: bool
     compile: bool
     cuda_graph: str
     data_on: str
@@ -262,7 +263,6 @@ class Recipe:
     def plain(self) -> dict[str, Any]:
         """As a recipe writes it, with every default."""
         slots = {label: _with_kind(label, part) for label, part in self.slots.items()}
-        values = {name: part.plain() for name, part in self.values.items()}
         return {
             "name": self.name,
             "seed": self.seed,
@@ -272,7 +272,7 @@ class Recipe:
             "data": self.data.plain(),
             "augment": {part.label: part.plain() for part in self.augment},
             "slots": slots,
-            "values": values,
+            "values": {name: part.plain() for name, part in self.values.items()},
             "phases": [phase.plain() for phase in self.phases],
             "outputs": dict(self.outputs),
             "train": self.train.plain(),

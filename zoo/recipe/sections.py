@@ -37,6 +37,7 @@ def train(
     accumulate: int = 1,
     activation_checkpointing: bool = False,
     sync_batch_norm: bool = False,
+    fully_shard: bool = False,
     compile: bool = False,
     cuda_graph: Literal["auto", "on", "off"] = "auto",
     data_on: Literal["auto", "device", "host"] = "auto",
@@ -57,6 +58,7 @@ def train(
         accumulate: parts that a batch is taken in, one after the other, to need less memory; gradients are averaged.
         activation_checkpointing: whether the backward computes networks' activations again instead of keeping them.
         sync_batch_norm: whether batch normalisation takes its statistics over the batches of all processes.
+        fully_shard: whether each of N processes keeps but one Nth of large weights, and of all that goes with them.
         compile: whether each phase is compiled as one graph, forward and every gradient.
         cuda_graph: whether a step is replayed as a CUDA graph; auto does where the step allows it.
         data_on: where the images lie; auto takes the device if they fill at most half of its free memory.

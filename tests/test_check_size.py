@@ -1,0 +1,183 @@
+"""A recipe may not ask for more memory than there is, though what it asks for cannot be made on the meta device."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY
+from torch import nn
+
+import zoo
+from zoo import api, memory
+from zoo.cost import costs
+from zoo.errors import RecipeError, RequestError
+from zoo.memory import Budget
+from zoo.model import Model
+from zoo.recipe.text import read
+
+PARTS = Path(__file__)
+HUGE = 10**13
+"""40 TB of numbers, which no system here grants, should they ever be asked for."""
+
+
+# -- parts ---------------------------------------------------------------------------------------------------
+
+
+class Looking(nn.Module):
+    """A decoder that reads its numbers, and makes something besides."""
+
+    def __init__(self, channels: int, size: int, latent: int, *, reads: str = "item", makes: str = "nothing") -> None:
+        super().__init__()
+        self.shape = (channels, size, size)
+        self.layer = nn.Linear(latent, channels * size * size)
+        READS[reads](self.layer.weight.detach())
+        self.made = MAKES[makes](torch.zeros(3))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.layer(z).tanh().unflatten(1, self.shape)
+
+
+def caught(_: torch.Tensor) -> None:
+    with suppress(Exception):  # as a stranger may
+        torch.zeros(HUGE)
+
+
+READS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "item": lambda x: x[0, 0].item(),
+    "float": lambda x: float(x.sum()),
+    "list": lambda x: x.tolist(),
+    "numpy": lambda x: x.numpy(),
+    "truth": lambda x: bool((x > 0).any()),
+    "mask": lambda x: x[x > 0],
+}
+DECENT: dict[str, Callable[[torch.Tensor], Any]] = {
+    "nothing": lambda _: None,
+    "sparse": lambda _: torch.eye(3).to_sparse().coalesce(),
+    "views": lambda x: x[:1].expand(HUGE),
+    "one after the other": lambda _: [torch.empty(10**8).numel() for _ in range(40)][-1],
+}
+GREEDY: dict[str, Callable[[torch.Tensor], Any]] = {
+    "empty": lambda _: torch.empty(HUGE),
+    "zeros": lambda _: torch.zeros(HUGE),
+    "full": lambda _: torch.full((HUGE,), 1.0),
+    "linear": lambda _: nn.Linear(10**7, 10**7),
+    "repeat": lambda x: x.repeat(HUGE),
+    "contiguous": lambda x: x[:1].expand(HUGE).contiguous(),
+    "sum": lambda x: x[:1].expand(HUGE) + x[:1],
+    "cat": lambda x: torch.cat([x[:1].expand(HUGE)] * 2),
+    "new": lambda x: x.new_ones(HUGE),
+    "resize": lambda x: x.resize_(HUGE),
+    "generator": lambda _: torch.randn(HUGE, generator=torch.Generator()),
+    "permutation": lambda _: torch.randperm(HUGE),
+    "pinned": lambda _: torch.empty(HUGE, pin_memory=True),
+    "many": lambda _: [torch.empty(10**8) for _ in range(40)],
+    "caught": caught,
+}
+MAKES = {**DECENT, **GREEDY}
+
+
+@api.hookimpl
+def zoo_components() -> list[api.Component]:
+    return [api.Component("decoder", "looking", f"{__name__}:Looking", "reads its numbers")]
+
+
+def build(**options: str) -> Model:
+    source = read(TINY, "tiny.yaml").plain()
+    source["slots"]["decoder"] = {"use": "looking", **options}
+    return zoo.build(source, plugins=[PARTS])
+
+
+# -- recipes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    build()
+
+
+@pytest.fixture(autouse=True)
+def _little_is_taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ZOO_MEMORY", "2GB")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+@pytest.mark.promise(
+    "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
+)
+@pytest.mark.parametrize("makes", GREEDY)
+def test_what_cannot_be_made_on_meta_is_refused_before_it_takes_memory(makes: str) -> None:
+    said = r"its weights would take \d+ [TG]B, more than the 2 GB of memory here; make it smaller, or set ZOO_MEMORY=\d"
+    with pytest.raises(RequestError, match=said):
+        build(makes=makes)
+
+
+@pytest.mark.parametrize("makes", DECENT)
+def test_what_fits_goes_through(makes: str) -> None:
+    assert build(makes=makes).sample(2).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("reads", READS)
+def test_a_network_may_read_its_numbers_in_any_way_while_it_is_made(reads: str) -> None:
+    assert build(reads=reads).sample(2).shape == (2, 3, 8, 8)
+
+
+def test_its_cost_is_counted_all_the_same() -> None:
+    """On the CPU, where it computes; the layer's product is 2 K C H W, and no more is counted."""
+    recipe = build().recipe
+    found = {cost.name: cost for cost in costs(recipe)}
+    assert found["decoder"].flops == 2 * recipe.sizes.latent * 3 * 8 * 8
+    assert found["decoder"].parameters == (recipe.sizes.latent + 1) * 3 * 8 * 8
+
+
+def test_what_cannot_be_made_at_all_is_a_problem_with_its_place() -> None:
+    with pytest.raises(RecipeError, match=r"decoder 'looking' of slot 'decoder': KeyError\('nonsense'\)"):
+        build(makes="nonsense")
+
+
+def test_what_can_be_made_on_meta_is_made_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "Budget", None)
+    zoo.build(read(TINY, "tiny.yaml").plain())
+
+
+def test_a_container_may_have_less_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ZOO_MEMORY")
+    places = {"none": None, "unlimited": "max\n", "limited": "123456789\n", "wide": f"{2**63 - 4096}\n"}
+    for name, said in places.items():
+        if said:
+            (tmp_path / name).write_text(said)
+    monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in ("none", "unlimited", "wide")])
+    physical = memory.memory()
+    assert physical == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in places])
+    assert memory.memory() == 123_456_789
+
+
+# -- bytes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_counts_what_is_alive_at_once() -> None:
+    with Budget(10**6) as budget:
+        kept = torch.zeros(1000)
+        views = [kept.view(10, 100), kept[:500], kept.expand(9, 1000), kept.add_(1), kept.detach()]
+        assert budget.asked == 4_000
+        gone = kept.repeat(2)
+        assert budget.asked == 12_000
+        del gone
+        again = torch.empty(6000, dtype=torch.uint8)
+        assert budget.asked == 12_000
+        again.resize_(9000)
+        assert budget.asked == 13_000
+        del kept, views, again
+        torch.empty(250_000)
+        assert budget.asked == 10**6
+        with pytest.raises(MemoryError, match="2 MB are more than the 1 MB of memory here"):
+            torch.empty(250_001)
