@@ -152,6 +152,15 @@ def test_a_fault_that_does_not_say_which_step(run_zoo: Run, damaged: str) -> Non
     assert "state/fault.json does not say which step went wrong" in outcome.errors[-1]
 
 
+@pytest.mark.parametrize("replay", ["--verify-resume", "--replay-fault"])
+def test_another_recipe_is_told_apart_from_a_fault(run_zoo: Run, replay: str) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    assert run_zoo("build", "tiny.yaml", "--set", LARGE, "--set", "train.save_every=1").code == 1
+    outcome = run_zoo("build", "tiny.yaml", replay)
+    assert outcome.code == 2
+    assert "train.optimizers" in outcome.errors[-1]
+
+
 @pytest.mark.parametrize("steps", ["1", "0", "-3"])
 def test_too_few_steps_to_interrupt(run_zoo: Run, steps: str) -> None:
     Path("tiny.yaml").write_text(TINY)

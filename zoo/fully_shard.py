@@ -57,6 +57,8 @@ class Replicas:
 
     def mean(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> Gradients:
         """What a phase gave, averaged over the processes; of pieces, it is so already."""
+        if self._processes.count == 1:
+            return dict(losses), dict(gradients)
         own = {k: g for k, g in gradients.items() if k not in self._pieces} if self._pieces else gradients
         means = self._processes.mean([*losses.values(), *own.values()])
         mean = dict(zip(own, means[len(losses) :], strict=True))

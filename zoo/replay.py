@@ -19,6 +19,7 @@ from zoo.diagnosis import FILE, Fault, diagnose
 from zoo.engine import Engine
 from zoo.errors import RequestError, TrainingError
 from zoo.faults import Poisoned, Sentinel
+from zoo.identity import refuse_another
 from zoo.model import Model, choose_device
 from zoo.pictures import grid_png
 from zoo.recipe import Recipe
@@ -76,7 +77,7 @@ def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: 
         steps: how many from the newest checkpoint.
 
     Raises:
-        RequestError: if there is no checkpoint, or the steps are too few to interrupt.
+        RequestError: if there is no checkpoint, the steps are too few to interrupt, or the run is another recipe's.
         TrainingError: naming what differs.
     """
     if steps < 2:
@@ -85,6 +86,7 @@ def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: 
         paths = checkpoints(run)
         if not paths:
             raise RequestError(f"{folder}: has no checkpoint to verify; build it first")
+        refuse_another(run, recipe)
         bench = _Bench(recipe, device)
         found = [_interrupted(bench, run, steps)]
         if len(paths) > 1:
@@ -167,7 +169,7 @@ def replay_fault(
         say: told the terms of the last steps, and the table of the networks.
 
     Raises:
-        RequestError: if the run has no fault.
+        RequestError: if the run has no fault, or is another recipe's.
         TrainingError: if it does not come back.
     """
     with Run(folder) as run:
@@ -176,6 +178,7 @@ def replay_fault(
             raise RequestError(f"{folder}: has no fault to replay ({FILE} is not there)")
         if not isinstance(kept, dict) or not isinstance(kept.get("step"), int):
             raise RequestError(f"{folder}: {FILE} does not say which step went wrong; train on, and it is written anew")
+        refuse_another(run, recipe)
         engine, batches = _Bench(recipe, device).engine()
         engine.sentinel = Sentinel(engine.device, at_once=True)
         engine.eager = "a fault is looked for"
