@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -29,10 +28,7 @@ CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
 def launched(count: int, *command: str) -> list[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={count}", f"--master-port={port}"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]  # on a port that is free
     return [sys.executable, *launcher, *command]
 
 

@@ -22,6 +22,7 @@ from zoo.diagnosis import memory_needed, out_of_memory
 from zoo.engine import Engine
 from zoo.errors import TrainingError
 from zoo.faults import Poisoned, Sentinel
+from zoo.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("here")
 HERE = Path(__file__)
@@ -239,6 +240,9 @@ def test_what_is_advised_is_what_is_left() -> None:
     assert memory_needed(engine).endswith(
         "train.accumulate=4 halves the latter; train.precision=bfloat16 makes activations half as large"
     )
+    engine.processes = Processes(0, 2)
+    assert "train.fully_shard=true shares the former out among the 2 processes" in memory_needed(engine)
+    assert "of 1 images" in memory_needed(engine)
     assert out_of_memory(MemoryError())
     assert not out_of_memory(RuntimeError("shapes do not match"))
 

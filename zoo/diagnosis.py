@@ -175,12 +175,16 @@ def memory_needed(engine: Engine) -> str:
     """What a step needs, and which option halves it, as a sentence."""
     recipe, settings = engine.recipe, engine.recipe.train
     step = costs(recipe)[-1]
-    fixed = (2 * step.weights + step.optimizer) / MIB  # weights, their gradients, the optimisers' moments
-    rows = settings.batch // settings.accumulate // engine.processes.count
+    count, shared = engine.processes.count, engine.shards.collective
+    # weights, their gradients, the optimisers' moments
+    fixed = (2 * step.weights + step.optimizer) / MIB / (count if shared else 1)
+    rows = settings.batch // settings.accumulate // count
     kept = step.activations * rows / MIB
     cures = [f"train.accumulate={2 * settings.accumulate} halves the latter"] if rows > 1 else []
     if not settings.activation_checkpointing:
         cures.append("train.activation_checkpointing=true keeps only what networks hand each other")
+    if count > 1 and not shared:
+        cures.append(f"train.fully_shard=true shares the former out among the {count} processes")
     if not engine.eager:
         cures.append("train.cuda_graph=off keeps no memory for graphs")
     if settings.precision == "float32":
