@@ -5,6 +5,7 @@ torchrun --nproc-per-node N tests/ranks_fully_shard.py DIRECTORY
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -303,3 +304,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # whatever a library's threads hold when the interpreter ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,10 @@ ALONE = Processes()
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others: the first measures some scores, and writes pictures, by itself."""
 
+SETTLING = 0.1
+"""Seconds in which gloo's threads let go of the last tensors. For that they need Python: one that still waits for it
+when the interpreter ends takes the process down (pytorch#190489)."""
+
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
@@ -131,6 +136,7 @@ def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
     try:
         yield Processes(dist.get_rank(), dist.get_world_size()), str(own)
     finally:
+        time.sleep(SETTLING)
         dist.destroy_process_group()
 
 

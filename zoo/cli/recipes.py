@@ -87,6 +87,10 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
 
     with joined(device) as found:
         yield found
+    if not found[0].first:  # it has written nothing and has nothing to tidy: no thread of a library can spoil its end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> int:
