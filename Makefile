@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What recipe, registry and state code are tested by.
 COVERING := $(patsubst %,tests/test_%.py,recipe recipe_errors recipe_text recipe_tree recipe_wiring schedule \
 	registry names descriptors isolation entries docstrings signature catalogue plugin_settings \
-	checkpoints corruption file_faults run_files manifests) tests/hostile_runs
+	checkpoints corruption file_faults run_files manifests finished_runs) tests/hostile_runs
 
 .PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
 

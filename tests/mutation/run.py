@@ -35,7 +35,7 @@ TESTS = (
     *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
     *("registry", "names", "descriptors", "isolation", "entries", "docstrings", "signature", "catalogue"),
     *("plugin_settings", "catalogue_truth"),
-    *("run_files", "manifests", "checkpoints", "corruption"),
+    *("run_files", "manifests", "checkpoints", "corruption", "finished_runs"),
     *("hostile_runs/headers", "hostile_runs/manifests", "hostile_runs/files"),
 )
 """What they are about; a mutant meets those that reach its function."""
