@@ -21,7 +21,7 @@ from zoo import api
 from zoo.diagnosis import memory_needed, out_of_memory
 from zoo.engine import Engine
 from zoo.errors import TrainingError
-from zoo.faults import Poisoned, Sentinel
+from zoo.faults import Poisoned, Sentinel, Unwell
 from zoo.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -71,11 +71,55 @@ def test_a_gradient_alone_is_enough() -> None:
     assert "every weight is finite; no weight has moved by it. Lower the learning rate" in said
 
 
-def test_a_large_but_finite_gradient_is_no_poison() -> None:
-    """Its norm overflows single precision; each number is finite."""
-    engine = Engine(small("vae", dtype=torch.float32))
-    gradients = {"weight": torch.full((4,), 1e30)}
-    engine.sentinel.look(0, (0, 0), {"row/term": torch.zeros(())}, gradients)
+GRADIENTS = {
+    "float32": torch.tensor([1.0, -0.0, 1e-45, 1e30]),  # whose norm overflows single precision
+    "float64": torch.tensor([1e300], dtype=torch.float64),
+    "bfloat16": torch.tensor([[1.0], [2.0]], dtype=torch.bfloat16),
+    "complex64": torch.tensor([1.0 + 2.0j]),
+    "empty": torch.zeros(0),
+    "channels last": torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last),
+}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_finite_is_no_poison_and_stays_as_it_is(at_once: bool) -> None:
+    sentinel = Sentinel(torch.device("cpu"), at_once)
+    given = {name: gradient.clone() for name, gradient in GRADIENTS.items()}
+    sentinel.look(0, (0, 0), {"row/term": torch.zeros(())}, given)
+    sentinel.passed()
+    sentinel.check(1)
+    for name, gradient in GRADIENTS.items():
+        assert torch.equal(given[name], gradient)
+        assert not gradient.is_floating_point() or torch.equal(given[name].signbit(), gradient.signbit())
+
+
+@pytest.mark.promise(POISON)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("where", [*(name for name in GRADIENTS if name != "empty"), "row/term"])
+def test_one_number_among_them_is_poison(where: str, bad: float) -> None:
+    given = {name: gradient.clone() for name, gradient in GRADIENTS.items()}
+    losses = {"row/term": torch.zeros(())}
+    spoilt = losses[where] if where in losses else given[where]
+    spoilt[(-1,) * spoilt.ndim] = bad
+    sentinel = Sentinel(torch.device("cpu"), at_once=True)
+    with pytest.raises(Poisoned, match="term 'term' of row 'row'" if where in losses else f"gradient of {where} is"):
+        sentinel.look(3, (0, 0), losses, given)
+    sentinel.look(4, (0, 0), {"row/term": torch.zeros(())}, GRADIENTS)  # each look is for itself
+    later = Sentinel(torch.device("cpu"), at_once=False)
+    later.look(3, (0, 0), losses, given)
+    later.passed()
+    with pytest.raises(Unwell):
+        later.check(4)
+
+
+@pytest.mark.parametrize("overrides", [(), ("train.clip=1.0",)])
+def test_a_gradient_whose_numbers_share_one_place_is_looked_at_too(overrides: tuple[str, ...]) -> None:
+    """Of a sum autograd gives one number, spread out: nothing can be written to it in place."""
+    phases = [{"encoder": {"total": 1.0}, "decoder": {"reconstruction": 1.0}}]
+    model = small("vae", *overrides, phases=phases, plugins=[HERE])
+    before = model.encoder.log_sigma.bias.detach().clone()
+    Engine(model).step(images)
+    assert bool((model.encoder.log_sigma.bias != before).all())
 
 
 @pytest.mark.promise(POISON)
@@ -269,13 +313,19 @@ def test_statistics_of_a_poisoned_forward_do_not_reach_the_next_build() -> None:
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """Terms that go wrong."""
-    return tuple(api.Component("term", name, f"test_training_faults:{name}", "a toy") for name in ("root", "forgetful"))
+    """Terms that go wrong, or could."""
+    names = ("root", "total", "forgetful")
+    return tuple(api.Component("term", name, f"test_training_faults:{name}", "a toy") for name in names)
 
 
 def root(reconstruction: Tensor) -> Tensor:
     """sqrt(0 r^2): 0, with a gradient that is not finite."""
     return (0 * reconstruction.square()).sum().sqrt()
+
+
+def total(encoder: nn.Module, x: Tensor) -> Tensor:
+    """A sum of weights, whose gradient is one number spread out."""
+    return encoder.log_sigma.bias.sum() + encoder(x).mean.mean()
 
 
 class forgetful(nn.Module):

@@ -16,7 +16,7 @@ from zoo.forward import lowering
 from zoo.fully_shard import laid_out
 from zoo.model import Model
 from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
-from zoo.players import move, players_of
+from zoo.players import laid_out_like, move, players_of
 from zoo.processes import ALONE, Processes
 from zoo.recipe.schema import Phase, Term
 from zoo.sharding import WHOLE, check_shares, summed
@@ -161,7 +161,7 @@ class Engine:
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
     def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
-        for player in plan.movers:
+        for player in plan.leaders:
             player.set_rate(self.step_index)
         if not plan.rows:  # every term of it weighs nothing yet
             return {}
@@ -263,6 +263,7 @@ class Engine:
         which: tuple[int, int] = (0, 0),
     ) -> None:
         """Every player's step, after a look at what they would move by."""
+        gradients = laid_out_like(gradients, plan.parameters)
         norms = self.shards.norms(gradients)
         self.sentinel.look(self.step_index, which, losses, gradients if norms is None else norms)
         move(plan.movers, gradients, self.recipe.train.clip, self.sentinel.poison, norms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -57,7 +57,7 @@ class Poisoned(TrainingError):
 def first_bad(tensors: Mapping[str, Tensor]) -> str:
     """The first name of a tensor that is not finite throughout; empty if all are. That they are takes one wait."""
     with torch.no_grad():
-        if not tensors or math.isfinite(_total(torch._foreach_norm([*tensors.values()])).item()):
+        if not tensors or math.isfinite(torch.stack(torch._foreach_norm([*tensors.values()])).sum().item()):
             return ""
     return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), "")
 
@@ -75,26 +75,33 @@ class Sentinel:
     """
 
     def __init__(self, device: torch.device, at_once: bool) -> None:
-        self.poison = None if at_once else torch.zeros((), device=device)
+        self._found = torch.zeros((), device=device)
+        self._one = torch.ones((), device=device)
+        self.poison = None if at_once else self._found
         self._well = None if at_once else torch.zeros((), device=device, dtype=torch.int64)
         self._since = 0
 
     def look(
         self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
     ) -> None:
-        """Looks at what one play of a phase found.
+        """Looks at what one play of a phase found, by the check of torch's ``GradScaler`` (at a scale of 1).
+
+        Args:
+            step: the step that is being taken.
+            which: the phase, and which play of it.
+            losses: the terms' values.
+            gradients: parameter -> gradient, whose numbers all have places of their own.
 
         Raises:
             Poisoned: if it is not finite and the host looks at once.
         """
         if not losses:
             return
-        total = _total([*(torch._foreach_norm([*gradients.values()]) if gradients else ()), *losses.values()])
-        if self.poison is None:
-            if not math.isfinite(total.item()) and (first_bad(losses) or first_bad(gradients)):
-                raise Poisoned(step, which, losses, gradients)
-        else:
-            self.poison.copy_(torch.maximum(self.poison, (~total.isfinite()).to(self.poison.dtype)))
+        for alike in _of_one_type([*gradients.values(), *losses.values()]):
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, self._found, self._one)
+        if self.poison is None and self._found.item():
+            self._found.zero_()
+            raise Poisoned(step, which, losses, gradients)
 
     def passed(self) -> None:
         """A step is over: one more was well, unless the poison came in."""
@@ -123,6 +130,9 @@ class Sentinel:
             self._well.zero_()
 
 
-def _total(numbers: Sequence[Tensor]) -> Tensor:
-    """One number that is finite if all are; a norm, and so it, may overflow where a gradient is beyond 1e19."""
-    return torch.stack([number.float() for number in numbers]).sum()
+def _of_one_type(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
+    """The tensors in lists of one type each, of which none is complex."""
+    if all(tensor.dtype is torch.float32 for tensor in tensors):
+        return (tensors,)
+    real = [torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors]
+    return [[tensor for tensor in real if tensor.dtype == dtype] for dtype in {tensor.dtype for tensor in real}]

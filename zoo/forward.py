@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -17,9 +16,11 @@ from torch.utils.checkpoint import checkpoint
 
 from zoo.graph import HELD, Graph
 from zoo.sync import SyncBatchNorm
-from zoo.tensors import Draw, mapped
+from zoo.tensors import CriticOutput, Draw, Gaussian, mapped
 
 Function = Callable[..., Any]
+
+LOW = (torch.bfloat16, torch.float16)
 
 
 class Forward:
@@ -74,7 +75,7 @@ class SlotView:
 
     A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers
     as they are: batch norm uses the statistics of the batch and records none, spectral norm keeps its
-    vectors. With ``dtype`` the network computes in it, inside ``lowering``, and hands back float32. With
+    vectors. With ``dtype`` autocast has the network compute in it, and it hands back float32. With
     ``again`` its activations are not kept for the backward but computed again there (Chen et al. 2016). Its
     parts are seen so too.
 
@@ -100,8 +101,9 @@ class SlotView:
         self._elsewhere = elsewhere
         self._device = next((p.device.type for p in module.parameters()), "cpu")
         self._learns = learns
-        self._still = nullcontext() if learns else _Still(module, freeze=not (elsewhere and dtype))
+        self._still = None if learns else _Still(module, freeze=not (elsewhere and dtype))
         self._again = again
+        self._entered = self._carefully if again or not learns else self._computed
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The slot's own call."""
@@ -126,7 +128,7 @@ class SlotView:
     def _part(self, module: nn.Module) -> SlotView:
         return type(self)(module, self._learns, self._dtype, self._again, self._elsewhere)
 
-    def _entered(self, function: Function, *inputs: Any, **named: Any) -> Any:
+    def _carefully(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._again and torch.is_grad_enabled():
             contexts = (nullcontext(), _Rewound(self._module))
             run = partial(self._held_still, function)
@@ -134,16 +136,17 @@ class SlotView:
         return self._held_still(function, *inputs, **named)
 
     def _held_still(self, function: Function, *inputs: Any, **named: Any) -> Any:
+        if self._still is None:
+            return self._computed(function, *inputs, **named)
         with self._still:
             return self._computed(function, *inputs, **named)
 
     def _computed(self, function: Function, *inputs: Any, **named: Any) -> Any:
         if self._dtype is None:
             return function(*inputs, **named)
-        lowered = [_lowered(given, self._dtype) for given in inputs]
         torch.set_autocast_enabled(self._device, True)
         try:
-            found = function(*lowered, **named)
+            found = function(*inputs, **named)
         finally:
             torch.set_autocast_enabled(self._device, False)
         return _raised(found)
@@ -204,32 +207,18 @@ def lowering(device: torch.device, dtype: torch.dtype | None) -> AbstractContext
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype, enabled=False)
 
 
-def _lowered(given: Any, dtype: torch.dtype) -> Any:
-    """An image in a network's type; the next network that it is handed to is given the same."""
-    if not isinstance(given, Tensor) or given.dtype != torch.float32:
-        return given
-    known = getattr(given, "_zoo_lowered", None)
-    if known is None or known[0] != given._version or known[1].requires_grad != _recorded(given):
-        known = (given._version, given.to(dtype))
-        given._zoo_lowered = known  # type: ignore[attr-defined]
-    return known[1]
-
-
-def _recorded(given: Tensor) -> bool:
-    return given.requires_grad and torch.is_grad_enabled()
-
-
 def _raised(found: Any) -> Any:
     """What a network gives, in float32; hidden layers when somebody looks at them."""
-    if not getattr(found, "taps", None):
-        return mapped(_as_float32, found)
-    named = {f.name: getattr(found, f.name) for f in fields(found)}
-    own = {name: mapped(_as_float32, value) for name, value in named.items() if name != "taps"}
-    return type(found)(**own, taps=_Raised(found.taps))
+    kind = type(found)
+    if kind is Gaussian:
+        return Gaussian(_as_float32(found.mean), _as_float32(found.log_sigma))
+    if kind is CriticOutput:
+        return CriticOutput(_as_float32(found.logit), _Raised(found.taps) if found.taps else found.taps)
+    return mapped(_as_float32, found)
 
 
 def _as_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    return tensor.float() if tensor.dtype in LOW else tensor
 
 
 class _Raised(Mapping[str, Tensor]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +34,10 @@ Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
 
 
+PLAIN = ("batch", "step", "sizes")
+"""Builtins that are no tensors."""
+
+
 @dataclass(frozen=True)
 class Computed:
     """A value or a term as a phase computes it, with everything bound that does not change from step to step.
@@ -42,7 +48,7 @@ class Computed:
         slots: parameter -> the slot as it sees it.
         values: parameter -> name of a value or builtin that is computed before; of a held value, the value.
         draws: the parameter that asks for random numbers; empty for none.
-        recorded: whether autograd records it.
+        recorded: whether autograd records it; None where it is handed no tensor, so that there is nothing to record.
     """
 
     name: str
@@ -50,7 +56,7 @@ class Computed:
     slots: Mapping[str, Any]
     values: tuple[tuple[str, str], ...]
     draws: str
-    recorded: bool
+    recorded: bool | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class PhasePlan:
         rows: those, and one for each term of theirs that owns networks that learn.
         program: every value and term of it, each after what it needs.
         movers: the players of its rows that move.
+        leaders: of those that share an optimiser, one.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
         played: how often it was played eagerly.
@@ -106,9 +113,15 @@ class PhasePlan:
     rows: Sequence[RowPlan]
     program: Sequence[Computed]
     movers: Sequence[Player]
+    leaders: Sequence[Player]
     compiled: Compiled | None = None
     captured: Captured | None = None
     played: int = 0
+
+    @cached_property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Those of every row, by name."""
+        return {key: parameter for row in self.rows for key, parameter in row.parameters.items()}
 
     @property
     def terms(self) -> list[Term]:
@@ -133,7 +146,7 @@ class PhasePlan:
                 handed[parameter] = known[name]
             if this.draws:
                 handed[this.draws] = draws(this.name)
-            if this.recorded == recording:
+            if this.recorded is None or this.recorded == recording:
                 known[this.name] = this.function(**handed)
             else:
                 with torch.set_grad_enabled(this.recorded):
@@ -155,7 +168,7 @@ class Plans:
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
         weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
-        self._switches = [tuple(s for s in (*rates, *own) if s.switches) for own in weights]
+        self._switches = [tuple(dict.fromkeys(s for s in (*rates, *own) if s.switches)) for own in weights]
 
     def at(self, number: int, step: int) -> PhasePlan:
         """The plan of a phase as it stands at a step.
@@ -184,7 +197,8 @@ class Plans:
         program = [self._computed(calls[name], whole, learning) for name in whole.order(terms) if name not in done]
         names = dict.fromkeys(name for row in rows for name in row.players if name not in resting)
         movers = [self._players[name] for name in names if self._players[name].optimizer]
-        return PhasePlan(phase, [self._bound(row) for row in rows], program, movers)
+        leaders = {id(player.optimizer): player for player in movers}
+        return PhasePlan(phase, [self._bound(row) for row in rows], program, movers, list(leaders.values()))
 
     def _bound(self, row: Row) -> RowPlan:
         parameters = {key: p for name in row.players for key, p in self._players[name].parameters.items()}
@@ -199,17 +213,21 @@ class Plans:
         views = {parameter: self._view(call, of, of in learning) for parameter, of in slots.items()}
         values = tuple((parameter, of) for parameter, of in asked.items() if parameter not in views and of != "draw")
         draws = next((parameter for parameter, of in asked.items() if of == "draw"), "")
-        return Computed(name, functions[name], views, values, draws, call.recorded)
+        bare = all(_bare(thing) for thing in (functions[name], *map(self._model.network, slots.values())))
+        recorded = None if bare and all(of in PLAIN for _, of in values) else call.recorded
+        return Computed(name, functions[name], views, values, draws, recorded)
 
     def _view(self, call: Call, slot: str, elsewhere: bool) -> Any:
-        """The slot as a call sees it: itself where it learns in full precision, else a view of it."""
+        """The slot as a call sees it: itself where it learns in full precision or has nothing to learn, else a view."""
         module = self._model.network(slot)
         learns = slot in call.learning
         dtype = self.dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
         again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
         if is_sharded(module):
             return ShardedView(module, learns, dtype, again)
-        return module if learns and dtype is None and not again else SlotView(module, learns, dtype, again, elsewhere)
+        if not again and (_bare(module) or (learns and dtype is None)):
+            return module
+        return SlotView(module, learns, dtype, again, elsewhere)
 
 
 def repeated(recipe: Recipe) -> frozenset[str]:
@@ -221,6 +239,11 @@ def repeated(recipe: Recipe) -> frozenset[str]:
 def _learning(row: Row, resting: frozenset[str]) -> frozenset[str]:
     """The slots that learn in a row: those of its players who move."""
     return frozenset(slot_of(player) for player in row.players if player not in resting)
+
+
+def _bare(thing: object) -> bool:
+    """Whether there is no tensor in it: nothing to learn, to hold still or to cast."""
+    return not isinstance(thing, nn.Module) or next(chain(thing.parameters(), thing.buffers()), None) is None
 
 
 def compute_type(precision: str, device: torch.device) -> torch.dtype | None:

@@ -67,14 +67,14 @@ class Player:
         """Has its gradients ready for the step.
 
         Args:
-            gradients: parameter -> gradient; a parameter that is not in it stays.
+            gradients: parameter -> gradient, laid out like it; a parameter that is not in it stays.
             clip: largest norm of them all, 0 for no limit.
             norms: of the gradients as wholes, where these are pieces.
         """
         for key, parameter in self.parameters.items():
             gradient = gradients.get(key)
             if gradient is not None:
-                parameter.grad = _laid_out_like(gradient, parameter)
+                parameter.grad = gradient
         if clip and norms is None:
             nn.utils.clip_grad_norm_(self.parameters.values(), clip)
         elif clip and norms:
@@ -147,7 +147,7 @@ def move(
 
     Args:
         players: who moves.
-        gradients: parameter -> gradient; a parameter that is not in it stays.
+        gradients: parameter -> gradient, laid out like it; a parameter that is not in it stays.
         clip: largest norm of a player's, 0 for no limit.
         poison: a number on the device; where it is not 0 nothing moves. For optimisers that ``skip``.
         norms: of the gradients as wholes, where these are pieces.
@@ -164,15 +164,17 @@ def move(
             parameter.grad = None
 
 
-def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """``tensor`` in the memory layout of ``parameter``.
+def laid_out_like(gradients: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gradients in the memory layout of their parameters.
 
     Fused optimisers walk both as flat memory: with other strides they are silently wrong, and
     ``autograd.grad``, unlike ``backward``, does not enforce the parameter's.
     """
-    if tensor.stride() == parameter.stride():
-        return tensor
-    return torch.empty_like(parameter).copy_(tensor)
+    found = {}
+    for key, gradient in gradients.items():
+        own = parameters[key]
+        found[key] = gradient if gradient.stride() == own.stride() else torch.empty_like(own).copy_(gradient)
+    return found
 
 
 def _optimizer(part: Part, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
