@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -44,6 +45,16 @@ def test_shapes_and_ranges(size):
 @pytest.mark.parametrize("upsample", ["resize", "transpose"])
 def test_options_of_the_painter(norm, upsample):
     assert Decoder(3, 16, K, width=6, norm=norm, upsample=upsample)(torch.randn(2, K)).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@pytest.mark.parametrize("upsample", ["resize", "transpose"])
+def test_a_layer_has_a_bias_but_before_a_normalisation_which_has_one(norm, upsample):
+    for network in (Encoder(3, 16, K, width=8, norm=norm), Decoder(3, 16, K, width=8, norm=norm, upsample=upsample)):
+        order = [m for m in network.modules() if list(m.parameters(recurse=False))]
+        for layer, following in pairwise([*order, None]):
+            normalised = isinstance(following, nn.BatchNorm2d | nn.GroupNorm)
+            assert (layer.bias is None) == normalised, (layer, following)
 
 
 def test_noise_of_width_zero():

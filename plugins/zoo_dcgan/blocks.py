@@ -18,6 +18,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 SIDE = 4
 """Side of the smallest feature map, between the dense layer and the convolutions."""
+SHIFTING = ("batch", "group")
+"""Normalisations with a shift of their own: a layer before one has no bias, which would cost time and say nothing."""
 
 
 class FreeVector(nn.Module):
@@ -45,7 +47,7 @@ def stage_widths(size: int, width: int) -> list[int]:
 
 def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
     """Stages that each halve the side, 4x4 convolutions of stride 2; no batch or group norm on the first."""
-    first = "none" if norm in ("batch", "group") else norm
+    first = "none" if norm in SHIFTING else norm
     norms = [first] + [norm] * (len(widths) - 1)
     return [
         nn.Sequential(convolution(a, b, own), normalisation(b, own), nn.LeakyReLU(0.2))
@@ -57,28 +59,29 @@ def painter(channels: int, widths: list[int], inputs: int, norm: str, upsample: 
     """A vector (B, inputs) -> image (B, C, H, W): dense to 4x4, stages that double the side, 3x3 to tanh."""
     inward = [max(widths[0] // 2, 1), *widths]
     unit = nn.Sequential(
-        nn.Linear(inputs, inward[-1] * SIDE**2),
+        nn.Linear(inputs, inward[-1] * SIDE**2, bias=norm not in SHIFTING),
         Rearrange("B (H W C) -> B C H W", H=SIDE, W=SIDE),  # a channels-last view, no copy
         normalisation(inward[-1], norm),
         nn.ReLU(),
     )
     stages = [
-        nn.Sequential(doubling(a, b, upsample), normalisation(b, norm), nn.ReLU())
+        nn.Sequential(doubling(a, b, upsample, norm), normalisation(b, norm), nn.ReLU())
         for a, b in pairwise(reversed(inward))
     ]
     return nn.Sequential(unit, *stages, nn.Conv2d(inward[0], channels, 3, padding=1), nn.Tanh())
 
 
-def doubling(inputs: int, outputs: int, upsample: str) -> nn.Module:
+def doubling(inputs: int, outputs: int, upsample: str, norm: str) -> nn.Module:
     """Twice the side: nearest neighbour and 3x3 (Odena 2016), or 4x4 transposed (Radford 2016)."""
+    bias = norm not in SHIFTING
     if upsample == "transpose":
-        return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1))
+        return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
 
 
 def convolution(inputs: int, outputs: int, norm: str) -> nn.Module:
     """Half the side: a 4x4 convolution of stride 2, spectrally normalised where asked (Miyato 2018)."""
-    layer = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+    layer = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=norm not in SHIFTING)
     return spectral_norm(layer) if norm == "spectral" else layer
 
 
