@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers_engine import assert_close, counted, differing, images, played, slots_of, small, snapshot
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from zoo.model import Model
 
@@ -189,6 +190,33 @@ def test_spectral_norm_keeps_its_vectors_where_a_critic_is_only_passed_through()
     before = snapshot(model.critic)
     played(model, 2)
     assert differing(before, snapshot(model.critic)) == []
+
+
+@pytest.mark.parametrize("more", [(), ("train.activation_checkpointing=true",), ("train.precision=bfloat16",)])
+@pytest.mark.parametrize("name", ["gan", "vaegan", "avae"])
+def test_spectral_norm_takes_one_step_of_its_power_iteration_for_all_calls_of_a_phase(name, more):
+    """Miyato et al. 2018, algorithm 1: v = W'u / |W'u|, then u = Wv / |Wv|, before each update."""
+    model = small(name, *more, dtype=torch.float32)
+    layer = model.critic.logit.parametrizations.weight
+    weight, u = layer.original.detach().clone(), layer[0]._u.clone()
+    played(model)
+    v = normalize(weight.T @ u, dim=0)
+    torch.testing.assert_close(layer[0]._v, v)
+    torch.testing.assert_close(layer[0]._u, normalize(weight @ v, dim=0))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_critic_that_is_passed_through_first_learns_from_the_next_call_all_the_same(precision):
+    """The critic's row judges fakes that are held, in a call of its own, after the generator's."""
+    again = {"held": {"use": "critic_generated", "with": {"generated": "generated_held"}}}
+    told = {"use": "discriminate", "with": {"critic_generated": "held"}, "weight": 1.0}
+    apart = [{"generator": {"non_saturating": 1.0}, "critic": {"told": told}}]
+    settings = [SGD, f"train.precision={precision}"]
+    one = small("gan", *settings, dtype=torch.float32)
+    two = small("gan", *settings, f"values={again}", phases=apart, dtype=torch.float32)
+    for model in (one, two):
+        played(model, 2)
+    assert_close(snapshot(two), snapshot(one), 1e-5 if precision == "float32" else 2e-3)
 
 
 def test_batch_norm_keeps_its_statistics_where_a_part_of_an_encoder_is_only_passed_through():

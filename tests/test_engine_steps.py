@@ -13,6 +13,7 @@ import torch
 from helpers_engine import BATCH, LATENT, NOISE, SLOTS, assert_close, images, in_turn, small, snapshot
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils import parametrize
 
 from zoo.engine import Engine
 from zoo.model import Model
@@ -169,21 +170,26 @@ class ByHand:
         self.normal = lambda step, value, dims: model.draw("train", step, (), value).normal(BATCH, dims)
 
     def step(self, step: int, joint: bool) -> dict[str, float]:
-        """One step; every row's gradient at the old weights if ``joint``, else one row after another."""
+        """One step; every row's gradient at the old weights if ``joint``, else one row after another.
+
+        Spectral norm takes one step for all the calls of a forward (Miyato et al. 2018, algorithm 1).
+        """
         x = images(step)
         dims = {"z": LATENT, "z_posterior": LATENT, "noise": NOISE}
         noise = {value: self.normal(step, value, k) for value, k in dims.items()}
         groups = self.rows(self.seen_by(set(self.nets)), x, noise, self.weights)
         losses = {}
         if joint:
-            found = {players: loss() for players, loss in groups.items()}
+            with parametrize.cached():
+                found = {players: loss() for players, loss in groups.items()}
             gradients = {players: self.gradient(players, loss) for players, loss in found.items()}
             for players, gradient in gradients.items():
                 self.move(players, gradient)
             losses = {" + ".join(players): float(loss.detach()) for players, loss in found.items()}
         else:
             for players in groups:
-                loss = self.rows(self.seen_by(set(players)), x, noise, self.weights)[players]()
+                with parametrize.cached():
+                    loss = self.rows(self.seen_by(set(players)), x, noise, self.weights)[players]()
                 losses[" + ".join(players)] = float(loss.detach())
                 self.move(players, self.gradient(players, loss))
         return losses

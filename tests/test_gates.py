@@ -22,7 +22,7 @@ from zoo.faults import Sentinel
 from zoo.model import Model
 
 EXTRA_OPERATIONS = 5
-CASTS = {"vae": 0, "gan": 4, "vaegan": 8, "bigan": 7, "avae": 3}
+CASTS = {"vaegan": 3, "bigan": 2}
 """What comes on top in bfloat16: casts, back and forth, of what one network hands to another. A value is in float32
 there, for a term may read it or take a gradient to it; the loop's are in bfloat16."""
 EXTRA_BYTES = 1.02
@@ -55,7 +55,7 @@ def test_the_products_are_those_of_the_loop_by_hand(name, precision):
 def test_a_step_dispatches_hardly_more_operations_than_the_loop_by_hand(name, precision):
     engine, hand = counts(name, precision)
     more = {key: n for key, n in (engine.operations - hand.operations).items() if n}
-    allowed = EXTRA_OPERATIONS + (CASTS[name] if precision == "bfloat16" else 0)
+    allowed = EXTRA_OPERATIONS + (CASTS.get(name, 0) if precision == "bfloat16" else 0)
     assert engine.total <= hand.total + allowed, f"{engine.total} against {hand.total}: {more}"
 
 

@@ -14,6 +14,7 @@ from zoo.errors import RequestError, TrainingError
 from zoo.faults import Sentinel
 from zoo.forward import lowering
 from zoo.fully_shard import laid_out
+from zoo.malloc import keep_freed_memory
 from zoo.model import Model
 from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
 from zoo.players import laid_out_like, move, players_of
@@ -86,7 +87,9 @@ class Engine:
 
         On a GPU cuDNN is told to compute the same each time, for the whole process: resumed runs would differ.
         """
-        if self.device.type != "cpu":
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        else:
             torch.backends.cudnn.deterministic = True
             for player in self.players.values():
                 player.put_on_device()
@@ -231,22 +234,22 @@ class Engine:
         Returns:
             as ``gradients``.
         """
-        known = self.forward(plan, x, draws)
         losses: dict[str, Tensor] = {}
-        live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
-        for row in plan.rows:
-            objective, values = row.objective(known, weights)
-            losses |= values
-            if objective is not None and objective.requires_grad:
-                live.append((row.parameters, objective))
         gradients: dict[str, Tensor] = {}
-        for i, (parameters, objective) in enumerate(live, 1):
-            found = torch.autograd.grad(
-                objective, list(parameters.values()), retain_graph=i < len(live), allow_unused=True
-            )
-            for key, gradient in zip(parameters, found, strict=True):
-                if gradient is not None:
-                    gradients[key] = gradients[key] + gradient if key in gradients else gradient
+        live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
+        with plan.weights_computed_once():
+            known = self.forward(plan, x, draws)
+            for row in plan.rows:
+                objective, values = row.objective(known, weights)
+                losses |= values
+                if objective is not None and objective.requires_grad:
+                    live.append((row.parameters, objective))
+            for i, (own, objective) in enumerate(live, 1):
+                more = i < len(live)
+                found = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
+                for key, gradient in zip(own, found, strict=True):
+                    if gradient is not None:
+                        gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
     def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> dict[str, Any]:

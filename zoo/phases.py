@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -16,6 +17,7 @@ from zoo.forward import Function, SlotView
 from zoo.gathering import ShardedView, is_sharded
 from zoo.graph import BUILTINS, Call, Graph, plan_calls
 from zoo.model import Model
+from zoo.parametrised import Parametrised, computed_once, parametrised
 from zoo.players import Player
 from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
 from zoo.tensors import Draw, mapped
@@ -104,6 +106,7 @@ class PhasePlan:
         program: every value and term of it, each after what it needs.
         movers: the players of its rows that move.
         leaders: of those that share an optimiser, one.
+        parametrised: the computed weights of networks that learn; None where no network has any.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
         played: how often it was played eagerly.
@@ -114,6 +117,7 @@ class PhasePlan:
     program: Sequence[Computed]
     movers: Sequence[Player]
     leaders: Sequence[Player]
+    parametrised: Sequence[Parametrised] | None
     compiled: Compiled | None = None
     captured: Captured | None = None
     played: int = 0
@@ -127,6 +131,10 @@ class PhasePlan:
     def terms(self) -> list[Term]:
         """Every term of every row."""
         return [term for row in self.rows for _, _, term in row.terms]
+
+    def weights_computed_once(self) -> AbstractContextManager[object]:
+        """Inside, a parametrised weight is computed once for all calls and gradients."""
+        return nullcontext() if self.parametrised is None else computed_once(self.parametrised)
 
     def values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key.
@@ -165,6 +173,7 @@ class Plans:
     def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
         self._model, self._recipe, self._players = model, model.recipe, players
         self.dtype = compute_type(self._recipe.train.precision, model.device)
+        self._parametrised = bool(parametrised([model]))
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
         weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
@@ -198,7 +207,10 @@ class Plans:
         names = dict.fromkeys(name for row in rows for name in row.players if name not in resting)
         movers = [self._players[name] for name in names if self._players[name].optimizer]
         leaders = {id(player.optimizer): player for player in movers}
-        return PhasePlan(phase, [self._bound(row) for row in rows], program, movers, list(leaders.values()))
+        learners = [self._model.network(slot) for slot in graph.slots if slot in learning]
+        computed = parametrised(learners) if self._parametrised else None
+        bound = [self._bound(row) for row in rows]
+        return PhasePlan(phase, bound, program, movers, list(leaders.values()), computed)
 
     def _bound(self, row: Row) -> RowPlan:
         parameters = {key: p for name in row.players for key, p in self._players[name].parameters.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zoo import api
@@ -51,10 +50,25 @@ def crop(images: Tensor, draw: api.Draw, *, padding: int = 4, fill: Literal["ref
     b, _, h, w = images.shape
     if padding < 1 or (fill == "reflect" and padding >= min(h, w)):
         raise ValueError(f"'padding' is at least 1 and, with fill 'reflect', less than {min(h, w)}, not {padding}")
-    edges = (padding,) * 4
-    padded = F.pad(images, edges, mode="reflect") if fill == "reflect" else F.pad(images, edges, value=-1.0)
-    corner = (draw.uniform(b, 2) * (2 * padding + 1)).long()
-    rows = corner[:, :1] + torch.arange(h, device=images.device)  # (B, H)
+    corner = (draw.uniform(b, 2) * (2 * padding + 1)).long() - padding
+    rows = corner[:, :1] + torch.arange(h, device=images.device)  # (B, H), some beyond the border
     columns = corner[:, 1:] + torch.arange(w, device=images.device)  # (B, W)
+    if fill == "reflect":
+        return _picked(images, _mirrored(rows, h), _mirrored(columns, w))
+    beyond = ((rows < 0) | (rows >= h))[:, None, :, None] | ((columns < 0) | (columns >= w))[:, None, None, :]
+    return _picked(images, rows.clamp(0, h - 1), columns.clamp(0, w - 1)).masked_fill(beyond, -1.0)
+
+
+def _mirrored(places: Tensor, size: int) -> Tensor:
+    """Places 0 to ``size`` - 1; one beyond the border is as far on this side of it, and the border's own not twice."""
+    places = places.abs()
+    return torch.where(places < size, places, 2 * (size - 1) - places)
+
+
+def _picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Of each image the pixels at its rows (B, H) and columns (B, W): a pixel's channels are copied together."""
+    b, c, h, w = images.shape
+    pixels = images.permute(0, 2, 3, 1).reshape(b * h * w, c)
     image = torch.arange(b, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    places = (image * h + rows[:, :, None]) * w + columns[:, None, :]
+    return pixels.index_select(0, places.flatten()).view(b, h, w, c).permute(0, 3, 1, 2)

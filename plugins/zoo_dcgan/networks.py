@@ -132,7 +132,8 @@ class Critic(nn.Module):
 
     Source: the DCGAN critic (Radford et al. 2016); spectral norm on every layer (Miyato et al. 2018).
     Taps ``stage1``, ``stage2``, ... (B, F, H / 2^i, W / 2^i) are what a stage hands to the next: after
-    normalisation **and** activation. In training mode spectral norm refines its estimate at each forward.
+    normalisation **and** activation. In training mode spectral norm refines its estimate at each forward; the engine
+    has it do so once a phase, for all calls together.
 
     Args:
         channels: C.

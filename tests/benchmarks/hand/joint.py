@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from zoo.model import Model
 
@@ -140,9 +141,10 @@ class Joint:
     def gradients(self, x: Tensor, draw: Draw) -> tuple[list[Row], list[tuple[Tensor | None, ...]]]:
         """The rows, and for each the gradients of its players' parameters, over one graph.
 
-        BiGAN's encoder is deterministic: the head of its log sigma has none.
+        BiGAN's encoder is deterministic: the head of its log sigma has none. A weight under spectral norm is computed
+        once, however many batches the critic judges.
         """
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None), parametrize.cached():
             rows = self.rows(self.model, x, draw)
         gradients = [
             torch.autograd.grad(row.loss, self._parameters(row), retain_graph=row is not rows[-1], allow_unused=True)

@@ -1,0 +1,43 @@
+"""Weights that are computed from others at each use, as under spectral norm: here once a play, for all its calls.
+
+Spectral norm takes a step of its power iteration whenever a weight is computed in training. A critic that judges two
+fakes beside the real images would take three a step, and keep three copies of each weight; Miyato et al. (2018,
+algorithm 1) take one before each update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from zoo.gathering import gathered, places_of
+
+Parametrised = tuple[nn.Module, str]
+"""A module, and the name of a weight of it that is computed."""
+
+
+def parametrised(networks: Iterable[nn.Module]) -> list[Parametrised]:
+    """The computed weights of networks."""
+    found = []
+    for module in dict.fromkeys(module for network in networks for module in network.modules()):
+        if isinstance(held := getattr(module, "parametrizations", None), nn.ModuleDict):
+            found += [(module, name) for name in held]
+    return found
+
+
+@contextmanager
+def computed_once(learning: Sequence[Parametrised]) -> Iterator[None]:
+    """Inside, a parametrised weight is computed once, however often its network is called.
+
+    Args:
+        learning: those of networks that learn, computed first: a call that only passes through a network would compute
+            them without a step of spectral norm, and for nobody to learn from.
+    """
+    with parametrize.cached():
+        for module, name in learning:
+            with gathered(list(places_of(module)), None):
+                getattr(module, name)
+        yield
