@@ -44,7 +44,7 @@ def test_its_vae_computes_what_ours_does(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "options", "least", "aim"),
-    [("vae", (), 1.9, 1.9), ("vaegan", (), 3.0, 3.2), ("vaegan", ("train.compile=true",), 3.2, 3.2)],
+    [("vae", (), 1.9, 1.9), ("vaegan", (), 2.8, 3.2), ("vaegan", ("train.compile=true",), 3.2, 3.2)],
 )
 def test_a_step_against_its_trainer(name, options, least, aim, tmp_path, measured, verdicts):
     from . import peers
