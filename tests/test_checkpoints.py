@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -22,7 +24,7 @@ from zoo.manifest import Manifest, Score
 from zoo.model import Model
 from zoo.run import Run
 from zoo.state import load_weights, packed, save_weights
-from zoo.tensorfile import DTYPES, parsed, pieces, tensors_in
+from zoo.tensorfile import DTYPES, contiguous, parsed, pieces, tensors_in
 
 QUICK = ("evaluate={mse: {use: mse}, psnr: {use: psnr}}",)
 
@@ -58,6 +60,16 @@ def test_the_library_reads_what_we_write_and_we_read_what_the_library_writes(tmp
             assert found[name].reshape(-1).view(torch.uint8).equal(tensor.reshape(-1).view(torch.uint8))
 
 
+def test_tensors_in_any_order_are_put_in_that_of_their_indices():
+    noise = every_type().values()
+    for tensor in [*(t.T for t in noise if t.ndim == 2), torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)]:
+        found = contiguous(tensor)
+        assert found.is_contiguous()
+        assert (found.dtype, found.shape) == (tensor.dtype, tensor.shape)
+        assert found.reshape(-1).view(torch.uint8).equal(tensor.reshape(-1).view(torch.uint8))
+    assert contiguous(strange := torch.zeros(2, 3, dtype=torch.complex128).T) is strange
+
+
 def test_two_names_of_one_tensor_and_strange_types_are_not_written():
     tensor = torch.zeros(2)
     with pytest.raises(ValueError, match="'a' and 'b' are one tensor"):
@@ -77,6 +89,31 @@ def test_a_manifest_says_what_was_written_and_how(tmp_path):
 
 
 # -- beside the training -------------------------------------------------------------------------------------
+
+
+THREADS = """
+import os, sys, torch, zoo
+from pathlib import Path
+from zoo.checkpointer import Checkpointer
+from zoo.engine import Engine
+from zoo.run import Run
+
+torch.set_num_threads(2)
+engine = Engine(zoo.build("vae"))  # weights channels last, large enough for torch to reorder in parallel
+engine.step(lambda _: torch.zeros(32, 3, 32, 32))
+before = len(os.listdir("/proc/self/task"))
+with Run(Path(sys.argv[1])) as run, Checkpointer(run, engine) as checkpoints:
+    checkpoints.save()
+    checkpoints._wait()
+    print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_the_thread_that_writes_starts_no_others(tmp_path):
+    """More of torch's threads than processors, and those that train sleep after every operation: at half the speed."""
+    command = [sys.executable, "-c", THREADS, str(tmp_path)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "1\n"
 
 
 class Gate:

@@ -20,7 +20,7 @@ from zoo.engine import Engine
 from zoo.errors import Interrupted, RunError
 from zoo.manifest import File, Manifest, Score, identity
 from zoo.run import Run
-from zoo.tensorfile import pieces
+from zoo.tensorfile import contiguous, pieces
 
 
 class Checkpointer:
@@ -141,7 +141,7 @@ def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) ->
 
 def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, keep_last: int, keep_best: str) -> None:
     path = tensors_path(run.folder, manifest.step)
-    parts = pieces({name: tensor.contiguous() for name, tensor in tensors.items()}, {"step": str(manifest.step)})
+    parts = pieces({name: contiguous(tensor) for name, tensor in tensors.items()}, {"step": str(manifest.step)})
     digest, size = hashlib.sha256(), 0
     for part in parts:
         digest.update(part)

@@ -38,6 +38,8 @@ DTYPES = {
 }
 """The format's names of types."""
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Bytes of a number -> a type that numpy knows too."""
 
 LARGEST_HEADER = 16 * 2**20
 """Bytes; a thousand tensors take some 0.1 MB."""
@@ -87,6 +89,18 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[B
     text += b" " * (-len(text) % 8)
     filled = [tensors[name] for name in names if tensors[name].nbytes]
     return [len(text).to_bytes(8, "little") + text, *(t.reshape(-1).view(torch.uint8).numpy().data for t in filled)]
+
+
+def contiguous(tensor: Tensor) -> Tensor:
+    """A tensor of the CPU in the order of its indices, made so by numpy where it is not.
+
+    Torch would start a team of threads for the thread that asks; with more threads than processors those of a training
+    beside it go to sleep after every operation, and it takes twice as long.
+    """
+    if tensor.is_contiguous() or tensor.dtype not in NAMES:
+        return tensor
+    bits = tensor.view(BITS[tensor.element_size()])  # numpy has no bfloat16
+    return torch.from_numpy(bits.numpy().copy()).view(tensor.dtype)
 
 
 def sealed(parts: Sequence[Bytes]) -> bytes:
