@@ -9,14 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from zoo.gathering import gathered, places_of
+from zoo.gathering import Place, gathered, places_of, whole_of
 
-Parametrised = tuple[nn.Module, str]
-"""A module, and the name of a weight of it that is computed."""
+
+@dataclass(frozen=True)
+class Parametrised:
+    """A weight that is computed.
+
+    Args:
+        module: whose it is.
+        name: its name there.
+        shards: where what it is computed from is shared out among processes.
+    """
+
+    module: nn.Module
+    name: str
+    shards: tuple[Place, ...]
+
+    def compute(self) -> None:
+        """Computes it; inside ``parametrize.cached()`` it stays."""
+        with gathered(self.shards, None):
+            getattr(self.module, self.name)
 
 
 def parametrised(networks: Iterable[nn.Module]) -> list[Parametrised]:
@@ -24,7 +42,8 @@ def parametrised(networks: Iterable[nn.Module]) -> list[Parametrised]:
     found = []
     for module in dict.fromkeys(module for network in networks for module in network.modules()):
         if isinstance(held := getattr(module, "parametrizations", None), nn.ModuleDict):
-            found += [(module, name) for name in held]
+            shards = tuple((owner, name) for owner, name in places_of(module) if whole_of(owner._parameters[name]))
+            found += [Parametrised(module, name, shards) for name in held]
     return found
 
 
@@ -37,7 +56,6 @@ def computed_once(learning: Sequence[Parametrised]) -> Iterator[None]:
             them without a step of spectral norm, and for nobody to learn from.
     """
     with parametrize.cached():
-        for module, name in learning:
-            with gathered(list(places_of(module)), None):
-                getattr(module, name)
+        for weight in learning:
+            weight.compute()
         yield
