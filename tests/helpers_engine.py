@@ -137,7 +137,7 @@ SEEN: list[tuple[str, Any]] = []
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """Terms and values that say what they saw."""
-    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn")
+    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added")
     values = ("features", "shade", "unneeded")
     return (
         *(api.Component("term", name, f"helpers_engine:{name}", "a toy") for name in terms),
@@ -182,6 +182,11 @@ def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:
     """The mean of the reconstructions; it notes its noise."""
     SEEN.append(("drawn", draw.normal(3)))
     return reconstruction.mean()
+
+
+def added(encoder: nn.Module) -> Tensor:
+    """The squares of two biases, added to each other; images say nothing."""
+    return (encoder.mean.bias + encoder.log_sigma.bias + 1).square().sum()
 
 
 def unneeded(x: Tensor) -> Tensor:  # noqa: ARG001

@@ -102,6 +102,19 @@ def test_gradients_are_clipped_for_each_player():
         assert_close({key: clipped.get_parameter(key).detach() for key in parameters}, expected, 1e-12)
 
 
+def test_weights_that_are_added_to_each_other_are_clipped_once_each():
+    """Autograd gives them one gradient, 2 (a + b + 1): both move by its direction times lr clip / sqrt(2)."""
+    model = small(
+        "vae", SGD, "train.clip=0.5", phases=[{"encoder": {"added": 1.0}, "decoder": {"reconstruction": 1.0}}]
+    )
+    before = {name: getattr(model.encoder, name).bias.detach().clone() for name in ("mean", "log_sigma")}
+    direction = before["mean"] + before["log_sigma"] + 1
+    played(model)
+    for name, bias in before.items():
+        expected = bias - LR * 0.5 / math.sqrt(2) * direction / direction.norm()
+        torch.testing.assert_close(getattr(model.encoder, name).bias.detach(), expected)
+
+
 def test_averaged_weights_follow_their_formula():
     model = small("vae", "train.ema=0.15")
     engine = Engine(model)

@@ -266,10 +266,11 @@ class Engine:
         which: tuple[int, int] = (0, 0),
     ) -> None:
         """Every player's step, after a look at what they would move by."""
-        gradients = laid_out_like(gradients, plan.parameters)
+        clip = self.recipe.train.clip
+        gradients = laid_out_like(gradients, plan.parameters, apart=clip > 0)
         norms = self.shards.norms(gradients)
         self.sentinel.look(self.step_index, which, losses, gradients if norms is None else norms)
-        move(plan.movers, gradients, self.recipe.train.clip, self.sentinel.poison, norms)
+        move(plan.movers, gradients, clip, self.sentinel.poison, norms)
 
     # -- state ---------------------------------------------------------------------------------------------
 

@@ -164,16 +164,29 @@ def move(
             parameter.grad = None
 
 
-def laid_out_like(gradients: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def laid_out_like(
+    gradients: Mapping[str, Tensor], parameters: Mapping[str, Tensor], *, apart: bool = False
+) -> dict[str, Tensor]:
     """Gradients in the memory layout of their parameters.
 
     Fused optimisers walk both as flat memory: with other strides they are silently wrong, and
     ``autograd.grad``, unlike ``backward``, does not enforce the parameter's.
+
+    Args:
+        gradients: parameter -> gradient.
+        parameters: by the same names.
+        apart: whether each has memory of its own, as what writes to them needs. Those of weights that are added to
+            each other are one tensor.
     """
-    found = {}
+    found, taken = {}, set()
     for key, gradient in gradients.items():
         own = parameters[key]
-        found[key] = gradient if gradient.stride() == own.stride() else torch.empty_like(own).copy_(gradient)
+        as_it_is = gradient.stride() == own.stride()
+        if apart and as_it_is:
+            place = gradient.untyped_storage().data_ptr()
+            as_it_is = place not in taken
+            taken.add(place)
+        found[key] = gradient if as_it_is else torch.empty_like(own).copy_(gradient)
     return found
 
 
