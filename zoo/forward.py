@@ -21,6 +21,7 @@ from zoo.tensors import CriticOutput, Draw, Gaussian, mapped
 Function = Callable[..., Any]
 
 LOW = (torch.bfloat16, torch.float16)
+"""What autocast has networks compute in."""
 
 
 class Forward:
