@@ -145,7 +145,7 @@ def alive(processes: Processes, *overrides: str) -> tuple[int, int]:
         plan = engine.plan_now(0)
         rows = {"rows": BATCH // processes.count, "shard": processes.shard, "device": engine.device}
         draws = partial(SharedDraw, **rows, dtype=torch.float32)
-        known = engine.forward(plan, share(0, processes), draws)
+        known = plan.forward(share(0, processes), engine.step_index, draws)
     finally:
         Whole.gathered = own  # type: ignore[method-assign]
     assert known

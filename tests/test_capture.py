@@ -12,6 +12,7 @@ from helpers_engine import SLOTS, differing, images, in_turn, small, snapshot
 from tape import Recorder
 
 import zoo.capture
+import zoo.engine
 from zoo.capture import WARM, CaptureError, why_not
 from zoo.engine import Engine
 from zoo.errors import RequestError, TrainingError
@@ -27,7 +28,7 @@ SINGLE = torch.float32
 
 @pytest.fixture
 def taped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo.capture, "Recorder", Recorder)
+    monkeypatch.setattr(zoo.engine, "Recorder", Recorder)
 
 
 def as_on_a_gpu(model: Model, eager: str = "") -> Engine:
@@ -120,11 +121,10 @@ def test_on_the_cpu_auto_is_eager_and_on_is_refused() -> None:
         Engine(small("vae", "train.cuda_graph=on"))
 
 
-def test_what_else_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_else_stands_in_the_way() -> None:
     def reason(*overrides: str) -> str:
         engine = Engine(small("vae", *overrides))
-        monkeypatch.setattr(engine, "device", torch.device("cuda"))
-        return why_not(engine)
+        return why_not(engine.recipe, torch.device("cuda"), engine.players.values(), 1, False)
 
     assert "takes a batch in parts" in reason("train.accumulate=2")
     assert "the optimiser of encoder, decoder works on the host" in reason("train.optimizer={use: rmsprop}")

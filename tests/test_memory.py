@@ -44,7 +44,7 @@ def kept_bytes(model: Model) -> int:
     engine = Engine(model)
     plan = engine.plan_now(0)
     model.train()
-    return _counted(lambda: engine.forward(plan, images(0), lambda caller: model.draw(caller)) and rows(engine, plan))[
+    return _counted(lambda: plan.forward(images(0), 0, lambda caller: model.draw(caller)) and rows(engine, plan))[
         1
     ]
 
@@ -64,8 +64,8 @@ def parts_by_hand(model: Model, parts: int) -> dict[str, Tensor]:
     rows = BATCH // parts
     total: dict[str, Tensor] = {}
     for part in range(parts):
-        found = engine.compute(
-            plan, x[part * rows : (part + 1) * rows], cut(model, part * rows, rows), lambda term: term.weight(0)
+        found = plan.compute(
+            x[part * rows : (part + 1) * rows], 0, cut(model, part * rows, rows), lambda term: term.weight(0)
         )[1]
         total = {key: total.get(key, 0) + gradient / parts for key, gradient in found.items()}
     return total

@@ -8,56 +8,60 @@ replay as they would have been for an eager step, so that both compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from zoo.errors import RequestError, TrainingError, reason
 from zoo.faults import out_of_memory
-from zoo.recipe.schema import Term
+from zoo.model import Model
+from zoo.phases import Draws, Gradients, PhasePlan, Weights
+from zoo.players import Player
+from zoo.recipe.schema import Recipe, Term
 from zoo.streams import Stream
 from zoo.tracing import unmoved
-
-if TYPE_CHECKING:
-    from zoo.engine import Engine
-    from zoo.phases import PhasePlan
 
 WARM = 3
 """Eager plays of a phase before it is captured: they make optimiser states and choose kernels."""
 
 
-def why_not(engine: Engine) -> str:
-    """Why an engine's steps are not captured; empty if they are.
+def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], processes: int, collective: bool) -> str:
+    """Why the steps of a training are not captured; empty if they are.
+
+    Args:
+        recipe: what is trained.
+        device: where.
+        players: who learn.
+        processes: how many train together.
+        collective: whether weights are gathered from them within a step.
 
     Raises:
         RequestError: if the recipe wants it (``train.cuda_graph: on``) and it cannot be.
     """
-    recipe = engine.recipe
     if recipe.train.cuda_graph == "off":
         return "train.cuda_graph is off"
-    if engine.device.type != "cuda":
-        reason = f"the model is on {engine.device.type}, not on CUDA"
-    elif engine.shards.collective:
+    if device.type != "cuda":
+        reason = f"the model is on {device.type}, not on CUDA"
+    elif collective:
         reason = "train.fully_shard gathers weights within a step"
-    elif engine.processes.count > 1:
+    elif processes > 1:
         reason = "several processes exchange gradients within a step"
     elif recipe.train.accumulate > 1:
         reason = "train.accumulate takes a batch in parts"
-    elif asking := _asking_for_the_step(engine):
+    elif asking := _asking_for_the_step(recipe):
         reason = f"'{asking}' asks for the number of the step, which a graph would keep as it was"
     else:
-        stuck = [player.name for player in engine.players.values() if not (player.on_device and player.skips)]
+        stuck = [player.name for player in players if not (player.on_device and player.skips)]
         reason = f"the optimiser of {', '.join(stuck)} works on the host (one with fused=True does not)" * bool(stuck)
     if reason and recipe.train.cuda_graph == "on":
         raise RequestError(f"train.cuda_graph: on is not to be had: {reason}; choose auto or off")
     return reason
 
 
-def _asking_for_the_step(engine: Engine) -> str:
-    graph = engine.recipe.graph
-    for phase in engine.recipe.phases:
+def _asking_for_the_step(recipe: Recipe) -> str:
+    graph = recipe.graph
+    for phase in recipe.phases:
         for term in (term for row in phase.played for term in row.terms):
             for name in ("", *graph.order(term.part.arguments.values())):
                 if "step" in (graph.needs(name) if name else term.part.arguments.values()):
@@ -69,57 +73,42 @@ class CaptureError(Exception):
     """A phase cannot be recorded: it waits for the device."""
 
 
-def captured(engine: Engine, plan: PhasePlan, x: Tensor) -> Captured | None:
-    """A phase as a CUDA graph, recorded when it was played eagerly often enough; None if it is to be played eagerly.
-
-    A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``engine.eager`` says so.
-
-    Args:
-        engine: whose players move.
-        plan: the phase.
-        x: images of its shape.
-
-    Raises:
-        RequestError: if it cannot be recorded and the recipe wants it (``train.cuda_graph: on``).
-        TrainingError: if recording fails otherwise.
-    """
-    if engine.eager or plan.played < WARM:
-        return None
-    if plan.captured is None:
-        try:
-            plan.captured = Captured(engine, plan, x)
-        except CaptureError as error:
-            if engine.recipe.train.cuda_graph == "on":
-                where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
-                raise RequestError(f"{where}: {error}; choose auto or off") from error
-            engine.eager = str(error)
-    return plan.captured
-
-
 class Captured:
-    """One phase of an engine as a CUDA graph.
+    """One phase as a CUDA graph.
 
     Args:
-        engine: whose players move.
+        model: whose buffers a rehearsal leaves as they are.
         plan: the phase; played eagerly ``WARM`` times before.
         x: images of its shape.
+        gradients: what gives its terms' values and its gradients.
+        move: what has its players move by them.
+        key: step, which draw of the noise, who draws -> what the random numbers are a function of.
+        recorder: what records.
 
     Raises:
         CaptureError: if it waits for the device.
         TrainingError: if it cannot be recorded for another reason.
     """
 
-    def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor) -> None:
-        self._engine, self._plan = engine, plan
+    def __init__(
+        self,
+        model: Model,
+        plan: PhasePlan,
+        x: Tensor,
+        gradients: Callable[[Tensor, Draws, Weights], Gradients],
+        move: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None],
+        key: Callable[[int, tuple[int, ...], str], tuple[object, ...]],
+        recorder: Recorder,
+    ) -> None:
+        self._model, self._plan, self._gradients, self._move, self._key = model, plan, gradients, move, key
         self._x = x.clone()
         self._draws: dict[str, Stream] = {}
         self._weights: dict[int, tuple[Term, Tensor]] = {}
         self._losses: dict[str, Tensor] = {}
         self._prepare()
         self._rehearse()
-        engine.recorder = engine.recorder or Recorder(engine.device)
         try:
-            self._replay = engine.recorder.record(
+            self._replay = recorder.record(
                 self._play, [draw.generator for draw in self._draws.values() if draw.generator]
             )
         except RuntimeError as error:
@@ -132,21 +121,21 @@ class Captured:
         """Finds who draws, so that its generator is known to the graph; nothing of the model moves."""
         for computed in self._plan.program:
             if computed.draws:
-                self._draws[computed.name] = Stream(self._engine.device, self._engine.model.dtype)
+                self._draws[computed.name] = Stream(self._model.device, self._model.dtype)
         for term in self._plan.terms:
             if not term.weight.constant:
-                self._weights[id(term)] = (term, torch.zeros((), device=self._engine.device))
+                self._weights[id(term)] = (term, torch.zeros((), device=self._model.device))
 
     def _rehearse(self) -> None:
         """Computes once what is to be recorded, and moves nothing. What waits for the device would break a recording
         off, and leave generators unusable; here it is only refused."""
-        if self._engine.device.type != "cuda":
+        if self._model.device.type != "cuda":
             return
         before = torch.cuda.get_sync_debug_mode()
-        with unmoved(self._engine.model):
+        with unmoved(self._model):
             torch.cuda.set_sync_debug_mode("error")
             try:
-                self._engine.taken(self._plan, self._x, self._draws.__getitem__, self._weight)
+                self._gradients(self._x, self._draws.__getitem__, self._weight)
             except RuntimeError as error:
                 if "synchroniz" not in str(error):
                     raise
@@ -158,25 +147,25 @@ class Captured:
         return self._weights[id(term)][1] if id(term) in self._weights else term.weight(0)
 
     def _play(self) -> None:
-        losses, gradients = self._engine.taken(self._plan, self._x, self._draws.__getitem__, self._weight)
-        self._engine.move(self._plan, losses, gradients)
+        losses, gradients = self._gradients(self._x, self._draws.__getitem__, self._weight)
+        self._move(losses, gradients)
         names = list(losses)
         self._losses = dict(zip(names, torch.stack([losses[name].float() for name in names]).unbind(), strict=True))
 
-    def play(self, x: Tensor, number: tuple[int, ...]) -> dict[str, Tensor]:
+    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[str, Tensor]:
         """Replays it.
 
         Args:
             x: the images.
-            number: which draw of the noise.
+            which: which draw of the noise.
+            step: steps done.
 
         Returns:
             the terms' values; they are overwritten by the next replay.
         """
-        step = self._engine.step_index
         self._x.copy_(x)
         for caller, draw in self._draws.items():
-            draw.begin(*self._engine.streams.key(step, number, caller))
+            draw.begin(*self._key(step, which, caller))
         for term, weight in self._weights.values():
             weight.fill_(term.weight(step))
         self._replay()

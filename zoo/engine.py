@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.average import Average
-from zoo.capture import Recorder, captured, why_not
+from zoo.capture import WARM, Captured, CaptureError, Recorder, why_not
 from zoo.errors import RequestError, TrainingError
 from zoo.faults import Sentinel
-from zoo.forward import lowering
 from zoo.fully_shard import laid_out
 from zoo.malloc import keep_freed_memory
 from zoo.model import Model
-from zoo.phases import Draws, Gradients, PhasePlan, Plans, Weights, repeated
+from zoo.phases import Draws, Gradients, PhasePlan, Plans, Replay, Weights, repeated
 from zoo.players import laid_out_like, move, players_of
 from zoo.processes import ALONE, Processes
 from zoo.recipe.schema import Phase, Term
@@ -64,7 +64,6 @@ class Engine:
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self._repeated = repeated(self.recipe)
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
-        self._lowering = lowering(self.device, self._plans.dtype)
         self.average = Average(model, settings.ema) if settings.ema else None
         self.eager = ""
         self.recorder: Recorder | None = None
@@ -95,7 +94,8 @@ class Engine:
                 player.put_on_device()
         if self.recipe.train.compile and self.recipe.train.activation_checkpointing:
             raise RequestError("train.activation_checkpointing does not go with train.compile; set one to false")
-        self.eager = why_not(self)
+        collective = self.shards.collective
+        self.eager = why_not(self.recipe, self.device, self.players.values(), self.processes.count, collective)
         can_skip = all(player.skips for player in self.players.values())
         self.sentinel = Sentinel(self.device, at_once=self.device.type == "cpu" or not can_skip)
 
@@ -168,13 +168,36 @@ class Engine:
             player.set_rate(self.step_index)
         if not plan.rows:  # every term of it weighs nothing yet
             return {}
-        if graph := captured(self, plan, x):
+        if graph := self._captured(plan, x):
             self.streams.begin_global(self.step_index, which, WHOLE)
-            return graph.play(x, which if plan.phase.fresh else ())
+            return graph.play(x, which if plan.phase.fresh else (), self.step_index)
         plan.played += 1
         losses, gradients = self.shards.mean(*self.shares(plan, x, which))
         self.move(plan, losses, gradients, which)
         return losses
+
+    def _captured(self, plan: PhasePlan, x: Tensor) -> Replay | None:
+        """A phase as a CUDA graph, recorded once it was played often enough; None if it is to be played eagerly.
+
+        A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``eager`` says so.
+
+        Raises:
+            RequestError: if it cannot be recorded and the recipe wants it (``train.cuda_graph: on``).
+            TrainingError: if recording fails otherwise.
+        """
+        if self.eager or plan.played < WARM:
+            return None
+        if plan.captured is None:
+            self.recorder = self.recorder or Recorder(self.device)
+            gradients, move = partial(self.taken, plan), partial(self.move, plan)
+            try:
+                plan.captured = Captured(self.model, plan, x, gradients, move, self.streams.key, self.recorder)
+            except CaptureError as error:
+                if self.recipe.train.cuda_graph == "on":
+                    where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
+                    raise RequestError(f"{where}: {error}; choose auto or off") from error
+                self.eager = str(error)
+        return plan.captured
 
     def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
         """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
@@ -198,10 +221,10 @@ class Engine:
         return self._weight(term) or 1.0
 
     def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
-        """What ``compute`` gives, by a compiled graph where the recipe asks for one."""
+        """The gradients of a phase, by a compiled graph where the recipe asks for one."""
         if not self.recipe.train.compile:
-            return self.compute(plan, x, draws, weights)
-        plan.compiled = plan.compiled or Compiled(self, plan, x, draws, weights)
+            return plan.compute(x, self.step_index, draws, weights)
+        plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
         return plan.compiled(x, draws, weights)
 
     def gradients(
@@ -220,43 +243,7 @@ class Engine:
             players own it. A parameter that no row reaches is not in it.
         """
         draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
-        return self.compute(plan, x, draws, self._some_weight if every_term else self._weight)
-
-    def compute(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
-        """Every row's gradient at the present weights, over one graph.
-
-        Args:
-            plan: the phase.
-            x: its images.
-            draws: who draws -> its stream of random numbers.
-            weights: term -> what it counts.
-
-        Returns:
-            as ``gradients``.
-        """
-        losses: dict[str, Tensor] = {}
-        gradients: dict[str, Tensor] = {}
-        live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
-        with plan.weights_computed_once():
-            known = self.forward(plan, x, draws)
-            for row in plan.rows:
-                objective, values = row.objective(known, weights)
-                losses |= values
-                if objective is not None and objective.requires_grad:
-                    live.append((row.parameters, objective))
-            for i, (own, objective) in enumerate(live, 1):
-                more = i < len(live)
-                found = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
-                for key, gradient in zip(own, found, strict=True):
-                    if gradient is not None:
-                        gradients[key] = gradients[key] + gradient if key in gradients else gradient
-        return losses, gradients
-
-    def forward(self, plan: PhasePlan, x: Tensor, draws: Draws) -> dict[str, Any]:
-        """The values and terms of a phase, by name and key."""
-        given = {"x": x, "batch": len(x), "step": self.step_index, "sizes": self.recipe.sizes}
-        with self._lowering:
-            return plan.values(given, draws)
+        return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
 
     def move(
         self,

@@ -8,23 +8,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zoo.forward import Function, SlotView
+from zoo.forward import Function, SlotView, lowering
 from zoo.gathering import ShardedView, is_sharded
 from zoo.graph import BUILTINS, Call, Graph, plan_calls
 from zoo.model import Model
 from zoo.parametrised import Parametrised, computed_once, parametrised
 from zoo.players import Player
-from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
+from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
 from zoo.tensors import Draw, mapped
-
-if TYPE_CHECKING:
-    from zoo.capture import Captured
-    from zoo.tracing import Compiled
 
 Gradients = tuple[dict[str, Tensor], dict[str, Tensor]]
 """``"row/term"`` -> the term's value, and parameter -> gradient."""
@@ -38,6 +34,13 @@ Weights = Callable[[Term], "float | Tensor"]
 
 PLAIN = ("batch", "step", "sizes")
 """Builtins that are no tensors."""
+
+
+class Replay(Protocol):
+    """A phase recorded once and played again."""
+
+    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[str, Tensor]:
+        """Moves every player and returns the terms' values."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class PhasePlan:
         movers: the players of its rows that move.
         leaders: of those that share an optimiser, one.
         parametrised: the computed weights of networks that learn; None where no network has any.
+        sizes: the recipe's, for values that ask for them.
+        lowering: in which slots of a lower precision are called.
         compiled: its gradients as one compiled graph, once there is one.
         captured: the whole of it as a CUDA graph, once there is one.
         played: how often it was played eagerly.
@@ -118,8 +123,10 @@ class PhasePlan:
     movers: Sequence[Player]
     leaders: Sequence[Player]
     parametrised: Sequence[Parametrised] | None
-    compiled: Compiled | None = None
-    captured: Captured | None = None
+    sizes: Sizes
+    lowering: AbstractContextManager[object]
+    compiled: Callable[[Tensor, Draws, Weights], Gradients] | None = None
+    captured: Replay | None = None
     played: int = 0
 
     @cached_property
@@ -136,13 +143,49 @@ class PhasePlan:
         """Inside, a parametrised weight is computed once for all calls and gradients."""
         return nullcontext() if self.parametrised is None else computed_once(self.parametrised)
 
-    def values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
+    def compute(self, x: Tensor, step: int, draws: Draws, weights: Weights) -> Gradients:
+        """Every row's gradient at the present weights, over one graph.
+
+        Args:
+            x: its images.
+            step: steps done.
+            draws: who draws -> its stream of random numbers.
+            weights: term -> what it counts.
+
+        Returns:
+            the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter
+            that no row reaches is not in it.
+        """
+        losses: dict[str, Tensor] = {}
+        gradients: dict[str, Tensor] = {}
+        live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
+        with self.weights_computed_once():
+            known = self.forward(x, step, draws)
+            for row in self.rows:
+                objective, values = row.objective(known, weights)
+                losses |= values
+                if objective is not None and objective.requires_grad:
+                    live.append((row.parameters, objective))
+            for i, (own, objective) in enumerate(live, 1):
+                more = i < len(live)
+                found = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
+                for key, gradient in zip(own, found, strict=True):
+                    if gradient is not None:
+                        gradients[key] = gradients[key] + gradient if key in gradients else gradient
+        return losses, gradients
+
+    def forward(self, x: Tensor, step: int, draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key.
 
         Args:
-            given: what the engine provides: ``x``, ``batch``, ``step``, ``sizes``.
+            x: images.
+            step: steps done.
             draws: who draws -> its stream.
         """
+        with self.lowering:
+            return self._values({"x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
+
+    def _values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
         known = dict(given)
         recording = torch.is_grad_enabled()
         for this in self.program:
@@ -173,6 +216,7 @@ class Plans:
     def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
         self._model, self._recipe, self._players = model, model.recipe, players
         self.dtype = compute_type(self._recipe.train.precision, model.device)
+        self._lowering = lowering(model.device, self.dtype)
         self._parametrised = bool(parametrised([model]))
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
@@ -210,7 +254,8 @@ class Plans:
         learners = [self._model.network(slot) for slot in graph.slots if slot in learning]
         computed = parametrised(learners) if self._parametrised else None
         bound = [self._bound(row) for row in rows]
-        return PhasePlan(phase, bound, program, movers, list(leaders.values()), computed)
+        leading, sizes = list(leaders.values()), self._recipe.sizes
+        return PhasePlan(phase, bound, program, movers, leading, computed, sizes, self._lowering)
 
     def _bound(self, row: Row) -> RowPlan:
         parameters = {key: p for name in row.players for key, p in self._players[name].parameters.items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +19,14 @@ from zoo.faults import out_of_memory
 from zoo.phases import Draws, Gradients, PhasePlan, Weights
 from zoo.tensors import Draw, forked
 
-if TYPE_CHECKING:
-    from zoo.engine import Engine
-
 
 class Compiled:
     """The gradients of one phase, compiled.
 
     Args:
-        engine: whose they are.
+        model: whose buffers stay as they are.
         plan: the phase.
+        step: steps done; it stays so in the graph.
         x: images of the shape that it will be given.
         draws: who draws -> its stream.
         weights: of the terms.
@@ -38,21 +35,21 @@ class Compiled:
         TrainingError: if the phase cannot be traced, such as where Python looks at a tensor's numbers.
     """
 
-    def __init__(self, engine: Engine, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> None:
+    def __init__(self, model: nn.Module, plan: PhasePlan, step: int, x: Tensor, draws: Draws, weights: Weights) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx  # half a second that nobody else needs
 
         self._terms = [term for term in plan.terms if not term.weight.constant]
         self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
         self._losses: list[str] = []
         self._gradients: list[str] = []
-        with unmoved(engine.model):
-            engine.compute(plan, x, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
+        with unmoved(model):
+            plan.compute(x, step, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
             inputs = self._inputs(x, draws, weights)
 
             def play(x: Tensor, *given: Tensor) -> list[Tensor]:
                 weighing = dict(zip(map(id, self._terms), given, strict=False))
                 noise = _Given(self._drawn, given[len(self._terms) :])
-                found = engine.compute(plan, x, noise, lambda term: weighing.get(id(term), term.weight(0)))
+                found = plan.compute(x, step, noise, lambda term: weighing.get(id(term), term.weight(0)))
                 self._losses, self._gradients = [*found[0]], [*found[1]]
                 return [*found[0].values(), *found[1].values()]
 
@@ -74,7 +71,7 @@ class Compiled:
         return [x, *given, *noise]
 
     def __call__(self, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
-        """The terms' values and the gradients, as ``Engine.compute`` gives them."""
+        """The terms' values and the gradients, as ``PhasePlan.compute`` gives them."""
         with torch.no_grad():
             found = self._run(*self._inputs(x, draws, weights))
         split = len(self._losses)

@@ -107,7 +107,7 @@ def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], 
     taken: dict[str, Any] = {}
 
     def forward() -> None:
-        values = engine.forward(plan, x, partial(engine.model.draw, "bench"))
+        values = plan.forward(x, engine.step_index, partial(engine.model.draw, "bench"))
         for row in plan.rows:
             row.objective(values, lambda term: term.weight(engine.step_index))
 
