@@ -1,4 +1,4 @@
-"""Breaks or kills at one file call after another: every call of ``os`` that ``zoo.disk`` and ``zoo.run`` make."""
+"""Breaks or kills at one file call after another: every call of ``os`` of ``zoo.machine.disk`` and ``zoo.runs.run``."""
 
 from __future__ import annotations
 

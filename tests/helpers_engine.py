@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import api
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 
 TOYS = Path(__file__)

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from helpers_engine import images, small
 
-from zoo.checkpointer import save_checkpoint
-from zoo.engine import Engine
-from zoo.manifest import sealed
-from zoo.model import Model
-from zoo.provenance import provenance
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import Recipe, registry_for, write_recipe
-from zoo.run import Run
-from zoo.state import restore_checkpoint, save_weights
+from zoo.runs.checkpointer import save_checkpoint
+from zoo.runs.manifest import sealed
+from zoo.runs.provenance import provenance
+from zoo.runs.run import Run
+from zoo.runs.weights import restore_checkpoint, save_weights
 
 STEPS = 3
 

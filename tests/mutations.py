@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.recipe.text import read
+from zoo.recipe.yaml.read import read
 
 ODD: list[Any] = [
     *(None, True, False, 0, -1, 1, 64, 2**31, 2**63 - 1, -(2**63) + 1, 0.5, -0.0, 1e-300, 1e300),

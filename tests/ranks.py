@@ -15,8 +15,8 @@ import torch.distributed as dist
 from helpers_engine import SLOTS, small
 from torch import Tensor
 
-from zoo.engine import Engine
-from zoo.processes import ALONE, Processes, joined
+from zoo.engine.engine import Engine
+from zoo.machine.processes import ALONE, Processes, joined
 
 STEPS, BATCH = 3, 8
 SETTINGS = ("train.optimizer={use: sgd, lr: 1.0e-5}", f"train.batch={BATCH}", "train.sync_batch_norm=true")

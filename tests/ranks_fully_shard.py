@@ -22,18 +22,19 @@ from sharded_parts import PARTS
 from torch import Tensor, nn
 
 import zoo
-from zoo import fully_shard, gathering
-from zoo.engine import Engine
+from zoo.draws import SharedDraw
+from zoo.engine import gathering
+from zoo.engine import layout as fully_shard
+from zoo.engine.engine import Engine
+from zoo.engine.gathering import Group, Whole
 from zoo.errors import Interrupted, ZooError
-from zoo.gathering import Group, Whole
-from zoo.manifest import sealed
-from zoo.model import Model
-from zoo.processes import ALONE, Processes, joined
+from zoo.machine.processes import ALONE, Processes, joined
+from zoo.model.model import Model
 from zoo.recipe import Recipe, write_recipe
-from zoo.run import Run
-from zoo.sharding import SharedDraw
-from zoo.tensors import Images
-from zoo.training import train
+from zoo.runs.manifest import sealed
+from zoo.runs.run import Run
+from zoo.training.loop import train
+from zoo.types import Images
 
 STEPS = 3
 SHARDED = "train.fully_shard=true"

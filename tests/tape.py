@@ -71,7 +71,7 @@ def written(function: Any, given: Sequence[Any], named: Mapping[str, Any]) -> It
 
 
 class Recorder:
-    """In the place of ``zoo.capture.Recorder``."""
+    """In the place of ``zoo.engine.capture.Recorder``."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

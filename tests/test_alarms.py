@@ -13,12 +13,12 @@ import torch
 from conftest import TINY, Run
 
 import zoo
-from zoo.alarms import Alarms
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
-from zoo.model import Model
-from zoo.recipe.text import read
-from zoo.run import Run as Folder
+from zoo.model.model import Model
+from zoo.recipe.yaml.read import read
+from zoo.runs.run import Run as Folder
+from zoo.training.alarms import Alarms
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -157,7 +157,7 @@ def test_a_training_in_pieces_tells_what_one_in_one_go_tells_and_each_once(
         return told
 
     monkeypatch.setattr(Alarms, "_found", found)
-    monkeypatch.setattr("zoo.alarms.SOONEST", 6)
+    monkeypatch.setattr("zoo.training.alarms.SOONEST", 6)
     recipe = engine("train.steps=40", f"train.log_every={log_every}", "train.save_every=11").recipe
     whole = train("whole", 1)
     assert [alarm.partition(": ")[2][:4] for alarm in whole] == ["earl", "late"]

@@ -10,10 +10,11 @@ import torch
 from conftest import TINY, Run
 from torch import Tensor
 
-from zoo.augment import TicketDraw, augmentations
-from zoo.data import Batches
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches
+from zoo.draws import TicketDraw
 from zoo.recipe import load_recipe
-from zoo.tensors import to_model
+from zoo.types import to_model
 
 
 def draw(tickets: Tensor, *key: object, dtype: torch.dtype = torch.float64) -> TicketDraw:
@@ -27,7 +28,7 @@ def numbered(count: int, size: int = 8) -> Tensor:
 
 def test_splitmix64_is_the_published_one() -> None:
     """The first outputs for seed 0 of Vigna's reference program: the finaliser of 1, 2, 3 golden ratios."""
-    from zoo.augment import _mix
+    from zoo.draws import _mix
 
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert [int(value) % 2**64 for value in _mix(torch.arange(1, 4))] == expected

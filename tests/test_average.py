@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.average import Average
+from zoo.engine.average import Average
 
 
 class Counting(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.data import Batches, _Ahead, _lies_on_device
-from zoo.sharding import Shard
-from zoo.tensors import to_pixels
+from zoo.data.batches import Batches, _Ahead, _lies_on_device
+from zoo.draws import Shard
+from zoo.types import to_pixels
 
 
 def numbered(count: int) -> Tensor:

@@ -14,7 +14,7 @@ from conftest import TINY, Run
 from zoo.bench.clock import Middle, Spent, in_turns, ratio, timed
 from zoo.bench.floor import Ceilings, floor
 from zoo.bench.parts import Subject, batches_a_step, held, plays
-from zoo.cost import costs
+from zoo.check.cost import costs
 from zoo.recipe import Recipe, load_recipe, registry_for
 
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -18,8 +18,8 @@ from conftest import TINY, Outcome, Run, without_torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from zoo import run as runs
 from zoo.errors import RunError
+from zoo.runs import run as runs
 
 FILES = ["interpolations.png", "metrics.jsonl", "model.safetensors", "neighbours.png", "noise.png", "plugins.json"]
 FILES += ["recipe.yaml", "reconstructions.png", "report.html", "samples", "samples.png", "scores.json", "state"]
@@ -396,7 +396,7 @@ def test_a_fault_of_a_plugin_is_a_sentence_too(run_zoo: Run, monkeypatch: pytest
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("one over nothing")
 
-    monkeypatch.setattr("zoo.evaluate.evaluate", broken)
+    monkeypatch.setattr("zoo.score.evaluate.evaluate", broken)
     outcome = build(run_zoo)
     assert outcome.code == 1
     last = outcome.err.splitlines()[-1]

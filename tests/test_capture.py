@@ -11,13 +11,13 @@ import torch
 from helpers_engine import SLOTS, differing, images, in_turn, small, snapshot
 from tape import Recorder
 
-import zoo.capture
-import zoo.engine
-from zoo.capture import WARM, CaptureError, why_not
-from zoo.engine import Engine
+import zoo.engine.capture
+import zoo.engine.engine
+from zoo.engine.capture import WARM, CaptureError, why_not
+from zoo.engine.engine import Engine
+from zoo.engine.sentinel import Sentinel, Unwell
 from zoo.errors import RequestError, TrainingError
-from zoo.faults import Sentinel, Unwell
-from zoo.model import Model
+from zoo.model.model import Model
 
 STEPS = WARM + 3
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -28,7 +28,7 @@ SINGLE = torch.float32
 
 @pytest.fixture
 def taped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo.engine, "Recorder", Recorder)
+    monkeypatch.setattr(zoo.engine.engine, "Recorder", Recorder)
 
 
 def as_on_a_gpu(model: Model, eager: str = "") -> Engine:
@@ -136,7 +136,7 @@ def refused(_: object) -> None:
 
 @pytest.mark.usefixtures("taped")
 def test_a_phase_that_waits_for_the_device_is_played_eagerly_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo.capture.Captured, "_rehearse", refused)
+    monkeypatch.setattr(zoo.engine.capture.Captured, "_rehearse", refused)
     engine, _ = trained(small("vae", dtype=SINGLE), captured=True)
     assert engine.eager == "it waits for the device"
     assert not differing(snapshot(engine.model), snapshot(trained(small("vae", dtype=SINGLE), captured=False)[0].model))

@@ -15,12 +15,13 @@ from conftest import TINY
 from torch import nn
 
 import zoo
-from zoo import api, memory
-from zoo.cost import costs
+from zoo import api
+from zoo.check import assembly as memory
+from zoo.check.assembly import Budget
+from zoo.check.cost import costs
 from zoo.errors import RecipeError, RequestError
-from zoo.memory import Budget
-from zoo.model import Model
-from zoo.recipe.text import read
+from zoo.model.model import Model
+from zoo.recipe.yaml.read import read
 
 PARTS = Path(__file__)
 HUGE = 10**13

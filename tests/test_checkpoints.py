@@ -16,15 +16,15 @@ from helpers_runs import digest, recipe, restored, trained
 from safetensors.torch import load_file, save_file
 
 import zoo
-from zoo.checkpoint import checkpoints
-from zoo.checkpointer import Checkpointer, save_checkpoint
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import Interrupted, RecipeError, RunError, TrainingError
-from zoo.manifest import Manifest, Score
-from zoo.model import Model
-from zoo.run import Run
-from zoo.state import load_weights, packed, save_weights
-from zoo.tensorfile import DTYPES, contiguous, parsed, pieces, tensors_in
+from zoo.model.model import Model
+from zoo.runs.checkpoint import checkpoints
+from zoo.runs.checkpointer import Checkpointer, save_checkpoint
+from zoo.runs.manifest import Manifest, Score
+from zoo.runs.run import Run
+from zoo.runs.tensorfile import DTYPES, contiguous, parsed, pieces, tensors_in
+from zoo.runs.weights import load_weights, packed, save_weights
 
 QUICK = ("evaluate={mse: {use: mse}, psnr: {use: psnr}}",)
 
@@ -265,8 +265,8 @@ def test_the_best_is_kept_whichever_way_is_better(tmp_path, label, best):
 
 
 def sealed_recipe(made: zoo.recipe.Recipe) -> str:
-    from zoo.manifest import sealed
     from zoo.recipe import write_recipe
+    from zoo.runs.manifest import sealed
 
     return sealed(write_recipe(made))
 

@@ -22,9 +22,9 @@ from PIL import Image
 import zoo.compare
 from zoo.cli import main
 from zoo.compare import Comparison, Request
-from zoo.compare.number import shown
 from zoo.compare.runs import row_names
 from zoo.compare.scores import Entry, Score, columns, read_scores
+from zoo.compare.words import shown
 from zoo.compare.write import as_csv, as_html, as_latex, as_markdown
 from zoo.errors import Interrupted, RequestError
 from zoo.registry import load_registry

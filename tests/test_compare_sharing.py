@@ -8,13 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 import zoo.compare.build as building
-from zoo.compare.build import Site, build_cells
-from zoo.compare.pace import Pace, duration
+from zoo.compare.build import Pace, Site, build_cells, duration
 from zoo.compare.plan import Cell
 from zoo.errors import Interrupted
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
-from zoo.run import Run
+from zoo.runs.run import Run
 
 
 def cell(folder: Path, model: str, data: str = "digits", seed: int = 0) -> Cell:
@@ -102,7 +101,7 @@ def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path, monkeypatch):
     assert pace.left == 10 + 40 + 20 + 2 * 40
     pace.done(cells[3], None)
     assert pace.left == 10 + 40 + 20 + 40
-    monkeypatch.setattr("zoo.compare.pace.up_to_date", lambda folder, _: folder == cells[4].folder)
+    monkeypatch.setattr("zoo.compare.build.up_to_date", lambda folder, _: folder == cells[4].folder)
     assert pace.left == 40 + 20 + 40  # another process finished one
 
 

@@ -11,10 +11,10 @@ from helpers_engine import SLOTS, images, small
 from torch import Tensor, nn
 
 from zoo import api
-from zoo.engine import Engine
+from zoo.engine.compiled import unmoved
+from zoo.engine.engine import Engine
 from zoo.errors import RequestError, TrainingError
-from zoo.model import Model
-from zoo.tracing import unmoved
+from zoo.model.model import Model
 
 HERE = Path(__file__)
 SCHEDULED = "phases.0.generator.reverse_kl={from: 0.5, to: 1, steps: 4}"

@@ -11,13 +11,13 @@ import pytest
 from helpers_runs import STEPS, digest, put_file, recipe, restored, trained
 
 import zoo
-from zoo.checkpoint import tensors_path
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import RunError, ZooError
-from zoo.manifest import Manifest
-from zoo.model import Model
-from zoo.run import own_recipe
-from zoo.state import load_weights, trained_steps
+from zoo.model.model import Model
+from zoo.runs.checkpoint import tensors_path
+from zoo.runs.manifest import Manifest
+from zoo.runs.run import own_recipe
+from zoo.runs.weights import load_weights, trained_steps
 
 
 @pytest.fixture(scope="module")

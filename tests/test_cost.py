@@ -7,9 +7,9 @@ import torch
 from conftest import Run
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.cost import costs
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.check.cost import costs
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 
 SMALL = ["data.size=16", "latent=5", "train.batch=4", "slots.encoder.width=4", "slots.decoder.width=4"]

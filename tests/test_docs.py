@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.explain import routes
 from zoo.recipe import load_recipe
-from zoo.recipe.text import read
+from zoo.recipe.routes import routes
+from zoo.recipe.yaml.read import read
 from zoo.registry import load_registry
 
 ROOT = Path(__file__).parent.parent

@@ -21,10 +21,10 @@ import pytest
 from conftest import Outcome, Run
 
 from zoo import api
+from zoo.cli.new_plugin import LAYOUT, TEMPLATES, Names
 from zoo.registry import clear_cache, load_registry
 from zoo.registry.catalogue import read
 from zoo.registry.discovery import State
-from zoo.scaffold import LAYOUT, TEMPLATES, Names
 from zoo.testing import checks
 
 PAGE = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()

@@ -10,8 +10,8 @@ from helpers_engine import assert_close, images, small, snapshot
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo.engine import Batches, Engine
-from zoo.model import Model
+from zoo.engine.engine import Batches, Engine
+from zoo.model.model import Model
 
 LAST, FIRST = "train.channels_last=true", "train.channels_last=false"
 EPS = "train.optimizer.eps=1.0e-5"

@@ -11,8 +11,8 @@ import torch
 from helpers_engine import assert_close, differing, images, played, small, snapshot
 from torch import Tensor
 
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 LR = 1e-3
 SGD = f"train.optimizer={{use: sgd, lr: {LR}}}"

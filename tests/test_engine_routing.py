@@ -12,7 +12,7 @@ from helpers_engine import assert_close, counted, differing, images, played, slo
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from zoo.model import Model
+from zoo.model.model import Model
 
 SGD = "train.optimizer={use: sgd, lr: 0.001}"
 """Adam hides the size of a gradient, plain descent shows it."""

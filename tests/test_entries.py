@@ -18,8 +18,8 @@ from zoo.errors import RequestError
 from zoo.registry import Entry, Plugin, RecipeEntry, entries, loading
 from zoo.registry.discovery import Found, damage_tolerated, installed, local
 from zoo.registry.isolation import Failure, attempt
+from zoo.registry.loading import unmet
 from zoo.registry.registry import Registry
-from zoo.registry.requirements import unmet
 
 NET = api.Component("encoder", "net", "json:JSONEncoder", "a net", "B C H W -> B 3")
 VARIED = replace(NET, target="json:a", by="size", variants={"small": "json:b", "big": "json:c"})
@@ -40,7 +40,7 @@ def test_variants() -> None:
 
 
 def test_a_check_reads_the_parameters_and_imports() -> None:
-    replace(ENTRY, component=replace(NET, target="zoo.contract:contract_of")).check()
+    replace(ENTRY, component=replace(NET, target="zoo.recipe.contract:contract_of")).check()
     for target, said in {
         "json:nothing": "module 'json' has no 'nothing'",
         "nowhere.nets:Net": "importing 'nowhere.nets' failed: ModuleNotFoundError: No module named 'nowhere'",
@@ -55,7 +55,7 @@ def test_a_check_reads_the_parameters_and_imports() -> None:
 def test_targets_are_loaded_on_behalf_of_who_brought_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
     monkeypatch.setattr(entries, "held", lambda *who: asked.append(who) or nullcontext())
-    replace(ENTRY, component=replace(NET, target="zoo.contract:contract_of")).check()
+    replace(ENTRY, component=replace(NET, target="zoo.recipe.contract:contract_of")).check()
     assert asked == [("zoo-a", "a"), ("zoo-a", "a")]
 
 

@@ -12,9 +12,9 @@ from helpers_engine import BATCH, counted, differing, images, played, small, sna
 from torch import Tensor
 
 import zoo
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import RecipeError
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import load_recipe, write_recipe
 
 ROW = "phases.0.generator.entropy"

@@ -1,4 +1,4 @@
-"""What a metric is given, what is kept of it, and what is refused: ``zoo.evaluate`` and ``zoo evaluate``."""
+"""What a metric is given, what is kept of it, and what is refused: ``zoo.score.evaluate`` and ``zoo evaluate``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from helpers_engine import small
 
 from zoo import api
 from zoo.errors import RecipeError
-from zoo.evaluate import Scores, evaluate
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
+from zoo.score.evaluate import Scores, evaluate
 
 PARTS = Path(__file__).with_name("metric_parts.py")
 """A plugin of metrics that note what they are given."""

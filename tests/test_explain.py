@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Run, python, without_torch
 
-from zoo.explain import routes
 from zoo.recipe import load_recipe
+from zoo.recipe.routes import routes
 
 GOLDEN = Path(__file__).with_name("golden")
 SYSTEMS = ("avae", "bigan", "gan", "vae", "vaegan")
@@ -45,7 +45,7 @@ def test_the_whole_explanation(run_zoo: Run) -> None:
 
 
 def test_the_table_needs_no_torch() -> None:
-    code = "import sys; from zoo.explain import routes; from zoo.recipe import load_recipe\n"
+    code = "import sys; from zoo.recipe.routes import routes; from zoo.recipe import load_recipe\n"
     code += "routes(load_recipe('avae')); print('torch' in sys.modules)"
     assert python("-c", code).out == "False\n"
 

@@ -16,14 +16,15 @@ from file_faults import ERRORS, calls_of, failing_at, faulty, in_a_child, killed
 from helpers_engine import images
 from helpers_runs import digest, recipe, restored, trained
 
-from zoo.checkpointer import Checkpointer, save_checkpoint
-from zoo.disk import CURES, write_atomically
-from zoo.engine import Engine
+from zoo.api import Record
+from zoo.engine.engine import Engine
 from zoo.errors import RunError
-from zoo.model import Model
-from zoo.run import Run
-from zoo.state import load_weights, save_weights
-from zoo.watch import Journal, Record, read_journal
+from zoo.machine.disk import CURES, write_atomically
+from zoo.model.model import Model
+from zoo.runs.checkpointer import Checkpointer, save_checkpoint
+from zoo.runs.run import Run
+from zoo.runs.weights import load_weights, save_weights
+from zoo.training.journal import Journal, read_journal
 
 KEPT = ("train.keep_last=1",)
 

@@ -16,14 +16,14 @@ from helpers_engine import pixels, small
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.engine import Engine
+from zoo.api import Record
+from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
-from zoo.film import SHOWN, film, frame, keep_samples, milestones, score_curve
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import Recipe
-from zoo.run import Run
-from zoo.training import train
-from zoo.watch import Record
+from zoo.runs.run import Run
+from zoo.training.film import SHOWN, film, frame, keep_samples, milestones, score_curve
+from zoo.training.loop import train
 
 STEPS = 4
 
@@ -72,7 +72,7 @@ def test_a_film_changes_no_bit_of_the_training(
     done: tuple[Path, Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, filmed = done
-    monkeypatch.setattr("zoo.training.milestones", lambda _: ())
+    monkeypatch.setattr("zoo.training.loop.milestones", lambda _: ())
     plain = trained(recipe(), tmp_path)
     assert len(frames(folder)) == 3
     assert not (tmp_path / "samples").exists()

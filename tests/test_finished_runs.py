@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, Outcome, Run
 from helpers_runs import put_file
 
-from zoo.identity import damaged, plain_json
+from zoo.runs.identity import damaged, plain_json
 
 pytestmark = pytest.mark.usefixtures("here")
 PROMISE = "What is damaged or gone of a finished run is noticed, said, and made again, bit for bit."
@@ -48,8 +48,8 @@ DAMAGES = (empty, torn, flipped, no_text, gone)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with averaged weights; do not change it."""
-    from zoo.builder import build_run
     from zoo.recipe import load_recipe, registry_for
+    from zoo.training.build import build_run
 
     folder = tmp_path_factory.mktemp("whole")
     (folder / "tiny.yaml").write_text(AVERAGED)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from test_processes import torchrun
 from torch import nn
 
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
+from zoo.engine.gathering import places_of
 from zoo.errors import RequestError
-from zoo.gathering import places_of
 
 RANKS = Path(__file__).with_name("ranks_fully_shard.py")
 

@@ -17,9 +17,9 @@ from benchmarks.counting import Counts, counted
 from benchmarks.hand import Joint
 from torch import Tensor
 
-from zoo.engine import Engine
-from zoo.faults import Sentinel
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.engine.sentinel import Sentinel
+from zoo.model.model import Model
 
 EXTRA_OPERATIONS = 5
 CASTS = {"vaegan": 3, "bigan": 2}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 
 STEPS = 5
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from helpers_runs import recipe, restored, trained
 
-from zoo.checkpoint import best_checkpoint, computed, tensors_path
-from zoo.checkpointer import save_checkpoint
-from zoo.disk import cure
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import RecipeError, RunError
-from zoo.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
-from zoo.model import Model
-from zoo.run import Run, own_recipe
-from zoo.state import load_weights
-from zoo.tensorfile import check_fit, parsed, pieces, tensors_in
+from zoo.machine.disk import cure
+from zoo.model.model import Model
+from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
+from zoo.runs.checkpointer import save_checkpoint
+from zoo.runs.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
+from zoo.runs.run import Run, own_recipe
+from zoo.runs.tensorfile import check_fit, parsed, pieces, tensors_in
+from zoo.runs.weights import load_weights
 
 NAME = "step-00000003.safetensors"
 GOOD = Manifest(3, "r", {NAME: File(5, "a" * 64)}, {"step": 3}, {"threads": 1}, Score("mse", 0.5, "lower"))

@@ -21,7 +21,7 @@ from mutations import mangled, mutant, seeds
 
 from zoo.errors import RecipeError
 from zoo.recipe import load_recipe, write_recipe
-from zoo.recipe.text import read, write
+from zoo.recipe.yaml.read import read, write
 from zoo.registry import load_registry
 
 TIMES = int(os.environ.get("ZOO_FUZZ", "1"))

@@ -16,7 +16,7 @@ from zipfile import ZipFile
 import pytest
 from conftest import Run, without_torch
 
-from zoo.scaffold import LAYOUT, TEMPLATES, Names
+from zoo.cli.new_plugin import LAYOUT, TEMPLATES, Names
 
 HOUSE = ["--select", "E,F,I,B,UP,SIM,C4,PT,RUF,D1,BLE,PIE,RET,ARG", "--ignore", "D105,D107", "--line-length", "120"]
 

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import api
-from zoo.data import Batches
-from zoo.engine import Engine
+from zoo.check.explain import explain
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
 from zoo.errors import RecipeError
-from zoo.explain import explain, routes
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import load_recipe, write_recipe
+from zoo.recipe.routes import routes
 from zoo.registry import load_registry
 
 HERE = Path(__file__)

@@ -19,11 +19,11 @@ from zoo_losses.terms import discriminate, latent_nll, reverse_kl
 
 import zoo
 from zoo import api
-from zoo.engine import Engine
-from zoo.evaluate import evaluate
-from zoo.model import Model
-from zoo.probe import probe
+from zoo.check.probe import probe
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe
+from zoo.score.evaluate import evaluate
 
 PAPER = ("avae-paper", "vae-paper", "gan-paper", "vaegan-paper", "bigan-paper")
 PLUGINS = Path(zoo_avae.__file__).parent.parent

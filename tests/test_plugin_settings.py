@@ -15,11 +15,11 @@ from types import ModuleType
 import pytest
 from conftest import Run
 
+from zoo.cli.settings import HEADER, set_disabled
 from zoo.errors import RecipeError, RequestError
 from zoo.registry import clear_cache, load_registry
 from zoo.registry.catalogue import settings_file
 from zoo.registry.isolation import Failure, attempt, on_behalf_of
-from zoo.registry.settings import HEADER, set_disabled
 
 
 @pytest.fixture(autouse=True)

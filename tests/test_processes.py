@@ -16,12 +16,11 @@ from helpers_engine import BATCH, SLOTS, differing, small
 from safetensors.torch import load_file
 from torch import nn
 
-from zoo.engine import Engine
+from zoo.draws import Draw, Shard, SharedDraw
+from zoo.engine.engine import Engine
 from zoo.errors import RequestError
-from zoo.processes import joined
-from zoo.sharding import Shard, SharedDraw, check_shares
-from zoo.sync import synchronise
-from zoo.tensors import Draw
+from zoo.machine.processes import check_shares, joined
+from zoo.model.batch_norm import synchronise
 
 RANKS = Path(__file__).with_name("ranks.py")
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import RecipeError, RequestError
-from zoo.recipe.text import read
+from zoo.recipe.yaml.read import read
 
 pytestmark = pytest.mark.usefixtures("here")
 

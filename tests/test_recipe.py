@@ -10,7 +10,7 @@ from conftest import TINY
 
 from zoo.errors import RecipeError
 from zoo.recipe import Recipe, load_recipe, write_recipe
-from zoo.recipe.text import read
+from zoo.recipe.yaml.read import read
 from zoo.registry import load_registry
 
 BUNDLED = [recipe.name for recipe in load_registry().recipes()]

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import Position, RecipeError, RequestError
-from zoo.recipe.node import LARGEST
-from zoo.recipe.text import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, read, read_value, write
+from zoo.recipe.yaml.node import LARGEST
+from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, read, read_value, write
 
 RECIPE = """\
 # avae.yaml

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from zoo.errors import Position, RecipeError
 from zoo.recipe import is_component as stands_for_a_part
-from zoo.recipe.node import Node
-from zoo.recipe.text import read, write
-from zoo.recipe.tree import assign, merge
+from zoo.recipe.yaml.node import Node
+from zoo.recipe.yaml.read import read, write
+from zoo.recipe.yaml.tree import assign, merge
 
 BASE = """\
 latent: 64

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from zoo import api
+from zoo.compare.tables import find_table, tree
 from zoo.errors import RecipeError
 from zoo.recipe import Recipe, is_component, load_recipe, registry_for
-from zoo.recipe.tables import find_table, tree
 from zoo.registry import Plugin, Registry, load_registry
 
 PARTS = Path(__file__).with_name("wiring_parts.py")

@@ -10,16 +10,17 @@ import torch
 from helpers_engine import SLOTS, in_turn, pixels, small
 from torch import Tensor
 
-from zoo.data import Batches
-from zoo.engine import Engine
+from zoo.api import Record
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import Recipe, write_recipe
-from zoo.run import Run
-from zoo.state import checkpoints
-from zoo.tensors import to_pixels
-from zoo.training import train
-from zoo.watch import Journal, Record, read_journal
+from zoo.runs.run import Run
+from zoo.runs.weights import checkpoints
+from zoo.training.journal import Journal, read_journal
+from zoo.training.loop import train
+from zoo.types import to_pixels
 
 STEPS = 4
 OPTIONS = ("train.ema=0.9", "train.log_every=1", f"train.steps={STEPS}")

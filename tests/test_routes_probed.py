@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import TINY
 
-from zoo.engine import Engine
+from zoo.check.probe import probe
+from zoo.engine.engine import Engine
 from zoo.errors import RecipeError
-from zoo.model import Model
-from zoo.probe import probe
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
 

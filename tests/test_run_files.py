@@ -12,16 +12,18 @@ import pytest
 import torch
 from helpers_runs import recipe, restored, trained
 
-from zoo import disk, state
-from zoo.checkpoint import best_checkpoint, checkpoints, step_of, steps_of
-from zoo.checkpointer import Checkpointer
-from zoo.disk import read_bytes, read_text, remove, write_atomically
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import Busy, RequestError, RunError
-from zoo.model import Model
-from zoo.run import Run, check_own, own_recipe
-from zoo.state import load_weights, save_weights, sync_device, trained_steps
-from zoo.tensorfile import parsed, pieces, tensors_in
+from zoo.machine import disk
+from zoo.machine.device import sync_device
+from zoo.machine.disk import read_bytes, read_text, remove, write_atomically
+from zoo.model.model import Model
+from zoo.runs import weights as state
+from zoo.runs.checkpoint import best_checkpoint, checkpoints, step_of, steps_of
+from zoo.runs.checkpointer import Checkpointer
+from zoo.runs.run import Run, check_own, own_recipe
+from zoo.runs.tensorfile import parsed, pieces, tensors_in
+from zoo.runs.weights import load_weights, save_weights, trained_steps
 
 QUICK = ("evaluate={mse: {use: mse}}", "train.keep_best=mse")
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator as Validator
 
 from zoo.errors import RecipeError
-from zoo.json_schema import recipe_schema
 from zoo.recipe import load_recipe, write_recipe
-from zoo.recipe.resolve import SECTIONS
-from zoo.recipe.text import read
+from zoo.recipe.json_schema import recipe_schema
+from zoo.recipe.sections import SECTIONS
+from zoo.recipe.yaml.read import read
 from zoo.registry import REQUIRED, Entry, Registry, check_options, clear_cache, load_registry
 
 ROOT = Path(__file__).parents[1]

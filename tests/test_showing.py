@@ -10,14 +10,14 @@ import torch
 from helpers_engine import LATENT, NOISE, SIZE, images, pixels, small
 from PIL import Image
 
-from zoo.compare.rows import labelled, rows_of
-from zoo.model import Model
-from zoo.neighbours import beside_nearest, nearest
-from zoo.neighbours import small as shrunk
-from zoo.pictures import Picture, grid_png, reduced
-from zoo.showing import show
-from zoo.tensors import Images, to_model
-from zoo.walks import posterior_means, walks
+from zoo.compare.pictures import labelled, rows_of
+from zoo.model.model import Model
+from zoo.report.codes import posterior_means, walks
+from zoo.report.figures import show
+from zoo.report.neighbours import beside_nearest, nearest
+from zoo.report.neighbours import small as shrunk
+from zoo.report.pictures import Picture, grid_png, reduced
+from zoo.types import Images, to_model
 
 DATA = Images(pixels(24), pixels(20))
 ALL = ["samples", "reconstructions", "interpolations", "traversals", "noise", "neighbours"]
@@ -41,7 +41,7 @@ def avae() -> Model:
 
 @pytest.mark.parametrize("size", [8, 32])
 def test_neighbours_are_those_of_an_exhaustive_search(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.neighbours.CHUNK", 7)
+    monkeypatch.setattr("zoo.report.neighbours.CHUNK", 7)
     data = np.random.default_rng(0)
     train, asked = (data.integers(0, 256, (n, 3, size, size)).astype(np.uint8) for n in (50, 6))
     train[31] = train[4]  # equally near: the earlier one

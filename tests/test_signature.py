@@ -14,16 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from zoo.registry import (
-    REQUIRED,
-    Entry,
-    Option,
-    Signature,
-    TargetError,
-    check_options,
-    load_registry,
-    to_arguments,
-)
+from zoo.registry import REQUIRED, Entry, Option, Signature, TargetError, check_options, load_registry, to_arguments
 from zoo.registry.option_types import in_words, type_text
 from zoo.registry.signature import from_object, read_signature
 

@@ -22,9 +22,9 @@ from torch import Tensor
 import zoo
 from zoo import api
 from zoo.cli import main
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import RecipeError
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe import load_recipe, write_recipe
 from zoo.registry import clear_cache
 

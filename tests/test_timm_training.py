@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 # A small member of each family, and the critic's norm: batch norms replaced, kept, left out, or spectral.
 FAMILIES = {

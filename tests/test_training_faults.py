@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
-import zoo.engine
+import zoo.engine.engine
 from zoo import api
-from zoo.diagnosis import memory_needed, out_of_memory
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
+from zoo.engine.sentinel import Poisoned, Sentinel, Unwell
 from zoo.errors import TrainingError
-from zoo.faults import Poisoned, Sentinel, Unwell
-from zoo.processes import Processes
+from zoo.machine.processes import Processes
+from zoo.training.diagnosis import memory_needed, out_of_memory
 
 pytestmark = pytest.mark.usefixtures("here")
 HERE = Path(__file__)
@@ -177,7 +177,7 @@ def test_a_fault_that_only_the_device_knows_of_at_first(run_zoo: Run, monkeypatc
     Path("tiny.yaml").write_text(TINY)
     options = ["--set", LARGE, "--set", "train.log_every=3"]
     seen = run_zoo("build", "tiny.yaml", *options, "--out", "runs/seen")
-    monkeypatch.setattr(zoo.engine, "Sentinel", lambda device, at_once: Sentinel(device, at_once=False))  # noqa: ARG005
+    monkeypatch.setattr(zoo.engine.engine, "Sentinel", lambda device, at_once: Sentinel(device, at_once=False))  # noqa: ARG005
     counted = run_zoo("build", "tiny.yaml", *options, "--out", "runs/counted")
     assert counted.code == seen.code == 1
     assert counted.errors[-1] == seen.errors[-1].replace("runs/seen", "runs/counted")

@@ -12,10 +12,10 @@ from torch import Tensor
 from zoo_avae.terms import coarse_reconstruction
 
 import zoo
-from zoo.engine import Engine
-from zoo.explain import routes, values
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
+from zoo.recipe.routes import routes, values
 
 BATCH, SIZE = 4, 16
 

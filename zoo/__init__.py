@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from zoo.model import Model
+    from zoo.model.model import Model
     from zoo.recipe import Source
-    from zoo.training import train
+    from zoo.training.loop import train
 
 __all__ = ["build", "load", "train"]
 __version__ = "0.1.0"
@@ -47,9 +47,10 @@ def build(
         zoo.errors.RecipeError: with every problem of the recipe, each with its place.
         zoo.errors.RequestError: if there is no such recipe or device, or it asks for more memory than there is.
     """
-    from zoo.memory import check_size
-    from zoo.model import Model, choose_device
-    from zoo.probe import probe
+    from zoo.check.assembly import check_size
+    from zoo.check.probe import probe
+    from zoo.machine.device import choose_device
+    from zoo.model.model import Model
     from zoo.recipe import load_recipe, registry_for
 
     resolved = load_recipe(recipe, overrides, registry_for(recipe, tuple(map(Path, plugins))))
@@ -87,12 +88,13 @@ def load(
     """
     import warnings
 
-    from zoo.memory import check_size
-    from zoo.model import Model, choose_device
-    from zoo.provenance import other_versions
+    from zoo.check.assembly import check_size
+    from zoo.machine.device import choose_device
+    from zoo.model.model import Model
     from zoo.recipe import load_recipe, registry_for
-    from zoo.run import own_recipe
-    from zoo.state import load_weights
+    from zoo.runs.provenance import other_versions
+    from zoo.runs.run import own_recipe
+    from zoo.runs.weights import load_weights
 
     folder = Path(run)
     file = own_recipe(folder)
@@ -108,7 +110,7 @@ def load(
 
 def __getattr__(name: str) -> Any:
     if name == "train":
-        from zoo.training import train
+        from zoo.training.loop import train
 
         return train
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Everything a plugin may import: ``from zoo import api``.
 
 Importing this module costs the standard library and pluggy, nothing else. The torch-side types that
-plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) and ``Record`` come
+plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) come
 from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
 
 A target (the class or function that a component names) is read by its parameters:
@@ -35,13 +35,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 if TYPE_CHECKING:
-    from zoo.tensors import CriticOutput, Draw, Gaussian, Images, to_model, to_pixels
-    from zoo.watch import Record, Watcher
+    from zoo.draws import Draw
+    from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
 
 __all__ = [
     "KINDS",
@@ -142,6 +142,42 @@ class Recipe:
     table: bool = False
 
 
+@dataclass(frozen=True)
+class Record:
+    """What is known of a training at a step.
+
+    Args:
+        step: steps done.
+        seen_images: images seen.
+        seconds: since this process began to train.
+        images_per_s: over the stretch since the record before.
+        losses: ``"row/term"`` -> value.
+    """
+
+    step: int
+    seen_images: int
+    seconds: float
+    images_per_s: float
+    losses: Mapping[str, float]
+
+
+class Watcher(Protocol):
+    """Someone who looks on.
+
+    It may also have ``picture(step, name, image)``, which is shown samples on the way as uint8 (C, H, W), and
+    ``scores(step, values)``, which is told the scores of the finished model after ``end``.
+    """
+
+    def start(self, step: int, steps: int, batch: int) -> None:
+        """Training begins at ``step`` of ``steps``."""
+
+    def log(self, record: Record) -> None:
+        """A record was taken."""
+
+    def end(self) -> None:
+        """Training ended, or was interrupted."""
+
+
 class Hooks:
     """The two hooks of a plugin. Both return plain data and import nothing heavy."""
 
@@ -155,14 +191,12 @@ class Hooks:
 
 
 _ON_USE = {
-    "CriticOutput": "zoo.tensors",
-    "Draw": "zoo.tensors",
-    "Gaussian": "zoo.tensors",
-    "Images": "zoo.tensors",
-    "Record": "zoo.watch",
-    "Watcher": "zoo.watch",
-    "to_model": "zoo.tensors",
-    "to_pixels": "zoo.tensors",
+    "CriticOutput": "zoo.types",
+    "Draw": "zoo.draws",
+    "Gaussian": "zoo.types",
+    "Images": "zoo.types",
+    "to_model": "zoo.types",
+    "to_pixels": "zoo.types",
 }
 """Name -> module it comes from on first use."""
 

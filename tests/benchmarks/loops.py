@@ -7,8 +7,8 @@ from functools import cache
 
 import torch
 
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 from .cases import Draw, built, photographs
 from .counting import Counts, counted

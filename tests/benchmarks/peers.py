@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.model import Model
+from zoo.model.model import Model
 
 from .cases import BETAS, LR
 

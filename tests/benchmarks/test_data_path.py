@@ -8,8 +8,8 @@ import pytest
 import torch
 from zoo_metrics.features import Features
 
-from zoo.augment import augmentations
-from zoo.data import Batches
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches
 
 from .cases import built
 from .measuring import DEVICE, seconds

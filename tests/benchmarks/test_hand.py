@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 
 from .cases import SYSTEMS, built, engines_draw, photographs

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import zoo
-from zoo.data import Batches
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 from .cases import BETAS, LR, SYSTEMS, built
 from .loops import Work, engine_step, joint_step, naive_step

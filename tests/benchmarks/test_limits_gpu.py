@@ -14,9 +14,9 @@ from functools import cache
 import pytest
 import torch
 
-from zoo.augment import augmentations
-from zoo.data import Batches
-from zoo.engine import Engine
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
 
 from .cases import SYSTEMS, photographs
 from .loops import Work, captured_step, counts, engine_step, joint_step, model_of, naive_step

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.contract import contract_of
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
-from zoo.tensors import mapped
+from zoo.recipe.contract import contract_of
+from zoo.types import mapped
 
 from .cases import built, photographs
 from .measuring import CUDA, DEVICE, REPEATS, seconds

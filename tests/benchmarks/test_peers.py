@@ -6,10 +6,10 @@ import importlib.util
 
 import pytest
 
-from zoo.data import Batches
-from zoo.engine import Engine
-from zoo.model import Model
-from zoo.tensors import to_pixels
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
+from zoo.types import to_pixels
 
 from .cases import built, engines_draw, photographs
 from .measuring import CUDA

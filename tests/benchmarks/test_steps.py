@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 from .cases import SYSTEMS, built, photographs
 from .loops import counts, model_of

@@ -10,11 +10,11 @@ from torch import Tensor
 
 import zoo
 from faults.tiny import STEPS, bundled, tiny
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
 from zoo.recipe import Recipe, write_recipe
-from zoo.run import Run
-from zoo.training import train
+from zoo.runs.run import Run
+from zoo.training.loop import train
 
 ENTROPIES = ("{estimator: knn, weight: -0.01}", "{estimator: score, weight: -0.01}")
 MUTUAL = "{estimator: mutual_information, weight: -0.01}"
@@ -27,7 +27,7 @@ def trained(recipe: Recipe, folder: Path, until: int = STEPS) -> Engine | None:
     pixels = torch.randint(256, (24, 3, size, size), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
     with Run(folder) as run:
         run.write("recipe.yaml", write_recipe(recipe))
-        model = zoo.model.Model(recipe)
+        model = zoo.model.model.Model(recipe)
         try:
             return train(model, pixels, run=run, stop=lambda: next(seen) + 1 == until < STEPS)
         except Interrupted:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 import zoo
 from faults.tiny import tiny
-from zoo.alarms import FIRST, Alarms
-from zoo.augment import augmentations
-from zoo.data import Batches
-from zoo.engine import Engine
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
+from zoo.training.alarms import FIRST, Alarms
 
 STEPS = 2
 REFUSED = (LookupError, RuntimeError, ValueError, TypeError)
@@ -33,7 +33,7 @@ def a_player(*overrides: str, name: str = "avae") -> tuple[Engine, Batches]:
     """An engine at its beginning, and its images."""
     recipe = tiny(name, "data.size=16", "train.steps=9", *overrides)  # rates that end at 0 move nothing there
     pixels = torch.randint(256, (24, 3, 16, 16), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
-    engine = Engine(zoo.model.Model(recipe))
+    engine = Engine(zoo.model.model.Model(recipe))
     return engine, Batches(pixels, recipe.train.batch, recipe.seed, augment=augmentations(recipe))
 
 
@@ -43,7 +43,7 @@ def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.fixture(autouse=True)
 def _early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.alarms.SOONEST", STEPS)
+    monkeypatch.setattr("zoo.training.alarms.SOONEST", STEPS)
 
 
 Result = tuple[dict[str, Tensor], list[str]]

@@ -14,8 +14,8 @@ import torch
 from helpers_runs import recipe, trained
 
 from hostile_runs.crafted import CANARY
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from helpers_runs import STEPS, put_file
 
-from zoo.checkpoint import tensors_path
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import ZooError
-from zoo.manifest import File, Manifest
-from zoo.run import Run
-from zoo.state import restore_checkpoint
-from zoo.tensorfile import BLANK, SEAL
+from zoo.runs.checkpoint import tensors_path
+from zoo.runs.manifest import File, Manifest
+from zoo.runs.run import Run
+from zoo.runs.tensorfile import BLANK, SEAL
+from zoo.runs.weights import restore_checkpoint
 
 CANARY = "ZOO_CANARY"
 

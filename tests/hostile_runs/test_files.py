@@ -12,10 +12,10 @@ from helpers_runs import STEPS, put_file
 
 import zoo
 from hostile_runs.crafted import Bomb, archive, refused
-from zoo.checkpoint import tensors_path
 from zoo.errors import ZooError
-from zoo.manifest import sealed
-from zoo.run import Run
+from zoo.runs.checkpoint import tensors_path
+from zoo.runs.manifest import sealed
+from zoo.runs.run import Run
 
 PROMISE = "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
 

@@ -12,9 +12,9 @@ import torch
 from helpers_runs import STEPS, put_file
 
 from hostile_runs.crafted import Bomb, archive, built, header_of, put, refused, sealed_again
-from zoo.checkpoint import tensors_path
 from zoo.errors import ZooError
-from zoo.state import load_weights
+from zoo.runs.checkpoint import tensors_path
+from zoo.runs.weights import load_weights
 
 PROMISE = "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
 

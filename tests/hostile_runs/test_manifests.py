@@ -13,11 +13,11 @@ import pytest
 from helpers_runs import STEPS, put_file
 
 from hostile_runs.crafted import put, refused, sealed_again
-from zoo.checkpoint import tensors_path
 from zoo.errors import ZooError
-from zoo.run import Run
-from zoo.state import load_weights, restore_checkpoint
-from zoo.tensorfile import parsed
+from zoo.runs.checkpoint import tensors_path
+from zoo.runs.run import Run
+from zoo.runs.tensorfile import parsed
+from zoo.runs.weights import load_weights, restore_checkpoint
 
 FUZZED = 2000
 PROMISE = "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."

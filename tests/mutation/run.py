@@ -27,9 +27,8 @@ from mutmut.mutation.file_mutation import mutate_file_contents
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MUTATED = (
-    *("zoo/recipe/*.py", "zoo/registry/*.py"),
-    *("zoo/state.py", "zoo/checkpoint.py", "zoo/checkpointer.py", "zoo/run.py"),
-    *("zoo/disk.py", "zoo/manifest.py", "zoo/tensorfile.py"),
+    *("zoo/recipe/*.py", "zoo/recipe/yaml/*.py", "zoo/registry/*.py"),
+    *("zoo/runs/*.py", "zoo/machine/disk.py"),
 )
 TESTS = (
     *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
@@ -91,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the draw, which depends on names alone: a change elsewhere leaves it"
     )
-    parser.add_argument("names", nargs="*", help="only those with one of these in their name, such as zoo.recipe.tree")
+    parser.add_argument("names", nargs="*", help="only those with one of these in their name, such as zoo.recipe.graph")
     parser.add_argument("--thorough", action="store_true", help="with the slow tests, too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time")
     return parser.parse_args()

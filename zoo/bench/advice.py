@@ -9,7 +9,7 @@ from torch import nn
 from zoo.bench.clock import OFF
 from zoo.bench.parts import DATA, MOVE, Subject
 from zoo.bench.report import Against, Bench
-from zoo.phases import compute_type
+from zoo.machine.device import compute_type
 
 DATA_SHARE = {False: 0.03, True: 0.02}
 """On a GPU? -> share of a step that the data should take at most."""

@@ -31,15 +31,14 @@ from zoo.bench.parts import (
     plays,
 )
 from zoo.bench.report import Against, Bench, Part
-from zoo.capture import WARM
-from zoo.cost import costs
-from zoo.data import load_images
+from zoo.check.cost import costs
+from zoo.check.probe import probe
+from zoo.data.batches import load_images
+from zoo.draws import forked
+from zoo.engine.capture import WARM
 from zoo.errors import Problem, RecipeError, RequestError, ZooError
-from zoo.model import choose_device
-from zoo.phases import compute_type
-from zoo.probe import probe
+from zoo.machine.device import choose_device, compute_type
 from zoo.recipe.schema import Recipe
-from zoo.tensors import forked
 
 LEAST_NOISE = 1024
 """Images that random data has at least, so that a batch is gathered from more than a cache line or two."""

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.augment import augmentations
-from zoo.data import Batches
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe.schema import Phase, Recipe
 
 NONE = -1

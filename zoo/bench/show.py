@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.bench.clock import Middle
 from zoo.bench.report import Against, Bench
-from zoo.tables import table
+from zoo.columns import table
 
 MIB = 2**20
 

@@ -19,7 +19,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
     arguments = make_parser().parse_args(argv)
-    from zoo.registry.discovery import damage_tolerated  # after the parser: --help needs nothing of it
+    from zoo.registry.discovery import damage_tolerated
 
     with ExitStack() as during:
         during.enter_context(damage_tolerated())

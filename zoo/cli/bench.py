@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 from zoo.errors import Position, RecipeError, RequestError
-from zoo.imports import import_torch
+from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, registry_for
 
 

@@ -19,8 +19,8 @@ from zoo.errors import Interrupted, Problem, RecipeError
 from zoo.errors import Position as Place
 from zoo.recipe import registry_for
 from zoo.registry import Registry, load_registry
-from zoo.run import write_atomically
-from zoo.watch import Progress
+from zoo.runs.run import write_atomically
+from zoo.training.watchers import Progress
 
 
 def compare_models(arguments: argparse.Namespace) -> int:

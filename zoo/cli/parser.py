@@ -146,7 +146,7 @@ def _compare_verb(verbs: Any) -> None:
 
 
 def _author_verb(verbs: Any) -> None:
-    new = _verb(verbs, "new-plugin", "write a plugin package of your own", "scaffold", "new_plugin")
+    new = _verb(verbs, "new-plugin", "write a plugin package of your own", "new_plugin", "new_plugin")
     new.add_argument("name", help="of the package, such as my-zoo-plugin")
     new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
 

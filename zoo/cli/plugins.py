@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from traceback import format_exception
 from typing import Any
 
+from zoo.columns import table
 from zoo.errors import RequestError, ZooError, did_you_mean
 from zoo.registry import FIRST_PARTY, Entry, Plugin, RecipeEntry, Registry, load_registry
 from zoo.registry.isolation import Failure, attempt
-from zoo.tables import table
 
 KEYS = ("name", "distribution", "version", "state", "reason", "note")
 
@@ -98,7 +98,7 @@ def _tried(entry: Entry) -> Iterator[tuple[str, Fault]]:
 
 
 def _reading(entry: RecipeEntry) -> tuple[str, Fault]:
-    from zoo.recipe.text import read
+    from zoo.recipe.yaml.read import read
 
     return f"recipe '{entry.name}'", _fault(lambda: read(entry.file.read_bytes(), str(entry.file)))
 

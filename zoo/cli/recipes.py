@@ -12,19 +12,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.builder import as_json, build_run
 from zoo.cli.stopping import Stop, stop_signals
+from zoo.columns import table
+from zoo.compare.tables import find_table
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
-from zoo.imports import import_torch
+from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
-from zoo.recipe.resolve import DEFAULT_WATCHER
-from zoo.recipe.tables import find_table
+from zoo.recipe.sections import DEFAULT_WATCHER
 from zoo.registry import Registry
-from zoo.tables import table
-from zoo.watch import Progress
+from zoo.training.build import as_json, build_run
+from zoo.training.watchers import Progress
 
 if TYPE_CHECKING:
-    from zoo.processes import Processes
+    from zoo.machine.processes import Processes
 
 
 def build(arguments: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def build(arguments: argparse.Namespace) -> int:
 
 
 def _replay(recipe: Recipe, arguments: argparse.Namespace) -> int:
-    from zoo.replay import PICTURE, replay_fault, verify_resume
+    from zoo.training.replay import PICTURE, replay_fault, verify_resume
 
     folder = arguments.out or Path("runs") / recipe.name
     if arguments.replay_fault:
@@ -83,7 +83,7 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield None, device
         return
-    from zoo.processes import joined
+    from zoo.machine.processes import joined
 
     with joined(device) as found:
         yield found
@@ -94,7 +94,7 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
 
 
 def _follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> int:
-    from zoo.following import follow
+    from zoo.training.build import follow
 
     with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
         follow(recipe, device, stop, processes)
@@ -136,7 +136,7 @@ def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]
             return _problems_of_table(name, overrides, registry)
         recipe = load_recipe(name, overrides, registry)
         import_torch()
-        from zoo.probe import probe
+        from zoo.check.probe import probe
 
         probe(recipe)
     except RecipeError as error:
@@ -157,16 +157,18 @@ def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> l
 
 def explain(arguments: argparse.Namespace) -> int:
     """``zoo explain``."""
-    from zoo import explain as explaining
+    from zoo.check.explain import as_json
+    from zoo.check.explain import explain as explained
+    from zoo.recipe.routes import dot
 
     recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
     if arguments.dot:
-        graph = explaining.dot(recipe)
+        graph = dot(recipe)
         print(json.dumps({"dot": graph}) if arguments.json else graph)
     elif arguments.json:
-        print(json.dumps(explaining.as_json(recipe)))
+        print(json.dumps(as_json(recipe)))
     else:
-        print(explaining.explain(recipe))
+        print(explained(recipe))
     return 0
 
 

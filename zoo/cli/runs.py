@@ -14,14 +14,14 @@ import zoo
 from zoo.errors import RequestError
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.run import Run
-    from zoo.tensors import Images
+    from zoo.model.model import Model
+    from zoo.runs.run import Run
+    from zoo.types import Images
 
 
 def sample(arguments: argparse.Namespace) -> int:
     """``zoo sample RUN``."""
-    from zoo.pictures import grid_png, square
+    from zoo.report.pictures import grid_png, square
 
     _at_least(arguments.n, 1, "-n")
     model = _model(arguments)
@@ -31,9 +31,9 @@ def sample(arguments: argparse.Namespace) -> int:
 
 def reconstruct(arguments: argparse.Namespace) -> int:
     """``zoo reconstruct RUN IMAGES...``."""
-    from zoo.files import read_images
-    from zoo.pictures import grid_png
-    from zoo.showing import reconstruction_rows
+    from zoo.data.files import read_images
+    from zoo.report.figures import reconstruction_rows
+    from zoo.report.pictures import grid_png
 
     model = _model(arguments)
     model.output("reconstruction")
@@ -43,8 +43,8 @@ def reconstruct(arguments: argparse.Namespace) -> int:
 
 def interpolate(arguments: argparse.Namespace) -> int:
     """``zoo interpolate RUN``."""
-    from zoo.pictures import grid_png
-    from zoo.walks import interpolation_rows
+    from zoo.report.codes import interpolation_rows
+    from zoo.report.pictures import grid_png
 
     _at_least(arguments.n, 1, "-n")
     _at_least(arguments.steps, 2, "--steps")
@@ -55,11 +55,11 @@ def interpolate(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report."""
-    from zoo.data import load_images
-    from zoo.evaluate import evaluate as score
-    from zoo.identity import vouch_again
-    from zoo.run import Run
-    from zoo.tables import table
+    from zoo.columns import table
+    from zoo.data.batches import load_images
+    from zoo.runs.identity import vouch_again
+    from zoo.runs.run import Run
+    from zoo.score.evaluate import evaluate as score
 
     wanted = [name for names in arguments.metrics for name in names.split(",") if name]
     model = _model(arguments, [*_chosen(arguments, wanted), *arguments.set])
@@ -81,11 +81,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def _report_again(
     arguments: argparse.Namespace, run: Run, model: Model, images: Images, scores: Mapping[str, Any]
 ) -> None:
-    from zoo.builder import write_report
     from zoo.recipe import load_recipe, registry_for
-    from zoo.run import own_recipe
-    from zoo.showing import show
-    from zoo.watch import ALARMS
+    from zoo.report.figures import show
+    from zoo.runs.run import own_recipe
+    from zoo.training.build import write_report
+    from zoo.training.watchers import ALARMS
 
     file = own_recipe(run.folder)
     recipe = load_recipe(file, (), registry_for(file, tuple(arguments.plugin)))
@@ -95,7 +95,7 @@ def _report_again(
 def _chosen(arguments: argparse.Namespace, wanted: Sequence[str]) -> list[str]:
     """What makes a run's recipe ask for these scores alone: its own by label, others by the metric's name."""
     from zoo.recipe import load_recipe, registry_for
-    from zoo.run import own_recipe
+    from zoo.runs.run import own_recipe
 
     if not wanted:
         return []
@@ -122,7 +122,7 @@ def _at_least(number: int, low: int, option: str) -> None:
 
 
 def _write(arguments: argparse.Namespace, name: str, png: bytes) -> int:
-    from zoo.run import write_atomically
+    from zoo.runs.run import write_atomically
 
     path: Path = arguments.out or arguments.folder / name
     write_atomically(path, png)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from zoo.json_schema import recipe_schema
 from zoo.recipe import registry_for
-from zoo.run import write_atomically
+from zoo.recipe.json_schema import recipe_schema
+from zoo.runs.run import write_atomically
 
 
 def schema(arguments: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import KINDS
+from zoo.columns import table
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import REQUIRED, Entry, Registry, load_registry
-from zoo.tables import table
 
 if TYPE_CHECKING:
     from zoo.registry import Signature
@@ -147,7 +147,7 @@ def _where(entry: Entry) -> dict[str, str]:
 
 
 def _contract(entry: Entry) -> str:
-    from zoo.contract import DEFAULTS
+    from zoo.recipe.contract import DEFAULTS
 
     return entry.contract or DEFAULTS.get(entry.kind, "")
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from zoo.api import Record
 from zoo.errors import Interrupted
-from zoo.watch import Record
 
 OUTPUTS = (1, 2)
 """Descriptors that people read."""

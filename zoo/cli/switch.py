@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.cli.settings import disabled_names, set_disabled
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import FIRST_PARTY, Plugin, clear_cache
 from zoo.registry.catalogue import chosen, policy, settings_file
 from zoo.registry.discovery import canonical, installed
-from zoo.registry.settings import disabled_names, set_disabled
 
 
 def switch(arguments: argparse.Namespace) -> int:

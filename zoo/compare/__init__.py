@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoo.api import Watcher
 from zoo.compare.build import Site, build_cells
 from zoo.compare.metrics import refuse_unknown_metrics
+from zoo.compare.pictures import draw_missing
 from zoo.compare.plan import Plan, plan
 from zoo.compare.protocol import Score, refuse_different_protocols
-from zoo.compare.request import Request, Row
-from zoo.compare.result import Comparison, Member
 from zoo.compare.runs import find, given_runs
-from zoo.compare.scores import columns, read_scores
-from zoo.compare.shown import draw_missing
-from zoo.compare.tables import read_table
+from zoo.compare.scores import Comparison, Member, columns, read_scores
+from zoo.compare.tables import Request, Row, read_table
 from zoo.errors import RequestError
 from zoo.registry import Registry
-from zoo.watch import Watcher
 
 __all__ = ["Comparison", "Drawn", "Member", "Request", "Row", "compare", "draw_up"]
 

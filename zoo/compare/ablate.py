@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from zoo.compare.request import Row
+from zoo.compare.tables import Row
 from zoo.errors import RequestError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import traceback
@@ -9,14 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from zoo.builder import build_run
-from zoo.compare.pace import Pace, duration
+from zoo.api import Watcher
 from zoo.compare.plan import Cell
-from zoo.compare.result import Member
+from zoo.compare.scores import Member
 from zoo.errors import Busy, Interrupted, RecipeError, ZooError
-from zoo.identity import up_to_date
 from zoo.registry import Registry
-from zoo.watch import Watcher
+from zoo.runs.identity import up_to_date
+from zoo.training.build import build_run
 
 AGAIN = 1.0
 """Seconds between two looks at cells that another process builds."""
@@ -137,3 +137,44 @@ def _wait(told: str, site: Site) -> None:
     if site.stop():
         raise Interrupted(f"{told}: another process is building it")
     time.sleep(AGAIN)
+
+
+class Pace:
+    """Guesses the time left from the cells that were built.
+
+    Args:
+        cells: those to build.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._left = list(cells)
+        self._took: list[tuple[Cell, float]] = []
+
+    def done(self, cell: Cell, seconds: float | None) -> None:
+        """A cell is finished, and took so long; None for one that tells nothing: resumed, failed, built by others."""
+        self._left = [other for other in self._left if other is not cell]
+        if seconds is not None:
+            self._took.append((cell, seconds))
+
+    @property
+    def left(self) -> float | None:
+        """Seconds for what nobody has finished, each cell as long as the most alike here; None where none was."""
+        self._left = [cell for cell in self._left if not up_to_date(cell.folder, cell.recipe)]
+        return math.fsum(map(self._guess, self._left)) if self._took else None
+
+    def _guess(self, cell: Cell) -> float:
+        alike = [[other.model == cell.model, other.data == cell.data] for other, _ in self._took]
+        most = max(alike)
+        seconds = [s for (_, s), how in zip(self._took, alike, strict=True) if how == most]
+        return math.fsum(seconds) / len(seconds)
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min 10 s``, ``18 min``, ``3 h 05 min``: no finer than matters."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from zoo.columns import table
 from zoo.compare.plan import Cell
 from zoo.errors import RecipeError
-from zoo.identity import up_to_date
 from zoo.recipe import Recipe
 from zoo.registry.options import to_arguments
-from zoo.tables import table
+from zoo.runs.identity import up_to_date
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _data_lacks(recipe: Recipe) -> list[str]:
 
 
 def _recipe_lacks(recipe: Recipe) -> list[str]:
-    from zoo.probe import probe
+    from zoo.check.probe import probe
 
     try:
         probe(recipe)

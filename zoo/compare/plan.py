@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.compare.metrics import with_metrics
-from zoo.compare.overrides import fitting, path_of, refuse_idle
+from zoo.compare.metrics import fitting, path_of, refuse_idle, with_metrics
 from zoo.compare.protocol import Score, refuse_different_protocols
-from zoo.compare.request import Request, Row, Table
+from zoo.compare.tables import Request, Row, Table
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe import Recipe, load_recipe
 from zoo.recipe.schema import WHEREABOUTS

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.compare.result import Member
-from zoo.compare.scores import read_scores
-from zoo.compare.shown import MARKS
+from zoo.compare.pictures import MARKS
+from zoo.compare.scores import Member, read_scores
+from zoo.compare.tables import find_table
 from zoo.errors import RequestError
-from zoo.recipe.tables import find_table
-from zoo.recipe.text import read
+from zoo.recipe.yaml.read import read
 from zoo.registry import Registry
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -11,9 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from zoo.compare.number import ARROWS, shown
-from zoo.compare.result import Comparison
-from zoo.compare.scores import Column, Entry
+from zoo.compare.scores import Column, Comparison, Entry
 
 HASH = re.compile(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b")
 """Its first digits tell it from others; the whole is in each run's scores."""
@@ -145,3 +144,39 @@ def told(picture: Path) -> str:
 def link(picture: Path, folder: Path) -> str:
     """A picture's address in a page that lies in ``folder``."""
     return quote(Path(os.path.relpath(picture, folder)).as_posix())
+
+
+DIGITS = 4
+
+
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
+"""What is better, beside a column's name."""
+
+
+def shown(entry: Entry | None, seeds: int, sign: str = "") -> str:
+    """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where seeds are missing.
+
+    Args:
+        entry: the scores of a model in a column.
+        seeds: how many seeds an entry should have.
+        sign: ``+`` where what is above 0 says so, as of differences.
+    """
+    if entry is None:
+        return "-"
+    missing = f" (n={len(entry.values)})" if len(entry.values) != seeds else ""
+    mean, sd = entry.mean, entry.sd
+    if sd is None or not math.isfinite(mean):
+        return f"{mean:{sign}.{DIGITS}g}{missing}"
+    places = _places(mean, sd)
+    if places is None:
+        return f"{mean:{sign}.{DIGITS}g} ± {sd:.2g}{missing}"
+    return f"{mean:{sign}.{places}f} ± {sd:.{places}f}{missing}"
+
+
+def _places(mean: float, sd: float) -> int | None:
+    """Decimal places that give the spread two digits and the mean at most six; None where no such places are."""
+    if sd == 0:
+        return None
+    wanted = 1 - math.floor(math.log10(sd))
+    most = 5 - (math.floor(math.log10(abs(mean))) if mean else 0)
+    return min(wanted, most) if 0 <= min(wanted, most) <= 12 else None

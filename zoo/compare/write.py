@@ -11,14 +11,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from zoo.columns import table
 from zoo.compare import words
-from zoo.compare.result import Comparison
-from zoo.compare.rows import rows_of
+from zoo.compare.pictures import rows_of
+from zoo.compare.scores import Comparison
 from zoo.errors import RequestError
 from zoo.report.document import document, section
 from zoo.report.gallery import Gallery, gallery
 from zoo.report.markup import escaped
-from zoo.tables import table
 
 OWN_STYLE = """
 .numbers th,.numbers td{white-space:nowrap;overflow-wrap:normal}

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-from zoo.contract import Contract, Dims, contract_of, wrong_count, wrong_input
 from zoo.errors import Problem
-from zoo.graph import HELD
+from zoo.recipe.contract import Contract, Dims, contract_of, wrong_count, wrong_input
+from zoo.recipe.graph import HELD
 from zoo.recipe.schema import Recipe
 
 

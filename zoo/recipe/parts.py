@@ -11,7 +11,7 @@ from zoo.errors import Position, Problem, RecipeError, RequestError, closest, di
 from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
 from zoo.recipe.sections import MINIMA, SPELT
-from zoo.recipe.text import MAX_PROBLEMS, Node
+from zoo.recipe.yaml.read import MAX_PROBLEMS, Node
 from zoo.registry import REQUIRED, Entry, Registry, Signature, check_options
 from zoo.registry.option_types import shown
 from zoo.registry.signature import from_object

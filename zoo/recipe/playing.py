@@ -10,8 +10,8 @@ from typing import Any
 from zoo.errors import did_you_mean
 from zoo.recipe.parts import Lack, PartReader, Path, read_section
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
-from zoo.recipe.text import Node
-from zoo.recipe.tree import merge
+from zoo.recipe.yaml.read import Node
+from zoo.recipe.yaml.tree import merge
 from zoo.registry.option_types import shown
 
 _TIMING = ("repeat", "fresh", "every", "start")

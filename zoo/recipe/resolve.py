@@ -9,31 +9,16 @@ from pathlib import PurePath
 from typing import Any
 
 from zoo.errors import RecipeError, closest, did_you_mean
-from zoo.graph import BUILTINS
 from zoo.recipe.flow import misfits
+from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Phase, Recipe, Sizes
-from zoo.recipe.text import Node
+from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
 from zoo.recipe.wiring import Demand, connect
+from zoo.recipe.yaml.read import Node
 from zoo.registry import Registry
 from zoo.registry.option_types import shown
-
-SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
-
-DEFAULT_WATCHER = "tensorboard"
-
-NEEDED = ("data", "slots", "phases")
-"""Sections without which there is no recipe."""
-
-NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
-"""Kinds that a slot may be of."""
-
-LONGEST_NAME = 100
-"""Bytes of the longest name of a run."""
-
-TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
-"""What parts of these kinds may ask for."""
 
 
 class Reader(PhaseReader):

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zoo.errors import Position
-from zoo.graph import Graph
+from zoo.recipe.graph import Graph
 from zoo.recipe.schedule import ONE as ONE
 from zoo.recipe.schedule import Schedule as Schedule
-from zoo.recipe.text import Node
+from zoo.recipe.yaml.read import Node
 from zoo.registry import Entry, to_arguments
 from zoo.registry.signature import CALLED
 

@@ -118,3 +118,25 @@ MINIMA = {
     "start": 0,
 }
 """Smallest value of each number that has one."""
+
+
+SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
+
+
+DEFAULT_WATCHER = "tensorboard"
+
+
+NEEDED = ("data", "slots", "phases")
+"""Sections without which there is no recipe."""
+
+
+NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
+"""Kinds that a slot may be of."""
+
+
+LONGEST_NAME = 100
+"""Bytes of the longest name of a run."""
+
+
+TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
+"""What parts of these kinds may ask for."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from zoo.errors import Position, RequestError
-from zoo.graph import BUILTINS, HELD, Graph, UnknownNameError
+from zoo.recipe.graph import BUILTINS, HELD, Graph, UnknownNameError
 from zoo.recipe.parts import Lack, PartReader
 from zoo.recipe.schema import Part, Phase, Row, slot_of
 from zoo.registry import UnknownName, check_options

@@ -16,7 +16,8 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
-from zoo.registry import docstrings, source
+from zoo.registry import parameters as docstrings
+from zoo.registry import source
 from zoo.registry.parameters import REQUIRED, Option, Parameters, TargetError, live, static
 
 __all__ = ["REQUIRED", "Option", "Signature", "TargetError", "read_signature"]

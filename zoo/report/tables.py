@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.explain import LEGEND
+from zoo.recipe.routes import LEGEND
 from zoo.report.markup import ABSENT, escaped, number
 
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}

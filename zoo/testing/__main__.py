@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from zoo.tables import table
+from zoo.columns import table
 from zoo.testing import ContractError, checks
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contract import Shape
-from zoo.tensors import mapped, seeded
+from zoo.draws import seeded
+from zoo.recipe.contract import Shape
+from zoo.types import mapped
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.augment import TicketDraw
+from zoo.draws import TicketDraw
 from zoo.recipe.schema import Sizes
 from zoo.testing.arrays import close, devices, equal, images, sides
 from zoo.testing.common import refused, settled, untouched

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract import Contract, contract_of
+from zoo.recipe.contract import Contract, contract_of
 from zoo.recipe.schema import Sizes
 from zoo.testing.arrays import CPU, made_up
 from zoo.testing.core import Case, ContractError, require

@@ -23,9 +23,7 @@ from zoo.testing import (
     values,
     watchers,
 )
-from zoo.testing import (
-    recipes as shipped,
-)
+from zoo.testing import recipes as shipped
 from zoo.testing.common import COMMON, signature
 from zoo.testing.core import Bench, Body, Case, Check, ContractError, Examples, named, shown
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from zoo.api import SIZES
-from zoo.recipe.resolve import TAKES
-from zoo.recipe.text import read, write
+from zoo.recipe.sections import TAKES
+from zoo.recipe.yaml.read import read, write
 from zoo.registry import REQUIRED, check_options, to_arguments
 from zoo.registry.option_types import shown, type_text
 from zoo.registry.signature import CALLED

@@ -8,10 +8,10 @@ import torch
 
 from zoo.recipe.schema import Part
 from zoo.registry import check_options
-from zoo.tensors import Images
 from zoo.testing.arrays import equal, sides
 from zoo.testing.common import refused, settled, untouched
 from zoo.testing.core import Body, Case, require
+from zoo.types import Images
 
 SIDES = (16, 8)
 

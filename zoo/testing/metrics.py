@@ -14,16 +14,16 @@ import torch
 from torch import nn
 
 from zoo.errors import RecipeError
-from zoo.evaluate import evaluate
-from zoo.meter import Meter, Moment
-from zoo.model import Model
+from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
-from zoo.tensors import Images, mapped, to_model, to_pixels
+from zoo.score.evaluate import evaluate
+from zoo.score.metric import Meter, Moment
 from zoo.testing.arrays import devices, equal, images
 from zoo.testing.common import refuse_changes
 from zoo.testing.core import Body, Case, ContractError, require
 from zoo.testing.tiny import Setting
 from zoo.testing.traces import changed, put_back, taken
+from zoo.types import Images, mapped, to_model, to_pixels
 
 IMAGES = 4
 PIECES = (slice(0, 2), slice(2, 3), slice(3, 4))

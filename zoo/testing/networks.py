@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.tensors import CriticOutput, Gaussian
 from zoo.testing.arrays import close, copies, devices, equal, finite, sides, tensors, total
 from zoo.testing.building import BATCHES, Network
 from zoo.testing.common import untouched
 from zoo.testing.core import Body, Case, ContractError, require
 from zoo.testing.saving import STATE
+from zoo.types import CriticOutput, Gaussian
 
 GPU = 1e-2
 """Share of the largest number that a GPU, with TF32 convolutions, may be off."""

@@ -9,12 +9,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.engine import Engine
-from zoo.model import Model
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.recipe.schema import Recipe
 from zoo.registry import FIRST_PARTY
-from zoo.state import packed
+from zoo.runs.weights import packed
 from zoo.testing.arrays import equal, images
 from zoo.testing.common import refused, settled, untouched
 from zoo.testing.core import Body, Case, ContractError, require

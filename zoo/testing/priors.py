@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.draws import Draw
 from zoo.recipe.schema import Sizes
-from zoo.tensors import Draw
 from zoo.testing.arrays import CPU, devices, equal, finite, sides, tensors, total
 from zoo.testing.building import BATCHES, Network
 from zoo.testing.common import untouched

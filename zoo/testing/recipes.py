@@ -9,16 +9,16 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zoo.engine import Engine
+from zoo.check.probe import probe
+from zoo.engine.engine import Engine
+from zoo.engine.sentinel import Poisoned
 from zoo.errors import RequestError
-from zoo.faults import Poisoned
-from zoo.model import Model
-from zoo.probe import probe
+from zoo.model.model import Model
 from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
-from zoo.recipe.text import read
+from zoo.recipe.yaml.read import read
 from zoo.registry import RecipeEntry
-from zoo.state import packed
+from zoo.runs.weights import packed
 from zoo.testing.arrays import equal, finite, images, sides
 from zoo.testing.core import Bench, Body, ContractError, require
 from zoo.testing.tiny import SIDES, tiny

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import safetensors.torch
 from torch import Tensor, nn
 
-from zoo.state import packed
+from zoo.runs.weights import packed
 from zoo.testing.arrays import equal
 from zoo.testing.core import Body, ContractError, require
 

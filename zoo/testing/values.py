@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.engine import Engine
+from zoo.engine.engine import Engine
 from zoo.errors import RequestError
-from zoo.forward import Forward
-from zoo.model import Model
+from zoo.model.forward import Forward
+from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
 from zoo.testing.arrays import CPU, copies, devices, equal, finite, images, sides, tensors, total
 from zoo.testing.common import untouched

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
+from zoo.api import Record
 from zoo.registry import FIRST_PARTY
 from zoo.testing.common import refused, settled, untouched
 from zoo.testing.core import Body, Case, require
-from zoo.watch import Record
 
 TERMS = ("encoder + decoder/reconstruction", "critic/hinge")
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.model import Model
+from zoo.model.model import Model
 
 from ..cases import Draw
 from .joint import Joint

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from zoo.model import Model
+from zoo.model.model import Model
 
 from ..cases import BETAS, LR, SLOTS, Draw
 from .mathematics import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo.model import Model
+from zoo.model.model import Model
 
 from ..cases import BETAS, LR, Draw
 from .mathematics import (

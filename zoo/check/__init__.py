@@ -1,0 +1,1 @@
+"""What is known of a recipe before anything is trained."""

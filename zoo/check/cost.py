@@ -1,0 +1,144 @@
+"""What a recipe's model costs, counted on the ``meta`` device, where nothing is computed and no memory is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
+from zoo.recipe.contract import contract_of
+from zoo.recipe.schema import Optimizer, Part, Recipe
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a slot, or a whole step, costs.
+
+    Args:
+        name: the slot, or ``step``.
+        parameters: how many numbers.
+        flops: of a forward for an image; of a step, every forward and backward for an image. A multiply and
+            an add are two; only products (convolutions, linear layers, attention) count.
+        activations: bytes that autograd keeps for the backward, for an image.
+        weights: bytes of parameters.
+        optimizer: bytes of optimiser state.
+    """
+
+    name: str
+    parameters: int
+    flops: float
+    activations: float
+    weights: int
+    optimizer: int
+
+
+def costs(recipe: Recipe) -> list[Cost]:
+    """Each slot's cost, then the step's (every phase once, with its repeats, divided by ``every``)."""
+    batch = recipe.train.batch
+    engine = Engine(_model(recipe), optimizers=False)
+    engine.model.train()
+    found = [_slot(engine, label, part, batch) for label, part in recipe.slots.items()]
+    x = torch.zeros(batch, recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size, device=engine.device)
+    flops, kept = 0.0, 0.0
+    for phase in recipe.phases:
+        plan = engine.plan(phase)
+        count, saved = _counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
+        flops += count * phase.repeat / phase.every / batch
+        kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
+    parts = [sum(getattr(cost, field) for cost in found) for field in ("parameters", "weights", "optimizer")]
+    return [*found, Cost("step", parts[0], flops, kept, parts[1], parts[2])]
+
+
+def _model(recipe: Recipe) -> Model:
+    """On the ``meta`` device; where a component wants numbers there, on the CPU, which computes a batch."""
+    try:
+        return Model(recipe, "meta")
+    except NotImplementedError:
+        return Model(recipe, "cpu")
+
+
+def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
+    module: nn.Module = getattr(engine.model, label)
+    parameters = list(module.parameters())
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    moments = {name: _moments(chosen) for name, chosen in engine.recipe.train.optimizers.items()}
+    owned = [(moments[n], p) for n, player in engine.players.items() for p in player.parameters.values()]
+    state = sum(int(m * p.numel() * p.element_size()) for m, p in owned if any(p is q for q in parameters))
+    contract = contract_of(part, engine.recipe.sizes)
+    flops, kept = 0, 0
+    if contract:
+        inputs = [
+            torch.zeros([batch if n is None else n for n in shape.numbers], device=engine.device)
+            for shape in contract.inputs
+        ]
+        module.requires_grad_(True)
+        flops, kept = _counted(lambda: module(*inputs))
+        module.requires_grad_(any(name.split(".")[0] == label for name in engine.players))
+    return Cost(label, sum(p.numel() for p in parameters), flops / batch, kept / batch, weights, state)
+
+
+def _counted(run: Callable[[], Any]) -> tuple[int, int]:
+    """FLOPs of ``run``, and the bytes it saves for a backward (parameters left out: they are there anyway)."""
+    saved: dict[int, int] = {}
+    with _Flops() as counter, _saving(saved):
+        run()
+    return counter.total, sum(saved.values())
+
+
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts products as they are dispatched, forward and backward.
+
+    ``FlopCounterMode`` does it with torch's formulas too, but also hooks modules to say which, and its hooks
+    refuse ``autograd.grad`` with respect to leaves.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula:
+            self.total += formula(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+@contextmanager
+def _saving(saved: dict[int, int]) -> Iterator[None]:
+    held: list[Tensor] = []  # kept alive, so that no two storages have one address
+
+    def keep(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter) and not (tensor.is_leaf and tensor.requires_grad):
+            storage = tensor.untyped_storage()
+            saved[storage._cdata] = storage.nbytes()
+            held.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield
+
+
+def _moments(chosen: Optimizer) -> float:
+    """Numbers that an optimiser keeps for each parameter, found by stepping it once on 64 of them."""
+    parameter = nn.Parameter(torch.zeros(64))
+    optimizer = chosen.part.load()([parameter], **chosen.part.arguments_for())
+    parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state = optimizer.state[parameter].values()
+    return sum(v.numel() for v in state if isinstance(v, Tensor) and v.shape == parameter.shape) / parameter.numel()
+
+
+def megabytes(size: float) -> str:
+    """Bytes as MiB."""
+    return f"{size / MIB:,.2f}"

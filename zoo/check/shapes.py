@@ -1,0 +1,109 @@
+"""Holds every call of a slot against its contract, and says in a sentence what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+
+from zoo.errors import Position, Problem, RecipeError
+from zoo.model.model import Model
+from zoo.recipe.contract import Contract, contract_of, dims, named, told, wrong_count, wrong_input
+from zoo.recipe.schema import Part, Recipe
+from zoo.types import CriticOutput, Gaussian
+
+IMAGES = ("sample", "reconstruction")
+"""Outputs that are images."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of a slot, value or term that has begun.
+
+    Args:
+        what: is called, for a sentence.
+        position: where the recipe has it; None for a value that it only needs.
+        given: what it is handed, by name.
+    """
+
+    what: str
+    position: Position | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def failed(self, why: str, position: Position) -> Problem:
+        """What to say where the call raised; ``position`` serves where it has none of its own."""
+        handed = [f"{name} {dims(value.shape)}" for name, value in self.given.items() if isinstance(value, Tensor)]
+        told = f" (it is handed {', '.join(handed)})" if handed else ""
+        return Problem(self.position or position, f"{self.what} cannot be computed: {why}{told}")
+
+
+class Misfit(Exception):
+    """A tensor broke a slot's contract; the argument is the ``Problem``."""
+
+
+def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
+    """Checks every call of a slot against its contract."""
+    try:
+        contract = contract_of(part, recipe.sizes)
+    except ValueError as error:
+        message = f"{part.entry.kind} '{part.entry.name}': {error}"
+        raise RecipeError([Problem(part.position, message)]) from None
+    if contract is None:
+        return
+
+    def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        _check_inputs(inputs, contract, part, recipe)
+        inside.append(Step(named(part), part.position))
+
+    def after(_: nn.Module, __: Any, output: Any) -> None:
+        inside.pop()
+        _check_output(output, contract, part, recipe)
+
+    module: nn.Module = getattr(model, label)
+    module.register_forward_pre_hook(before)
+    module.register_forward_hook(after)
+
+
+def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:
+    if len(inputs) != len(contract.inputs):
+        raise Misfit(wrong_count(part, contract, len(inputs)))
+    for shape, given in zip(contract.inputs, inputs, strict=True):
+        if not isinstance(given, Tensor):
+            _misfit(part, f"expects {told(shape, recipe, part.position)} and is handed {type(given).__name__}")
+        if not shape.admits(tuple(given.shape)):
+            raise Misfit(wrong_input(part, shape, tuple(given.shape), recipe))
+
+
+def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
+    tensor = output
+    if isinstance(output, Gaussian):
+        tensor = output.mean
+    elif isinstance(output, CriticOutput):
+        tensor = output.logit
+    promised = told(contract.output, recipe, part.position)
+    if not isinstance(tensor, Tensor):
+        _misfit(part, f"gives {type(output).__name__}, where {promised} is promised")
+    if not contract.output.admits(tuple(tensor.shape)):
+        _misfit(part, f"gives {dims(tensor.shape)}, where {promised} is promised")
+
+
+def check_image(label: str, value: Any, recipe: Recipe) -> None:
+    """An output that people are shown as images is one."""
+    sizes = recipe.sizes
+    promised = (None, sizes.channels, sizes.size, sizes.size)
+    given = tuple(value.shape) if isinstance(value, Tensor) else ()
+    if given[1:] != promised[1:]:
+        gives = dims(given) if isinstance(value, Tensor) else type(value).__name__
+        message = f"output '{label}' gives {gives}, where images {dims(promised)} are promised"
+        misfit_at(recipe.source.at(("outputs", label)), message)
+
+
+def _misfit(part: Part, message: str) -> NoReturn:
+    misfit_at(part.position, f"{named(part)} {message}")
+
+
+def misfit_at(position: Position, message: str) -> NoReturn:
+    """Refuses, at a place."""
+    raise Misfit(Problem(position, message))

@@ -1,0 +1,1 @@
+"""Images served by their position in an endless sequence."""

@@ -1,0 +1,256 @@
+"""Every random number: a function of the seed, of who draws, when and in whose share of a batch; never of a history."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Draw:
+    """A stream of random numbers that is a function of its key alone, never of a history.
+
+    A value asks for it by naming a parameter ``draw``. The key is (seed, name of the value, step, draw),
+    so a resumed run draws what the uninterrupted one drew, and adding a value changes no other's numbers.
+
+    Args:
+        key: anything printable that identifies the stream.
+        device: where the numbers are made. On ``meta`` they have a shape and no content.
+        dtype: floating type of the numbers.
+    """
+
+    def __init__(self, *key: object, device: torch.device, dtype: torch.dtype) -> None:
+        self._key = key
+        self._device = device
+        self._dtype = dtype
+        self._generator: torch.Generator | None = None
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers of the given shape."""
+        return torch.randn(shape, generator=self._stream(), device=self._device, dtype=self._dtype)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1) of the given shape."""
+        return torch.rand(shape, generator=self._stream(), device=self._device, dtype=self._dtype)
+
+    def _stream(self) -> torch.Generator | None:
+        if self._generator is None and self._device.type != "meta":
+            self._generator = seeded(*self._key, device=self._device)
+        return self._generator
+
+
+Draws = Callable[[str], Draw]
+"""Who draws -> its stream of random numbers."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of ``count`` equal shares of a batch, from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, whole: Tensor) -> Tensor:
+        """This share's rows of what belongs to the whole batch."""
+        rows = len(whole) // self.count
+        return whole[self.index * rows : (self.index + 1) * rows]
+
+    def part(self, number: int, parts: int) -> Shard:
+        """One of ``parts`` equal shares of this share."""
+        return Shard(self.index * parts + number, self.count * parts)
+
+
+WHOLE = Shard()
+
+
+class SharedDraw(Draw):
+    """A share of the random numbers of a whole batch: all shares together are what one process would have drawn.
+
+    What is not drawn in rows, one for each image of the share, is the same in every share.
+
+    Args:
+        key: as for ``Draw``.
+        rows: images in this share.
+        shard: which share.
+        given: ``device`` and ``dtype``, as for ``Draw``.
+    """
+
+    def __init__(self, *key: object, rows: int, shard: Shard, **given: Any) -> None:
+        super().__init__(*key, **given)
+        self._rows = rows
+        self._shard = shard
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers of the given shape."""
+        return self._shared(super().normal, shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1) of the given shape."""
+        return self._shared(super().uniform, shape)
+
+    def _shared(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        if not shape or shape[0] != self._rows:
+            return draw(*shape)
+        return self._shard.of(draw(self._rows * self._shard.count, *shape[1:]))
+
+
+class Stream(Draw):
+    """A stream that can be begun anew; its generator stays, so that a CUDA graph can hold on to it.
+
+    Args:
+        device: as for ``Draw``.
+        dtype: as for ``Draw``.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(device=device, dtype=dtype)
+        self.generator = None if device.type == "meta" else torch.Generator(device)
+
+    def begin(self, *key: object) -> Stream:
+        """The same stream; what comes next is what a ``Draw`` of this key would give."""
+        if self.generator is not None:
+            self.generator.manual_seed(seed_of(*key))
+        return self
+
+    def _stream(self) -> torch.Generator | None:
+        return self.generator
+
+
+class Streams:
+    """The streams of a training.
+
+    Args:
+        seed: of the recipe.
+        device: where numbers are drawn.
+        dtype: their type.
+    """
+
+    def __init__(self, seed: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._seed, self._device, self._dtype = seed, device, dtype
+        self._kept: dict[str, Stream] = {}
+
+    def key(self, step: int, draw: tuple[int, ...], caller: str) -> tuple[object, ...]:
+        """What a caller's numbers are a function of.
+
+        Args:
+            step: steps done.
+            draw: which draw of the noise.
+            caller: the value or term that draws.
+        """
+        return (self._seed, "train", step, draw, caller)
+
+    def draws(self, step: int, draw: tuple[int, ...], shard: Shard, rows: int) -> Draws:
+        """Who draws -> its stream, which is good until the next is asked for.
+
+        Args:
+            step: steps done.
+            draw: which draw of the noise.
+            shard: whose share of the whole batch's numbers.
+            rows: images in it.
+        """
+        return partial(self._stream, step, draw, shard, rows)
+
+    def _stream(self, step: int, draw: tuple[int, ...], shard: Shard, rows: int, caller: str) -> Draw:
+        key = self.key(step, draw, caller)
+        if shard.count > 1:
+            return SharedDraw(*key, rows=rows, shard=shard, device=self._device, dtype=self._dtype)
+        if caller not in self._kept:
+            self._kept[caller] = Stream(self._device, self._dtype)
+        return self._kept[caller].begin(*key)
+
+    def begin_global(self, step: int, which: tuple[int, int], shard: Shard) -> None:
+        """Dropout and the like draw from the global stream: it too is a function of (seed, step).
+
+        Args:
+            step: steps done.
+            which: the phase, and which play of it.
+            shard: whose share.
+        """
+        share = () if shard.count == 1 else (shard,)
+        seed_global(self._device, self._seed, "global", step, which, *share)
+
+
+class TicketDraw(Draw):
+    """Random numbers for each image of a batch: row i is a function of ticket i, and of nothing else in the batch.
+
+    A counter-based generator: splitmix64's finaliser (Steele, Lea & Flood 2014) of key, ticket and count.
+
+    Args:
+        tickets: int64 (B,), one for each showing of an image: epoch * images + index.
+        key: anything printable that identifies the stream.
+        dtype: floating type of the numbers.
+    """
+
+    def __init__(self, tickets: Tensor, *key: object, dtype: torch.dtype) -> None:
+        super().__init__(*key, device=tickets.device, dtype=dtype)
+        self._rows = _mix(tickets + seeded(*key).initial_seed())
+        self._count = 0
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1), one row for each image: ``uniform(B)``, ``uniform(B, 2)``.
+
+        Raises:
+            ValueError: if the first number is not that of the images.
+        """
+        return self._uniform(shape).to(self._dtype)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, one row for each image (Box & Muller 1958)."""
+        radius = (-2 * (1 - self._uniform(shape)).log()).sqrt()  # 1 - u is never 0
+        return (radius * (2 * math.pi * self._uniform(shape)).cos()).to(self._dtype)
+
+    def _uniform(self, shape: tuple[int, ...]) -> Tensor:
+        rows = self._rows
+        if not shape or shape[0] != len(rows):
+            raise ValueError(f"an augmentation draws a row for each of its {len(rows)} images, not {list(shape)}")
+        each = math.prod(shape[1:])
+        columns = torch.arange(self._count, self._count + each, device=rows.device)
+        self._count += each
+        bits = _mix(rows[:, None] ^ _mix(columns)[None]) & (2**24 - 1)  # 24 bits: exact in float32, never 1
+        return bits.float().mul_(2.0**-24).reshape(shape)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """The finaliser of splitmix64: 64 bits in, 64 well mixed bits out."""
+    x = x * -7046029254386353131  # 0x9E3779B97F4A7C15
+    x = (x ^ _shifted(x, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9
+    x = (x ^ _shifted(x, 27)) * -7723592293110705685  # 0x94D049BB133111EB
+    return x ^ _shifted(x, 31)
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """A logical shift to the right; that of a signed tensor drags the sign along."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def seeded(*key: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch generator whose seed is a hash of ``key``: the same key gives the same numbers."""
+    return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+def seed_of(*key: object) -> int:
+    """A hash of ``key``, 63 bits."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "little") >> 1
+
+
+def seed_global(device: torch.device, *key: object) -> None:
+    """Makes what dropout and the like draw next on a device, and on the CPU, a function of ``key``.
+
+    ``torch.manual_seed`` also queues a seed for every accelerator that is absent, with a trace of the stack each time.
+    """
+    seed = seed_of(*key)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, the global random streams of the CPU and a device may be drawn from; afterwards they are as before."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

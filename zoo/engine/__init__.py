@@ -1,0 +1,1 @@
+"""The one engine: phases played, gradients taken, players moved."""

@@ -1,0 +1,146 @@
+"""A phase compiled as one graph: every term and every gradient, no step.
+
+The phase is traced by what it dispatches, with autograd already gone through, so that the graph holds plain operations:
+a gradient of a gradient (R1, gradient penalties), which ``torch.compile`` cannot take a graph of, is nothing special
+here. Random numbers, and weights of terms that change, are inputs; everything else that is no tensor is as it was when
+the phase was traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from zoo.draws import Draw, Draws, forked
+from zoo.engine.phases import PhasePlan, Weights
+from zoo.engine.players import Gradients
+from zoo.errors import TrainingError, reason
+from zoo.machine.device import out_of_memory
+
+
+class Compiled:
+    """The gradients of one phase, compiled.
+
+    Args:
+        model: whose buffers stay as they are.
+        plan: the phase.
+        step: steps done; it stays so in the graph.
+        x: images of the shape that it will be given.
+        draws: who draws -> its stream.
+        weights: of the terms.
+
+    Raises:
+        TrainingError: if the phase cannot be traced, such as where Python looks at a tensor's numbers.
+    """
+
+    def __init__(self, model: nn.Module, plan: PhasePlan, step: int, x: Tensor, draws: Draws, weights: Weights) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx  # half a second that nobody else needs
+
+        self._terms = [term for term in plan.terms if not term.weight.constant]
+        self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
+        self._losses: list[str] = []
+        self._gradients: list[str] = []
+        with unmoved(model):
+            plan.compute(x, step, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
+            inputs = self._inputs(x, draws, weights)
+
+            def play(x: Tensor, *given: Tensor) -> list[Tensor]:
+                weighing = dict(zip(map(id, self._terms), given, strict=False))
+                noise = _Given(self._drawn, given[len(self._terms) :])
+                found = plan.compute(x, step, noise, lambda term: weighing.get(id(term), term.weight(0)))
+                self._losses, self._gradients = [*found[0]], [*found[1]]
+                return [*found[0].values(), *found[1].values()]
+
+            with _told(plan, "traced"):
+                traced = make_fx(play)(*inputs)
+            run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
+            with torch.no_grad(), _told(plan, "compiled"):
+                run(*inputs)
+        self._run = run
+
+    def _inputs(self, x: Tensor, draws: Draws, weights: Weights) -> list[Tensor]:
+        given = [torch.as_tensor(weights(term), dtype=torch.float32, device=x.device) for term in self._terms]
+        streams: dict[str, Draw] = {}
+        noise = []
+        for caller, kind, shape in self._drawn:
+            if caller not in streams:
+                streams[caller] = draws(caller)
+            noise.append(getattr(streams[caller], kind)(*shape))
+        return [x, *given, *noise]
+
+    def __call__(self, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+        """The terms' values and the gradients, as ``PhasePlan.compute`` gives them."""
+        with torch.no_grad():
+            found = self._run(*self._inputs(x, draws, weights))
+        split = len(self._losses)
+        return (
+            dict(zip(self._losses, found[:split], strict=True)),
+            dict(zip(self._gradients, found[split:], strict=True)),
+        )
+
+
+class _Noting(Draw):
+    """A stream that notes what is drawn from it."""
+
+    def __init__(self, stream: Draw, caller: str, noted: list[tuple[str, str, tuple[int, ...]]]) -> None:
+        self._stream_of, self._caller, self._noted = stream, caller, noted
+
+    def normal(self, *shape: int) -> Tensor:
+        """What the stream gives."""
+        self._noted.append((self._caller, "normal", shape))
+        return self._stream_of.normal(*shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """What the stream gives."""
+        self._noted.append((self._caller, "uniform", shape))
+        return self._stream_of.uniform(*shape)
+
+
+class _Given(Draw):
+    """Streams whose numbers are inputs of the graph, in the order they were noted in."""
+
+    def __init__(self, noted: list[tuple[str, str, tuple[int, ...]]], numbers: tuple[Tensor, ...]) -> None:
+        self._left = list(zip(noted, numbers, strict=True))
+
+    def __call__(self, _: str) -> Draw:
+        """The stream of whoever asks."""
+        return self
+
+    def normal(self, *shape: int) -> Tensor:
+        """The next numbers."""
+        return self._next("normal", shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """The next numbers."""
+        return self._next("uniform", shape)
+
+    def _next(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        (_, was, form), numbers = self._left.pop(0)
+        if (was, form) != (kind, shape):
+            raise RuntimeError(f"it drew {was} numbers {list(form)} first and now draws {kind} numbers {list(shape)}")
+        return numbers
+
+
+@contextmanager
+def _told(plan: PhasePlan, done: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        where = f"{plan.phase.position}: train.compile: this phase cannot be {done}"
+        raise TrainingError(f"{where}: {reason(error)}; set train.compile: false") from error
+
+
+@contextmanager
+def unmoved(model: nn.Module) -> Iterator[None]:
+    """Whatever forwards do to a model's buffers inside is undone; so is the random stream that dropout draws from."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with forked(next(model.parameters()).device):
+        yield
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(before[name])

@@ -1,0 +1,286 @@
+"""The one engine: plays a recipe's phases. The only code that takes a row's gradient, and has players move by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.draws import WHOLE, Draws, Streams
+from zoo.engine.average import Average
+from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, why_not
+from zoo.engine.compiled import Compiled
+from zoo.engine.layout import laid_out
+from zoo.engine.phases import PhasePlan, Plans, Replay, Weights, repeated
+from zoo.engine.players import Gradients, laid_out_like, move, players_of, summed
+from zoo.engine.sentinel import Sentinel
+from zoo.errors import RequestError, TrainingError
+from zoo.machine.process import keep_freed_memory
+from zoo.machine.processes import ALONE, Processes, check_shares
+from zoo.model.batch_norm import synchronise
+from zoo.model.model import Model
+from zoo.recipe.schema import Phase, Term
+
+Batches = Callable[[int], Tensor]
+"""turn -> this process's share of a batch, images (B, C, H, W) in [-1, 1]; a step takes ``Engine.turns`` of them."""
+
+
+class Engine:
+    """Plays the phases of a model's recipe.
+
+    One phase is one shared forward, every row's gradient at the old weights by ``torch.autograd.grad``,
+    then every player's step. Phases follow one another. A batch may be taken in parts (``train.accumulate``) and be
+    shared among processes: gradients are averaged before anybody moves.
+
+    Args:
+        model: the model to train; its parameters are moved in place.
+        optimizers: whether to make optimisers (a probe takes gradients only).
+        processes: those that train together, each with an engine of its own.
+
+    Raises:
+        RequestError: if the batch cannot be shared out, or the recipe wants what cannot be had here.
+    """
+
+    def __init__(self, model: Model, *, optimizers: bool = True, processes: Processes = ALONE) -> None:
+        self.model = model
+        self.recipe = model.recipe
+        self.processes = processes
+        self.device = model.device
+        self.step_index = 0
+        self.alarms: dict[str, Any] = {}  # what zoo.training.alarms remembers
+        settings = self.recipe.train
+        model.requires_grad_(False)
+        if settings.sync_batch_norm and processes.count > 1:
+            synchronise(model)
+        self.shards = laid_out(model, processes)
+        learning = {name: self._learning(name) for name in self.recipe.players()}
+        self.players = players_of(learning, settings.optimizers, optimizers)
+        self.shards.check(self.players)
+        self._plans = Plans(model, self.players)
+        self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
+        self._repeated = repeated(self.recipe)
+        self.streams = Streams(self.recipe.seed, model.device, model.dtype)
+        self.average = Average(model, settings.ema) if settings.ema else None
+        self.eager = ""
+        self.recorder: Recorder | None = None
+        if optimizers:
+            check_shares(settings.batch, settings.accumulate, processes.count)
+            self._place()
+
+    # -- what does not change from step to step ------------------------------------------------------------
+
+    def _learning(self, name: str) -> dict[str, nn.Parameter]:
+        """What a player learns, but for what its own maker froze."""
+        named = self.model.network(name).named_parameters()
+        parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        return parameters
+
+    def _place(self) -> None:
+        """Puts on the device what a step reads; ``eager`` says why steps are not replayed as CUDA graphs.
+
+        On a GPU cuDNN is told to compute the same each time, for the whole process: resumed runs would differ.
+        """
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        else:
+            torch.backends.cudnn.deterministic = True
+            for player in self.players.values():
+                player.put_on_device()
+        if self.recipe.train.compile and self.recipe.train.activation_checkpointing:
+            raise RequestError("train.activation_checkpointing does not go with train.compile; set one to false")
+        collective = self.shards.collective
+        self.eager = why_not(self.recipe, self.device, self.players.values(), self.processes.count, collective)
+        can_skip = all(player.skips for player in self.players.values())
+        self.sentinel = Sentinel(self.device, at_once=self.device.type == "cpu" or not can_skip)
+
+    def plan(self, phase: Phase) -> PhasePlan:
+        """A phase with everything bound that does not change from step to step."""
+        return self._plans.plan(phase)
+
+    def plan_now(self, number: int) -> PhasePlan:
+        """The plan of a phase as it stands at this step."""
+        return self._plans.at(number, self.step_index)
+
+    # -- a step --------------------------------------------------------------------------------------------
+
+    def step(self, batches: Batches) -> dict[str, Tensor]:
+        """Plays every phase that is due, once.
+
+        Args:
+            batches: turn -> images; turns of step s are ``s * turns`` to ``(s + 1) * turns - 1``.
+
+        Returns:
+            ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step.
+
+        Raises:
+            Poisoned: if a term or a gradient is not finite; no weight has moved by it.
+        """
+        if not self.model.training:
+            self.model.train()
+        step = self.step_index
+        shared = batches(step * self.turns)
+        losses: dict[str, Tensor] = {}
+        for number, play in self.due():
+            x = batches(self.turn((number, play))) if self.recipe.phases[number].fresh else shared
+            played = self._play(self.plan_now(number), x, (number, play))
+            losses |= self._told(number, played) if self._repeated else played
+        if self.average:
+            self.average.update(step)
+        self.sentinel.passed()
+        self.step_index += 1
+        return losses
+
+    def due(self) -> Iterator[tuple[int, int]]:
+        """The phases that are played at this step, each as often as it is: its number, and which play of it."""
+        for number, phase in enumerate(self.recipe.phases):
+            if self.step_index >= phase.start and (self.step_index - phase.start) % phase.every == 0:
+                yield from ((number, play) for play in range(phase.repeat))
+
+    def _told(self, number: int, played: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What a phase's terms are told by: with its number, where another phase has such a row and term."""
+        return {f"{number + 1}: {key}" if key in self._repeated else key: value for key, value in played.items()}
+
+    def turn(self, which: tuple[int, int]) -> int:
+        """The turn whose images a play of a phase is given at this step."""
+        number, play = which
+        phases = self.recipe.phases
+        before = sum(phase.repeat for phase in phases[:number] if phase.fresh)
+        return self.step_index * self.turns + (before + play + 1 if phases[number].fresh else 0)
+
+    def check(self) -> None:
+        """Looks at the weights, and at what only the device knows; it waits for the device.
+
+        Raises:
+            TrainingError: if something is not finite.
+        """
+        self.sentinel.check(self.step_index)
+        if spoilt := self.shards.spoilt(self.players):
+            raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
+
+    def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
+        for player in plan.leaders:
+            player.set_rate(self.step_index)
+        if not plan.rows:  # every term of it weighs nothing yet
+            return {}
+        if graph := self._captured(plan, x):
+            self.streams.begin_global(self.step_index, which, WHOLE)
+            return graph.play(x, which if plan.phase.fresh else (), self.step_index)
+        plan.played += 1
+        losses, gradients = self.shards.mean(*self.shares(plan, x, which))
+        self.move(plan, losses, gradients, which)
+        return losses
+
+    def _captured(self, plan: PhasePlan, x: Tensor) -> Replay | None:
+        """A phase as a CUDA graph, recorded once it was played often enough; None if it is to be played eagerly.
+
+        A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``eager`` says so.
+
+        Raises:
+            RequestError: if it cannot be recorded and the recipe wants it (``train.cuda_graph: on``).
+            TrainingError: if recording fails otherwise.
+        """
+        if self.eager or plan.played < WARM:
+            return None
+        if plan.captured is None:
+            self.recorder = self.recorder or Recorder(self.device)
+            gradients, move = partial(self.taken, plan), partial(self.move, plan)
+            try:
+                plan.captured = Captured(self.model, plan, x, gradients, move, self.streams.key, self.recorder)
+            except CaptureError as error:
+                if self.recipe.train.cuda_graph == "on":
+                    where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
+                    raise RequestError(f"{where}: {error}; choose auto or off") from error
+                self.eager = str(error)
+        return plan.captured
+
+    def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
+        """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
+        weights = self._some_weight if every_term else self._weight
+        parts, draw = self.recipe.train.accumulate, which if plan.phase.fresh else ()
+        found: list[Gradients] = []
+        for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
+            shard = self.processes.shard.part(number, parts)
+            self.streams.begin_global(self.step_index, which, shard)
+            new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, len(piece)), weights)
+            found = [summed(found[0], new) if found else new]
+        losses, gradients = found[0]
+        if parts > 1:
+            losses, gradients = ({k: v / parts for k, v in these.items()} for these in (losses, gradients))
+        return losses, gradients
+
+    def _weight(self, term: Term) -> float:
+        return term.weight(self.step_index)
+
+    def _some_weight(self, term: Term) -> float:
+        return self._weight(term) or 1.0
+
+    def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+        """The gradients of a phase, by a compiled graph where the recipe asks for one."""
+        if not self.recipe.train.compile:
+            return plan.compute(x, self.step_index, draws, weights)
+        plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
+        return plan.compiled(x, draws, weights)
+
+    def gradients(
+        self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...] = (), *, every_term: bool = False
+    ) -> Gradients:
+        """Every row's gradient at the present weights.
+
+        Args:
+            plan: the phase.
+            x: its images.
+            draw: which draw of the noise.
+            every_term: take terms in, with weight 1, that weigh nothing at this step.
+
+        Returns:
+            the terms' values by ``"row/term"``, and parameter -> gradient, summed over the rows whose
+            players own it. A parameter that no row reaches is not in it.
+        """
+        draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
+        return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
+
+    def move(
+        self,
+        plan: PhasePlan,
+        losses: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor],
+        which: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Every player's step, after a look at what they would move by."""
+        clip = self.recipe.train.clip
+        gradients = laid_out_like(gradients, plan.parameters, apart=clip > 0)
+        norms = self.shards.norms(gradients)
+        self.sentinel.look(self.step_index, which, losses, gradients if norms is None else norms)
+        move(plan.movers, gradients, clip, self.sentinel.poison, norms)
+
+    # -- state ---------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the next step, and what is told of it, depend on: tensors (this process's pieces), plain data."""
+        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        if self.average:
+            tensors |= {f"ema/{k}": v for k, v in self.average.averaged.items()}
+        for player in self.players.values():
+            tensors |= {f"optimizer/{player.name}/{k}": v for k, v in player.state().items()}
+        return tensors, {"step": self.step_index, "alarms": self.alarms}
+
+    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Takes up a saved state, whole; the next step is bit for bit the one that would have followed."""
+        tensors = self.shards.taken(tensors)
+        self.model.load_state_dict(_below(tensors, "model/"))
+        if self.average:
+            self.average.restore(_below(tensors, "ema/"))
+        for player in self.players.values():
+            player.restore(_below(tensors, f"optimizer/{player.name}/"))
+        self.step_index, self.alarms = plain["step"], dict(plain["alarms"])
+        self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
+        self.sentinel.begin(self.step_index)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

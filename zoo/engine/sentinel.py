@@ -1,0 +1,128 @@
+"""What makes a training go wrong, seen before the step that would spread it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from zoo.errors import TrainingError
+
+
+class Unwell(TrainingError):
+    """The device knows of a term or a gradient that was not finite; no weight has moved since.
+
+    Args:
+        step: the step that was being taken.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"step {step}: a term or a gradient is not finite; no weight has moved by it")
+        self.step = step
+
+
+class Poisoned(TrainingError):
+    """A term or a gradient is not finite; no weight has moved by it.
+
+    Args:
+        step: the step that was being taken.
+        which: the phase, and which play of it.
+        losses: the terms' values.
+        gradients: parameter -> gradient.
+    """
+
+    def __init__(
+        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    ) -> None:
+        bad = first_bad(losses)
+        row, _, term = bad.rpartition("/")
+        said = f"term '{term}' of row '{row}' is {float(losses[bad])}" if bad else ""
+        what = said or f"the gradient of {first_bad(gradients)} is not finite"
+        super().__init__(f"step {step}: {what}; no weight has moved by it")
+        self.step, self.which, self.losses, self.gradients = step, which, losses, gradients
+
+
+def first_bad(tensors: Mapping[str, Tensor]) -> str:
+    """The first name of a tensor that is not finite throughout; empty if all are. That they are takes one wait."""
+    with torch.no_grad():
+        if not tensors or math.isfinite(torch.stack(torch._foreach_norm([*tensors.values()])).sum().item()):
+            return ""
+    return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), "")
+
+
+class Sentinel:
+    """Looks at every gradient before it moves anything.
+
+    On the CPU it looks at once. On another device that would make the host wait: there ``poison`` is set on the
+    device, optimisers that can (the fused ones) then leave everything as it is, and ``check`` tells the host later.
+    An optimiser that cannot makes the host look at once there too.
+
+    Args:
+        device: where the gradients are.
+        at_once: whether to look at once.
+    """
+
+    def __init__(self, device: torch.device, at_once: bool) -> None:
+        self._found = torch.zeros((), device=device)
+        self._one = torch.ones((), device=device)
+        self.poison = None if at_once else self._found
+        self._well = None if at_once else torch.zeros((), device=device, dtype=torch.int64)
+        self._since = 0
+
+    def look(
+        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    ) -> None:
+        """Looks at what one play of a phase found, by the check of torch's ``GradScaler`` (at a scale of 1).
+
+        Args:
+            step: the step that is being taken.
+            which: the phase, and which play of it.
+            losses: the terms' values.
+            gradients: parameter -> gradient, whose numbers all have places of their own.
+
+        Raises:
+            Poisoned: if it is not finite and the host looks at once.
+        """
+        if not losses:
+            return
+        for alike in _of_one_type([*gradients.values(), *losses.values()]):
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, self._found, self._one)
+        if self.poison is None and self._found.item():
+            self._found.zero_()
+            raise Poisoned(step, which, losses, gradients)
+
+    def passed(self) -> None:
+        """A step is over: one more was well, unless the poison came in."""
+        if self.poison is not None and self._well is not None:
+            self._well += self.poison == 0
+
+    def check(self, step: int) -> None:
+        """Tells the host what the device knows; it waits for the device.
+
+        Args:
+            step: steps done, as the host counts.
+
+        Raises:
+            Unwell: naming the first step that was not well.
+        """
+        if self.poison is not None and self._well is not None:
+            well, since = int(self._well), self._since
+            if float(self.poison):
+                raise Unwell(since + well)
+            self.begin(step)
+
+    def begin(self, step: int) -> None:
+        """Counts from a step on."""
+        self._since = step
+        if self._well is not None:
+            self._well.zero_()
+
+
+def _of_one_type(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
+    """The tensors in lists of one type each, of which none is complex."""
+    if all(tensor.dtype is torch.float32 for tensor in tensors):
+        return (tensors,)
+    real = [torch.view_as_real(tensor) if tensor.is_complex() else tensor for tensor in tensors]
+    return [[tensor for tensor in real if tensor.dtype == dtype] for dtype in {tensor.dtype for tensor in real}]

@@ -1,0 +1,1 @@
+"""Disk, device, memory and processes."""

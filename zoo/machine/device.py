@@ -1,0 +1,102 @@
+"""The device that a model computes on: which, in what type, and how much memory it has."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from zoo.errors import RequestError
+
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
+"""What allocators say, and oneDNN of its primitives."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
+
+
+VARIABLE = "ZOO_MEMORY"
+"""Environment variable with the bytes that a model may take, such as ``64GB``; those of the device when unset."""
+
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much a container may have: control groups of version 2, and of version 1."""
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def memory(device: torch.device | str = "cpu") -> int:
+    """Bytes that a model may take on a device.
+
+    Raises:
+        RequestError: if ``ZOO_MEMORY`` is no number of bytes.
+    """
+    asked = os.environ.get(VARIABLE, "")
+    if asked:
+        found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", asked.strip().upper())
+        if not found:
+            raise RequestError(f"{VARIABLE}={asked}: is no number of bytes; write it as 64GB")
+        return int(found[1]) * _UNITS[found[2]]
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits())
+
+
+def _limits() -> Iterator[int]:
+    """Bytes that a container lets its processes have, if it says so: beyond them the kernel ends one."""
+    for place in LIMITS:
+        try:
+            said = Path(place).read_text().strip()
+        except OSError:
+            continue
+        if said.isdecimal():
+            yield int(said)
+
+
+def _told(size: int) -> str:
+    """Bytes, rounded up: ``12 GB``."""
+    unit = next(u for u in ("T", "G", "M", "K", "") if size >= _UNITS[u] or not u)
+    return f"{-(-size // _UNITS[unit]):,} {unit}B"
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by name; ``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        RequestError: if there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.zeros(1, device=name).device  # with its number: cuda is cuda:0
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise RequestError(f"--device {name}: cannot be used here ({first}); choices: auto, cpu, cuda") from None
+    return device
+
+
+def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type networks compute in; None for that of their parameters."""
+    if precision == "auto":
+        precision = "bfloat16" if _fast_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" and device.type != "meta" else None  # meta has no autocast
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+def sync_device(device: torch.device) -> None:
+    """Waits for the device, so that a clock read afterwards tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,1 @@
+"""Slots wired into an ``nn.Module``, and its forward."""

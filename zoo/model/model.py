@@ -1,0 +1,195 @@
+"""A recipe's slots, wired: an ordinary ``nn.Module`` that computes any of the recipe's values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.draws import Draw, seeded
+from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
+from zoo.model.forward import Forward, Function, evaluating
+from zoo.recipe.graph import Graph, UnknownNameError
+from zoo.recipe.schema import Part, Recipe
+
+
+class Model(nn.Module):
+    """A model built from a recipe. Its slots are attributes: ``model.encoder``, ``model.critic``.
+
+    Args:
+        recipe: the resolved recipe.
+        device: where the networks live. On ``meta`` they have shapes and no memory.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.recipe = recipe
+        for label, part in recipe.slots.items():
+            self.add_module(label, build_part(recipe, part, device))
+        self.frozen = frozenset(id(p) for p in self.parameters() if not p.requires_grad)
+        self.owned = nn.ModuleDict()
+        self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
+        terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+        self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
+        if recipe.train.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def _bind(self, part: Part, device: torch.device | str) -> Function:
+        """A value's or a term's function with its options bound; a class is built, its networks kept."""
+        target: Any = part.load()
+        if not inspect.isclass(target):
+            return partial(target, **part.arguments_for()) if part.options else target
+        if part.learning:
+            return _learn
+        label = f"{part.entry.kind}_{part.label}"
+        built = build_part(self.recipe, part, device, label)
+        if not isinstance(built, nn.Module):
+            return built  # type: ignore[no-any-return]
+        while label in self.owned:
+            label += "_"
+        self.owned[label] = built.requires_grad_(False)
+        return _call if part.learns else built
+
+    def network(self, name: str) -> nn.Module:
+        """A player by its name in recipes: a slot, a dotted part of one, or the networks that a term owns."""
+        owned = f"term_{name}"
+        return self.owned[owned] if name in self.recipe.learners() else self.get_submodule(name)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks live."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the networks' parameters."""
+        return next(self.parameters()).dtype
+
+    def draw(self, *key: object) -> Draw:
+        """A stream of random numbers on this model's device, a function of the recipe's seed and ``key``."""
+        return Draw(self.recipe.seed, *key, device=self.device, dtype=self.dtype)
+
+    @torch.no_grad()
+    def compute(
+        self, *names: str, given: Mapping[str, Any] | None = None, batch: int = 0, seed: int = 0
+    ) -> tuple[Any, ...]:
+        """Values by name, in evaluation mode, without gradients.
+
+        Args:
+            names: values, or outputs of the recipe (``sample``, ``reconstruction``).
+            given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``.
+            batch: how many, where nothing given says so.
+            seed: which draw of the noise.
+
+        Raises:
+            RequestError: if a name is unknown, or needs images and none were given.
+        """
+        given = dict(given or {})
+        wanted = [self.recipe.outputs.get(name, name) for name in names]
+        batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
+        known = {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **given}
+        self._check_given(wanted, known)
+        graph = self.recipe.graph
+        with evaluating(self, self.recipe.batch_stats):
+            forward = Forward(graph, self.functions, known, self._slot, partial(self.draw, "compute", seed))
+            return tuple(forward.value(name) for name in wanted)
+
+    def _slot(self, _: str, slot: str) -> Any:
+        return self.network(slot)
+
+    def _check_given(self, wanted: list[str], known: Mapping[str, Any]) -> None:
+        try:
+            needs_x = "x" not in known and needs(self.recipe.graph, wanted, "x", known)
+        except UnknownNameError as error:
+            raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
+        if needs_x:
+            raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
+
+    def output(self, name: str) -> str:
+        """The value behind an output such as ``sample``.
+
+        Raises:
+            RequestError: if the recipe has no such output.
+        """
+        if name not in self.recipe.outputs:
+            hint = did_you_mean(name, self.recipe.outputs)
+            raise RequestError(f"recipe '{self.recipe.name}' has no output '{name}'{hint}")
+        return self.recipe.outputs[name]
+
+    @property
+    def samples(self) -> bool:
+        """Whether it makes images without being given any."""
+        sample = self.recipe.outputs.get("sample")
+        return sample is not None and not needs(self.recipe.graph, [sample], "x", {})
+
+    def sample(self, n: int = 16, *, seed: int = 0) -> Tensor:
+        """``n`` images from the prior, (n, C, H, W) in [-1, 1]."""
+        (images,) = self.compute(self.output("sample"), batch=n, seed=seed)
+        return images  # type: ignore[no-any-return]
+
+    def encode(self, x: Tensor) -> Any:
+        """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` (B, K) is the code."""
+        return self.compute(self.output("posterior"), given={"x": x})[0]
+
+    def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] through the model's reconstruction, same shape and range."""
+        (images,) = self.compute(self.output("reconstruction"), given={"x": x}, seed=seed)
+        return images  # type: ignore[no-any-return]
+
+
+def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:
+    """Whether ``wanted`` need ``what`` once ``known`` are given."""
+    cut = {name: args for name, args in graph.arguments.items() if name not in known}
+    cut |= {name: {} for name in known}
+    return what in Graph(graph.slots, cut).order(wanted)
+
+
+def _call(self: Any, **named: Any) -> Any:
+    """A term that learns, as a function of its own networks: the slot that it is."""
+    return self(**named)
+
+
+def _learn(self: Any, **named: Any) -> Any:
+    """What the networks of such a term minimise."""
+    return self.learn(**named)
+
+
+def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", owned: str = "") -> Any:
+    """The network of a slot, or the class behind a value or term, initialised from (seed, its name) alone.
+
+    Args:
+        recipe: whose seed and sizes it gets.
+        part: what to build.
+        device: where.
+        owned: the name of what a value or term owns; empty for a slot.
+
+    Raises:
+        RecipeError: placed at the part, if its component refuses the sizes or options.
+        NotImplementedError: if it cannot be made on the ``meta`` device.
+    """
+    target = part.load()
+    what = f"{part.entry.kind} '{part.entry.name}'"
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
+        try:
+            built = target(**part.arguments_for(recipe.sizes))
+        except Exception as error:  # a stranger's constructor may raise anything
+            if str(device) == "meta" and wants_numbers(error):
+                raise NotImplementedError(reason(error)) from error  # the caller tries it on the CPU
+            whose = "" if owned else f" of slot '{part.label}'"
+            raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}")]) from error
+    if not isinstance(built, nn.Module) and (part.learns or not owned):
+        raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
+    if part.learns and not any(True for _ in built.parameters()):
+        raise RecipeError([Problem(part.position, f"{what} has a learn() and no parameters that could")])
+    return built
+
+
+def wants_numbers(error: Exception) -> bool:
+    """Whether something failed on the ``meta`` device for want of numbers, or of an implementation there."""
+    said = str(error)
+    return isinstance(error, NotImplementedError) or "meta tensor" in said or "meta device" in said

@@ -1,0 +1,1 @@
+"""Text to trees and back: YAML 1.2 with places, merging and overrides."""

@@ -1,0 +1,232 @@
+"""Text to a tree that remembers where everything stands.
+
+One pass over the events of libyaml: depth, size and aliases are budgeted as they arrive, so that no
+document can exhaust the machine. Scalars are those of YAML 1.2's core schema (``1e-4`` is a number,
+``off`` is text); quoted text is always text. ``zoo.recipe.yaml.node`` has the tree, ``write`` the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import yaml
+
+from zoo.errors import Position, Problem, RecipeError
+from zoo.recipe.yaml.decode import MAX_BYTES, decode
+from zoo.recipe.yaml.node import Node, Scalar, one_line, plain_scalar
+from zoo.recipe.yaml.write import write
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_value", "write"]
+
+MAX_DEPTH = 32
+MAX_NODES = 10_000
+MAX_PROBLEMS = 100
+"""Budgets of one document; nodes are counted with every alias expanded, and reading ends at the last problem."""
+
+MAX_TEXT = 1_000
+MAX_KEY = 200
+"""Characters of the longest text and of the longest key."""
+
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_SENTENCES = {  # what libyaml says -> what a person can act on
+    "mapping values are not allowed in this context": "a ':' is out of place here; check the indentation, "
+    "or quote text that contains ': '",
+    "found character that cannot start any token": "a value cannot begin with this character; indent with "
+    "spaces, and quote text that begins with @, % or `",
+    "could not find expected ':'": "expected 'key: value' here; the ':' is missing",
+    "did not find expected key": "expected a key here; check the indentation",
+    "did not find expected ',' or ']'": "expected ',' or ']' in the list",
+    "did not find expected ',' or '}'": "expected ',' or '}' in the mapping",
+    "did not find expected '-' indicator": "expected '- ' here, as for the other entries of this list; "
+    "check the indentation",
+    "did not find expected node content": "expected a value here",
+    "did not find expected <document start>": "this does not belong to what stands before it; check brackets "
+    "and indentation",
+    "found unexpected end of stream": "this quote is never closed",
+    "found unknown escape character": "unknown escape after '\\'; write '\\\\' or use single quotes",
+    "found undefined tag handle": "tags are not part of a recipe; remove what begins with '!'",
+    "found incompatible YAML document": "this version of YAML is unknown; remove the %YAML line",
+}
+
+
+def read(text: str | bytes, file: str) -> Node:
+    """The tree of a recipe's text; its top level is a mapping.
+
+    Args:
+        text: YAML, as text or as UTF-8 with or without a byte order mark.
+        file: what positions call it.
+
+    Raises:
+        RecipeError: with every problem that could be found, each at ``file:line:column``.
+    """
+    start = Position(file, 1, 1)
+    content = decode(text, lambda line, column: Position(file, line, column))
+    reader = _Reader(content, lambda mark: Position(file, mark.line + 1, mark.column + 1))
+    root = reader.document()
+    if root is None or root.value is None:
+        reader.stop(start, "the recipe is empty")
+    if not isinstance(root.value, dict):
+        reader.refuse(root.position, f"a recipe is a mapping of 'key: value' lines, not {root.kind}")
+    reader.finish()
+    return root
+
+
+def read_value(text: str, place: Position) -> Node:
+    """The tree of one value given outside a file, such as ``32``, ``[0.5, 0.999]`` or ``{use: timm}``.
+
+    Args:
+        text: a scalar, or a list or mapping in brackets; empty text is null.
+        place: the position of every node, and of every problem.
+
+    Raises:
+        RecipeError: as for ``read``, at ``place``.
+    """
+    content = decode(text, lambda _line, _column: place)
+    reader = _Reader(content, lambda _mark: place, flow_only=True)
+    root = reader.document() or Node(None, place)
+    reader.finish()
+    return root
+
+
+class _Reader:
+    """Builds nodes from events; collects problems and stops at the first that hides the rest."""
+
+    def __init__(self, text: str, place: Callable[[Any], Position], flow_only: bool = False) -> None:
+        self.parser = _Parser(text)
+        self.place = place
+        self.flow_only = flow_only
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, Node] = {}
+        self.nodes = 0
+
+    def refuse(self, position: Position, message: str) -> None:
+        self.problems.append(Problem(position, message))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.finish()
+
+    def stop(self, position: Position, message: str) -> NoReturn:
+        raise RecipeError([*self.problems, Problem(position, message)])
+
+    def finish(self) -> None:
+        if self.problems:
+            raise RecipeError(self.problems)
+
+    def next(self) -> Any:
+        try:
+            return self.parser.get_event()
+        except yaml.MarkedYAMLError as error:  # the other kind is of characters, and decode() refuses those
+            self.stop(*self._sentence(error))
+
+    def _sentence(self, error: yaml.MarkedYAMLError) -> tuple[Position, str]:
+        """Where a syntax error is best shown, and what to say."""
+        said = str(error.problem)
+        message = _SENTENCES.get(said) or f"this is not YAML: {said} {error.context or ''}".rstrip()
+        here = self.place(error.problem_mark)
+        if not error.context_mark:
+            return here, message
+        opened = self.place(error.context_mark)
+        if said in ("could not find expected ':'", "found unexpected end of stream"):
+            return opened, message
+        if opened.line != here.line:
+            message += f" that begins at line {opened.line}" if "',' or" in said else ""
+        return here, message
+
+    def document(self) -> Node | None:
+        """The only document's root, or None if there is none."""
+        self.next()  # the stream's start
+        first = self.next()
+        if isinstance(first, yaml.StreamEndEvent):
+            return None
+        if self.flow_only and first.explicit:
+            self.stop(self.place(first.start_mark), "'---' is not a value; quote it")
+        root = self.node(self.next(), 1)
+        self.next()  # the document's end
+        after = self.next()
+        if not isinstance(after, yaml.StreamEndEvent):
+            self.stop(self.place(after.start_mark), "a second document begins here; a recipe is one document")
+        return root
+
+    def node(self, event: Any, depth: int) -> Node:
+        """The node that begins with ``event``, at ``depth`` containers including itself."""
+        place = self.place(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event.anchor, place, depth)
+        self._spend(1, depth if isinstance(event, yaml.CollectionStartEvent) else 0, place)
+        if event.tag is not None:
+            self.refuse(place, f"tag '{one_line(event.tag)}' is not part of a recipe; remove it")
+        if isinstance(event, yaml.ScalarEvent):
+            node = Node(self._scalar(event, place), place)
+        else:
+            if self.flow_only and not event.flow_style:
+                self.stop(place, "write a list as [a, b], a mapping as {key: value}, or quote the text")
+            node = (
+                self._mapping(place, depth) if isinstance(event, yaml.MappingStartEvent) else self._list(place, depth)
+            )
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _spend(self, nodes: int, depth: int, place: Position) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            self.stop(place, f"more than {MAX_NODES:,} values, aliases expanded; a recipe is never that large")
+        if depth > MAX_DEPTH:
+            self.stop(place, f"nested more than {MAX_DEPTH} deep; a recipe is never that deep")
+
+    def _alias(self, name: Any, place: Position, depth: int) -> Node:
+        self._spend(1, 0, place)
+        node = self.anchors.get(name)
+        if node is None:
+            self.refuse(place, f"alias '*{one_line(name)}' has no finished anchor '&{one_line(name)}' before it")
+            return Node(None, place)
+        size, height = node.measure()
+        self._spend(size - 1, depth + height - 1, place)
+        return node
+
+    def _scalar(self, event: Any, place: Position) -> Scalar:
+        text = str(event.value)
+        try:
+            scalar = plain_scalar(text) if event.implicit[0] else text  # not implicit: quoted, or a block of text
+        except ValueError as error:
+            self.refuse(place, str(error))
+            return text
+        if isinstance(scalar, str) and len(scalar) > MAX_TEXT:
+            self.refuse(place, f"a text of {len(scalar):,} characters; the limit is {MAX_TEXT:,}")
+        return scalar
+
+    def _list(self, place: Position, depth: int) -> Node:
+        items = []
+        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth + 1))
+        return Node(items, place)
+
+    def _mapping(self, place: Position, depth: int) -> Node:
+        entries: dict[str, Node] = {}
+        keys: dict[str, Position] = {}
+        while not isinstance(event := self.next(), yaml.MappingEndEvent):
+            here = self.place(event.start_mark)
+            key = self._key(event, here, depth)
+            value = self.node(self.next(), depth + 1)
+            if key in keys:
+                self.refuse(here, f"key '{one_line(key)}' is already given at {keys[key]}; keep one of the two")
+            elif key is not None:
+                entries[key], keys[key] = value, here
+        return Node(entries, place, keys)
+
+    def _key(self, event: Any, place: Position, depth: int) -> str | None:
+        """A mapping's key, or None where it was refused."""
+        node = self.node(event, depth + 1)
+        if not isinstance(event, yaml.ScalarEvent):
+            self.refuse(place, "a key is text, not an alias, a list or a mapping; write it out")
+        elif not isinstance(node.value, str):
+            cure = f"quote it: '{one_line(event.value)}'" if event.value else "write one before the ':'"
+            self.refuse(place, f"a key is text, and '{one_line(event.value)}' is {node.kind}; {cure}")
+        elif node.value == "<<" and event.implicit[0]:
+            self.refuse(place, "merge keys '<<' are not part of a recipe; use 'extends', or repeat the entries")
+        elif MAX_KEY < len(node.value) <= MAX_TEXT:
+            self.refuse(place, f"a key of {len(node.value):,} characters; the limit is {MAX_KEY:,}")
+        else:
+            return node.value
+        return None

@@ -1,0 +1,183 @@
+"""What can be done with recipes as trees: lay one over another, and set one value from the command line.
+
+Nothing is changed in place; every node of a result keeps the place it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from zoo.errors import Position, Problem, RecipeError, did_you_mean
+from zoo.recipe.yaml.node import Node, Path
+from zoo.recipe.yaml.read import MAX_DEPTH, read_value
+from zoo.registry.option_types import shown
+
+IsComponent = Callable[[Path], bool]
+"""Whether a component is expected at a path, where ``timm`` is short for ``{use: timm}``."""
+
+
+def _nowhere(_path: Path) -> bool:
+    return False
+
+
+def merge(base: Node, over: Node, is_component: IsComponent = _nowhere) -> Node:
+    """``over`` laid over ``base``.
+
+    Mappings merge key by key: the base's order, then new keys. Everything else is replaced. Null removes
+    the base's entry and keeps its place (it stays null where the base has none, so that a mistyped key is
+    still noticed).
+    A mapping that uses another component replaces the base's, whose options would make no sense.
+
+    Args:
+        base: the tree underneath.
+        over: the tree that wins; positions follow it wherever it says something.
+        is_component: at which paths a bare string is short for ``{use: string}``.
+    """
+    return _merge(base, over, (), is_component)
+
+
+def _merge(base: Node, over: Node, path: Path, is_component: IsComponent) -> Node:
+    if base.value and over.value and is_component(path):
+        base, over = _spelled_out(base, over), _spelled_out(over, base)
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _uses_another(base, over):
+        return over
+    entries, keys = dict(base.value), dict(base.keys)
+    for key, node in over.value.items():
+        under = entries.get(key)
+        if under is not None and node.value is None:
+            del entries[key]
+            keys[key] = over.keys[key]
+            continue
+        entries[key] = node if under is None else _merge(under, node, (*path, key), is_component)
+        keys[key] = over.keys[key]
+    return Node(entries, over.position, keys)
+
+
+def _spelled_out(node: Node, beside: Node) -> Node:
+    """``{use: name}`` for a name that meets a mapping."""
+    if isinstance(node.value, str) and isinstance(beside.value, dict):
+        return Node({"use": node}, node.position, {"use": node.position})
+    return node
+
+
+def _uses_another(base: Node, over: Node) -> bool:
+    chosen, present = over.child("use"), base.child("use")
+    if chosen is None or chosen.value is None:
+        return False
+    return present is None or present.plain() != chosen.plain()
+
+
+def assign(
+    root: Node,
+    path_text: str,
+    value_text: str,
+    is_component: IsComponent = _nowhere,
+    *,
+    source: str | None = None,
+) -> Node:
+    """``root`` with one value set, as if a recipe with that value alone were laid over it.
+
+    Args:
+        root: a recipe.
+        path_text: keys and list indices with dots between, such as ``phases.0.generator.entropy``; a key
+            that has dots of its own is recognised if it exists, and ``a+b`` is the row ``a + b``.
+        value_text: a scalar, or a list or mapping in brackets, read as in a recipe.
+        is_component: as for ``merge``.
+        source: what positions call the argument; ``--set path=value`` when None.
+
+    Raises:
+        RecipeError: at ``source``: a path through a scalar, an index that is not there, an unreadable value.
+    """
+    place = Position(source or f"--set {path_text}={value_text}")
+    assignment = _Assignment(read_value(value_text, place), is_component)
+    return _merge(root, assignment.over(root, path_text, ()), (), is_component)
+
+
+class _Assignment:
+    """One value on its way down a tree."""
+
+    def __init__(self, value: Node, is_component: IsComponent) -> None:
+        self.value = value
+        self.place = value.position
+        self.is_component = is_component
+
+    def over(self, node: Node | None, rest: str, path: Path) -> Node:
+        """What to lay over ``node``, at ``path``, so that the value stands at ``rest`` below it."""
+        if len(path) >= MAX_DEPTH:
+            self.refuse(f"a path has at most {MAX_DEPTH} parts")
+        if node is None or node.value is None:
+            node = Node({}, self.place)
+        if self.is_component(path):
+            node = _spelled_out(node, Node({}, self.place))
+        if isinstance(node.value, list):
+            return self._over_list(node, node.value, rest, path)
+        if not isinstance(node.value, dict):
+            whole = f"set the whole of it: {_dotted(path)}={{...}}"
+            self.refuse(f"'{_dotted(path)}' is {node.kind}, {shown(node.value)}, and has no '{rest}'; {whole}")
+        key, below = _split(rest, list(node.value))
+        if not key:
+            self.refuse("a part of the path is empty; write it as a.b.c")
+        if below is None:
+            return Node({key: self.value}, node.position, {key: self.place})
+        inner = self.over(node.child(key), below, (*path, key))
+        return Node({key: inner}, node.position, {key: node.keys.get(key, self.place)})
+
+    def _over_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
+        """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
+        parts = _by_label(items) if self.is_component((*path, "")) else {}
+        text, below = _split(rest, list(parts))
+        if text in parts:
+            here = (*path, text)
+            over = self.value if below is None else self.over(parts[text], below, here)
+            parts[text] = over if below is None else _merge(parts[text], over, here, self.is_component)
+            kept = {label: part for label, part in parts.items() if part.value is not None}
+            return Node(kept, node.position, {label: part.position for label, part in kept.items()})
+        index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(items)
+        if index >= len(items):
+            self.refuse(_no_such_index(text, items, path, list(parts)))
+        here = (*path, index)
+        if below is None:
+            element = self.value
+        else:
+            inner = self.over(items[index], below, here)
+            element = _merge(items[index], inner, here, self.is_component)
+        return Node([*items[:index], element, *items[index + 1 :]], node.position)
+
+    def refuse(self, message: str) -> NoReturn:
+        raise RecipeError([Problem(self.place, message)])
+
+
+def _by_label(items: list[Node]) -> dict[str, Node]:
+    """A list of parts as the mapping it is short for: ``NAME``, ``{use: NAME, ...}`` or ``{LABEL: ...}`` each."""
+    found: dict[str, Node] = {}
+    for item in items:
+        use = item.child("use")
+        if isinstance(item.value, dict) and use is None and len(item.value) == 1:
+            label, item = next(iter(item.value.items()))
+        else:
+            label = str(use.value if use else item.value).rsplit("/", 1)[-1]
+        found[label] = item
+    return found if len(found) == len(items) else {}
+
+
+def _split(rest: str, keys: list[str]) -> tuple[str, str | None]:
+    """The first part of a dotted path and what follows: the longest key it can be, else up to a dot."""
+    spellings = {key.replace(" + ", "+"): key for key in keys} | {key: key for key in keys}
+    known = [text for text in spellings if text and (rest == text or rest.startswith(f"{text}."))]
+    first = max(known, key=len) if known else rest.partition(".")[0]
+    return spellings.get(first, first), None if rest == first else rest[len(first) + 1 :]
+
+
+def _no_such_index(text: str, items: list[Node], path: Path, labels: list[str]) -> str:
+    if labels:
+        return f"'{_dotted(path)}' has no '{text}'{did_you_mean(text, labels)}"
+    choices = [str(index) for index in range(len(items))]
+    if not items:
+        return f"'{_dotted(path)}' is an empty list; it has no '{text}'"
+    guess = did_you_mean(text, choices if len(choices) <= 10 else [f"0 to {len(choices) - 1}"])
+    return f"'{_dotted(path)}' is a list of {len(items)}, and '{text}' is not one of its indices{guess}"
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))

@@ -1,0 +1,148 @@
+"""What codes mean: images on paths between two codes, along one dimension of one, and with other noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zoo.errors import RequestError
+from zoo.model.model import Model, needs
+from zoo.report.pictures import COLUMNS, Picture
+from zoo.types import to_model
+
+ENOUGH = 1000
+"""Test images over which the variance of codes is taken."""
+BATCH = 250
+"""How many of them at a time."""
+STEPS = 7
+"""Images of a traversal, an odd number: the middle one is at 0."""
+REACH = 2.0
+"""How far a dimension is moved, in standard deviations of the prior."""
+TOLD = "\N{MINUS SIGN}2 to 2"
+
+
+def walks(model: Model, test: Tensor, seed: int = 0) -> list[Picture]:
+    """Interpolations, traversals, and one code with other noise, of a model whose samples are made from codes ``z``.
+
+    Codes are posterior means of test images; those of the prior for a model without a posterior.
+
+    Args:
+        model: the model.
+        test: uint8 (N, C, H, W).
+        seed: which codes of the prior, and which noise.
+    """
+    if not model.samples or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+        return []
+    means = posterior_means(model, test)
+    if means is None:
+        (codes,) = model.compute("z", batch=COLUMNS, seed=seed)
+    else:
+        codes = means[:COLUMNS]
+    pictures = [_interpolations(model, test, means, seed), _traversals(model, means, codes[:1], seed)]
+    if model.recipe.sizes.noise and needs(model.recipe.graph, [model.output("sample")], "noise", {}):
+        pictures.append(_other_noise(model, codes[: COLUMNS // 2], seed))
+    return pictures
+
+
+def posterior_means(model: Model, pixels: Tensor) -> Tensor | None:
+    """The codes (N, K) of the first ``ENOUGH`` images; None for a model without a Gaussian posterior of them."""
+    value = model.recipe.outputs.get("posterior")
+    if value is None or not needs(model.recipe.graph, [value], "x", {}):
+        return None
+    means = []
+    for batch in torch.split(pixels[:ENOUGH], BATCH):
+        x = to_model(batch.to(model.device), model.dtype)
+        mean = getattr(model.encode(x), "mean", None)
+        if not isinstance(mean, Tensor) or mean.shape != (len(x), model.recipe.sizes.latent):
+            return None
+        means.append(mean)
+    return torch.cat(means)
+
+
+def _interpolations(model: Model, test: Tensor, means: Tensor | None, seed: int) -> Picture:
+    file, title = "interpolations.png", "Interpolations"
+    pairs = 0 if means is None else min(len(means) // 2, COLUMNS)
+    if means is None or not pairs:
+        caption = "Between two codes of the prior, along great circles."
+        rows = [("", row) for row in interpolation_rows(model, COLUMNS, COLUMNS, seed)]
+        return Picture(file, title, caption, rows)
+    t = torch.linspace(0, 1, COLUMNS - 2, dtype=means.dtype, device=means.device)[:, None]
+    codes = torch.stack([torch.lerp(a, b, t) for a, b in torch.split(means[: 2 * pairs], 2)])
+    ends = torch.split(to_model(test[: 2 * pairs].to(means.device), means.dtype), 2)
+    made = decoded(model, codes, seed)
+    rows = [("", torch.cat([pair[:1], row, pair[1:]])) for row, pair in zip(made, ends, strict=True)]
+    caption = "Straight lines between the codes of two test images, which stand at the ends of each row."
+    return Picture(file, title, caption, rows)
+
+
+def _traversals(model: Model, means: Tensor | None, base: Tensor, seed: int) -> Picture:
+    """A dimension a row; those whose posterior means vary most over test images (Burda et al. 2016, "active units")."""
+    names = {d: f"z {d}" for d in range(min(COLUMNS, base.shape[1]))}
+    caption = f"A code of the prior, one dimension a row moved from {TOLD}, the others held."
+    if means is not None and len(means) > 1:
+        variance = means.var(0)
+        most = variance.argsort(descending=True, stable=True)[:COLUMNS].tolist()
+        names = {d: f"z {d} ({variance[d]:.2f})" for d in most}
+        caption = (
+            f"The code of the first test image, one dimension a row moved from {TOLD}, the others held: the "
+            f"dimensions that vary most over test images, with their variance."
+        )
+    codes = base.repeat(len(names), STEPS, 1)  # (dimensions, steps, K)
+    for row, d in enumerate(names):
+        codes[row, :, d] = torch.linspace(-REACH, REACH, STEPS, dtype=base.dtype, device=base.device)
+    made = decoded(model, codes, seed, held=True)
+    return Picture("traversals.png", "Traversals", caption, list(zip(names.values(), made, strict=True)))
+
+
+def _other_noise(model: Model, codes: Tensor, seed: int) -> Picture:
+    count = len(codes) * COLUMNS
+    (noise,) = model.compute("noise", batch=count, seed=seed)
+    given = {"z": codes.repeat_interleave(COLUMNS, 0), "noise": noise}
+    (images,) = model.compute(model.output("sample"), given=given, seed=seed)
+    caption = "A code a row; only the auxiliary noise differs: what of an image its code does not say."
+    return Picture("noise.png", "Same code, other noise", caption, [("", row) for row in images.split(COLUMNS)])
+
+
+def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> list[Tensor]:
+    """Rows of samples on paths between codes of the prior, the auxiliary noise held along a path.
+
+    Paths are great circles (White 2016, "Sampling generative networks"), which keep a Gaussian code's
+    length typical; a straight line would pass nearer to 0 than any sample.
+
+    Raises:
+        RequestError: if the recipe's samples are not made from codes ``z``.
+    """
+    if not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+        raise RequestError(f"recipe '{model.recipe.name}': its samples are not made from codes 'z'")
+    (ends,) = model.compute("z", batch=2 * paths, seed=seed)
+    return list(decoded(model, _great_circles(ends[:paths], ends[paths:], steps), seed))
+
+
+def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -> Iterator[Tensor]:
+    """Samples made from codes (P, S, K), a row (S, C, H, W) for each path.
+
+    Args:
+        model: the model.
+        codes: S codes on each of P paths.
+        seed: which noise.
+        held: whether all paths have the same auxiliary noise; else each has its own, the same along it.
+    """
+    paths, steps, _ = codes.shape
+    target = model.output("sample")
+    given = {"z": codes.flatten(0, 1)}
+    if needs(model.recipe.graph, [target], "noise", {}):
+        (noise,) = model.compute("noise", batch=1 if held else paths, seed=seed)
+        given["noise"] = noise.repeat_interleave(paths * steps // len(noise), 0)
+    (images,) = model.compute(target, given=given, seed=seed)
+    yield from images.split(steps)
+
+
+def _great_circles(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Codes (P, K) and (P, K) -> (P, steps, K) on the arcs between them."""
+    t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[None, :, None]
+    cosine = torch.nn.functional.cosine_similarity(start, end)[:, None, None]
+    angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    a, b = ((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()
+    return a * start[:, None] + b * end[:, None]

@@ -1,0 +1,109 @@
+"""Grids of images as PNG files, and pictures made of such rows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from zoo.types import to_pixels
+
+GAP = 2
+SIDE = 64
+"""Pixels that a small image is enlarged to, about."""
+COLUMNS = 8
+"""Images in a row where a picture is shown among others."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Rows of images.
+
+    Args:
+        file: its name in a run.
+        title: a word or two.
+        caption: what is to be seen, in a sentence or two.
+        rows: from top to bottom: a label, which may be empty, and images (N, C, H, W) in [-1, 1].
+    """
+
+    file: str
+    title: str
+    caption: str
+    rows: Sequence[tuple[str, Tensor]]
+
+    @property
+    def png(self) -> bytes:
+        """The whole as a PNG file, without labels."""
+        return grid_png([images for _, images in self.rows])
+
+    def blocks(self) -> list[list[tuple[str, bytes]]]:
+        """The rows, each a label and a PNG of ``COLUMNS`` images; what they hold beyond these in blocks below.
+
+        Rows without labels are one PNG.
+        """
+        if not any(label for label, _ in self.rows):
+            return [[("", self.png)]]
+        starts = range(0, max(len(images) for _, images in self.rows), COLUMNS)
+        cut = [[(label, images[start : start + COLUMNS]) for label, images in self.rows] for start in starts]
+        return [[(label, grid_png([images])) for label, images in block if len(images)] for block in cut]
+
+
+def grid(rows: Sequence[Tensor]) -> Tensor:
+    """Rows of images as one picture.
+
+    Args:
+        rows: each (N, C, H, W) in [-1, 1], C of 1 or 3; the same H, W and C in all.
+
+    Returns:
+        uint8 (4, H', W'), red, green, blue and opacity; between the images it is white and clear.
+    """
+    width = max(len(row) for row in rows)
+    height, breadth = rows[0].shape[-2:]
+    cells = torch.full((len(rows), width, 4, height + GAP, breadth + GAP), 255, dtype=torch.uint8)
+    cells[:, :, 3] = 0
+    for r, row in enumerate(rows):
+        cells[r, : len(row), :3, :height, :breadth] = to_pixels(row).cpu().expand(-1, 3, -1, -1)
+        cells[r, : len(row), 3, :height, :breadth] = 255
+    return rearrange(cells, "r n c h w -> c (r h) (n w)")[:, :-GAP, :-GAP]
+
+
+def grid_png(rows: Sequence[Tensor], *, side: int = SIDE) -> bytes:
+    """Rows of images as one PNG.
+
+    Args:
+        rows: each (N, C, H, W) in [-1, 1], C of 1 or 3; the same H, W and C in all.
+        side: an image is enlarged, by a whole factor, to about this many pixels.
+
+    Returns:
+        the file's bytes.
+    """
+    factor = max(1, round(side / rows[0].shape[-2]))
+    image = Image.fromarray(rearrange(grid(rows), "c h w -> h w c").contiguous().numpy())
+    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")  # with optimize=True ten times slower for 2 % fewer bytes
+    return buffer.getvalue()
+
+
+def square(images: Tensor) -> list[Tensor]:
+    """N images as rows of a grid that is about square."""
+    return list(torch.split(images, max(1, round(len(images) ** 0.5))))
+
+
+def reduced(images: Tensor, side: int) -> Tensor:
+    """Images whose larger side is at most ``side`` pixels, each pixel a mean of those it stands for.
+
+    Args:
+        images: (N, C, H, W), floating.
+        side: in pixels; images that are no larger are left as they are.
+    """
+    scale = side / max(images.shape[-2:])
+    if scale >= 1:
+        return images
+    height, width = (max(1, round(length * scale)) for length in images.shape[-2:])
+    return torch.nn.functional.adaptive_avg_pool2d(images, (height, width))

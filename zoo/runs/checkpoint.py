@@ -1,0 +1,212 @@
+"""Checkpoints of a run, verified before one is taken up.
+
+A checkpoint is ``state/step-00000500.safetensors`` and its manifest, ``state/step-00000500.json``, which is written
+after it and names its size and SHA-256: without its manifest, no file is a checkpoint. ``zoo.runs.checkpointer`` writes
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.machine.disk import read_bytes
+from zoo.engine.engine import Engine
+from zoo.errors import RunError
+from zoo.runs.manifest import LARGEST, Manifest, identity
+from zoo.machine.device import memory
+from zoo.machine.device import compute_type
+from zoo.runs.provenance import software
+from zoo.runs.run import Run
+from zoo.runs.tensorfile import check_fit, parsed, tensors_in
+
+UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError)
+"""What reading a damaged or hostile checkpoint may raise."""
+CHECKED = ("model/", "ema/")
+"""Tensors whose shapes are known before a checkpoint is read; an optimiser's are made by its first step."""
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")
+"""What torch's fused optimisers walk as flat memory, beside the parameter, without a look at its shape."""
+
+
+def checkpoints(run: Run) -> list[Path]:
+    """The tensors of checkpoints, finished or not, newest first."""
+    return [tensors_path(run.folder, step) for step in sorted(steps_of(run.folder, "*"), reverse=True)]
+
+
+def tensors_path(folder: Path, step: int) -> Path:
+    """The tensors of a checkpoint."""
+    return folder / f"state/step-{step:08d}.safetensors"
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint's tensors."""
+    return int(path.stem.removeprefix("step-"))
+
+
+def steps_of(folder: Path, ending: str) -> set[int]:
+    """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``."""
+    found = (folder / "state").glob(f"step-*.{ending}")
+    names = (path.name.removeprefix("step-").partition(".")[0] for path in found)
+    return {int(name) for name in names if name.isascii() and name.isdecimal() and f"{int(name):08d}" == name}
+
+
+def computed(engine: Engine) -> dict[str, Any]:
+    """What the bits of the next step depend on, beside the state."""
+    device = engine.model.device
+    compute = compute_type(engine.recipe.train.precision, device) or engine.model.dtype
+    where = {"device": device.type, "threads": torch.get_num_threads()}
+    return {**_versions(), **where, "precision": str(compute).removeprefix("torch.")}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version for name, version in software().items() if name != "Python"}
+
+
+def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
+    """Takes up the newest checkpoint that is, byte for byte, what was written for this recipe.
+
+    Returns:
+        a sentence for each checkpoint that is not, and one if it was computed in another way than here.
+
+    Raises:
+        RunError: if there are checkpoints and none can be taken up.
+    """
+    finished = steps_of(run.folder, "json")
+    paths = checkpoints(run)
+    notes: list[str] = []
+    for path in paths:
+        try:
+            manifest = take_up(run.folder, path, engine)
+        except UNREADABLE as error:
+            notes.append(f"{path}: cannot be read ({error}); going back to the checkpoint before it")
+            continue
+        return [*notes, *_computed_otherwise(path, manifest, engine)]
+    if finished or len(paths) > 1:
+        why = "\n".join(notes).replace("; going back to the checkpoint before it", "")
+        raise RunError(
+            f"{run.folder / 'state'}: has no checkpoint that can be read, and to begin again would lose what was "
+            f"trained. Bring one back from a copy, or remove {run.folder / 'state'} to begin at step 0.\n{why}"
+        )
+    return [f"{path}: was never finished; beginning at step 0" for path in paths]
+
+
+def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
+    """Takes up one checkpoint.
+
+    Args:
+        folder: the run.
+        path: the checkpoint's tensors.
+        engine: of the same recipe.
+
+    Raises:
+        ValueError: if it is not, byte for byte, what was written, or another recipe's.
+    """
+    manifest = read_manifest(folder, path)
+    if manifest.recipe != identity(engine.recipe.plain()):
+        raise ValueError("it belongs to a run of another recipe")
+    known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
+    wanted, moments = engine.shards.like(known), engine.shards.like(_moments(engine))
+    engine.restore(read_tensors(folder, path, manifest, wanted, moments), manifest.plain)
+    return manifest
+
+
+def _moments(engine: Engine) -> dict[str, Tensor]:
+    """What an optimiser may keep of each parameter, and the parameter, whose type and shape it has."""
+    found: dict[str, Tensor] = {}
+    for name, player in engine.players.items():
+        for index, parameter in enumerate(player.moved.values()):
+            found |= {f"optimizer/{name}/{index}/{moment}": parameter for moment in MOMENTS}
+    return found
+
+
+def read_manifest(folder: Path, path: Path) -> Manifest:
+    """The manifest of a checkpoint.
+
+    Args:
+        folder: the run.
+        path: the checkpoint's tensors.
+
+    Raises:
+        ValueError: if it is missing, not what was written, or another checkpoint's.
+    """
+    name = f"state/{path.stem}.json"
+    try:
+        text = read_bytes(folder, name, LARGEST).decode()
+    except FileNotFoundError:
+        raise ValueError(f"it has no manifest {path.stem}.json: it was never finished, or that was removed") from None
+    try:
+        manifest = Manifest.read(text)
+    except ValueError as error:
+        raise ValueError(f"its manifest {path.stem}.json: {error}") from None
+    if manifest.step != int(path.stem.removeprefix("step-")) or list(manifest.files) != [path.name]:
+        raise ValueError(f"its manifest {path.stem}.json is that of step {manifest.step}")
+    return manifest
+
+
+def read_tensors(
+    folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], moments: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The tensors of a checkpoint.
+
+    Args:
+        folder: the run.
+        path: its file.
+        manifest: what the file must be.
+        wanted: tensors that must be in it, in their types and shapes, and no others of ``CHECKED``.
+        moments: tensors that may be in it, in their types and shapes.
+
+    Raises:
+        ValueError: if it is not what the manifest says, or does not fit.
+    """
+    file, most = manifest.files[path.name], memory()
+    if file.bytes > most:
+        raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
+    content = read_bytes(folder, f"state/{path.name}", file.bytes)
+    if len(content) < file.bytes:
+        raise ValueError(f"it has {len(content):,} of its {file.bytes:,} bytes")
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise ValueError("its content is not what was written")
+    entries, _ = parsed(content)
+    check_fit({name: entry for name, entry in entries.items() if name.startswith(CHECKED)}, wanted)
+    there = entries.keys() & moments.keys()
+    check_fit({name: entries[name] for name in there}, {name: moments[name] for name in there})
+    return tensors_in(content, entries)
+
+
+def _computed_otherwise(path: Path, manifest: Manifest, engine: Engine) -> Iterator[str]:
+    here = computed(engine)
+    moved = [
+        f"{name} {manifest.computed.get(name)} then, {here[name]} now"
+        for name in here
+        if manifest.computed.get(name) != here[name]
+    ]
+    if moved:
+        yield f"{path}: goes on, but not bit for bit as it would have: {'; '.join(moved)}"
+
+
+# -- the best ----------------------------------------------------------------------------------------------
+
+
+def best_checkpoint(folder: Path, label: str) -> Manifest | None:
+    """The manifest of the checkpoint with the best score.
+
+    Args:
+        folder: the run.
+        label: whose score; with an empty one no checkpoint is the best.
+    """
+    best: Manifest | None = None
+    for step in sorted(steps_of(folder, "json")) if label else ():
+        try:
+            found = read_manifest(folder, tensors_path(folder, step))
+        except UNREADABLE:  # it is told of when it is to be taken up
+            continue
+        if found.score and found.score.label == label and (not best or not best.score or found.score.beats(best.score)):
+            best = found
+    return best

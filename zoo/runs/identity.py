@@ -1,0 +1,150 @@
+"""What makes two builds the same run: whether one is up to date, and what may change under it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from zoo.machine.disk import open_inside, read_text
+from zoo.errors import RequestError, RunError
+from zoo.runs.manifest import seal_holds
+from zoo.runs.provenance import FILE as PLUGINS
+from zoo.recipe import Recipe, write_recipe
+from zoo.recipe.schema import WHEREABOUTS
+from zoo.recipe.sections import train
+from zoo.recipe.yaml.read import read
+from zoo.runs.run import DONE, Run, own_recipe
+
+FREE = (
+    *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best"),
+    *("train.activation_checkpointing", "train.fully_shard", "train.cuda_graph", "train.data_on"),
+    *("evaluate", "outputs", "watch"),
+    *(f"data.{name}" for name in WHEREABOUTS),
+)
+"""What may change between two builds of one run without another model coming out."""
+
+VOUCHED = (PLUGINS, "model.safetensors", "ema.safetensors", "scores.json", "report.html")
+"""What a finished run vouches for, beside its pictures; ``recipe.yaml`` has a seal of its own."""
+
+
+def up_to_date(folder: Path, recipe: Recipe) -> bool:
+    """Whether a finished run of this very recipe is there, and whole."""
+    return finished(folder, recipe) and not damaged(folder)
+
+
+def finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether this very recipe was built there to its end; its files may have been lost since."""
+    return plain_json(folder, DONE).get("recipe") == digest(recipe)
+
+
+def vouch(run: Run, recipe: Recipe, names: Iterable[str]) -> None:
+    """Notes that a recipe is built, and what its files hold."""
+    files = {name: sha for name in names if (sha := _sha256(run.folder, name))}
+    run.write_json(DONE, {"recipe": digest(recipe), "files": files})
+
+
+def vouch_again(run: Run, names: Iterable[str]) -> None:
+    """Notes what some files of a finished run hold now that they were written anew."""
+    done = plain_json(run.folder, DONE)
+    if isinstance(done.get("files"), dict):
+        run.write_json(
+            DONE, {**done, "files": {**done["files"], **{name: _sha256(run.folder, name) for name in names}}}
+        )
+
+
+def damaged(folder: Path) -> list[str]:
+    """Files of a finished run that are gone, or not what was written. Its records, ``metrics.jsonl``, are not looked
+    at: nothing but a training makes them again."""
+    files = plain_json(folder, DONE).get("files")
+    if not isinstance(files, dict):
+        return [DONE]
+    own = [] if _recipe_holds(folder) else ["recipe.yaml"]
+    return [*own, *(name for name, sha in files.items() if not sha or _sha256(folder, name) != sha)]
+
+
+def _recipe_holds(folder: Path) -> bool:
+    try:
+        return seal_holds(read_text(folder, "recipe.yaml") or "")
+    except RunError:
+        return False
+
+
+def _sha256(folder: Path, name: str) -> str:
+    """Of a file; empty where there is none that can be read."""
+    try:
+        with os.fdopen(open_inside(folder, name), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, RunError):
+        return ""
+
+
+def plain_json(folder: Path, name: str) -> dict[str, Any]:
+    """What a run's JSON file holds; nothing where it is not there, or holds no mapping."""
+    try:
+        found = json.loads(read_text(folder, name) or "")
+    except (RunError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest(recipe: Recipe) -> str:
+    """Of everything that a finished run is a function of: not of who looked on."""
+    data = {name: value for name, value in recipe.data.options.items() if name not in WHEREABOUTS}
+    same = replace(recipe, watch=(), data=replace(recipe.data, options=data))
+    return hashlib.sha256(write_recipe(same).encode()).hexdigest()
+
+
+def refuse_another(run: Run, recipe: Recipe) -> None:
+    """A run belongs to one recipe; of what shapes the model, nothing may change under it.
+
+    Raises:
+        RequestError: naming what differs.
+        RunError: if its recipe is damaged, and nothing else says that it is this one.
+    """
+    if finished(run.folder, recipe) and not _recipe_holds(run.folder):
+        return  # it is written again
+    text = run.read_text("recipe.yaml")
+    if text is None and not run.path(DONE).is_file():
+        return
+    own_recipe(run.folder)
+    there = _leaves(_trained(recipe, read(text or "", str(run.path("recipe.yaml"))).plain()))
+    here = _leaves(_trained(recipe, recipe.plain()))
+    unsaid = {f"train.{name}": parameter.default for name, parameter in signature(train).parameters.items()}
+    there = {**{path: value for path, value in unsaid.items() if path in here}, **there}  # a key since then
+    differ = [
+        f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
+        for path in sorted(there.keys() | here.keys())
+        if there.get(path) != here.get(path) and not path.startswith(FREE)
+    ]
+    if differ:
+        more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
+        raise RequestError(
+            f"{run.folder}: holds a run of another recipe: {'; '.join(differ[:3])}{more}. "
+            "Choose another --out, or remove the directory"
+        )
+    steps = there.get("train.steps", 0)
+    if steps > recipe.train.steps and run.path("model.safetensors").is_file():
+        raise RequestError(
+            f"{run.folder}: has {steps} steps, more than the {recipe.train.steps} asked for; choose another --out"
+        )
+
+
+def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's plain data less the values that only outputs and metrics need."""
+    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+    needed = recipe.graph.order([name for part in terms for name in part.arguments.values()])
+    return {**plain, "values": {name: part for name, part in plain.get("values", {}).items() if name in needed}}
+
+
+def _leaves(plain: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(plain, dict) and plain:
+        return {k: v for key, item in plain.items() for k, v in _leaves(item, f"{path}.{key}".lstrip(".")).items()}
+    if isinstance(plain, list) and any(isinstance(item, dict) for item in plain):
+        return {k: v for i, item in enumerate(plain) for k, v in _leaves(item, f"{path}.{i}").items()}
+    return {path: plain}

@@ -1,0 +1,134 @@
+"""Run directories: what a build leaves behind. Every file is written whole or not at all. No torch here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo.machine.disk import inside, read_text, remove, temporary, write_atomically
+from zoo.errors import Busy, RequestError, RunError
+from zoo.runs.manifest import seal_holds
+from zoo.recipe.yaml.read import read
+
+__all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
+
+
+DONE = "state/done.json"
+"""What a finished run vouches for: the digest of its recipe, and of its files."""
+
+
+class Run:
+    """A run directory, held by this process alone until it is closed.
+
+    Args:
+        folder: the directory; made if it is missing. What an interrupted process was writing is removed.
+
+    Raises:
+        RequestError: if it is not a run of this program's, or cannot be written.
+        Busy: if another process is at work in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        check_own(folder)
+        try:
+            (folder / "state").mkdir(parents=True, exist_ok=True)
+            inside(folder, "state")
+            self._lock = (folder / "state" / "lock").open("a")
+        except OSError as error:
+            raise RequestError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out") from None
+        for part in (folder, folder / "state", folder / "samples"):
+            for left in filter(temporary, part.glob(".*")):
+                remove(left)
+
+    def close(self) -> None:
+        """Lets other processes in."""
+        self._lock.close()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- files -------------------------------------------------------------------------------------------
+
+    def path(self, name: str) -> Path:
+        """A file of the run."""
+        return self.folder / name
+
+    def read_text(self, name: str) -> str | None:
+        """A file's text; None if it is not there.
+
+        Raises:
+            RunError: if it cannot be read, is no text, or is a link that leads out of the run.
+        """
+        return read_text(self.folder, name)
+
+    def read_json(self, name: str) -> Any:
+        """A file's JSON; None if it is not there.
+
+        Raises:
+            RunError: if it is not JSON.
+        """
+        text = self.read_text(name)
+        try:
+            return None if text is None else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.path(name)}: is damaged ({error}); remove it to have it made again") from None
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Writes a file whole or not at all."""
+        write_atomically(self.path(name), content.encode() if isinstance(content, str) else content)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes a file as JSON."""
+        self.write(name, json.dumps(content, indent=2) + "\n")
+
+
+def check_own(folder: Path) -> None:
+    """Refuses a directory that holds something else than a run.
+
+    Raises:
+        RequestError: naming what stands in the way.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
+    if not folder.exists() or any((folder / name).is_file() for name in ("recipe.yaml", DONE)):
+        return
+    own = (p for p in folder.iterdir() if p.name != "state" and not temporary(p))  # somebody died writing the first
+    foreign = sorted(p.name for p in own)
+    if foreign:
+        raise RequestError(
+            f"{folder}: is not a run (it has no recipe.yaml but holds {', '.join(foreign[:3])}"
+            f"{' ...' if len(foreign) > 3 else ''}); choose another --out"
+        )
+
+
+def own_recipe(folder: Path) -> Path:
+    """The file of a run's recipe, once it is known to be the one that was written.
+
+    Raises:
+        RequestError: if it is no run.
+        RecipeError: if the file is no recipe's.
+        RunError: if it was changed, is no whole recipe, or lies elsewhere.
+    """
+    path = folder / "recipe.yaml"
+    text = read_text(folder, "recipe.yaml")
+    if text is None:
+        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
+    if not seal_holds(text):
+        raise RunError(
+            f"{path}: is not as it was written: damaged, or edited. Bring it back from a copy; "
+            "if it was edited and is meant so, let its last line be '# edited'"
+        )
+    if read(text, str(path)).child("extends"):
+        raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
+    return path

@@ -1,0 +1,181 @@
+"""What of a training is kept in a run: its weights, and (from ``zoo.runs.checkpoint``) what it goes on from."""
+
+from __future__ import annotations
+
+from zoo.machine.device import sync_device
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, restore_checkpoint, tensors_path
+from zoo.runs.checkpointer import Checkpointer, save_checkpoint
+from zoo.machine.disk import read_bytes, read_text
+from zoo.engine.engine import Engine
+from zoo.errors import RunError
+from zoo.runs.manifest import identity
+from zoo.machine.device import memory
+from zoo.model.model import Model
+from zoo.recipe.yaml.read import read
+from zoo.runs.run import Run
+from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, check_seal, parsed, pieces, sealed, tensors_in
+
+__all__ = [
+    "Checkpointer",
+    "checkpoints",
+    "load_weights",
+    "packed",
+    "refuse_lost_weights",
+    "restore_checkpoint",
+    "save_checkpoint",
+    "save_weights",
+    "sync_device",
+    "trained_steps",
+]
+
+FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
+"""Which weights are in which file."""
+
+
+def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
+    """Tensors and plain data as one safetensors file, which has its own SHA-256.
+
+    Raises:
+        ValueError: if two names stand for one tensor.
+    """
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return sealed(pieces(ready, {"sha256": BLANK, "zoo": json.dumps(plain)}))
+
+
+def save_weights(run: Run, engine: Engine) -> None:
+    """Writes ``model.safetensors``, and before it ``ema.safetensors`` where weights are averaged."""
+    known = {"step": engine.step_index, "recipe": identity(engine.recipe.plain()), "averaged": bool(engine.average)}
+    if engine.average:
+        run.write(FILES["ema"], packed(engine.average.state_dict(), {**known, "weights": "ema"}))
+    run.write(FILES["raw"], packed(engine.model.state_dict(), {**known, "weights": "raw"}))
+
+
+def trained_steps(folder: Path) -> int:
+    """Steps behind a run's finished weights; 0 if there are none that can be read."""
+    try:
+        _, plain = _unpacked(folder, "raw")
+        return (
+            int(plain["step"]) if not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"] else 0
+        )
+    except UNREADABLE:
+        return 0
+
+
+def refuse_lost_weights(run: Run) -> None:
+    """Refuses to train from the beginning where finished weights are there, and damaged.
+
+    Raises:
+        RunError: if they are, and no checkpoint is there to write them again from.
+    """
+    for weights, name in FILES.items():
+        try:
+            _unpacked(run.folder, weights)
+        except FileNotFoundError:
+            continue
+        except UNREADABLE as error:
+            if not checkpoints(run):
+                raise RunError(
+                    f"{run.path(name)}: cannot be read ({error}), and {run.path('state')} has no checkpoint to write "
+                    "it again from. Bring one of them back from a copy, or remove the file to train from step 0"
+                ) from None
+
+
+def load_weights(model: Model, folder: Path, weights: str = "") -> str:
+    """Puts a run's weights into a model.
+
+    Args:
+        model: built from the run's recipe.
+        folder: the run.
+        weights: ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where
+            there are averages), or empty for the averaged ones where there are any.
+
+    Returns:
+        which weights were loaded.
+
+    Raises:
+        RunError: if they are missing, are not what was written, or do not fit.
+    """
+    if weights == "best":
+        model.load_state_dict(_best(model, folder))
+        return weights
+    chosen = weights or ("ema" if (folder / FILES["ema"]).is_file() else "raw")
+    path = folder / FILES[chosen]
+    if not path.is_file():
+        raise RunError(f"{folder}: has no {path.name}; finish it with: zoo build {folder / 'recipe.yaml'}")
+    try:
+        tensors, plain = _unpacked(folder, chosen, model.state_dict())
+        if plain["averaged"] and not weights and chosen == "raw":
+            raise ValueError("ema.safetensors, the averaged weights, was removed from beside it")
+        if plain["recipe"] != _identity(folder):
+            raise ValueError("these are the weights of another recipe")
+        model.load_state_dict(tensors)
+    except UNREADABLE as error:
+        again = f"; to have it made again, run: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
+    return chosen
+
+
+def _unpacked(
+    folder: Path, weights: str, wanted: Mapping[str, Tensor] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``save_weights`` wrote.
+
+    Args:
+        folder: the run.
+        weights: ``raw`` or ``ema``.
+        wanted: the tensors that must be in it.
+
+    Raises:
+        ValueError: if it is not, byte for byte, what was written, or does not fit.
+    """
+    limit = LARGEST_HEADER + sum(t.nbytes for t in wanted.values()) if wanted is not None else memory()
+    content = read_bytes(folder, FILES[weights], limit)
+    entries, metadata = parsed(content)
+    if wanted is not None:
+        check_fit(entries, wanted)
+    check_seal(content)
+    plain = json.loads(metadata["zoo"])
+    if plain["weights"] != weights:
+        raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
+    return tensors_in(content, entries), plain
+
+
+def _identity(folder: Path) -> str:
+    """The identity of a run's recipe as its file says it, whatever is installed here."""
+    return identity(read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain())
+
+
+def _best(model: Model, folder: Path) -> dict[str, Tensor]:
+    """The weights of the best checkpoint, averaged ones in place of what is averaged."""
+    label = model.recipe.train.keep_best
+    if not label:
+        raise RunError(f"{folder}: keeps no best checkpoint; set train.keep_best to a quick metric and build it again")
+    manifest = best_checkpoint(folder, label)
+    if manifest is None:
+        raise RunError(f"{folder}: has no checkpoint that was scored by {label}; they are kept as it trains")
+    path = tensors_path(folder, manifest.step)
+    own = model.state_dict()
+    wanted = {f"model/{name}": tensor for name, tensor in own.items()}
+    if model.recipe.train.ema:
+        wanted |= {f"ema/{name}": tensor for name, tensor in own.items() if tensor.is_floating_point()}
+    try:
+        if manifest.recipe != _identity(folder):
+            raise ValueError("it belongs to a run of another recipe")
+        tensors = read_tensors(folder, path, manifest, wanted, {})
+    except UNREADABLE as error:
+        raise RunError(f"{path}: cannot be loaded: {error}") from None
+    return {
+        name.removeprefix(prefix): t for prefix in CHECKED for name, t in tensors.items() if name.startswith(prefix)
+    }
+
+
+

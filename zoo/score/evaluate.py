@@ -1,0 +1,214 @@
+"""Scores of a model over its data; each keeps the protocol it was measured under."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from zoo.errors import Problem, RecipeError
+from zoo.machine.processes import ALONE, Processes
+from zoo.model.model import Model
+from zoo.recipe.schema import Part
+from zoo.score.metric import SPLITS, Meter, Moment, Shown
+from zoo.types import Images, to_model
+
+Scores = dict[str, dict[str, Any]]
+"""label -> {"value": number, "protocol": {...}}, and "details" where the metric has any."""
+Pieces = dict[tuple[str, int], Any]
+"""(label, how often the images had come before) -> the metric that saw this process's share of them."""
+T = TypeVar("T")
+AT_ONCE = 1000
+"""Images hashed at a time: they may lie on a disk."""
+
+
+def evaluate(
+    model: Model,
+    images: Images,
+    *,
+    batch: int = 250,
+    weights: str = "raw",
+    parts: Sequence[Part] | None = None,
+    processes: Processes = ALONE,
+) -> Scores:
+    """Every metric, in one pass over the images of each split that they ask for.
+
+    Several processes share the batches of each pass, and give the scores of one. A metric without ``merge`` is
+    measured by the first of them alone.
+
+    Args:
+        model: the model.
+        images: its data; the ``test`` split is used, ``train`` by the metrics that say so.
+        batch: images at a time.
+        weights: which weights the model holds, ``raw`` or ``ema``; kept in the protocol.
+        parts: the metrics; the recipe's when None.
+        processes: those that evaluate together; all of them call this, with the same model and images.
+
+    Returns:
+        label -> value and protocol, in every process.
+
+    Raises:
+        RecipeError: placed at the metric that cannot be measured, with its reason; in every process.
+    """
+    recipe = model.recipe
+    meters = [Meter.of(part, recipe) for part in (recipe.evaluate if parts is None else parts)]
+    work = Share(model, images, batch, processes)
+    updated = _together(processes, lambda: work.updates(meters))
+    _together(processes, lambda: merge(meters, updated))
+    if any(hasattr(meter.metric, "training") for meter in meters):
+        here = _handed_on(meters, processes)
+        trained = _together(processes, lambda: work.training(here))
+        _together(processes, lambda: merge(meters, trained, "merge_training"))
+    common = {"size": recipe.sizes.size, "seed": recipe.seed, "data": recipe.data.identity(), "batch": batch}
+    common |= {"batch_stats": recipe.batch_stats, "weights": weights}
+    scores = _together(processes, lambda: _scores(meters, images, common, model) if processes.first else {})
+    return processes.told(scores[0] if processes.first else None)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of the processes has to measure: of each pass over the images, batches that follow one another.
+
+    Args:
+        model: the model.
+        images: its data.
+        batch: images at a time.
+        processes: the processes, and which of them this is.
+    """
+
+    model: Model
+    images: Images
+    batch: int
+    processes: Processes
+
+    def updates(self, meters: Sequence[Meter]) -> Pieces:
+        """Shows the metrics this process's images, and samples of the model.
+
+        Returns:
+            metrics that saw some of them, but for those at the first process that the others are merged into.
+        """
+        found: Pieces = {}
+        for split in SPLITS:
+            found |= self._passes([meter for meter in meters if meter.split == split], getattr(self.images, split))
+        return found
+
+    def _passes(self, meters: Sequence[Meter], pixels: Tensor) -> Pieces:
+        """One pass over a split, and as many more as it takes to draw the samples that some metrics want."""
+        n, turns = len(pixels), self._turns(pixels)
+        passes = max((meter.passes(n) for meter in meters), default=0)
+        found: Pieces = {}
+        for again in range(passes):
+            taken = [self._taking(meter, again, n) for meter in meters]
+            for turn in range(turns):
+                wanting = [meter for meter, own in taken if turn in own]
+                if wanting:
+                    x, before = self._x(pixels, turn), again * n + turn * self.batch
+                    moment = Moment(self.model, x, again * turns + turn, passes * turns, before)
+                    moment.give(wanting, again=again > 0)
+            kept = meters if self.processes.first else ()
+            found |= {(meter.label, again): meter.metric for meter, own in taken if own and meter not in kept}
+        return found
+
+    def _taking(self, meter: Meter, again: int, n: int) -> tuple[Meter, range]:
+        """Who takes in this process's turns of a pass, and which they are.
+
+        In a later pass that is shared a metric of its own does: what others saw of the passes before comes in between.
+        """
+        shared = self._shares(meter, "merge")
+        taking = Meter.of(meter.part, self.model.recipe) if shared and again else meter
+        return taking, self._own(meter.turns(again, n, self.batch), shared)
+
+    def training(self, meters: Sequence[Meter]) -> Pieces:
+        """Shows metrics that look at the training images this process's share of them; returns those of the others."""
+        pixels = self.images.train
+        turns = self._turns(pixels)
+        learning = [meter for meter in meters if hasattr(meter.metric, "training")]
+        taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
+        for turn in range(turns):
+            wanting = [meter for meter, own in taken if turn in own]
+            x = self._x(pixels, turn) if wanting else None
+            for meter in wanting:
+                with meter.placed():
+                    meter.metric.training(x)
+        return {} if self.processes.first else {(meter.label, 0): meter.metric for meter, own in taken if own}
+
+    def _shares(self, meter: Meter, method: str) -> bool:
+        return self.processes.count > 1 and hasattr(meter.metric, method)
+
+    def _own(self, turns: int, shared: bool) -> range:
+        """The turns of so many that this process takes: its share, or all of them at the first."""
+        if not shared:
+            return range(turns if self.processes.first else 0)
+        rank, count = self.processes.rank, self.processes.count
+        return range(math.ceil(turns * rank / count), math.ceil(turns * (rank + 1) / count))
+
+    def _turns(self, pixels: Tensor) -> int:
+        return math.ceil(len(pixels) / self.batch)
+
+    def _x(self, pixels: Tensor, turn: int) -> Tensor:
+        """The images of a turn, (B, C, H, W) in [-1, 1]; of the last, those that are left."""
+        own = pixels[turn * self.batch : (turn + 1) * self.batch]
+        return to_model(own.to(self.model.device), self.model.dtype)
+
+
+def merge(meters: Sequence[Meter], found: Sequence[Pieces], method: str = "merge") -> None:
+    """Merges what every process saw into the first's metrics, in the order in which one process would have seen it.
+
+    Args:
+        meters: the first's.
+        found: by rank.
+        method: that merges.
+    """
+    for meter in meters:
+        mine = [(again, rank) for rank, pieces in enumerate(found) for label, again in pieces if label == meter.label]
+        if mine:
+            with meter.placed():
+                getattr(meter.metric, method)([found[rank][meter.label, again] for again, rank in sorted(mine)])
+
+
+def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:
+    """The metrics with what all processes saw, in every process, where each may show them training images."""
+    able = [meter for meter in meters if hasattr(meter.metric, "merge_training")]
+    told = processes.told({meter.label: meter.metric for meter in able} if processes.first else None)
+    return [replace(meter, metric=told.get(meter.label, meter.metric)) for meter in meters]
+
+
+def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
+    """What all processes come to, in the order of their ranks, at the first; what one refuses, every one refuses.
+
+    Raises:
+        RecipeError: some metric could not be measured in some process.
+    """
+    if processes.count == 1:
+        return [work()]
+    own: T | None = None
+    problems: tuple[Problem, ...] = ()
+    try:
+        own = work()
+    except RecipeError as error:
+        problems = error.problems
+    everybody = processes.gathered((own, problems))
+    refused = processes.told([problem for _, theirs in everybody for problem in theirs])
+    if refused:
+        raise RecipeError(refused)
+    return [found for found, _ in everybody]
+
+
+def _scores(meters: Sequence[Meter], images: Images, common: Mapping[str, Any], model: Model) -> Scores:
+    learned = any(hasattr(meter.metric, "training") for meter in meters)
+    used = {meter.split for meter in meters} | ({"train"} if learned else set())
+    splits: dict[str, Tensor] = {split: getattr(images, split) for split in sorted(used)}
+    shown = {split: Shown(split, len(pixels), _content(pixels)) for split, pixels in splits.items()}
+    return {meter.label: meter.score(common, shown, model.recipe) for meter in meters}
+
+
+def _content(pixels: Tensor) -> str:
+    """A hash of images, by which equal ones are known however they were come by."""
+    found = hashlib.sha256(repr(tuple(pixels.shape)).encode())
+    for start in range(0, len(pixels), AT_ONCE):
+        found.update(pixels[start : start + AT_ONCE].numpy().tobytes())
+    return f"sha256:{found.hexdigest()}"

@@ -1,0 +1,177 @@
+"""Metrics at work: what each asks for, and the batches of images that it is shown."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from zoo.errors import Problem, RecipeError
+from zoo.model.model import Model
+from zoo.recipe.schema import Part, Recipe
+from zoo.types import mapped
+
+SPLITS = ("test", "train")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The images of a split: how many, and the hash of their pixels."""
+
+    split: str
+    n: int
+    content: str
+
+
+@dataclass(frozen=True, eq=False)
+class Meter:
+    """A metric at work: the part of the recipe, and the object that measures."""
+
+    part: Part
+    metric: Any
+
+    @classmethod
+    def of(cls, part: Part, recipe: Recipe) -> Meter:
+        """The metric of a part, made."""
+        with _placed(part):
+            meter = cls(part, part.load()(**part.arguments_for(recipe.sizes)))
+            if meter.split not in SPLITS:
+                raise ValueError(f"its split is '{meter.split}'; choices: {', '.join(SPLITS)}")
+            return meter
+
+    @property
+    def label(self) -> str:
+        """What the recipe calls it."""
+        return self.part.label
+
+    @property
+    def split(self) -> str:
+        """The images that it is given: its attribute ``split``, else ``test``."""
+        return str(getattr(self.metric, "split", "test"))
+
+    @property
+    def samples(self) -> int:
+        """How many samples it wants in all: its attribute; 0 for one for each image."""
+        return int(getattr(self.metric, "samples", 0))
+
+    def passes(self, n: int) -> int:
+        """How often it wants to see ``n`` images, to have its samples."""
+        return max(math.ceil(self.samples / n), 1)
+
+    def turns(self, again: int, n: int, batch: int) -> int:
+        """How many batches of the images it wants when they have come ``again`` times before."""
+        wanted = min(max(self.samples - again * n, 0), n) if again else n
+        return math.ceil(wanted / batch)
+
+    def needs(self, again: bool) -> dict[str, str]:
+        """Parameter -> name of what ``update`` asks for, or, when the images come again, ``more``."""
+        return {name: self.part.named(name) for name in self.more} if again else self.part.arguments
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """What ``more`` asks for: the samples; nothing without it."""
+        return tuple(inspect.signature(self.metric.more).parameters) if hasattr(self.metric, "more") else ()
+
+    def cut(self, given: Mapping[str, Any], before: int, here: int) -> dict[str, Any]:
+        """What it is given, without the samples that are more than it wants.
+
+        Args:
+            given: by parameter.
+            before: samples in the batches before.
+            here: samples in this one.
+        """
+        left = max(self.samples - before, 0)
+        if not self.samples or left >= here:
+            return dict(given)
+        first = partial(mapped, lambda t: t[:left] if t.ndim else t)
+        return {name: first(value) if name in self.more else value for name, value in given.items()}
+
+    def placed(self) -> Any:
+        """A block whose errors are the recipe's, at the metric."""
+        return _placed(self.part)
+
+    def score(self, common: Mapping[str, Any], shown: Mapping[str, Shown], recipe: Recipe) -> dict[str, Any]:
+        """The number, how it was measured, and what else the metric tells."""
+        part, metric, own = self.part, self.metric, shown[self.split]
+        with self.placed():
+            value = float(metric.compute())
+        protocol = {"n": own.n, "split": own.split, "images": own.content, **common}
+        if hasattr(metric, "training"):
+            protocol["training"] = shown["train"].content
+        asked = {**part.arguments, **{name: part.named(name) for name in part.entry.signature.computes or {}}}
+        asked.pop("draw", None)
+        made = {need: _made(recipe, name) for need, name in asked.items() if name != "x"}
+        protocol |= {"metric": part.entry.id, **part.options, "of": asked, "made": made}
+        protocol |= getattr(metric, "protocol", {})
+        if hasattr(metric, "better"):  # "lower", "higher", or "one": nearest to 1; what `zoo compare` prints in bold
+            protocol["better"] = metric.better
+        score = {"value": value, "protocol": {key: said for key, said in protocol.items() if said is not None}}
+        return score | ({"details": metric.details()} if hasattr(metric, "details") else {})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the model makes of one batch of images.
+
+    Args:
+        model: the model.
+        x: the images.
+        seed: of what is drawn for them.
+        seeds: how many moments there are in all, so that what is drawn beside this has other seeds.
+        before: images in the moments before, and so samples.
+    """
+
+    model: Model
+    x: Tensor
+    seed: int
+    seeds: int
+    before: int = 0
+
+    def give(self, meters: Iterable[Meter], again: bool) -> None:
+        """Hands each metric what it asks for; a value is computed once for all of them."""
+        needs = [(meter, meter.needs(again)) for meter in meters]
+        names = sorted({name for _, asked in needs for name in asked.values()} - {"x", "draw"})
+        found = dict(zip(names, self.model.compute(*names, given={"x": self.x}, seed=self.seed), strict=True))
+        found["x"] = self.x
+        for meter, asked in needs:
+            own = {"draw": self.model.draw("evaluate", meter.label, self.seed)}
+            given = {need: own[name] if name in own else found[name] for need, name in asked.items()}
+            given = meter.cut(given, self.before, len(self.x))
+            if not again and meter.part.entry.signature.computes is not None:
+                given["compute"] = self.anew(meter.part)
+            with meter.placed():
+                (meter.metric.more if again else meter.metric.update)(**given)
+
+    def anew(self, part: Part) -> Callable[..., Any]:
+        """``compute`` for a metric: names as the metric calls them, bound as the recipe binds them."""
+
+        def compute(*names: str, given: Mapping[str, Any] | None = None, draw: int = 0) -> Any:
+            known = {"x": self.x, **{part.named(name): value for name, value in (given or {}).items()}}
+            seed = self.seed + draw * self.seeds
+            found = self.model.compute(*map(part.named, names), given=known, seed=seed)
+            return found[0] if len(names) == 1 else found
+
+        return compute
+
+
+def _made(recipe: Recipe, name: str) -> str:
+    """How a value comes about: what it is, whether images are behind it, and what is drawn on the way."""
+    value = recipe.outputs.get(name, name)
+    order = recipe.graph.order([value])
+    drawn = [step for step in order if "draw" in recipe.graph.needs(step)]
+    return f"{value}, {'from x' if 'x' in order else 'without x'}, drawn: {', '.join(drawn) or 'nothing'}"
+
+
+@contextmanager
+def _placed(part: Part) -> Iterator[None]:
+    """Says of what goes wrong inside which metric it was."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        raise RecipeError([Problem(part.position, f"metric '{part.label}': {error}")]) from error

@@ -1,0 +1,1 @@
+"""``zoo build``: its stages, the loop, and who looks on."""

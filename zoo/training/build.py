@@ -1,0 +1,293 @@
+"""``zoo build``: assembles, trains, evaluates and reports what a recipe describes; run again, it continues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zoo.api import Watcher
+from zoo.data.batches import load_images
+from zoo.errors import Interrupted, TrainingError
+from zoo.machine.device import choose_device
+from zoo.machine.process import import_torch
+from zoo.machine.processes import Processes
+from zoo.model.model import Model
+from zoo.recipe import Recipe, write_recipe
+from zoo.registry import Registry
+from zoo.runs.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
+from zoo.runs.manifest import sealed
+from zoo.runs.provenance import FILE as PLUGINS
+from zoo.runs.provenance import other_versions, provenance, software
+from zoo.runs.run import Run, check_own
+from zoo.score.evaluate import evaluate
+from zoo.training.journal import Journal, read_journal
+from zoo.training.loop import train
+from zoo.training.watchers import Bell, Guarded
+
+if TYPE_CHECKING:
+    from zoo.machine.processes import Processes
+    from zoo.model.model import Model
+    from zoo.report.pictures import Picture
+    from zoo.types import Images
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build came to.
+
+    Args:
+        folder: the run.
+        state: ``"assembled"``, ``"trained"``, ``"evaluated"``, ``"done"`` or ``"up to date"``.
+        scores: label -> value and protocol.
+        notes: sentences worth telling.
+    """
+
+    folder: Path
+    state: str
+    scores: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def build_run(
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    out: Path | None = None,
+    device: str = "auto",
+    stop_after: str = "",
+    watchers: Sequence[Watcher] = (),
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+    stop_on_alarm: bool = False,
+    processes: Processes | None = None,
+) -> Built:
+    """Builds a run, or goes on with it.
+
+    Args:
+        recipe: what to build.
+        registry: the plugins it was resolved against.
+        out: the run's directory; ``runs/NAME`` when None.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        stop_after: a stage after which to stop; empty for none.
+        watchers: who sees the training.
+        stop: asked after each step; True saves and ends.
+        say: told what happens, a sentence at a time.
+        stop_on_alarm: whether a collapse or saturation (``zoo.training.alarms``) saves and ends the training.
+        processes: those that build it together, of which this is the first; the others ``zoo.training.build.follow``.
+
+    Raises:
+        RequestError: if the directory holds something else, or a run of another recipe.
+        TrainingError: if the training went wrong.
+    """
+    folder = out or Path("runs") / recipe.name
+    check_own(folder)
+    tell = processes.told if processes else lambda _: None
+    if not stop_after and up_to_date(folder, recipe):
+        tell("over")
+        return Built(folder, "up to date", plain_json(folder, "scores.json"))
+    with Run(folder) as run:
+        refuse_another(run, recipe)
+        model, images = _assemble(run, recipe, registry, device, say)
+        if stop_after == "assemble":
+            tell("over")
+            return Built(folder, "assembled", {}, images.notes)
+        plugged = [Guarded(part, {"folder": folder, "recipe": recipe.plain()}, say) for part in recipe.watch]
+        bell = Bell(run, say, stop, stop_on_alarm)
+        weights = _train(run, model, images, (*plugged, *watchers), bell, processes)
+        notes = (*images.notes, *bell.alarms)
+        ending = stop_after == "train" or stop()
+        tell("over" if ending else "evaluate")
+        if stop_after == "train":
+            return Built(folder, "trained", {}, notes)
+        if ending:
+            raise Interrupted("trained, not evaluated")
+        scores, pictures = _evaluate(run, model, images, weights, say, processes)
+        _tell_scores(plugged, recipe.train.steps, scores)
+        built = Built(folder, "evaluated", scores, notes)
+        return built if stop_after == "evaluate" else _finish(run, recipe, built, pictures)
+
+
+def _tell_scores(watchers: Sequence[Guarded], steps: int, scores: Mapping[str, Any]) -> None:
+    values = {label: score["value"] for label, score in scores.items()}
+    for watcher in watchers:
+        watcher.scores(steps, values)
+
+
+def _finish(run: Run, recipe: Recipe, evaluated: Built, pictures: Sequence[Picture]) -> Built:
+    write_report(run, recipe, evaluated.scores, pictures, evaluated.notes)
+    vouch(run, recipe, (*VOUCHED, *(picture.file for picture in pictures)))
+    return replace(evaluated, state="done")
+
+
+# -- the stages --------------------------------------------------------------------------------------------
+
+
+def _assemble(
+    run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None]
+) -> tuple[Model, Images]:
+    import_torch()
+    from zoo.check.assembly import check_size
+    from zoo.check.probe import probe, probe_batch
+    from zoo.data.batches import load_images
+    from zoo.machine.device import choose_device
+    from zoo.model.model import Model
+
+    for name in damaged(run.folder) if finished(run.folder, recipe) else ():
+        say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
+    say(f"assembling {recipe.name} from {recipe.file}")
+    where = choose_device(device)
+    check_size(recipe, where)
+    probe(recipe, "cpu")
+    model = Model(recipe, where)
+    for sentence in other_versions(run.folder, recipe):
+        say(sentence)
+    images = load_images(recipe)
+    for note in images.notes:
+        say(note)
+    probe_batch(recipe, images)
+    run.write("recipe.yaml", sealed(write_recipe(recipe)))
+    run.write_json(PLUGINS, provenance(recipe, registry))
+    return model, images
+
+
+def _train(
+    run: Run,
+    model: Model,
+    images: Images,
+    watchers: Sequence[Watcher],
+    bell: Bell,
+    processes: Processes | None,
+) -> str:
+    """Trains what is left to train and writes the weights; says which weights the model then holds."""
+    from zoo.machine.processes import ALONE
+    from zoo.runs.weights import refuse_lost_weights, save_weights, trained_steps
+    from zoo.training.loop import train
+
+    settings = model.recipe.train
+    if trained_steps(run.folder) != settings.steps:
+        refuse_lost_weights(run)
+        together = processes or ALONE
+        together.told("train")
+        bell.say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
+        seen_by = (Journal(run.path("metrics.jsonl")), *watchers)
+        try:
+            engine = train(
+                model,
+                images,
+                watchers=seen_by,
+                run=run,
+                stop=bell.stop,
+                say=bell.say,
+                on_alarm=bell.ring,
+                processes=together,
+            )
+        except Interrupted as stopped:
+            if bell.asked() or not bell.rung:
+                raise
+            raise TrainingError(f"stopped and saved at {stopped}, as --on-alarm stop asks: {bell.rung}") from None
+        save_weights(run, engine)
+    from zoo.runs.weights import load_weights
+
+    return load_weights(model, run.folder)
+
+
+def _evaluate(
+    run: Run,
+    model: Model,
+    images: Images,
+    weights: str,
+    say: Callable[[str], None],
+    processes: Processes | None,
+) -> tuple[Mapping[str, Any], list[Picture]]:
+    """Writes scores and pictures, and gives them back."""
+    from zoo.machine.processes import ALONE
+    from zoo.report.figures import show
+    from zoo.score.evaluate import evaluate
+
+    say("evaluating")
+    together = processes or ALONE
+    together.shared(model.state_dict(), model.device)
+    scores = evaluate(model, images, weights=weights, processes=together)
+    run.write_json("scores.json", scores)
+    pictures = show(model, images)
+    for picture in pictures:
+        run.write(picture.file, picture.png)
+    return scores, pictures
+
+
+def write_report(
+    run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
+) -> None:
+    """Writes ``report.html``.
+
+    Args:
+        run: a run that is trained.
+        recipe: its recipe.
+        scores: label -> value and protocol.
+        pictures: what the model makes.
+        notes: what is worth telling.
+    """
+    from zoo.recipe.routes import route_lines
+    from zoo.report import Gallery, report_html
+    from zoo.training.film import film, score_curve
+
+    sizes = recipe.sizes
+    colour, noise = "grey" if sizes.channels == 1 else "colour", f", noise {sizes.noise}" if sizes.noise else ""
+    html = report_html(
+        name=recipe.name,
+        about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {sizes.latent}{noise}",
+        recipe=write_recipe(recipe),
+        routes=route_lines(recipe),
+        records=read_journal(run.path("metrics.jsonl")),
+        scores=scores,
+        plugins=run.read_json(PLUGINS)["plugins"],
+        pictures=[Gallery(picture.title, picture.caption, picture.blocks()) for picture in pictures],
+        frames=film(run.folder, recipe.train.steps),
+        curve=score_curve(run.folder, recipe.train.steps),
+        versions=software(),
+        notes=notes,
+    )
+    run.write("report.html", html)
+
+
+def as_json(built: Built) -> dict[str, Any]:
+    """A build's outcome as one JSON document."""
+    return {**asdict(built), "folder": str(built.folder)}
+
+
+TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
+"""What the first process tells the others to do next: train and then ask again, measure with its weights, or end."""
+
+
+class Stop(Watcher, Protocol):
+    """Whether this process was asked to stop; told when it trains."""
+
+    def __call__(self) -> bool:
+        """Whether it was."""
+
+
+def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
+    """Does what the first process says until it is over.
+
+    Args:
+        recipe: what it builds.
+        device: this process's.
+        stop: whether this process was asked to stop; all stop together.
+        processes: those that work together.
+
+    Raises:
+        TrainingError: as ``train``.
+        Interrupted: as ``train``.
+    """
+    told = processes.told()
+    if told == OVER:
+        return
+    model, images = Model(recipe, choose_device(device)), load_images(recipe)
+    if told == TRAIN:
+        train(model, images, watchers=[stop], stop=stop, processes=processes)
+        told = processes.told()
+    if told == EVALUATE:
+        model.load_state_dict(processes.shared({}, model.device))
+        evaluate(model, images, processes=processes)

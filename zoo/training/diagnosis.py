@@ -1,0 +1,196 @@
+"""Why a training went wrong: which term, which network, which images; and what memory it would have needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from zoo.check.cost import MIB, costs
+from zoo.data.batches import Batches
+from zoo.engine.compiled import unmoved
+from zoo.engine.engine import Engine
+from zoo.engine.phases import PhasePlan
+from zoo.engine.sentinel import Poisoned, Unwell, first_bad
+from zoo.errors import TrainingError
+from zoo.machine.device import out_of_memory
+from zoo.machine.processes import lost
+from zoo.runs.run import Run
+from zoo.types import mapped
+
+FILE = "state/fault.json"
+"""What is kept of a fault in a run, until a training gets past it."""
+
+ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong at a step.
+
+    Args:
+        step: steps done before it.
+        phase: the phase, from 0.
+        play: which play of it, from 0.
+        row: the row whose term or gradient is not finite.
+        term: the first guilty term of it.
+        value: the term's value, as text.
+        module: the first network, or part of one, whose output is not finite; empty if all are.
+        weights: players whose weights are not finite.
+        images: those of the batch, by their place in the set.
+    """
+
+    step: int
+    phase: int
+    play: int
+    row: str
+    term: str
+    value: str
+    module: str
+    weights: tuple[str, ...]
+    images: tuple[int, ...]
+
+    def __str__(self) -> str:
+        said = f"term '{self.term}' of row '{self.row}' is {self.value}"
+        if self.value not in ("nan", "inf", "-inf"):
+            said += ", and its gradient is not finite"
+        if self.module:
+            said += f"; the first output that is not finite is that of {self.module}"
+        spoilt = f"weights of {', '.join(self.weights)} are not finite" if self.weights else "every weight is finite"
+        return f"step {self.step}: {said}; {spoilt}; no weight has moved by it"
+
+
+@contextmanager
+def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None]:
+    """What goes wrong inside is told with its reason, and kept in the run, to be replayed.
+
+    Raises:
+        TrainingError: with the reason and what to do.
+    """
+    try:
+        yield
+        if run:
+            run.path(FILE).unlink(missing_ok=True)
+    except (Poisoned, Unwell) as error:
+        poisoned = _found_again(engine, error, batches) if isinstance(error, Unwell) else error
+        fault = diagnose(engine, poisoned, batches)
+        kept = ""
+        if run:
+            run.write_json(FILE, asdict(fault))
+            again = f"zoo build {run.folder / 'recipe.yaml'} --out {run.folder} --replay-fault"
+            kept = f"; the last checkpoint is from before, and this shows it again: {again}"
+        raise TrainingError(f"{fault}{kept}. {ADVICE}") from None
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
+        if lost(error):
+            gone = "another process of this build is gone; its own words say why"
+            raise TrainingError(f"step {engine.step_index}: {gone}; the same command goes on") from error
+        raise
+
+
+def _found_again(engine: Engine, unwell: Unwell, batches: Batches) -> Poisoned:
+    """What the device only counted, seen: weights have not moved since, so the step gives it again."""
+    engine.step_index = unwell.step
+    for which in engine.due():
+        x = batches(engine.turn(which))
+        with unmoved(engine.model):
+            losses, gradients = engine.shares(engine.plan_now(which[0]), x, which)
+        if first_bad(losses) or first_bad(gradients):
+            return Poisoned(unwell.step, which, losses, gradients)
+    raise unwell
+
+
+def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
+    """Plays what went wrong once more, without moving anything, and finds where it began."""
+    number, play = poisoned.which
+    plan = engine.plan_now(number)
+    x = batches(engine.turn(poisoned.which))
+    outputs: list[str] = []
+    with _watched(engine, outputs), unmoved(engine.model):
+        engine.shares(plan, x, poisoned.which)
+    row, term = _guilty(engine, plan, x, poisoned)
+    spoilt = tuple(engine.shards.spoilt(engine.players))
+    value = f"{float(poisoned.losses[f'{row}/{term}']):g}"
+    images = tuple(batches.images_of(engine.turn(poisoned.which)).tolist())
+    return Fault(engine.step_index, number, play, row, term, value, outputs[0] if outputs else "", spoilt, images)
+
+
+def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> tuple[str, str]:
+    """The row and the term at fault: the first value that is not finite, else the first gradient."""
+    if bad := first_bad(poisoned.losses):
+        label, _, name = bad.rpartition("/")
+        return label, name
+    bad = first_bad(poisoned.gradients)
+    for row in (bound.row for bound in plan.rows if bad in bound.parameters):
+        for term in row.terms:
+            alone = engine.plan(replace(plan.phase, rows=(replace(row, terms=(term,)),)))
+            with unmoved(engine.model):
+                gradients = engine.shares(alone, x, poisoned.which, every_term=True)[1]
+            here = bool(first_bad(gradients))  # the others must go the same way: they may wait for each other's shares
+            if engine.processes.any(here, engine.device) or term is row.terms[-1]:
+                return row.label, term.label
+    raise poisoned
+
+
+@contextmanager
+def _watched(engine: Engine, noted: list[str]) -> Iterator[None]:
+    """Notes every network, and part of one, that turns finite inputs into an output that is not."""
+    hooks = [
+        module.register_forward_hook(partial(_note, noted, f"{slot}.{name}".rstrip(".")))
+        for slot in engine.recipe.slots
+        for name, module in engine.model.network(slot).named_modules()
+        if not list(module.children())
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _note(noted: list[str], name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    if _finite(inputs) and not _finite(output):
+        noted.append(f"{name} ({type(module).__name__})")
+
+
+def _finite(value: Any) -> bool:
+    found: list[bool] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        found.append(bool(tensor.isfinite().all()))
+        return tensor
+
+    mapped(look, value)
+    return all(found)
+
+
+# -- memory ------------------------------------------------------------------------------------------------
+
+
+def memory_needed(engine: Engine) -> str:
+    """What a step needs, and which option halves it, as a sentence."""
+    recipe, settings = engine.recipe, engine.recipe.train
+    step = costs(recipe)[-1]
+    count, shared = engine.processes.count, engine.shards.collective
+    # weights, their gradients, the optimisers' moments
+    fixed = (2 * step.weights + step.optimizer) / MIB / (count if shared else 1)
+    rows = settings.batch // settings.accumulate // count
+    kept = step.activations * rows / MIB
+    cures = [f"train.accumulate={2 * settings.accumulate} halves the latter"] if rows > 1 else []
+    if not settings.activation_checkpointing:
+        cures.append("train.activation_checkpointing=true keeps only what networks hand each other")
+    if count > 1 and not shared:
+        cures.append(f"train.fully_shard=true shares the former out among the {count} processes")
+    if not engine.eager:
+        cures.append("train.cuda_graph=off keeps no memory for graphs")
+    if settings.precision == "float32":
+        cures.append("train.precision=bfloat16 makes activations half as large")
+    return (
+        f"a step needs about {fixed:,.0f} MiB for weights, gradients and optimisers and {kept:,.0f} MiB for the "
+        f"activations of {rows} images; {'; '.join(cures) or 'choose smaller networks'}"
+    )

@@ -1,0 +1,126 @@
+"""The film of a training: at some of its steps, samples of the same few codes, and scores that cost little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.engine.engine import Engine
+from zoo.errors import RunError
+from zoo.machine.disk import read_text
+from zoo.report.pictures import SIDE, grid, grid_png, reduced
+from zoo.runs.run import Run
+from zoo.score.evaluate import evaluate
+from zoo.types import Images
+
+FOLDER = "samples"
+SEED = 0
+SCORED = 250
+"""Test images that are scored on the way."""
+SHOWN, COLUMNS = 8, 2
+"""Samples in a frame, and how many stand beside each other."""
+
+
+def milestones(steps: int) -> tuple[int, ...]:
+    """The steps at which samples are kept: 1, 3, 10, 30, 100 ... and the last.
+
+    The same whatever the length of the training, but for the last, so that one that is made longer keeps its film.
+    """
+    found = [step for power in range(len(str(steps))) for step in (10**power, 3 * 10**power) if step < steps]
+    return (*found, steps) if steps else ()
+
+
+def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
+    """Writes a frame, ``samples/step-00001000.png``; the training goes on as if it had not been made.
+
+    Averaged weights are used where there are any. The codes are a function of the recipe's seed, the same in
+    every frame.
+
+    Args:
+        run: where; None in a process that has but to take part (``train.fully_shard``).
+        engine: whose model.
+
+    Returns:
+        the frame, uint8 (3, H, W); None for a model that makes no samples.
+    """
+    model = engine.model
+    if not model.samples:
+        return None
+    with _shown(engine):
+        if run is None:
+            return None
+        images = reduced(model.sample(SHOWN, seed=SEED).float(), SIDE)
+    rows = torch.split(images, COLUMNS)
+    run.write(frame(engine.step_index), grid_png(rows))
+    return grid(rows)[:3]
+
+
+def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, float]:
+    """Writes ``samples/step-00001000.json``: the metrics that are ``quick``, on the first test images.
+
+    The training goes on as if they had not been measured. Averaged weights are used where there are any.
+
+    Args:
+        run: where; None in a process that has but to take part (``train.fully_shard``).
+        engine: whose model.
+        images: of which the first few for testing are taken.
+
+    Returns:
+        the scores by label.
+    """
+    quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
+    few = replace(images, test=images.test[:SCORED])
+    if not quick:
+        return {}
+    with _shown(engine):
+        if run is None:
+            return {}
+        scores = evaluate(engine.model, few, parts=quick)
+    values = {label: score["value"] for label, score in scores.items()}
+    run.write_json(_scores(engine.step_index), {"n": len(few.test), "scores": values})
+    return values
+
+
+@contextmanager
+def _shown(engine: Engine) -> Iterator[None]:
+    """The model as it is shown: with averaged weights where there are any, and whole."""
+    with engine.average.applied() if engine.average else nullcontext(), engine.shards.whole():
+        yield
+
+
+def film(folder: Path, steps: int) -> dict[int, bytes]:
+    """The frames of a training of so many steps, those that are there: step -> PNG."""
+    paths = {step: folder / frame(step) for step in milestones(steps)}
+    return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
+
+
+def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
+    """Scores on the way, those that are there: step -> ``n`` test images and their ``scores`` by label."""
+    found = {step: _read_scores(folder, _scores(step)) for step in milestones(steps)}
+    return {step: scores for step, scores in found.items() if scores}
+
+
+def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
+    """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
+    try:
+        found = json.loads(read_text(folder, name) or "null")
+        numbers = [found["n"], *found["scores"].values()]
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if all(type(number) in (int, float) for number in numbers) else None
+
+
+def frame(step: int) -> str:
+    """A frame's file in a run."""
+    return f"{FOLDER}/step-{step:08d}.png"
+
+
+def _scores(step: int) -> str:
+    return f"{FOLDER}/step-{step:08d}.json"

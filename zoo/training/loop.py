@@ -1,0 +1,212 @@
+"""The training loop: steps, records, samples on the way, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.api import Record, Watcher
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches, load_images
+from zoo.draws import forked
+from zoo.engine.engine import Engine
+from zoo.errors import Interrupted
+from zoo.machine.device import sync_device
+from zoo.machine.processes import ALONE, Processes
+from zoo.model.model import Model
+from zoo.runs.manifest import Score
+from zoo.runs.run import Run
+from zoo.runs.weights import Checkpointer, restore_checkpoint
+from zoo.training.alarms import Alarms
+from zoo.training.diagnosis import told_why
+from zoo.training.film import keep_samples, keep_scores, milestones
+from zoo.types import Images
+
+
+def train(
+    model: Model,
+    data: Images | Tensor | None = None,
+    *,
+    steps: int | None = None,
+    watchers: Sequence[Watcher] = (),
+    run: Run | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+    on_alarm: Callable[[str], None] | None = None,
+    processes: Processes = ALONE,
+) -> Engine:
+    """Trains a model as its recipe says; the model is changed in place.
+
+    Where the recipe averages weights (``train.ema``), the model holds the averaged ones afterwards (with
+    ``run``, both go to files instead).
+
+    Args:
+        model: from ``zoo.build``.
+        data: the images, or uint8 (N, C, H, W), or None for the recipe's own.
+        steps: how many in all; the recipe's number when None.
+        watchers: who sees the records.
+        run: where checkpoints go and are taken up from, and samples on the way are kept.
+        stop: asked after each step; True saves and ends.
+        say: told what is worth telling, such as a checkpoint that could not be read.
+        on_alarm: told of a collapse or saturation (``alarms``), after the record it was seen at; ``say`` when
+            None.
+        processes: those that train together; all but the first are given no run, no watchers and the same data. What
+            they share out of the model (``train.fully_shard``) is whole again in each when this returns.
+
+    Returns:
+        the engine, with its step, optimisers and averaged weights.
+
+    Raises:
+        TrainingError: if a term, a gradient or a weight is no longer finite, or the memory does not suffice.
+        Interrupted: if ``stop`` said so.
+    """
+    settings = model.recipe.train
+    steps = settings.steps if steps is None else steps
+    images = load_images(model.recipe) if data is None else data
+    pixels, shown = (images.train, images) if isinstance(images, Images) else (images, None)
+    engine, sentinels = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
+    for note in restore_checkpoint(run, engine) if run else ():
+        say(note)
+    _level(engine)
+    batches = batches_of(model, pixels, processes)
+    if engine.step_index:
+        say(f"continuing at step {engine.step_index} of {steps}")
+    for watcher in watchers:
+        watcher.start(engine.step_index, steps, settings.batch)
+    try:
+        with forked(engine.device), told_why(engine, batches, run):
+            _Loop(engine, batches, steps, watchers, run, shown, stop, sentinels, on_alarm or say).play()
+    finally:
+        for watcher in watchers:
+            watcher.end()
+    engine.average = engine.shards.end(engine.average)
+    if engine.average and run is None:
+        model.load_state_dict(engine.average.state_dict())
+    return engine
+
+
+def _level(engine: Engine) -> None:
+    """Has every process start from where the first one is."""
+    processes, shards = engine.processes, engine.shards
+    step, alarms = processes.told((engine.step_index, engine.alarms))
+    if processes.count > 1 and step:
+        whole = (shards.read or engine.state()[0]) if processes.first else {}
+        tensors = processes.shared(whole, engine.device, shards.piece)
+        if not processes.first:
+            engine.restore(tensors, {"step": step, "alarms": alarms})
+        shards.read = {}
+
+
+def batches_of(model: Model, pixels: Tensor, processes: Processes = ALONE) -> Batches:
+    """The batches that a model is trained on, as its recipe says.
+
+    Args:
+        model: whose recipe and device they are for.
+        pixels: uint8 (N, C, H, W).
+        processes: those that share them.
+    """
+    settings = model.recipe.train
+    return Batches(
+        pixels,
+        settings.batch,
+        model.recipe.seed,
+        device=model.device,
+        dtype=model.dtype,
+        channels_last=settings.channels_last,
+        augment=augmentations(model.recipe),
+        shard=processes.shard,
+        on=settings.data_on,
+    )
+
+
+@dataclass
+class _Loop:
+    """Steps, and what is done beside them; ``train`` says what its parts are."""
+
+    engine: Engine
+    batches: Batches
+    steps: int
+    watchers: Sequence[Watcher]
+    run: Run | None
+    images: Images | None
+    stop: Callable[[], bool]
+    sentinels: Alarms
+    on_alarm: Callable[[str], None]
+
+    def play(self) -> None:
+        """Trains up to the last step, or until asked to stop; checkpoints are whole when it returns."""
+        with Checkpointer(self.run, self.engine) if self.run else nullcontext() as keeper:
+            self._play(keeper)
+
+    def _play(self, keeper: Checkpointer | None) -> None:
+        engine, settings = self.engine, self.engine.recipe.train
+        kept = engine.shards.told(self.run is not None)
+        clock, framed = _Clock(engine), milestones(self.steps) if kept else ()
+        while engine.step_index < self.steps:
+            losses = engine.step(self.batches)
+            last, logging = engine.step_index == self.steps, engine.step_index % settings.log_every == 0
+            stopping = self._stopping(logging or last)
+            saving = kept and (last or engine.step_index % settings.save_every == 0)
+            if last or saving or logging:  # not at a stop, of which a training that goes on shows nothing
+                engine.check()
+                self._record(clock.record(_numbers(losses)))
+            filming = engine.step_index in framed
+            best = self._film(keeper) if filming else None  # before the checkpoint, which then has its film
+            if kept and (saving or stopping or (filming and engine.shards.told(best is not None))):
+                engine.check()
+                self._save(keeper, best)
+            if stopping and not last:
+                raise Interrupted(f"step {engine.step_index} of {self.steps}")
+
+    def _stopping(self, agreeing: bool) -> bool:
+        """Whether to save and end; several processes agree on it at records, for each hears of it at another step."""
+        processes = self.engine.processes
+        return self.stop() if processes.count == 1 else agreeing and processes.any(self.stop(), self.engine.device)
+
+    def _record(self, record: Record) -> None:
+        for watcher in self.watchers:
+            watcher.log(record)
+        for sentence in self.sentinels.look(self.engine, record.losses):
+            self.on_alarm(sentence)
+
+    def _save(self, keeper: Checkpointer | None, best: Score | None) -> None:
+        if keeper:
+            keeper.save(best)
+        else:
+            self.engine.shards.gathered(self.engine.state()[0])  # of which the first process saves what it is given
+
+    def _film(self, keeper: Checkpointer | None) -> Score | None:
+        """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
+        frame = keep_samples(self.run, self.engine)
+        for watcher in self.watchers if frame is not None else ():
+            if hasattr(watcher, "picture"):
+                watcher.picture(self.engine.step_index, "samples", frame)
+        scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
+        return keeper.best(scores) if keeper else None
+
+
+def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """Losses, read with one wait for the device."""
+    return dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True)) if losses else {}
+
+
+class _Clock:
+    """Turns losses into records; reading them waits for the device, so it is done at records only."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._begin = self._then = time.monotonic()
+        self._step = engine.step_index
+
+    def record(self, losses: Mapping[str, float]) -> Record:
+        sync_device(self._engine.model.device)
+        now, step = time.monotonic(), self._engine.step_index
+        batch = self._engine.recipe.train.batch
+        speed = (step - self._step) * batch / max(now - self._then, 1e-9)
+        self._then, self._step = now, step
+        return Record(step, step * batch, now - self._begin, speed, losses)

@@ -1,0 +1,222 @@
+"""Steps taken once more: to see that a continued training is the uninterrupted one, and to see a fault again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo.columns import table
+from zoo.data.batches import Batches, load_images
+from zoo.engine.engine import Engine
+from zoo.engine.sentinel import Poisoned, Sentinel
+from zoo.errors import RequestError, TrainingError
+from zoo.machine.device import choose_device
+from zoo.model.model import Model
+from zoo.recipe import Recipe
+from zoo.report.pictures import grid_png
+from zoo.runs.checkpoint import checkpoints, restore_checkpoint, step_of, take_up
+from zoo.runs.checkpointer import save_checkpoint
+from zoo.runs.identity import refuse_another
+from zoo.runs.run import Run
+from zoo.training.diagnosis import FILE, Fault, diagnose
+from zoo.training.loop import batches_of
+
+PICTURE = "fault.png"
+"""The images of the batch at which a training went wrong, in a run."""
+BEFORE, COLUMNS = 5, 8
+"""Steps before a fault whose terms are told, and images side by side in its picture."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Steps that were taken twice.
+
+    Args:
+        first: steps done before them.
+        last: steps done after them.
+        how: in what two ways.
+        sha256: of the state that both led to.
+    """
+
+    first: int
+    last: int
+    how: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"steps {self.first} to {self.last}, {self.how}: the same to the last bit (SHA-256 {self.sha256[:16]})"
+
+
+class _Bench:
+    """A recipe's model and data, and engines of it as often as they are wanted."""
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self.recipe, self._device = recipe, choose_device(device)
+        self._pixels = load_images(recipe).train
+
+    def engine(self) -> tuple[Engine, Batches]:
+        """A new engine of a new model, and its batches."""
+        model = Model(self.recipe, self._device)
+        return Engine(model), batches_of(model, self._pixels)
+
+
+def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: int = 10) -> list[Replayed]:
+    """Takes steps of a run again and compares: from the newest checkpoint with and without an interruption, and from
+    the checkpoint before it to the newest. The run is not changed.
+
+    Args:
+        recipe: the run's.
+        folder: the run.
+        device: where.
+        steps: how many from the newest checkpoint.
+
+    Raises:
+        RequestError: if there is no checkpoint, the steps are too few to interrupt, or the run is another recipe's.
+        TrainingError: naming what differs.
+    """
+    if steps < 2:
+        raise RequestError(f"--verify-resume {steps}: between steps it is interrupted; take 2 or more")
+    with Run(folder) as run:
+        paths = checkpoints(run)
+        if not paths:
+            raise RequestError(f"{folder}: has no checkpoint to verify; build it first")
+        refuse_another(run, recipe)
+        bench = _Bench(recipe, device)
+        found = [_interrupted(bench, run, steps)]
+        if len(paths) > 1:
+            found.append(_between(bench, run, paths[1], paths[0]))
+    return found
+
+
+def _interrupted(bench: _Bench, run: Run, steps: int) -> Replayed:
+    """Steps in one go, against as many with a checkpoint written and taken up in the middle."""
+    whole, batches = bench.engine()
+    restore_checkpoint(run, whole)
+    first, (half, others) = whole.step_index, bench.engine()
+    half.restore(*_copied(whole))
+    for _ in range(steps):
+        whole.step(batches)
+    for _ in range(steps // 2):
+        half.step(others)
+    with tempfile.TemporaryDirectory() as name, Run(Path(name) / "run") as copy:
+        save_checkpoint(copy, half)
+        rest, others = bench.engine()
+        restore_checkpoint(copy, rest)
+    for _ in range(steps - steps // 2):
+        rest.step(others)
+    return Replayed(first, whole.step_index, "with and without an interruption", _same(whole, rest))
+
+
+def _between(bench: _Bench, run: Run, older: Path, newest: Path) -> Replayed:
+    """What the run itself wrote, against its steps taken once more."""
+    there, _ = bench.engine()
+    take_up(run.folder, newest, there)
+    again, batches = bench.engine()
+    take_up(run.folder, older, again)
+    first = again.step_index
+    while again.step_index < there.step_index:
+        again.step(batches)
+    return Replayed(first, there.step_index, "as they were taken and once more", _same(there, again))
+
+
+def _copied(engine: Engine) -> tuple[dict[str, Tensor], Mapping[str, object]]:
+    tensors, plain = engine.state()
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}, plain
+
+
+def _same(one: Engine, other: Engine) -> str:
+    """The SHA-256 of the state of both.
+
+    Raises:
+        TrainingError: naming what differs.
+    """
+    mine, theirs = (_digests(engine) for engine in (one, other))
+    differ = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise TrainingError(
+            f"step {one.step_index}: {', '.join(differ[:3])}{more} came out differently: something in this recipe "
+            "draws from no stream of zoo's, keeps what no buffer holds, or computes otherwise each time"
+        )
+    return hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest()
+
+
+def _digests(engine: Engine) -> dict[str, str]:
+    tensors, _ = engine.state()
+    bits = {name: tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for name, tensor in tensors.items()}
+    found = {name: hashlib.sha256(flat.numpy().tobytes()).hexdigest() for name, flat in bits.items()}
+    return {**found, "step": str(engine.step_index)}  # alarms are not looked for here
+
+
+# -- a fault -------------------------------------------------------------------------------------------------
+
+
+def replay_fault(
+    recipe: Recipe, folder: Path, *, device: str = "auto", say: Callable[[str], None] = lambda _: None
+) -> Fault:
+    """Takes the steps up to a run's fault again, and shows what led to it. ``fault.png`` has the images of its batch.
+
+    Args:
+        recipe: the run's.
+        folder: the run.
+        device: where.
+        say: told the terms of the last steps, and the table of the networks.
+
+    Raises:
+        RequestError: if the run has no fault, or is another recipe's.
+        TrainingError: if it does not come back.
+    """
+    with Run(folder) as run:
+        kept = run.read_json(FILE)
+        if kept is None:
+            raise RequestError(f"{folder}: has no fault to replay ({FILE} is not there)")
+        if not isinstance(kept, dict) or not isinstance(kept.get("step"), int):
+            raise RequestError(f"{folder}: {FILE} does not say which step went wrong; train on, and it is written anew")
+        refuse_another(run, recipe)
+        engine, batches = _Bench(recipe, device).engine()
+        engine.sentinel = Sentinel(engine.device, at_once=True)
+        engine.eager = "a fault is looked for"
+        for path in checkpoints(run):
+            if step_of(path) <= kept["step"]:
+                take_up(run.folder, path, engine)
+                break
+        say(f"step {kept['step']} went wrong; replaying from step {engine.step_index}")
+        told: list[dict[str, str]] = []
+        try:
+            while engine.step_index <= kept["step"]:
+                losses = {name: f"{float(value):.4g}" for name, value in engine.step(batches).items()}
+                told = [*told[1 - BEFORE :], {"step": str(engine.step_index - 1), **losses}]
+            engine.check()
+        except Poisoned as poisoned:
+            fault = diagnose(engine, poisoned, batches)
+            last = {"step": str(fault.step), **{name: f"{float(v):.4g}" for name, v in poisoned.losses.items()}}
+            say(_terms([*told, last]))
+            say(table(_norms(engine, poisoned)))
+            x = batches(engine.turn(poisoned.which)).float().clamp(-1, 1)
+            run.write(PICTURE, grid_png(torch.split(x, COLUMNS)))
+            return fault
+    raise TrainingError(f"{folder}: the fault at step {kept['step']} did not come back: every term is well there")
+
+
+def _terms(steps: list[dict[str, str]]) -> str:
+    """The terms of some steps; a phase that is not due leaves its places empty."""
+    names = list(dict.fromkeys(name for step in steps for name in step))
+    return table([names, *([step.get(name, "") for name in names] for step in steps)])
+
+
+def _norms(engine: Engine, poisoned: Poisoned) -> list[list[str]]:
+    """For each player the largest weight and the norm of the gradient that it would have moved by."""
+    lines = [["player", "largest weight", "norm of the gradient"]]
+    for name, player in engine.players.items():
+        largest = max(float(p.detach().abs().max()) for p in player.parameters.values())
+        own = [poisoned.gradients[key] for key in player.parameters if key in poisoned.gradients]
+        norm = float(torch.stack([g.float().norm() for g in own]).norm()) if own else 0.0
+        lines.append([name, f"{largest:.4g}", f"{norm:.4g}"])
+    return lines

@@ -1,0 +1,94 @@
+"""The torch-side types that plugins share. Plugins reach them as ``zoo.api.NAME``.
+
+One letter, one meaning: B batch, C channels, H height, W width, K latent dimensions, A noise dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.draws import Draw
+
+
+def to_model(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Pixels to the range that models see: uint8 in 0..255 -> float in [-1, 1]. Any shape."""
+    return pixels.to(dtype).div_(127.5).sub_(1.0)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Model range to pixels: float in [-1, 1] -> uint8 in 0..255, rounded, clipped. Any shape."""
+    return images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A diagonal Gaussian over codes: what an encoder returns.
+
+    Args:
+        mean: (B, K).
+        log_sigma: (B, K), the logarithm of the standard deviation.
+    """
+
+    mean: Tensor
+    log_sigma: Tensor
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation, (B, K)."""
+        return self.log_sigma.exp()
+
+    def sample(self, draw: Draw) -> Tensor:
+        """One reparameterised sample mean + sigma * eps (Kingma & Welling 2014, eq. 4), (B, K)."""
+        return self.mean + self.sigma * draw.normal(*self.mean.shape)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log N(z; mean, sigma^2) summed over dimensions, in nats, (B,)."""
+        squares = (z - self.mean).square() * (-2 * self.log_sigma).exp()
+        return -(0.5 * squares + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(1)
+
+
+@dataclass(frozen=True)
+class CriticOutput:
+    """What a critic returns.
+
+    Args:
+        logit: (B,), real = positive; no sigmoid has been applied.
+        taps: hidden layers by name, for feature matching and gradient norms.
+    """
+
+    logit: Tensor
+    taps: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a data component returns: packed pixels in memory (or a memory map).
+
+    Args:
+        train: uint8 (N, C, H, W).
+        test: uint8 (M, C, H, W), from sources disjoint from ``train``.
+        notes: sentences worth telling the user, such as files that were skipped.
+    """
+
+    train: Tensor
+    test: Tensor
+    notes: tuple[str, ...] = ()
+
+
+def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """``value`` with ``function`` applied to its tensors: in dataclasses, mappings and sequences too."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return type(value)(**{k: mapped(function, getattr(value, k)) for k in value.__dataclass_fields__})
+    if isinstance(value, Mapping):
+        return {k: mapped(function, v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(mapped(function, v) for v in value)
+    return value
