@@ -20,9 +20,7 @@ DEV_STAMP := $(VENV)/.installed-dev-$(PACKAGES)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What recipe, registry and state code are tested by.
-COVERING := $(patsubst %,tests/test_%.py,recipe recipe_errors recipe_text recipe_tree recipe_wiring schedule \
-	registry names descriptors isolation entries docstrings signature catalogue plugin_settings \
-	checkpoints corruption file_faults run_files manifests finished_runs) tests/hostile_runs
+COVERING := tests/recipe tests/registry tests/runs
 
 .PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
 
@@ -62,7 +60,7 @@ bench: $(DEV_STAMP)
 
 bench-gpu: $(DEV_STAMP)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "there is no CUDA device here")'
-	$(BIN)/python -m pytest tests/test_capture.py tests/benchmarks/test_hand.py
+	$(BIN)/python -m pytest tests/engine/test_capture.py tests/benchmarks/test_hand.py
 	$(MAKE) bench
 
 reliability: $(DEV_STAMP)

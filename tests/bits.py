@@ -50,7 +50,7 @@ def trained(recipe: str) -> str:
 
 def sentences() -> str:
     """What is wrong with mutated recipes."""
-    from mutations import mutant, seeds
+    from helpers.mutations import mutant, seeds
 
     from zoo.errors import RecipeError
     from zoo.recipe import load_recipe

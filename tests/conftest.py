@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first import
 os.environ["ZOO_CONFIG"] = os.devnull  # nobody's own settings
 os.environ.pop("ZOO_PLUGINS", None)
 
-PARTS = Path(__file__).with_name("misfit_parts.py")
+PARTS = Path(__file__).parent / "parts" / "misfit_parts.py"
 """A plugin of parts that do not fit."""
 
 TINY = """\

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,30 @@ ROOT = Path(__file__).parents[1]
 ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 PACKAGES = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
-LONGEST_FUNCTION, LONGEST_FILE = 40, 400
+LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 400, 24, 20_000
+
+LAYERS = (
+    {"__main__"},
+    {"cli"},
+    {"compare", "__init__"},
+    {"training"},
+    {"report", "testing", "bench"},
+    {"check", "runs"},
+    {"engine", "score"},
+    {"model", "data"},
+    {"recipe"},
+    {"registry"},
+    {"api"},
+    {"types", "machine"},
+    {"errors", "draws", "columns"},
+)
+"""Rooms of ``zoo/`` from the roof down: each imports only rooms of layers below its own."""
+
+GRADIENTS = "zoo/engine/phases.py"
+"""The only file of ``zoo/`` that takes a row's gradient."""
 STEPS = {
-    "zoo/players.py": "the engine's players",
-    "zoo/cost.py": "counts an optimiser's moments on a parameter of its own",
+    "zoo/engine/players.py": "the engine's players",
+    "zoo/check/cost.py": "counts an optimiser's moments on a parameter of its own",
     "zoo/testing/optimizers.py": "checks an optimiser on a parabola of its own",
 }
 """Who may call an optimiser's step, and why."""
@@ -29,32 +50,80 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Every module, or name of one, that a file imports: ``zoo.api`` for ``from zoo import api``."""
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in ZOO}
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of every module, or name of one, that a file imports, wherever in it: ``zoo.api`` for ``from zoo
+    import api``."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{named(path)}:{node.lineno}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-@pytest.mark.parametrize("path", PLUGINS, ids=named)
-def test_a_plugin_imports_the_api_alone_and_no_other_plugin(path: Path) -> None:
-    own = path.relative_to(ROOT / "plugins").parts[0]
-    for name in imported(path):
-        top = name.split(".")[0]
-        assert top != "zoo" or name == "zoo.api" or name.startswith("zoo.api."), name
-        assert top not in PACKAGES - {own}, name
+def arrows(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of the modules of ``zoo`` that a file of it imports."""
+    for line, name in imported(path):
+        module = name if name in MODULES else name.rpartition(".")[0]
+        if module in MODULES and MODULES[module] != path:
+            yield line, module
 
 
-@pytest.mark.parametrize("path", ZOO, ids=named)
-def test_zoo_imports_no_plugin(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(path)} & PACKAGES
+def none(offenders: Iterable[str]) -> None:
+    """Fails with all of them."""
+    found = list(offenders)
+    assert not found, "\n" + "\n".join(found)
+
+
+# -- arrows --------------------------------------------------------------------------------------------------
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "zoo").parts[0].removesuffix(".py")
+
+
+def test_rooms_import_only_rooms_below_them() -> None:
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    assert {room(path) for path in ZOO} == set(layer)
+    none(
+        f"{named(path)}:{line}: '{room(path)}' imports '{module}', which is not below it"
+        for path in ZOO
+        for line, module in arrows(path)
+        if room(path) != room(MODULES[module]) and layer[room(path)] >= layer[room(MODULES[module])]
+    )
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """A package's ``__init__`` stands above its files, so that they may not import from it."""
+    graph = {module_of(path): {module for _, module in arrows(path)} for path in ZOO}
+    below: set[str] = set()
+    while layer := {module for module, needs in graph.items() if module not in below and needs <= below}:
+        below |= layer
+    none(f"{module} -> {', '.join(sorted(graph[module] - below))}" for module in sorted(graph.keys() - below))
+
+
+def test_plugins_import_the_api_alone_and_no_other_plugin() -> None:
+    def allowed(path: Path, name: str) -> bool:
+        top, own = name.split(".")[0], path.relative_to(ROOT / "plugins").parts[0]
+        return f"{name}.".startswith("zoo.api.") if top == "zoo" else top not in PACKAGES - {own}
+
+    none(f"{named(p)}:{line}: {name}" for p in PLUGINS for line, name in imported(p) if not allowed(p, name))
+
+
+def test_zoo_imports_no_plugin() -> None:
+    none(f"{named(p)}:{line}: {name}" for p in ZOO for line, name in imported(p) if name.split(".")[0] in PACKAGES)
 
 
 def test_the_api_and_zoo_import_nothing_heavy() -> None:
@@ -64,36 +133,49 @@ def test_the_api_and_zoo_import_nothing_heavy() -> None:
     assert {name for name in mine if not name.startswith("_")} <= {"zoo", "pluggy", "sitecustomize", "usercustomize"}
 
 
-def calls(path: Path) -> Iterator[tuple[str, int]]:
+def test_records_and_watchers_need_the_api_alone() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from zoo import api; api.Record, api.Watcher\n"
+    code += "print(*sorted(module for module in sys.modules if module.split('.')[0] == 'zoo'))"
+    assert python("-I", "-c", code).out.split() == ["zoo", "zoo.api"]
+
+
+def calls(path: Path) -> Iterator[tuple[int, str]]:
     """Calls of methods: their dotted names."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield ast.unparse(node.func), node.lineno
+            yield node.lineno, ast.unparse(node.func)
 
 
-@pytest.mark.parametrize("path", [*ZOO, *PLUGINS], ids=named)
-def test_only_the_engine_calls_backward_and_step(path: Path) -> None:
+def test_only_the_engine_calls_backward_and_step() -> None:
     """A term may take a gradient for a penalty (``torch.autograd.grad``); nobody else in zoo takes one."""
-    if path == ROOT / "zoo" / "phases.py":
-        assert any(name.endswith("autograd.grad") for name, _ in calls(path))
-        assert not any(name.endswith(".backward") for name, _ in calls(path))
-        return
-    for name, line in calls(path):
-        assert not name.endswith(".backward"), f"{named(path)}:{line}"
-        assert named(path) in STEPS or not (name.endswith(".step") and "optim" in name), f"{named(path)}:{line}"
+
+    def allowed(path: Path, name: str) -> bool:
+        if name.endswith(".backward"):
+            return False
+        if name.endswith(".step") and "optim" in name:
+            return named(path) in STEPS
         # zoo.testing checks gradients of other people's parts; it moves nothing
-        if path in ZOO and "testing" not in path.parts and path.name != "testing.py":
-            assert not name.endswith("autograd.grad"), f"{named(path)}:{line}"
+        return not name.endswith("autograd.grad") or path in PLUGINS or room(path) == "testing"
+
+    assert any(name.endswith("autograd.grad") for _, name in calls(ROOT / GRADIENTS))
+    files = [path for path in (*ZOO, *PLUGINS) if named(path) != GRADIENTS]
+    none(f"{named(p)}:{line}: {name}()" for p in files for line, name in calls(p) if not allowed(p, name))
 
 
-@pytest.mark.parametrize("path", [*ZOO, *PLUGINS], ids=named)
-def test_files_and_functions_can_be_read_at_a_sitting(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    assert lines <= LONGEST_FILE, f"{named(path)} has {lines} lines"
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
-            assert length <= LONGEST_FUNCTION, f"{named(path)}:{node.lineno}: {node.name}() has {length} lines"
+# -- sizes ---------------------------------------------------------------------------------------------------
+
+
+def test_files_and_functions_can_be_read_at_a_sitting() -> None:
+    def too_long(path: Path) -> Iterator[str]:
+        if (lines := len(path.read_text().splitlines())) > LONGEST_FILE:
+            yield f"{named(path)} has {lines} lines"
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
+                if length > LONGEST_FUNCTION:
+                    yield f"{named(path)}:{node.lineno}: {node.name}() has {length} lines"
+
+    none(said for path in (*ZOO, *PLUGINS) for said in too_long(path))
 
 
 def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -101,6 +183,11 @@ def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if ast.get_docstring(node) is None:
         return 0
     return (first.end_lineno or 0) - first.lineno + 1
+
+
+def test_the_house_has_few_doors_and_is_no_larger_than_it_needs_to_be() -> None:
+    assert len({room(path) for path in ZOO}) <= MOST_DOORS
+    assert sum(len(path.read_text().splitlines()) for path in ZOO) <= MOST_LINES
 
 
 # -- what is public ------------------------------------------------------------------------------------------
@@ -122,6 +209,5 @@ def test_every_hook_is_documented() -> None:
     assert "zoo_components" in pages
 
 
-@pytest.mark.parametrize("path", [*ZOO, *PLUGINS], ids=named)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(tree(path)), named(path)
+def test_every_module_says_what_it_is() -> None:
+    none(named(path) for path in (*ZOO, *PLUGINS) if not ast.get_docstring(tree(path)))

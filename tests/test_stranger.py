@@ -1,4 +1,4 @@
-"""Strangers' models fit: a separate package (``tests/stranger``), really installed, changes no line of zoo.
+"""Strangers' models fit: a separate package (``tests/parts/stranger``), really installed, changes no line of zoo.
 
 Each model trains; each has an oracle for what is unusual in it. Nets of width 4, images (8, 1, 16, 16), K = 8.
 """
@@ -28,7 +28,7 @@ from zoo.model.model import Model
 from zoo.recipe import load_recipe, write_recipe
 from zoo.registry import clear_cache
 
-HERE = Path(__file__).parent / "stranger"
+HERE = Path(__file__).parent / "parts" / "stranger"
 NAMES = sorted(path.stem for path in HERE.rglob("recipes/*.yaml"))
 BATCH, LATENT = 8, 8
 Gradients = Mapping[str, Tensor]

@@ -71,7 +71,7 @@ def same(size: int, batch: int) -> Paired:
 
 @systems
 def test_captured_is_eager(name, monkeypatch):
-    """As it is timed, in bfloat16; ``tests/test_capture.py`` holds weights to it bit for bit in float32."""
+    """As it is timed, in bfloat16; ``tests/engine/test_capture.py`` holds weights to it bit for bit in float32."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     case, losses = Step(name, 32, 64, "bfloat16", "captured"), []
     for mode in ("eager", "captured"):

@@ -31,37 +31,46 @@ MUTATED = (
     *("zoo/runs/*.py", "zoo/machine/disk.py"),
 )
 TESTS = (
-    *("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule", "graph"),
-    *("registry", "names", "descriptors", "isolation", "entries", "docstrings", "signature", "catalogue"),
-    *("plugin_settings", "catalogue_truth"),
-    *("run_files", "manifests", "checkpoints", "corruption", "finished_runs"),
-    *("hostile_runs/headers", "hostile_runs/manifests", "hostile_runs/files"),
+    *(
+        f"recipe/{name}"
+        for name in ("recipe", "recipe_errors", "recipe_text", "recipe_tree", "recipe_wiring", "schedule")
+    ),
+    *("recipe/graph", "registry/registry", "registry/names", "registry/descriptors", "registry/isolation"),
+    *(
+        "registry/entries",
+        "registry/docstrings",
+        "registry/signature",
+        "registry/catalogue",
+        "registry/catalogue_truth",
+    ),
+    *("registry/plugin_settings", "runs/run_files", "runs/manifests", "runs/checkpoints", "runs/corruption"),
+    *("runs/finished_runs", "runs/hostile_runs/headers", "runs/hostile_runs/manifests", "runs/hostile_runs/files"),
 )
 """What they are about; a mutant meets those that reach its function."""
 
 LEFT_OUT = ("zoo/recipe/sections.py",)
 """Signatures that are read and never called."""
 
-TIMED = ("registry::test_the_registry_is_light",)
+TIMED = ("registry/registry::test_the_registry_is_light",)
 """Tests of time, which says nothing here."""
 
 SLOW = (
-    "recipe_text::test_what_is_written_reads_the_same",
-    "recipe_text::test_json_is_read_as_json",
-    "recipe_text::test_pyyaml_agrees_on_what_is_text",
-    "recipe_text::test_mutated_recipes_are_read_or_refused",
-    "recipe_text::test_any_bytes_are_read_or_refused",
-    "recipe_text::test_hostile_documents_are_read_or_refused",
-    "recipe_tree::test_merge_does_what_the_rules_say",
-    "recipe_tree::test_merging_the_same_again_changes_nothing",
-    "recipe_tree::test_any_argument_is_applied_or_refused",
-    "recipe_errors::test_torch_is_not_imported_for_what_can_be_seen_without_it",
-    "recipe_errors::test_contracts_that_do_not_fit_are_seen_without_torch",
-    "recipe_errors::test_parts_that_do_not_fit",
-    "recipe_errors::test_a_misfit_that_an_argument_made_points_at_it",
-    "signature::test_source_and_import_agree",
-    "corruption::test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_taken_up",
-    "hostile_runs/manifests::test_mutated_headers_and_manifests_are_refused_or_say_the_same",
+    "recipe/recipe_text::test_what_is_written_reads_the_same",
+    "recipe/recipe_text::test_json_is_read_as_json",
+    "recipe/recipe_text::test_pyyaml_agrees_on_what_is_text",
+    "recipe/recipe_text::test_mutated_recipes_are_read_or_refused",
+    "recipe/recipe_text::test_any_bytes_are_read_or_refused",
+    "recipe/recipe_text::test_hostile_documents_are_read_or_refused",
+    "recipe/recipe_tree::test_merge_does_what_the_rules_say",
+    "recipe/recipe_tree::test_merging_the_same_again_changes_nothing",
+    "recipe/recipe_tree::test_any_argument_is_applied_or_refused",
+    "recipe/recipe_errors::test_torch_is_not_imported_for_what_can_be_seen_without_it",
+    "recipe/recipe_errors::test_contracts_that_do_not_fit_are_seen_without_torch",
+    "recipe/recipe_errors::test_parts_that_do_not_fit",
+    "recipe/recipe_errors::test_a_misfit_that_an_argument_made_points_at_it",
+    "registry/signature::test_source_and_import_agree",
+    "runs/corruption::test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_taken_up",
+    "runs/hostile_runs/manifests::test_mutated_headers_and_manifests_are_refused_or_say_the_same",
 )
 """Tests of many seconds, left out unless ``--thorough``: without them the share of killed is a lower bound."""
 
@@ -134,7 +143,7 @@ def _run(copy: Path, mutants: list[str], jobs: int, thorough: bool) -> dict[str,
 
 
 def _file(name: str) -> str:
-    """``recipe`` -> ``tests/test_recipe.py``, ``hostile_runs/files`` -> ``tests/hostile_runs/test_files.py``."""
+    """``recipe/graph`` -> ``tests/recipe/test_graph.py``."""
     folder, _, file = name.rpartition("/")
     return str(Path("tests", folder, f"test_{file}.py"))
 

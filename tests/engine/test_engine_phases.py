@@ -1,0 +1,192 @@
+"""How much and when: schedules of weights and rates, clipping, averages, repeats and fresh batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from helpers import engine as helpers_engine
+from helpers.engine import assert_close, differing, images, played, small, snapshot
+from torch import Tensor
+
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
+
+LR = 1e-3
+SGD = f"train.optimizer={{use: sgd, lr: {LR}}}"
+VAE = {"reconstruction": 1.0, "kl": 1.0}
+
+
+def ramp(shape: str, step: int, first: float, last: float, steps: int, start: int) -> float:
+    """A schedule in closed form: 0 before ``start``, then from ``first`` to ``last`` in ``steps``."""
+    if step < start:
+        return 0.0
+    t = min((step - start) / steps, 1)
+    return {
+        "linear": first * (1 - t) + last * t,
+        "cosine": last + (first - last) * (1 + math.cos(math.pi * t)) / 2,
+        "exponential": math.exp(math.log(first) * (1 - t) + math.log(last) * t),
+    }[shape]
+
+
+def schedule(shape: str) -> dict[str, Any]:
+    return {"from": 0.5, "to": 2.0, "steps": 3, "start": 1, "shape": shape}
+
+
+def kl_gradient(model: Model, step: int) -> dict[str, Tensor]:
+    """The gradient of KL(q || N(0, I)), from torch.distributions, at the present weights."""
+    parameters = dict(model.encoder.named_parameters(prefix="encoder"))
+    state, q = snapshot(model), model.encoder(images(step))
+    posterior = torch.distributions.Normal(q.mean, q.log_sigma.exp())
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+    gradient = torch.autograd.grad(kl, list(parameters.values()))
+    model.load_state_dict(state)
+    return dict(zip(parameters, gradient, strict=True))
+
+
+def assert_each_step_is(model: Model, factor: Any, steps: int = 6) -> None:
+    """Every step of the encoder is ``-LR * factor(step)`` times the gradient of the KL."""
+    engine = Engine(model)
+    for step in range(steps):
+        before, gradient = snapshot(model), kl_gradient(model, step)
+        engine.step(images)
+        moved = {key: tensor - before[key] for key, tensor in snapshot(model).items() if key in gradient}
+        assert_close(moved, {key: -LR * factor(step) * g for key, g in gradient.items()}, 1e-12)
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential"])
+def test_the_weight_of_a_term_follows_its_schedule(shape):
+    model = small("vae", SGD, phases=[{"encoder": {"kl": {"weight": schedule(shape)}}}])
+    assert_each_step_is(model, lambda step: ramp(shape, step, 0.5, 2.0, 3, 1))
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential"])
+def test_a_rate_follows_its_schedule(shape):
+    rate = "{from: 0.5, to: 2.0, steps: 3, start: 1, shape: %s}" % shape  # noqa: UP031
+    model = small("vae", SGD, f"train.optimizers.encoder.rate={rate}", phases=[{"encoder": {"kl": 1.0}}])
+    assert_each_step_is(model, lambda step: ramp(shape, step, 0.5, 2.0, 3, 1))
+
+
+def test_a_player_whose_rate_is_0_keeps_every_bit():
+    later = "train.optimizers.critic.rate={from: 1.0, to: 1.0, steps: 1, start: 2}"
+    model = small("gan", later, "slots.critic.norm=batch")
+    before, engine = snapshot(model.critic), played(model, 2)
+    assert differing(before, snapshot(model.critic)) == []
+    assert "critic/discriminate" in engine.step(images)
+    assert differing(before, snapshot(model.critic)) != []
+
+
+def test_each_player_has_an_optimiser_of_its_own():
+    own = "train.optimizers.decoder={use: sgd, lr: 0.002}"
+    plain, faster = played(small("vae", SGD)).model, played(small("vae", SGD, own)).model
+    start = snapshot(small("vae"))
+    assert differing(snapshot(plain.encoder), snapshot(faster.encoder)) == []
+    for key, p in faster.decoder.named_parameters(prefix="decoder"):
+        twice = 2 * (plain.get_parameter(key) - start[key])
+        torch.testing.assert_close(p - start[key], twice, atol=1e-12, rtol=0)
+
+
+def test_gradients_are_clipped_for_each_player():
+    plain, clipped = small("vae", SGD), small("vae", SGD, "train.clip=0.5")
+    before = snapshot(plain)
+    played(plain)
+    played(clipped)
+    for slot in ("encoder", "decoder"):
+        parameters = dict(getattr(plain, slot).named_parameters(prefix=slot))
+        for key, p in parameters.items():
+            p.grad = (before[key] - p.detach()) / LR
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 0.5)
+        expected = {key: before[key] - LR * p.grad for key, p in parameters.items()}
+        assert_close({key: clipped.get_parameter(key).detach() for key in parameters}, expected, 1e-12)
+
+
+def test_weights_that_are_added_to_each_other_are_clipped_once_each():
+    """Autograd gives them one gradient, 2 (a + b + 1): both move by its direction times lr clip / sqrt(2)."""
+    model = small(
+        "vae", SGD, "train.clip=0.5", phases=[{"encoder": {"added": 1.0}, "decoder": {"reconstruction": 1.0}}]
+    )
+    before = {name: getattr(model.encoder, name).bias.detach().clone() for name in ("mean", "log_sigma")}
+    direction = before["mean"] + before["log_sigma"] + 1
+    played(model)
+    for name, bias in before.items():
+        expected = bias - LR * 0.5 / math.sqrt(2) * direction / direction.norm()
+        torch.testing.assert_close(getattr(model.encoder, name).bias.detach(), expected)
+
+
+def test_averaged_weights_follow_their_formula():
+    model = small("vae", "train.ema=0.15")
+    engine = Engine(model)
+    expected = {key: v.clone() for key, v in model.state_dict().items() if v.is_floating_point()}
+    for step in range(4):
+        engine.step(images)
+        decay = min(0.15, (1 + step) / (10 + step))
+        assert decay == (0.1 if step == 0 else 0.15)
+        expected = {key: decay * a + (1 - decay) * model.state_dict()[key] for key, a in expected.items()}
+    assert_close(engine.average.averaged, expected, 1e-12)
+    assert not any(a.requires_grad for a in engine.average.averaged.values())
+
+
+# -- when phases are played --------------------------------------------------------------------------------
+
+
+class Asked:
+    """Batches that remember which turns were asked for."""
+
+    def __init__(self) -> None:
+        self.turns: list[list[int]] = []
+
+    def step(self, engine: Engine) -> dict[str, Tensor]:
+        self.turns.append([])
+        return engine.step(self)
+
+    def __call__(self, turn: int) -> Tensor:
+        self.turns[-1].append(turn)
+        return images(turn)
+
+
+def test_a_fresh_phase_takes_batches_of_its_own():
+    phases = [{"encoder": {"kl": 1.0}}, {"rows": {"decoder": {"reconstruction": 1.0}}, "repeat": 2, "fresh": True}]
+    asked, engine = Asked(), Engine(small("vae", phases=phases))
+    for _ in range(2):
+        asked.step(engine)
+    assert asked.turns == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_phase_that_is_not_due_leaves_its_batches_unused():
+    timing = {"repeat": 2, "fresh": True, "every": 2, "start": 1}
+    phases = [{"encoder": {"kl": 1.0}}, {"rows": {"decoder": {"reconstruction": 1.0}}, **timing}]
+    asked, engine = Asked(), Engine(small("vae", phases=phases))
+    played_rows = [set(asked.step(engine)) for _ in range(4)]
+    assert asked.turns == [[0], [3, 4, 5], [6], [9, 10, 11]]
+    both = {"encoder/kl", "decoder/reconstruction"}
+    assert played_rows == [{"encoder/kl"}, both, {"encoder/kl"}, both]
+
+
+def test_a_repeated_phase_is_that_many_steps_on_one_batch():
+    twice = small("vae", SGD, phases=[{"rows": {"encoder + decoder": VAE}, "repeat": 2}])
+    once = small("vae", SGD, phases=[{"encoder + decoder": VAE}] * 2)
+    asked = Asked()
+    asked.step(Engine(twice))
+    assert asked.turns == [[0]]
+    assert differing(snapshot(twice), snapshot(played(once).model)) == []
+
+
+def noise_of(phases: list[dict[str, Any]], steps: int = 1) -> list[Tensor]:
+    """What a toy term draws at each play."""
+    model = small("vae", phases=phases)
+    helpers_engine.SEEN.clear()
+    played(model, steps)
+    return [noise for _, noise in helpers_engine.SEEN]
+
+
+def test_phases_share_their_noise_unless_they_are_fresh():
+    rows = {"decoder": {"drawn": 1.0}}
+    first, again, *fresh = noise_of([rows, rows, {"rows": rows, "repeat": 2, "fresh": True}])
+    assert torch.equal(first, again)
+    assert len({tuple(noise.tolist()) for noise in [first, *fresh]}) == 3
+
+
+def test_each_step_draws_anew():
+    assert not torch.equal(*noise_of([{"decoder": {"drawn": 1.0}}], steps=2))

@@ -1,0 +1,135 @@
+"""SVHN from miniature MATLAB files as published (version 5, compressed), whole and damaged."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.data import random_pixels, served
+from scipy.io import savemat
+from torchvision.datasets import SVHN
+from zoo_data.svhn import read_mat, svhn
+
+from zoo.recipe import load_recipe
+
+COUNTS = {"train": 20, "extra": 30, "test": 6}
+
+
+def pixels(part: str) -> np.ndarray:
+    """uint8 (N, 32, 32, 3)."""
+    return random_pixels(COUNTS[part], 32, 32, 3, seed=len(part))
+
+
+def put(root: Path, part: str, **content: object) -> Path:
+    path = root / f"{part}_32x32.mat"
+    savemat(path, content, do_compression=True)
+    return path
+
+
+def miniature(root: Path) -> Path:
+    for part, count in COUNTS.items():
+        put(root, part, X=pixels(part).transpose(1, 2, 3, 0), y=np.ones((count, 1), np.uint8))
+    return root
+
+
+def packed(*parts: str) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([pixels(part) for part in parts]).transpose(0, 3, 1, 2))
+
+
+def read(root: Path, **options):
+    return svhn(root=str(root), **({"check": False} | options))
+
+
+@pytest.mark.parametrize(
+    ("train_on", "parts"), [("train", ["train"]), ("extra", ["extra"]), ("both", ["train", "extra"])]
+)
+def test_images_are_the_publishers_in_their_order(tmp_path, train_on, parts):
+    images = read(miniature(tmp_path), train_on=train_on)
+    assert torch.equal(images.train, packed(*parts))
+    assert torch.equal(images.test, packed("test"))
+
+
+def test_only_the_files_asked_for_are_needed(tmp_path):
+    (miniature(tmp_path) / "extra_32x32.mat").unlink()
+    assert len(read(tmp_path, train=5).train) == 5
+    says = r"^svhn: extra_32x32\.mat is not in .* or .*/svhn; put it there \(http://ufldl\.stanford\.edu/housenumbers,"
+    with pytest.raises(FileNotFoundError, match=says):
+        read(tmp_path, train_on="both")
+
+
+def test_luma_at_another_size(tmp_path):
+    flat = np.broadcast_to(np.array([200, 30, 90], np.uint8)[:, None], (32, 32, 3, 20))
+    put(miniature(tmp_path), "train", X=flat)
+    images = read(tmp_path, size=8, channels=1)
+    assert images.train.shape == (20, 1, 8, 8)
+    assert images.train.unique().tolist() == [88]
+
+
+def test_a_recipe_takes_it(tmp_path):
+    recipe = load_recipe("vae", [f"data={{use: svhn, train_on: extra, root: {tmp_path}}}"])
+    assert (recipe.sizes.size, recipe.sizes.channels) == (32, 3)
+
+
+# -- what is refused -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [0, 60, 200, 0.5, 0.999])
+def test_a_file_cut_short_is_a_sentence(tmp_path, kept):
+    path = miniature(tmp_path) / "train_32x32.mat"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    with pytest.raises(ValueError, match=r"^svhn: .*train_32x32\.mat (is damaged or cut short|holds no array 'X').*fe"):
+        read(tmp_path)
+
+
+def test_damaged_files_are_sentences(tmp_path):
+    """Bytes overwritten at random: an image or a sentence, nothing else."""
+    path = put(tmp_path, "train", X=pixels("test").transpose(1, 2, 3, 0))
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for at in rng.integers(0, 400, 4):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            found = read_mat(path, "")
+        except ValueError as error:
+            assert str(error).startswith("svhn: ")  # noqa: PT017
+        else:
+            assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"Y": np.zeros(3)}, "holds no array 'X': it is not the file of that name"),
+        ({"X": np.zeros((32, 32, 3, 4))}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
+        ({"X": np.zeros((32, 32, 3), np.uint8)}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
+        ({"X": "text"}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
+    ],
+)
+def test_other_content_is_refused(tmp_path, content, says):
+    put(miniature(tmp_path), "train", **content)
+    with pytest.raises(ValueError, match=rf"^svhn: .*train_32x32\.mat {says}; fetch it again\.$"):
+        read(tmp_path)
+
+
+def test_files_are_the_publishers_unless_told_otherwise(tmp_path):
+    with pytest.raises(ValueError, match=r"train_32x32\.mat is not the publisher's file \(MD5 \w+, not e26dedcc\w+\)"):
+        read(miniature(tmp_path), check=True)
+
+
+def test_files_that_lack_are_fetched(tmp_path, monkeypatch):
+    (tmp_path / "publisher").mkdir()
+    files = miniature(tmp_path / "publisher")
+    with served(files) as address:
+        names = {part: f"{part}_32x32.mat" for part in COUNTS}
+        md5 = {part: hashlib.md5((files / name).read_bytes()).hexdigest() for part, name in names.items()}
+        split_list = {part: [f"{address}/{name}", name, md5[part]] for part, name in names.items()}
+        monkeypatch.setattr(SVHN, "split_list", split_list)
+        images = svhn(root=str(tmp_path / "mine"), download=True)
+    assert torch.equal(images.train, packed("train"))
+    assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == ["test_32x32.mat", "train_32x32.mat"]

@@ -1,0 +1,220 @@
+"""What a manifest, a tensor file and a run's recipe must say to be believed: every refusal, word for word."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.runs import recipe, restored, trained
+
+from zoo.engine.engine import Engine
+from zoo.errors import RecipeError, RunError
+from zoo.machine.disk import cure
+from zoo.model.model import Model
+from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
+from zoo.runs.checkpointer import save_checkpoint
+from zoo.runs.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
+from zoo.runs.run import Run, own_recipe
+from zoo.runs.tensorfile import check_fit, parsed, pieces, tensors_in
+from zoo.runs.weights import load_weights
+
+NAME = "step-00000003.safetensors"
+GOOD = Manifest(3, "r", {NAME: File(5, "a" * 64)}, {"step": 3}, {"threads": 1}, Score("mse", 0.5, "lower"))
+
+
+def said(change: dict[str, Any], manifest: Manifest = GOOD) -> str:
+    """What is said of a manifest some of whose content is another."""
+    content = {**json.loads(manifest.text()), **change}
+    with pytest.raises(ValueError, match=r".") as caught:
+        Manifest.read(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("score", [None, Score("mse", 1.5, "one"), Score("mse", 1.5, "higher")])
+def test_a_manifest_is_read_back(score: Score | None) -> None:
+    manifest = replace(
+        GOOD, score=score, step=0, plain={"step": 0, "b": [1], "a": None}, files={NAME: File(0, "0" * 64)}
+    )
+    assert Manifest.read(manifest.text()) == manifest
+
+
+def test_equal_content_has_one_text() -> None:
+    assert replace(GOOD, plain={"step": 3, "a": 1}).text() == replace(GOOD, plain={"a": 1, "step": 3}).text()
+    assert identity({"slots": {"a": 1, "b": 2}, "seed": 0}) == identity({"seed": 0, "slots": {"b": 2, "a": 1}})
+    assert identity({"seed": 0, "train": {"steps": 1}}) == identity({"seed": 0})
+    assert len({identity({name: 1}) for name in ("seed", "latent", "noise", "augment", "slots", "phases", "else")}) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"format": 2}, "it has format 2; this version reads format 1"),
+        ({"step": -1, "plain": {"step": -1}}, "its step is none"),
+        ({"step": True, "plain": {"step": True}}, "its step is none"),
+        ({"step": 4}, "its step is none"),
+        ({"files": {}}, "it names no file"),
+        ({"files": {"../x": {"bytes": 1, "sha256": "a" * 64}}},
+         "it names a file '../x', which is no name of a checkpoint's"),
+        ({"files": {NAME: {"bytes": -1, "sha256": "a" * 64}}}, f"it does not say what {NAME} holds"),
+        ({"files": {NAME: {"bytes": 1.0, "sha256": "a" * 64}}}, f"it does not say what {NAME} holds"),
+        ({"files": {NAME: {"bytes": 1, "sha256": "A" * 64}}}, f"it does not say what {NAME} holds"),
+        ({"files": {NAME: {"bytes": 1}}}, "it is no manifest (TypeError: File.__init__() missing 1 required "
+                                          "positional argument: 'sha256')"),
+        ({"score": {"label": "a", "value": 1, "better": "lower"}}, "its score is none"),
+        ({"score": {"label": "a", "value": 1.0, "better": "best"}}, "its score is none"),
+        ({"recipe": "s"}, "its content is not what was written"),
+        ({"sha256": "0" * 64}, "its content is not what was written"),
+        ({"more": 1}, "its content is not what was written"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_is_refused(change: dict[str, Any], sentence: str) -> None:
+    assert said(change) == sentence
+
+
+def test_text_that_is_no_manifest() -> None:
+    for text in ("{}", "[]", "3", "{"):
+        with pytest.raises(ValueError, match=r"."):
+            Manifest.read(text)
+    with pytest.raises(ValueError, match=r"^it is no manifest \(KeyError: 'format'\)$"):
+        Manifest.read("{}")
+
+
+def test_seals() -> None:
+    text = sealed("a: 1\n")
+    assert seal_holds(text)
+    assert not seal_holds(text.replace("1", "2"))
+    assert not seal_holds("a: 1\n")
+    assert seal_holds(text.replace("1", "2") + EDITED)
+    assert seal_holds(sealed("a: '# SHA-256 of the lines above: 0'\n"))
+
+
+# -- tensors -------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_tensor_keeps_its_type_and_shape() -> None:
+    content = bytearray(b"".join(pieces({"none": torch.zeros(0, 4, dtype=torch.int16)}, {})))
+    found = tensors_in(content, parsed(content)[0])["none"]
+    assert (found.dtype, found.shape) == (torch.int16, (0, 4))
+
+
+def header(text: str) -> bytes:
+    padded = text.encode() + b" " * (-len(text) % 8)
+    return len(padded).to_bytes(8, "little") + padded
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "it is torn, or no safetensors file"),
+        (b"\xff" * 9, "it is torn, or no safetensors file"),
+        (header("[]"), "its header is no mapping"),
+        (header('{"a": NaN}'), "NaN is in its header"),
+        (header('{"a": {}, "a": {}}'), "a name is twice in its header"),
+        (header('{"__metadata__": {"a": 1}}'), "its metadata are not text by name"),
+        (header("{}") + b"x", "its tensors end at byte 16 and the file at byte 17"),
+    ],
+)
+def test_a_header_that_is_refused(content: bytes, sentence: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        parsed(content)
+    assert str(caught.value) == sentence
+
+
+def test_tensors_that_do_not_fit() -> None:
+    entries, _ = parsed(b"".join(pieces({"a": torch.zeros(2), "b": torch.zeros(3)}, {})))
+    a, b = torch.zeros(2), torch.zeros(3)
+    check_fit(entries, {"a": a, "b": b})
+    for wanted, sentence in (
+        ({"a": a}, "it has a tensor 'b', which the model has not"),
+        ({"a": a, "b": b, "c": b}, "tensor 'c' is not in it"),
+        ({"a": a, "b": a}, "tensor 'b' is F32 [3] there and F32 [2] in the model"),
+        ({"a": a.double(), "b": b}, "tensor 'a' is F32 [2] there and F64 [2] in the model"),
+    ):
+        with pytest.raises(ValueError, match=r".") as caught:
+            check_fit(entries, wanted)
+        assert str(caught.value) == sentence
+
+
+# -- runs ----------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_that_was_changed_or_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(sealed("a: 1\n"))
+    assert own_recipe(tmp_path) == file
+    file.write_text(sealed("a: 1\n").replace("1", "2", 1))
+    with pytest.raises(RunError) as caught:
+        own_recipe(tmp_path)
+    assert str(caught.value) == (
+        f"{file}: is not as it was written: damaged, or edited. Bring it back from a copy; "
+        "if it was edited and is meant so, let its last line be '# edited'"
+    )
+    file.write_text(f"a: [\n{EDITED}")
+    with pytest.raises(RecipeError, match=rf"^{file}:"):
+        own_recipe(tmp_path)
+    file.write_text(f"extends: avae\n{EDITED}")
+    with pytest.raises(RunError, match=r"extends another recipe; that of a run is whole, as zoo build writes it$"):
+        own_recipe(tmp_path)
+
+
+def test_the_best_of_several_checkpoints(tmp_path: Path) -> None:
+    engine = trained(recipe("train.keep_last=9"), tmp_path, steps=1)
+    with Run(tmp_path) as run:
+        for step, value in enumerate((0.4, 0.2, 0.5, 0.2), 2):
+            engine.step_index = step
+            save_checkpoint(run, engine, Score("mse", value, "lower"))
+        engine.step_index = 6
+        save_checkpoint(run, engine, Score("else", 0.1, "lower"))
+    best = best_checkpoint(tmp_path, "mse")
+    assert best is not None
+    assert (best.step, best.score) == (3, Score("mse", 0.2, "lower"))
+
+
+def test_manifests_of_other_checkpoints_and_none(tmp_path: Path) -> None:
+    engine = trained(recipe(), tmp_path, steps=2)
+    paths = [tensors_path(tmp_path, step) for step in (1, 2)]
+    one, two = (path.with_suffix(".json") for path in paths)
+    manifest = Manifest.read(two.read_text())
+    one.write_text(replace(manifest, files={paths[0].name: File(1, "a" * 64)}).text())
+    two.write_text(replace(manifest, files={paths[0].name: File(1, "a" * 64)}).text())
+    with pytest.raises(RunError) as caught:
+        restored(tmp_path, engine)
+    state = tmp_path / "state"
+    start = f"{state}: has no checkpoint that can be read, and to begin again would lose what was trained. "
+    start += f"Bring one back from a copy, or remove {state} to begin at step 0.\n"
+    assert str(caught.value) == start + "\n".join(
+        f"{path}: cannot be read (its manifest {path.stem}.json is that of step 2)" for path in reversed(paths)
+    )
+    two.write_text("{}")
+    one.unlink()
+    with pytest.raises(RunError) as caught:
+        restored(tmp_path, engine)
+    assert str(caught.value) == start + (
+        f"{paths[1]}: cannot be read (its manifest {paths[1].stem}.json: it is no manifest (KeyError: 'format'))\n"
+        f"{paths[0]}: cannot be read (it has no manifest {paths[0].stem}.json: "
+        "it was never finished, or that was removed)"
+    )
+
+
+def test_weights_beside_a_recipe_that_is_none(tmp_path: Path) -> None:
+    made = recipe()
+    trained(made, tmp_path, steps=1)
+    (tmp_path / "recipe.yaml").write_text("a: [\n")
+    with pytest.raises((RunError, RecipeError), match=rf"{tmp_path}/recipe\.yaml:"):
+        load_weights(Model(made), tmp_path)
+
+
+def test_what_the_next_bits_depend_on() -> None:
+    for precision in ("float32", "bfloat16"):
+        found = computed(Engine(Model(recipe(f"train.precision={precision}"))))
+        assert (found["device"], found["threads"], found["precision"]) == ("cpu", torch.get_num_threads(), precision)
+        assert "Python" not in found
+        assert found["PyTorch"] == torch.__version__.partition("+")[0]
+
+
+def test_what_nothing_is_known_to_help_against() -> None:
+    assert cure(OSError(20, "Not a directory")) == cure(OSError("no number")) == ""

@@ -1,0 +1,101 @@
+"""The zoo's own parts keep the contract that strangers' do: the same battery, nothing exempted.
+
+Networks are as small as they go; data sets are miniatures in their publishers' formats; judges have random weights;
+trackers on the network have stand-ins.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import MagicMock
+
+import datasets
+import pytest
+import test_data_celeba
+import test_data_lsun
+import test_data_svhn
+import test_fashion_mnist
+import torch
+import zoo_metrics.inception
+from helpers.data import cifar_folder, encoded, random_pixels, smooth
+from PIL import Image
+from test_metrics_references import trunk
+
+from zoo.testing import contract_tests
+
+FILES = Path(tempfile.gettempdir()) / f"zoo-contract-{os.getpid()}"
+NARROW: dict[str, Any] = {"width": 4}
+SMALL: dict[str, Any] = {"model": "test_resnet", "pretrained": False}
+OURS: dict[str, Any] = {"root": str(FILES), "check": False, "workers": 1}
+INCEPTION: dict[str, Any] = {"pretrained": str(FILES / "inception.pt")}
+
+
+def of(*names: str, **options: Any) -> dict[str, list[dict[str, Any]]]:
+    """One example for several parts."""
+    return {name: [options] for name in names}
+
+
+OPTIONS = {
+    **of("encoder/dcgan", "decoder/dcgan", "generator/dcgan", "critic/dcgan", "critic/dcgan-joint", **NARROW),
+    **of("encoder/avae-paper", "decoder/avae-paper", "generator/avae-paper", **NARROW),
+    **of("critic/avae-paper", "critic/avae-paper-joint", **NARROW),
+    **of("encoder/timm", "critic/timm", model="test_resnet"),
+    **of("critic/timm-joint", model="test_resnet", hidden=8),
+    **of("term/perceptual", **SMALL),
+    **of("data/photos", train=32, test=8),
+    **of("data/folder", path=str(FILES / "pictures"), workers=1),
+    **of("data/fashion-mnist", path=str(FILES), train=20, test=6),
+    **of("data/cifar10", "data/cifar100", "data/svhn", root=str(FILES), check=False),
+    **of("data/celeba", **OURS),
+    **of("data/lsun-bedroom", root=str(FILES), workers=1),
+    **of("data/huggingface", name=str(FILES / "pictures"), workers=1),
+    **of("metric/frechet", "metric/kernel", **SMALL),
+    **of("metric/precision", "metric/recall", "metric/density", "metric/coverage", **SMALL, k=2),
+    **of("metric/nearest", "metric/path-length", **SMALL),
+    **of("metric/fid", "metric/kid", **INCEPTION),
+    **of("metric/inception-score", **INCEPTION, splits=2),
+    **of("metric/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files() -> Iterator[None]:
+    """What data sets and judges read, and stand-ins for trackers that are extras."""
+    (FILES / "pictures").mkdir(parents=True)
+    for i, pixels in enumerate(random_pixels(12, 20, 24, 3)):
+        Image.fromarray(pixels).save(FILES / "pictures" / f"{i}.png")
+    test_fashion_mnist.miniature(FILES)
+    cifar_folder(FILES, "cifar10")
+    cifar_folder(FILES, "cifar100")
+    test_data_svhn.miniature(FILES)
+    test_data_celeba.miniature(FILES)
+    for part, seeds in (("train", range(20)), ("val", range(20, 25))):
+        rooms = {f"{seed:040x}": encoded(smooth(seed, (48, 32)), "webp") for seed in seeds}
+        test_data_lsun.database(FILES / f"bedroom_{part}_lmdb", rooms)
+    trunk("squeeze", FILES / "squeeze.pt")
+    torch.manual_seed(0)
+    torch.save(zoo_metrics.inception.network().state_dict(), FILES / "inception.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("wandb", "mlflow"):
+            patch.setitem(sys.modules, name, tracker(name))
+        patch.setenv("ZOO_CACHE", str(FILES / "cache"))
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(FILES / "hf"))
+        yield
+    shutil.rmtree(FILES)
+
+
+def tracker(name: str) -> ModuleType:
+    """A module that takes whatever it is told."""
+    module = ModuleType(name)
+    module.__dict__.update(init=MagicMock(), Image=MagicMock(), MlflowClient=MagicMock())
+    return module
+
+
+test_contract = contract_tests("generative-zoo", options=OPTIONS)
