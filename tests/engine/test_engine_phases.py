@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import engine_toys
 import pytest
 import torch
-from helpers import engine as helpers_engine
 from helpers.engine import assert_close, differing, images, played, small, snapshot
 from torch import Tensor
 
@@ -176,9 +176,9 @@ def test_a_repeated_phase_is_that_many_steps_on_one_batch():
 def noise_of(phases: list[dict[str, Any]], steps: int = 1) -> list[Tensor]:
     """What a toy term draws at each play."""
     model = small("vae", phases=phases)
-    helpers_engine.SEEN.clear()
+    engine_toys.SEEN.clear()
     played(model, steps)
-    return [noise for _, noise in helpers_engine.SEEN]
+    return [noise for _, noise in engine_toys.SEEN]
 
 
 def test_phases_share_their_noise_unless_they_are_fresh():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import engine_toys
 import pytest
 import torch
 from helpers import engine as helpers_engine
@@ -30,17 +31,17 @@ def after(name: str, *overrides: str, steps: int = 1, phases: Any = ()) -> dict[
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
-    helpers_engine.SEEN.clear()
+    engine_toys.SEEN.clear()
 
 
 def noted(what: str) -> list[Any]:
-    return [note for name, note in helpers_engine.SEEN if name == what]
+    return [note for name, note in engine_toys.SEEN if name == what]
 
 
 def built(name: str, *overrides: str, phases: Any = ()) -> Model:
     """A model; what the toys saw while shapes were checked is forgotten."""
     model = small(name, SGD, *overrides, phases=phases)
-    helpers_engine.SEEN.clear()
+    engine_toys.SEEN.clear()
     return model
 
 

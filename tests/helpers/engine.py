@@ -1,4 +1,4 @@
-"""Builders that the tests of the engine share, and a plugin of toy parts (``plugins=[TOYS]``).
+"""Builders that the tests of the engine share; their models know the toy parts of ``engine_toys``.
 
 Nets of width 4, images (4, 3, 16, 16), K = 5, A = 3, everything in float64 unless said.
 """
@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo import api
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.recipe import load_recipe
 
-TOYS = Path(__file__)
+TOYS = Path(__file__).parents[1] / "parts" / "engine_toys.py"
 SLOTS = {
     "vae": ("encoder", "decoder"),
     "gan": ("generator", "critic"),
@@ -126,69 +125,3 @@ def counted(model: Model, *slots: str) -> Iterator[dict[str, int]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-# -- the plugin of toys ------------------------------------------------------------------------------------
-
-SEEN: list[tuple[str, Any]] = []
-"""What the toys noted, in order; a test empties it in its first lines."""
-
-
-@api.hookimpl
-def zoo_components() -> tuple[api.Component, ...]:
-    """Terms and values that say what they saw."""
-    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added")
-    values = ("features", "shade", "unneeded")
-    return (
-        *(api.Component("term", name, f"helpers_engine:{name}", "a toy") for name in terms),
-        *(api.Component("value", name, f"helpers_engine:{name}", "a toy") for name in values),
-    )
-
-
-def brightness(reconstruction: Tensor) -> Tensor:
-    """The mean of the reconstructions; it notes that it was called."""
-    SEEN.append(("brightness", torch.is_grad_enabled()))
-    return reconstruction.mean()
-
-
-def held_code_size(z_posterior_held: Tensor, reconstruction: Tensor) -> Tensor:
-    """The mean square of held codes, which moves nobody, and the mean of the reconstructions."""
-    SEEN.append(("held", z_posterior_held.requires_grad))
-    return 1e6 * z_posterior_held.square().mean() + reconstruction.mean()
-
-
-def features(encoder: nn.Module, generated: Tensor) -> Tensor:
-    """A part of the encoder, called by itself."""
-    return encoder.trunk(generated)
-
-
-def trunk_size(features: Tensor) -> Tensor:
-    """The mean square of the encoder's trunk at generated images."""
-    return features.square().mean()
-
-
-def shade(generator: nn.Module, z: Tensor, noise: Tensor) -> Tensor:
-    """G(z, z_a) again, by another name; it notes whether autograd records it."""
-    SEEN.append(("shade", torch.is_grad_enabled()))
-    return generator(z, noise)
-
-
-def watched(shade: Tensor, reconstruction: Tensor) -> Tensor:
-    """How far reconstructions are from generated images."""
-    return (shade - reconstruction).square().mean()
-
-
-def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:
-    """The mean of the reconstructions; it notes its noise."""
-    SEEN.append(("drawn", draw.normal(3)))
-    return reconstruction.mean()
-
-
-def added(encoder: nn.Module) -> Tensor:
-    """The squares of two biases, added to each other; images say nothing."""
-    return (encoder.mean.bias + encoder.log_sigma.bias + 1).square().sum()
-
-
-def unneeded(x: Tensor) -> Tensor:  # noqa: ARG001
-    """Nobody asks for it."""
-    raise AssertionError("computed although no term needs it")
