@@ -94,7 +94,7 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
 
 
 def _follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> int:
-    from zoo.training.build import follow
+    from zoo.training.follow import follow
 
     with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
         follow(recipe, device, stop, processes)

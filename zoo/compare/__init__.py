@@ -12,7 +12,6 @@ from pathlib import Path
 from zoo.api import Watcher
 from zoo.compare.build import Site, build_cells
 from zoo.compare.metrics import refuse_unknown_metrics
-from zoo.compare.pictures import draw_missing
 from zoo.compare.plan import Plan, plan
 from zoo.compare.protocol import Score, refuse_different_protocols
 from zoo.compare.runs import find, given_runs
@@ -126,6 +125,8 @@ def _pictures(
     files: list[Path] = []
     notes: list[str] = []
     for data, runs in shown.items():
+        from zoo.compare.pictures import draw_missing  # torch, which a table does without
+
         drawn, failed = draw_missing(data, runs, registry, out, device, say)
         files += drawn
         notes += failed

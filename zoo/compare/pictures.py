@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from zoo.check.assembly import check_size
+from zoo.compare.runs import MARKS
 from zoo.data.batches import load_images
 from zoo.errors import ZooError
 from zoo.machine.device import choose_device
@@ -149,10 +150,6 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         return ImageFont.load_default(15)
     except (ImportError, TypeError):  # Pillow without FreeType, or before 10.1: its small bitmap font
         return ImageFont.load_default()
-
-
-MARKS = "pictures.json"
-"""Picture's data set -> files and a digest of the runs in them."""
 
 
 def draw_missing(

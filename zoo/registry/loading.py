@@ -14,16 +14,13 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib import util as importlib_util
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from zoo import api
 from zoo.registry.descriptors import ask
-from zoo.registry.discovery import FIRST_PARTY, LOCAL, Found, Plugin, State, canonical
+from zoo.registry.discovery import FIRST_PARTY, LOCAL, Found, Plugin, State
 from zoo.registry.isolation import Failure, attempt, on_behalf_of
 
 Verdict = tuple[State, str]
@@ -118,6 +115,8 @@ def explained(failure: Failure, distribution: str) -> str:
     if not isinstance(failure.error, ImportError) or distribution == LOCAL:
         return failure.sentence
 
+    from zoo.registry.requirements import unmet  # packaging, which nobody else needs
+
     missing = attempt("reading its requirements", lambda: unmet(distribution))
     return "; ".join([failure.sentence, *([] if isinstance(missing, Failure) else missing)])
 
@@ -177,52 +176,3 @@ def _misfit(needs: tuple[int, ...], distribution: str) -> tuple[State, str] | No
         cure = "" if distribution == LOCAL else f"; pip install --upgrade {distribution}, or ask its author"
         return "incompatible", f"it was written for version {wanted} of zoo.api and this is {have}{cure}"
     return None
-
-
-def unmet(package: str) -> list[str]:
-    """One sentence for each requirement of an installed package that is not met here; where all are, for those of
-    the packages that it requires. Environment markers are respected; an extra counts where it is asked for.
-    """
-    return _unmet(package, frozenset(), "it", set())
-
-
-def _unmet(package: str, extras: frozenset[str], who: str, seen: set[tuple[str, frozenset[str]]]) -> list[str]:
-    if (canonical(package), extras) in seen:
-        return []
-    seen.add((canonical(package), extras))
-    required = list(_requirements(package, extras))
-    missing = [sentence for requirement in required if (sentence := _missing(requirement, who))]
-    for requirement in [] if missing else required:
-        missing += _unmet(requirement.name, frozenset(requirement.extras), requirement.name, seen)
-    return missing
-
-
-def _requirements(package: str, extras: frozenset[str]) -> Iterator[Requirement]:
-    """Those that count here; a line that cannot be read is passed over: this is advice after another failure."""
-    for line in distribution(package).requires or []:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        marker = requirement.marker
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-            yield requirement
-
-
-def _missing(requirement: Requirement, who: str) -> str:
-    wanted = _written(requirement)
-    try:
-        version = distribution(requirement.name).version
-    except PackageNotFoundError:
-        return f"{who} requires '{wanted}', which is not installed: pip install '{wanted}'"
-    if requirement.specifier.contains(version, prereleases=True):
-        return ""
-    return f"{who} requires '{wanted}' and {requirement.name} {version} is installed: pip install '{wanted}'"
-
-
-def _written(requirement: Requirement) -> str:
-    """As pip takes it, without the marker that has been decided."""
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    if requirement.url:
-        return f"{requirement.name}{extras} @ {requirement.url}"
-    return f"{requirement.name}{extras}{requirement.specifier}"

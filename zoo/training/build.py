@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from zoo.api import Watcher
-from zoo.data.batches import load_images
 from zoo.errors import Interrupted, TrainingError
-from zoo.machine.device import choose_device
 from zoo.machine.process import import_torch
-from zoo.machine.processes import Processes
-from zoo.model.model import Model
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
 from zoo.runs.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
@@ -21,9 +17,7 @@ from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.provenance import other_versions, provenance, software
 from zoo.runs.run import Run, check_own
-from zoo.score.evaluate import evaluate
 from zoo.training.journal import Journal, read_journal
-from zoo.training.loop import train
 from zoo.training.watchers import Bell, Guarded
 
 if TYPE_CHECKING:
@@ -75,7 +69,7 @@ def build_run(
         stop: asked after each step; True saves and ends.
         say: told what happens, a sentence at a time.
         stop_on_alarm: whether a collapse or saturation (``zoo.training.alarms``) saves and ends the training.
-        processes: those that build it together, of which this is the first; the others ``zoo.training.build.follow``.
+        processes: those that build it together, of which this is the first; the others ``zoo.training.follow``.
 
     Raises:
         RequestError: if the directory holds something else, or a run of another recipe.
@@ -255,39 +249,3 @@ def write_report(
 def as_json(built: Built) -> dict[str, Any]:
     """A build's outcome as one JSON document."""
     return {**asdict(built), "folder": str(built.folder)}
-
-
-TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
-"""What the first process tells the others to do next: train and then ask again, measure with its weights, or end."""
-
-
-class Stop(Watcher, Protocol):
-    """Whether this process was asked to stop; told when it trains."""
-
-    def __call__(self) -> bool:
-        """Whether it was."""
-
-
-def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
-    """Does what the first process says until it is over.
-
-    Args:
-        recipe: what it builds.
-        device: this process's.
-        stop: whether this process was asked to stop; all stop together.
-        processes: those that work together.
-
-    Raises:
-        TrainingError: as ``train``.
-        Interrupted: as ``train``.
-    """
-    told = processes.told()
-    if told == OVER:
-        return
-    model, images = Model(recipe, choose_device(device)), load_images(recipe)
-    if told == TRAIN:
-        train(model, images, watchers=[stop], stop=stop, processes=processes)
-        told = processes.told()
-    if told == EVALUATE:
-        model.load_state_dict(processes.shared({}, model.device))
-        evaluate(model, images, processes=processes)
