@@ -94,9 +94,9 @@ def test_a_manifest_says_what_was_written_and_how(tmp_path):
 THREADS = """
 import os, sys, torch, zoo
 from pathlib import Path
-from zoo.checkpointer import Checkpointer
-from zoo.engine import Engine
-from zoo.run import Run
+from zoo.runs.checkpointer import Checkpointer
+from zoo.engine.engine import Engine
+from zoo.runs.run import Run
 
 torch.set_num_threads(2)
 engine = Engine(zoo.build("vae"))  # weights channels last, large enough for torch to reorder in parallel

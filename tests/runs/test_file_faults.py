@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.file_faults import ERRORS, calls_of, failing_at, faulty, in_a_child, killed_at
 from helpers.engine import images
+from helpers.file_faults import ERRORS, calls_of, failing_at, faulty, in_a_child, killed_at
 from helpers.runs import digest, recipe, restored, trained
 
 from zoo.api import Record

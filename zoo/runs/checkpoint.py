@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.machine.disk import read_bytes
 from zoo.engine.engine import Engine
 from zoo.errors import RunError
+from zoo.machine.device import compute_type, memory
+from zoo.machine.disk import read_bytes
 from zoo.runs.manifest import LARGEST, Manifest, identity
-from zoo.machine.device import memory
-from zoo.machine.device import compute_type
 from zoo.runs.provenance import software
 from zoo.runs.run import Run
 from zoo.runs.tensorfile import check_fit, parsed, tensors_in

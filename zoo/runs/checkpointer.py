@@ -14,10 +14,10 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from zoo.runs.checkpoint import best_checkpoint, computed, steps_of, tensors_path
-from zoo.machine.disk import remove, write_atomically
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted, RunError
+from zoo.machine.disk import remove, write_atomically
+from zoo.runs.checkpoint import best_checkpoint, computed, steps_of, tensors_path
 from zoo.runs.manifest import File, Manifest, Score, identity
 from zoo.runs.run import Run
 from zoo.runs.tensorfile import contiguous, pieces

@@ -11,14 +11,14 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from zoo.machine.disk import open_inside, read_text
 from zoo.errors import RequestError, RunError
-from zoo.runs.manifest import seal_holds
-from zoo.runs.provenance import FILE as PLUGINS
+from zoo.machine.disk import open_inside, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import train
 from zoo.recipe.yaml.read import read
+from zoo.runs.manifest import seal_holds
+from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.run import DONE, Run, own_recipe
 
 FREE = (

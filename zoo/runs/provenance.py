@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from zoo.machine.disk import read_text
 from zoo.errors import RunError
+from zoo.machine.disk import read_text
 from zoo.recipe import Recipe
 from zoo.registry import LOCAL, Registry
 

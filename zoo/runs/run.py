@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo.machine.disk import inside, read_text, remove, temporary, write_atomically
 from zoo.errors import Busy, RequestError, RunError
-from zoo.runs.manifest import seal_holds
+from zoo.machine.disk import inside, read_text, remove, temporary, write_atomically
 from zoo.recipe.yaml.read import read
+from zoo.runs.manifest import seal_holds
 
 __all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from zoo.machine.device import sync_device
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, restore_checkpoint, tensors_path
-from zoo.runs.checkpointer import Checkpointer, save_checkpoint
-from zoo.machine.disk import read_bytes, read_text
 from zoo.engine.engine import Engine
 from zoo.errors import RunError
-from zoo.runs.manifest import identity
-from zoo.machine.device import memory
+from zoo.machine.device import memory, sync_device
+from zoo.machine.disk import read_bytes, read_text
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
+from zoo.runs.checkpoint import (
+    CHECKED,
+    UNREADABLE,
+    best_checkpoint,
+    checkpoints,
+    read_tensors,
+    restore_checkpoint,
+    tensors_path,
+)
+from zoo.runs.checkpointer import Checkpointer, save_checkpoint
+from zoo.runs.manifest import identity
 from zoo.runs.run import Run
 from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, check_seal, parsed, pieces, sealed, tensors_in
 
@@ -176,6 +181,3 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): t for prefix in CHECKED for name, t in tensors.items() if name.startswith(prefix)
     }
-
-
-
