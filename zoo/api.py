@@ -41,6 +41,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from zoo.draws import Draw
+    from zoo.machine.cache import cache_folder
+    from zoo.machine.device import memory
+    from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
 
 __all__ = [
@@ -52,16 +55,19 @@ __all__ = [
     "Draw",
     "Gaussian",
     "Images",
+    "Progress",
     "Recipe",
     "Record",
     "Watcher",
+    "cache_folder",
     "hookimpl",
     "hookspec",
+    "memory",
     "to_model",
     "to_pixels",
 ]
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 """Version of this page as (major, minor).
 
 A plugin states the one it was written for, ``ZOO_API = (1, 0)``; one that states none counts as (1, 0). It runs while
@@ -195,6 +201,9 @@ _ON_USE = {
     "Draw": "zoo.draws",
     "Gaussian": "zoo.types",
     "Images": "zoo.types",
+    "Progress": "zoo.machine.progress",
+    "cache_folder": "zoo.machine.cache",
+    "memory": "zoo.machine.device",
     "to_model": "zoo.types",
     "to_pixels": "zoo.types",
 }

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo import api
 from zoo_data.bad import Bad, printable
-from zoo_data.progress import say
 
 FORMAT = 2
 """Version of these files; another one is another entry."""
@@ -48,15 +48,13 @@ class CacheError(OSError):
 
 
 def cache_folder() -> Path:
-    """``$ZOO_CACHE/data``; else ``zoo/data`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``.
+    """The folder of packed images.
 
     Raises:
         CacheError: if there is no home directory to put it in.
     """
     try:
-        if chosen := os.environ.get("ZOO_CACHE"):
-            return Path(chosen).expanduser().absolute() / "data"
-        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "zoo" / "data"
+        return api.cache_folder("data")
     except RuntimeError as error:
         raise CacheError(f"packed images have no folder ({error}); set ZOO_CACHE to one") from None
 
@@ -174,7 +172,7 @@ class Entry:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    say(f"another process is packing {self.name}; waiting for it")
+                    print(f"another process is packing {self.name}; waiting for it", file=sys.stderr, flush=True)
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:

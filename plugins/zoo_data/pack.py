@@ -16,8 +16,6 @@ from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, dige
 from zoo_data.decode import Chunk, Content, MachineError, View, decode_chunk
 from zoo_data.listed import CHANGED
 from zoo_data.part import Part
-from zoo_data.pixels import physical_memory_bytes
-from zoo_data.progress import progress
 from zoo_data.sources import Items, Source, how_many
 from zoo_data.workers import decoded
 
@@ -28,7 +26,7 @@ CHUNK_BYTES = 2 << 20
 MOST_WORKERS = 8
 """More of them would wait for the disk, and for this process to hand out the work."""
 MEMORY_SHARE = 1 / 8
-"""Of this machine's memory, that images may take which the cache cannot keep."""
+"""Of the memory there is (``api.memory``), that images may take which the cache cannot keep."""
 
 
 def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_error: str) -> api.Images:
@@ -78,7 +76,7 @@ def pack(source: Source, view: View, workers: int) -> Packed:
     Raises:
         OSError: if the cache cannot be used and memory is too small, or the machine fails.
     """
-    fits = source.count * view.bytes <= MEMORY_SHARE * physical_memory_bytes()
+    fits = source.count * view.bytes <= MEMORY_SHARE * api.memory()
     try:
         return _kept(source, view, workers, fits)
     except CacheError as error:
@@ -138,7 +136,7 @@ def _decoded(source: Source, view: View, start: int, workers: int) -> Generator[
     """The chunks from a position on, in order, whoever decodes them. To be closed."""
     chunks = _chunks(source.items(start), _chunk(view))
     with ExitStack() as stack:
-        advance = stack.enter_context(progress(f"{source.name} {source.split}", start, source.count))
+        bar = stack.enter_context(api.Progress(f"packing {source.name} {source.split}", source.count, start))
         if workers == 1:
             done = (decode_chunk(items, view) for items in chunks)
         else:
@@ -146,7 +144,8 @@ def _decoded(source: Source, view: View, start: int, workers: int) -> Generator[
         try:
             for chunk in done:
                 yield chunk
-                advance(chunk.seen)
+                start += chunk.seen
+                bar.update(start)
         except MachineError as error:
             raise OSError(f"{source.name}: {error}.") from None
 

@@ -3,10 +3,10 @@
 One letter, one meaning: N images, C channels, S side in pixels.
 """
 
-import os
-
 import numpy as np
 from PIL import Image
+
+from zoo import api
 
 
 def check_common(source: str, *, size: int, channels: int, seed: int = 0, crop: int | str = "square") -> None:
@@ -29,22 +29,15 @@ def allocate(source: str, count: int, channels: int, size: int) -> np.ndarray:
     """Unwritten memory for ``count`` images, uint8 (N, C, S, S).
 
     Raises:
-        ValueError: when it would not fit into this machine's memory; Linux would grant it and kill us later.
+        ValueError: when it would not fit into the memory that there is for it; Linux would grant it and kill us later.
     """
-    need, memory = count * channels * size * size, physical_memory_bytes()
+    need, memory = count * channels * size * size, api.memory()
     if need > memory:
         raise ValueError(
             f"{source}: {count:,} images of {channels} x {size} x {size} need {need / 2**30:,.1f} GiB, and "
             f"this machine has {memory / 2**30:,.1f} GiB; choose a smaller 'size' or fewer images."
         )
     return np.empty((count, channels, size, size), np.uint8)
-
-
-def physical_memory_bytes() -> float:
-    """What this machine has; infinite where it does not say."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
-        return float("inf")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def resized(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = None) -> np.ndarray:

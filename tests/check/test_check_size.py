@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -147,19 +146,6 @@ def test_what_cannot_be_made_at_all_is_a_problem_with_its_place() -> None:
 def test_what_can_be_made_on_meta_is_made_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "Budget", None)
     zoo.build(read(TINY, "tiny.yaml").plain())
-
-
-def test_a_container_may_have_less_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ZOO_MEMORY")
-    places = {"none": None, "unlimited": "max\n", "limited": "123456789\n", "wide": f"{2**63 - 4096}\n"}
-    for name, said in places.items():
-        if said:
-            (tmp_path / name).write_text(said)
-    monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in ("none", "unlimited", "wide")])
-    physical = memory.memory()
-    assert physical == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    monkeypatch.setattr(memory, "LIMITS", [str(tmp_path / name) for name in places])
-    assert memory.memory() == 123_456_789
 
 
 # -- bytes ---------------------------------------------------------------------------------------------------

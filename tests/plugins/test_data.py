@@ -129,7 +129,7 @@ def test_common_options_are_refused_in_a_sentence(source, option, value, says):
 
 
 def test_a_request_larger_than_memory_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr(pixels, "physical_memory_bytes", lambda: 2**30)
+    monkeypatch.setenv("ZOO_MEMORY", str(2**30))
     says = r"fashion-mnist: 20,000 images of 3 x 512 x 512 need 14\.6 GiB, and this machine has 1\.0 GiB; choose a sm"
     with pytest.raises(ValueError, match=says):
         pixels.allocate("fashion-mnist", 20000, 3, 512)

@@ -20,11 +20,13 @@ import pytest
 import torch
 from helpers.data import encoded, random_pixels, smooth
 from PIL import Image
-from zoo_data import cache, decode, pack, part, progress
+from zoo_data import cache, decode, pack, part
 from zoo_data.bad import Bad
 from zoo_data.decode import View, decode_chunk
 from zoo_data.folder import folder
 from zoo_data.sources import Source
+
+from zoo.machine import progress
 
 VIEW = View(8, 3)
 
@@ -310,7 +312,7 @@ def test_two_processes_pack_once_and_a_killed_one_is_taken_over(tmp_path, monkey
     for i, pixels in enumerate(random_pixels(10, 8, 8, 3)):
         Image.fromarray(pixels).save(tmp_path / f"images/{i}.png")
     said: list[str] = []
-    monkeypatch.setattr(cache, "say", said.append)
+    monkeypatch.setattr(cache, "print", lambda sentence, **_: said.append(sentence), raising=False)
     log = tmp_path / "log"
     with subprocess.Popen([sys.executable, "-c", CHILD], cwd=tmp_path) as other, ThreadPoolExecutor(1) as threads:
         until(log.exists)
@@ -456,7 +458,7 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
-    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
     packed()
     assert "packing set train: 100%" in terminal.getvalue()
     assert capsys.readouterr().out == ""

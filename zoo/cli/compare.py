@@ -20,7 +20,7 @@ from zoo.errors import Position as Place
 from zoo.recipe import registry_for
 from zoo.registry import Registry, load_registry
 from zoo.runs.run import write_atomically
-from zoo.training.watchers import Progress
+from zoo.training.watchers import ProgressWatcher
 
 
 def compare_models(arguments: argparse.Namespace) -> int:
@@ -66,7 +66,7 @@ def _run(request: Request, registry: Registry, arguments: argparse.Namespace) ->
                 request,
                 registry,
                 device=arguments.device,
-                watchers=lambda: (stop,) if arguments.json else (stop, Progress()),
+                watchers=lambda: (stop,) if arguments.json else (stop, ProgressWatcher()),
                 stop=stop,
                 say=_say,
             )

@@ -21,7 +21,7 @@ from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
 from zoo.registry import Registry
 from zoo.training.build import as_json, build_run
-from zoo.training.watchers import Progress
+from zoo.training.watchers import ProgressWatcher
 
 if TYPE_CHECKING:
     from zoo.machine.processes import Processes
@@ -46,7 +46,7 @@ def build(arguments: argparse.Namespace) -> int:
                 out=arguments.out,
                 device=device,
                 stop_after=arguments.stop_after,
-                watchers=(stop,) if quiet else (stop, Progress()),
+                watchers=(stop,) if quiet else (stop, ProgressWatcher()),
                 stop=stop,
                 say=(lambda _: None) if quiet else _say,
                 stop_on_alarm=arguments.on_alarm == "stop",

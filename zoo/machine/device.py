@@ -47,7 +47,7 @@ def memory(device: torch.device | str = "cpu") -> int:
         return int(found[1]) * _UNITS[found[2]]
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
-    return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits())
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
 
 
 def _limits() -> Iterator[int]:

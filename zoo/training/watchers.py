@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from zoo.api import Record
 from zoo.errors import Problem, RecipeError
+from zoo.machine.progress import Progress
 from zoo.recipe.schema import Part
 from zoo.runs.run import Run
 
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ALARMS = "state/alarms.json"
-LINE_EVERY = 10.0
-"""Seconds between two plain lines where the output is no terminal."""
 
 
 class Guarded:
@@ -106,56 +101,27 @@ class Bell:
         return self.asked() or (self._stops and bool(self.rung))
 
 
-class Progress:
-    """A progress bar on a terminal; elsewhere a plain line every ten seconds."""
+class ProgressWatcher:
+    """Shows how far a training is: a bar on a terminal, else plain lines."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._bar: tqdm[Any] | None = None
-        self._said = 0.0
+    def __init__(self) -> None:
+        self._shown: Progress | None = None
         self._steps = 0
-        self._batch = 0
-        self._last: Record | None = None
-        self._told: Record | None = None
 
     def start(self, step: int, steps: int, batch: int) -> None:
-        """Shows the bar, or notes the time."""
-        self._steps, self._batch, self._said = steps, batch, time.monotonic()
-        if self._stream.isatty():
-            self._bar = tqdm(
-                total=steps * batch,
-                initial=step * batch,
-                unit="img",
-                unit_scale=True,
-                file=self._stream,
-                dynamic_ncols=True,
-            )
+        """Training begins."""
+        self._steps = steps
+        self._shown = Progress("", steps * batch, step * batch, silent=0)
 
     def log(self, record: Record) -> None:
-        """Moves the bar, or says a line if the last is ten seconds old."""
-        self._last = record
-        if self._bar is not None:
-            self._bar.n = record.seen_images
-            self._bar.set_postfix_str(told(record.losses))
-        elif time.monotonic() - self._said >= LINE_EVERY:
-            self._say(record)
+        """A record was taken."""
+        if self._shown:
+            self._shown.update(record.seen_images, told(record.losses), f"step {record.step}/{self._steps}")
 
     def end(self) -> None:
-        """Closes the bar, or says the last record."""
-        if self._bar is not None:
-            self._bar.close()
-        elif self._last and self._last is not self._told:
-            self._say(self._last)
-
-    def _say(self, record: Record) -> None:
-        self._said, self._told = time.monotonic(), record
-        left = (self._steps - record.step) * self._batch / max(record.images_per_s, 1e-9)
-        print(
-            f"step {record.step}/{self._steps}  {record.images_per_s:.0f} images/s  {clock(left)} left  "
-            f"{told(record.losses)}",
-            file=self._stream,
-            flush=True,
-        )
+        """Training ended."""
+        if self._shown:
+            self._shown.close()
 
 
 def told(losses: Mapping[str, float]) -> str:
@@ -165,10 +131,3 @@ def told(losses: Mapping[str, float]) -> str:
         row, term = key.rsplit("/", 1)
         rows.setdefault(row, []).append(f"{term} {value:.4g}")
     return " | ".join(f"{row}: {', '.join(terms)}" for row, terms in rows.items())
-
-
-def clock(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
