@@ -20,15 +20,15 @@ TORCH = "import torch; torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fu
 
 FIRST_STEP = """
 import os, sys
-from zoo import builder
 from zoo.cli import main
+from zoo.training import build
 
 def train(*arguments):
-    from zoo.engine import Engine
+    from zoo.engine.engine import Engine
     Engine.step = lambda *_: os._exit(77)
     return trained(*arguments)
 
-trained, builder._train = builder._train, train
+trained, build._train = build._train, train
 main(sys.argv[1:])
 """
 """A build that is gone where its first step would begin."""

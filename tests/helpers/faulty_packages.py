@@ -79,10 +79,7 @@ def zoo_components():
 """
 LOUD = "import os, subprocess\nprint('LOUD python')\nos.write(1, b'LOUD descriptor\\n')\n"
 LOUD += "subprocess.run(['echo', 'LOUD child'], check=True)\n"
-STUBBORN = "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n"
-MARKER = (
-    "import os, pathlib\npathlib.Path(os.environ.get('ZOO_TEST_MARKER', os.devnull)).write_text('imported')\n1 / 0\n"
-)
+MARKS = "import os, pathlib\npathlib.Path(os.environ.get('ZOO_TEST_MARKER', os.devnull)).write_text('imported')\n"
 
 PACKAGES = {
     # healthy
@@ -110,9 +107,8 @@ PACKAGES = {
     "zoo-syntax": Package("def :", says="importing 'zoo_syntax' failed: SyntaxError: "),
     "zoo-exit": Package("import sys\nsys.exit(3)", says="importing 'zoo_exit' called sys.exit(3)"),
     "zoo-odd": Package("class Odd(BaseException): ...\nraise Odd", says="importing 'zoo_odd' failed: Odd"),
-    "zoo-hang": Package("while True: pass", "disabled"),  # until a test takes it back
-    "zoo-stubborn": Package(STUBBORN, "disabled"),
-    "zoo-marker": Package(MARKER, says="ZeroDivisionError"),
+    "zoo-hang": Package(MARKS + "while True: pass", "disabled"),  # until a test takes it back
+    "zoo-marker": Package(MARKS + "1 / 0\n", says="ZeroDivisionError"),
     "zoo-needy": Package(
         "import lpips_of_nowhere",
         says="it requires 'lpips-of-nowhere>=0.1', which is not installed: pip install 'lpips-of-nowhere>=0.1'",
@@ -165,10 +161,13 @@ PACKAGES = {
         "incompatible",
         "0.3 of zoo.api and this is 1.0; pip install --upgrade zoo-too-old, or ask its author",
     ),
-    # metadata
-    "zoo-malformed": Package(providing(part("zoo_malformed")), "ok"),
-    "unrelated": Package(entries="nothing = of.ours"),
 }
+
+DAMAGED = {
+    "zoo-malformed": (Package(providing(part("zoo_malformed"))), b"[zoo]\nnonsense\nzoo_malformed = zoo_malformed\n"),
+    "unrelated": (Package(), b"[console_scripts\n===\n\xff\xfe"),
+}
+"""Packages with an ``entry_points.txt`` that importlib.metadata cannot read, and what stands in it."""
 
 
 def wheel(name: str, package: Package, folder: Path) -> Path:

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.metadata import Distribution
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,10 +15,10 @@ import zoo.registry
 from zoo import api
 from zoo.errors import RequestError
 from zoo.registry import Entry, Plugin, RecipeEntry, entries, loading
-from zoo.registry.discovery import Found, damage_tolerated, installed, local
+from zoo.registry.discovery import Found, damaged_metadata, installed, local
 from zoo.registry.isolation import Failure, attempt
-from zoo.registry.loading import unmet
 from zoo.registry.registry import Registry
+from zoo.registry.requirements import unmet
 
 NET = api.Component("encoder", "net", "json:JSONEncoder", "a net", "B C H W -> B 3")
 VARIED = replace(NET, target="json:a", by="size", variants={"small": "json:b", "big": "json:c"})
@@ -54,7 +53,7 @@ def test_a_check_reads_the_parameters_and_imports() -> None:
 
 def test_targets_are_loaded_on_behalf_of_who_brought_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(entries, "held", lambda *who: asked.append(who) or nullcontext())
+    monkeypatch.setattr(entries, "running", lambda *who: asked.append(who) or nullcontext())
     replace(ENTRY, component=replace(NET, target="zoo.recipe.contract:contract_of")).check()
     assert asked == [("zoo-a", "a"), ("zoo-a", "a")]
 
@@ -202,28 +201,37 @@ def test_the_same_folder_twice_on_the_path_hides_nothing(tmp_path: Path, monkeyp
     assert (found.plugin.name, found.plugin.notes, found.module, found.attribute) == ("once", (), "once", "")
 
 
-def test_inside_damage_costs_its_own_package_alone(tmp_path: Path) -> None:
-    class Damaged(Distribution):
-        def read_text(self, _filename: str) -> str:
-            return "[zoo]\nnonsense\n"
+def test_the_damaged_file_that_a_library_stopped_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "zoo_torn-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-torn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[console_scripts]\nnonsense\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = (
+        f"{info / 'entry_points.txt'} of package zoo-torn 1.0 is damaged, and torch and other libraries stop at it; "
+        "remove it, then pip install --force-reinstall zoo-torn"
+    )
+    stopped = attempt("asking", lambda: entry_points(group="torch.backends"))
+    assert isinstance(stopped, Failure)
+    assert damaged_metadata(stopped.error) == said
+    assert loading.explained(stopped, "zoo-a") == f"{stopped.sentence}; {said}"
+    elsewhere = attempt("asking", lambda: entry_points(1))  # type: ignore[call-overload]
+    assert isinstance(elsewhere, Failure)
+    assert damaged_metadata(elsewhere.error) == ""
 
-        def locate_file(self, path: Any) -> Any:
-            return tmp_path / path
 
-    strict = vars(Distribution)["entry_points"]
-    with damage_tolerated():
-        assert list(Damaged().entry_points) == []
-        assert any(point.group == "console_scripts" for point in Distribution.from_name("pytest").entry_points)
-    assert vars(Distribution)["entry_points"] is strict
-    assert isinstance(attempt("reading it", lambda: Damaged().entry_points), Failure)
-
-
-def test_a_package_of_our_own_has_no_time_limit_and_others_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "on_behalf_of", lambda label, cure: (label, cure))
-    assert loading.held("zoo-a", "a") == ("plugin 'a' of zoo-a", "'zoo plugins disable zoo-a/a' goes on without it")
-    assert loading.held("local", "parts") == ("--plugin parts.py", "correct it, or leave it out")
-    with loading.held("generative-zoo", "dcgan") as nothing:
-        assert nothing is None
+@pytest.mark.parametrize(
+    ("distribution", "said"),
+    [
+        ("zoo-a", "inside plugin 'a' of zoo-a; 'zoo plugins disable zoo-a/a' goes on without it"),
+        ("local", "inside --plugin a.py; correct it, or leave it out"),
+        ("generative-zoo", ""),
+    ],
+)
+def test_an_interrupt_names_the_plugin_that_was_running(distribution: str, said: str) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, loading.running("zoo-b", "b"), loading.running(distribution, "a"):
+        raise KeyboardInterrupt
+    assert str(caught.value) == said or "plugin 'b' of zoo-b" in str(caught.value)
 
 
 def test_collisions_of_components_recipes_and_tables() -> None:

@@ -1,16 +1,10 @@
-"""Leaving plugins out: the user's settings, ``zoo plugins disable`` and ``enable``, and the time limit."""
+"""Leaving plugins out: the user's settings, ``zoo plugins disable`` and ``enable``."""
 
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
-import time
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from conftest import Run
@@ -19,7 +13,6 @@ from zoo.cli.settings import HEADER, set_disabled
 from zoo.errors import RecipeError, RequestError
 from zoo.registry import clear_cache, load_registry
 from zoo.registry.catalogue import settings_file
-from zoo.registry.isolation import Failure, attempt, on_behalf_of
 
 
 @pytest.fixture(autouse=True)
@@ -202,77 +195,6 @@ def test_the_traceback_of_one(run_zoo: Run, here: Path) -> None:
     assert "ZeroDivisionError: division by zero" in outcome.out.splitlines()
     assert "dcgan" not in outcome.out
     assert run_zoo("plugins", "--traceback", "dcgn").err.endswith("did you mean 'dcgan'?\n")
-
-
-# -- the time limit ------------------------------------------------------------------------------------------
-
-
-def forever() -> None:
-    while True:
-        time.sleep(0.01)
-
-
-def held(seconds: str, monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", seconds)
-    with on_behalf_of("plugin 'x' of zoo-x", "leave it out"):
-        return attempt("importing 'x'", forever)
-
-
-def test_the_alarm_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    rung: list[int] = []
-    before = signal.signal(signal.SIGALRM, lambda number, _: rung.append(number))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 60)
-        failure = held("0.1", monkeypatch)
-        left, _ = signal.getitimer(signal.ITIMER_REAL)
-        assert isinstance(failure, Failure)
-        assert failure.sentence.startswith("importing 'x' took more than 0.1 s and was stopped; ZOO_PLUGIN_TIMEOUT")
-        assert 0 < left < 59.95
-        signal.raise_signal(signal.SIGALRM)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert rung == [signal.SIGALRM]
-
-
-def test_what_ends_in_time_has_no_alarm_left() -> None:
-    with on_behalf_of("plugin 'x' of zoo-x", "leave it out"):
-        assert attempt("importing 'x'", lambda: 3) == 3
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
-
-
-def test_an_import_of_torch_is_not_cut_in_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    half = ModuleType("torch")
-    half.__spec__ = ModuleSpec("torch", None)
-    half.__spec__._initializing = True  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch", half)
-    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", "0.05")
-    with on_behalf_of("plugin 'x' of zoo-x", "leave it out"):
-        assert attempt("importing 'x'", lambda: time.sleep(0.2)) is None
-
-
-def test_a_thread_has_no_limit_and_works() -> None:
-    found: list[object] = []
-
-    def work() -> None:
-        with on_behalf_of("plugin 'x' of zoo-x", "leave it out"):
-            found.append(attempt("importing 'x'", lambda: 3))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [3]
-
-
-@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "inf", "nan"])
-def test_a_wrong_time_limit_is_told(run_zoo: Run, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("ZOO_PLUGIN_TIMEOUT", text)
-    outcome = run_zoo("list")
-    assert outcome.code == 2
-    assert outcome.err == (
-        f"zoo: error: ZOO_PLUGIN_TIMEOUT is '{text}'; it must be a number of seconds above 0, such as 30\n"
-    )
 
 
 def test_wrong_settings_are_a_recipe_error(settings: Path) -> None:

@@ -19,10 +19,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
     arguments = make_parser().parse_args(argv)
-    from zoo.registry.discovery import damage_tolerated
-
     with ExitStack() as during:
-        during.enter_context(damage_tolerated())
         if arguments.json:
             during.enter_context(_stdout_for_the_document())
         if arguments.no_plugins:
@@ -39,8 +36,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if os.environ.get("ZOO_DEBUG"):
             raise
         return _fail(arguments, _said(error), error.exit_code)
-    except KeyboardInterrupt:
-        print("zoo: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # it names the plugin that was running, if one was
+        print(" ".join(["zoo: interrupted", *map(str, stopped.args)]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit flush stays silent
@@ -100,6 +97,11 @@ def _said(error: ZooError) -> str:
 
 def _unforeseen(error: Exception) -> str:
     """What was raised and where, in a line: the file tells whose fault it is."""
+    from zoo.registry.discovery import damaged_metadata
+
+    damage = damaged_metadata(error)
+    if damage:
+        return f"zoo: error: {damage}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     first = (str(error).splitlines() or [""])[0]

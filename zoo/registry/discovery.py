@@ -6,12 +6,10 @@ pluggy's own loader stops at the first broken plugin, so only its specs and mark
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib.metadata import Distribution, EntryPoints, distributions
+from functools import partial
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Literal
 
@@ -103,77 +101,57 @@ def canonical(name: str) -> str:
 
 def installed() -> list[Found]:
     """Plugins of every installed distribution."""
-    found: dict[str, list[Found]] = {}
+    by_package: dict[str, list[Found]] = {}
     places: dict[str, Path] = {}
     for distribution in distributions():
         # Most distributions have nothing for us: look at the raw text before parsing anything.
-        read = partial(distribution.read_text, "entry_points.txt")
-        text = attempt("reading its entry_points.txt", read)
-        if _damaged(text):
-            _warn_of_damage(Path(str(getattr(distribution, "_path", "?")), "entry_points.txt"))
-        if isinstance(text, Failure):
-            raw = text.error.object if isinstance(text.error, UnicodeDecodeError) else b""
-            if b"[zoo]" not in raw:
-                continue  # a stranger's fault, and no plugin of ours
-        elif not text or "[zoo]" not in text:
+        text = attempt("reading its entry_points.txt", partial(distribution.read_text, "entry_points.txt"))
+        if not _mentions_zoo(text):
             continue
         name, version, fault = _identity(distribution)
-        place = Path(str(getattr(distribution, "_path", ""))).resolve()
-        if name in found:
+        place = _place(distribution)
+        if name in by_package:
             # importlib.metadata and the import system take the first on sys.path; nobody should wonder why.
             if place != places[name]:
                 here = places[name].parent
                 note = f"another copy of {name}, {version} in {place.parent}, is hidden by this one in {here}"
-                found[name] = [item.noted(note) for item in found[name]]
+                by_package[name] = [item.noted(note) for item in by_package[name]]
             continue
-        nobody = Plugin("entry_points.txt", name, version)
         places[name] = place
+        nobody = Plugin("entry_points.txt", name, version)
         if isinstance(text, Failure):
-            found[name] = [Found(nobody.failed("broken", text.sentence, traceback=text.traceback))]
+            by_package[name] = [Found(nobody.failed("broken", text.sentence, traceback=text.traceback))]
         elif fault:
-            found[name] = [Found(nobody.failed("broken", fault))]
+            by_package[name] = [Found(nobody.failed("broken", fault))]
         else:
-            found[name] = list(_entries(text or "", nobody))
-    return [item for items in found.values() for item in items]
+            by_package[name] = list(_entries(text or "", nobody))
+    return [item for items in by_package.values() for item in items]
 
 
-def _damaged(text: str | Failure | None) -> bool:
-    """Whether importlib.metadata would stumble over it."""
-    if isinstance(text, Failure):
-        return True
-    inside = False
-    for line in filter(None, map(str.strip, (text or "").splitlines())):
-        if line.startswith("[") and line.endswith("]"):
-            inside = True
-        elif inside and "=" not in line and not line.startswith("#"):
-            return True
-    return False
+def _mentions_zoo(text: str | Failure | None) -> bool:
+    if isinstance(text, Failure):  # of a file that cannot be decoded, its bytes
+        return b"[zoo]" in getattr(text.error, "object", b"")
+    return "[zoo]" in (text or "")
 
 
-@cache
-def _warn_of_damage(file: Path) -> None:
-    told = f"{file} is damaged, and other libraries may stop at it; install its package again, or remove it"
-    print(f"zoo: warning: {told}", file=sys.stderr)
+def damaged_metadata(error: BaseException) -> str:
+    """Names the package with a damaged ``entry_points.txt`` that a library stopped at, and the cure; else nothing.
+
+    A library that asks importlib.metadata for its own plugins, as torch and pydantic do, has it parse every package's.
+    """
+    from traceback import walk_tb
+
+    for frame, _ in walk_tb(error.__traceback__):
+        distribution = frame.f_locals.get("self")
+        if frame.f_code.co_name == "entry_points" and isinstance(distribution, Distribution):
+            file, (name, version, _) = _place(distribution) / "entry_points.txt", _identity(distribution)
+            cure = f"remove it, then pip install --force-reinstall {name}"  # pip stops at it, too
+            return f"{file} of package {name} {version} is damaged, and torch and other libraries stop at it; {cure}"
+    return ""
 
 
-@contextmanager
-def damage_tolerated() -> Iterator[None]:
-    """Inside, a damaged entry_points.txt costs its own package alone. Torch, pydantic and others read everybody's for
-    plugins of their own, and would stop at it, whoever's it is."""
-    strict: property = vars(Distribution)["entry_points"]
-
-    def tolerant(self: Distribution) -> EntryPoints:
-        try:
-            found: EntryPoints = strict.__get__(self)
-            return found
-        except Exception:  # noqa: BLE001 - whatever the parser trips over
-            return EntryPoints(())
-
-    Distribution.entry_points = property(tolerant)  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        Distribution.entry_points = strict  # type: ignore[assignment, method-assign]
+def _place(distribution: Distribution) -> Path:
+    return Path(str(getattr(distribution, "_path", "unknown"))).resolve()
 
 
 def _identity(distribution: Distribution) -> tuple[str, str, str]:
@@ -183,7 +161,7 @@ def _identity(distribution: Distribution) -> tuple[str, str, str]:
     name, version = fields.get("Name"), fields.get("Version")
     if name and version:
         return canonical(name), version, ""
-    folder = Path(str(getattr(distribution, "_path", "unknown"))).name
+    folder = _place(distribution).name
     guess = canonical(name or re.sub(r"\.(dist|egg)-info$", "", folder).partition("-")[0])
     fault = read.sentence if isinstance(read, Failure) else f"{folder}/METADATA lacks a name or a version"
     return guess, version or "unknown", fault

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import api
 from zoo.errors import RequestError
 from zoo.registry.isolation import Failure, attempt
-from zoo.registry.loading import explained, held
+from zoo.registry.loading import explained, running
 
 if TYPE_CHECKING:
     from zoo.registry.signature import Signature
@@ -75,7 +75,7 @@ class Entry:
         from zoo.registry.signature import TargetError, read_signature
 
         try:
-            with held(self.distribution, self.plugin):
+            with running(self.distribution, self.plugin):
                 return read_signature(self.kind, self.target, self.load)
         except TargetError as error:
             raise Unusable(self._label, str(error)) from None
@@ -96,7 +96,7 @@ class Entry:
             RequestError: the import failed, or there is no such attribute.
         """
         module_name, _, attribute = self.target.partition(":")
-        with held(self.distribution, self.plugin):
+        with running(self.distribution, self.plugin):
             module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
             if isinstance(module, Failure):
                 raise Unusable(self._label, explained(module, self.distribution)) from module.error
@@ -151,7 +151,7 @@ class RecipeEntry:
             RequestError: it is not there.
         """
         package, _, relative = self.recipe.path.partition(":")
-        with held(self.distribution, self.plugin):
+        with running(self.distribution, self.plugin):
             spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
         if not isinstance(spec, Failure) and spec is not None:
             folders = spec.submodule_search_locations or [str(Path(spec.origin or "").parent)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from zoo import api
 from zoo.registry.descriptors import ask
-from zoo.registry.discovery import FIRST_PARTY, LOCAL, Found, Plugin, State
-from zoo.registry.isolation import Failure, attempt, on_behalf_of
+from zoo.registry.discovery import FIRST_PARTY, LOCAL, Found, Plugin, State, damaged_metadata
+from zoo.registry.isolation import Failure, attempt
 
 Verdict = tuple[State, str]
 
@@ -66,20 +66,26 @@ def _shared(found: Sequence[Found], item: Found) -> Found:
     return item
 
 
-def held(distribution: str, plugin: str) -> AbstractContextManager[None]:
-    """In this block a plugin's code runs, held to the time limit. The first party has none."""
-    if distribution == FIRST_PARTY:
-        return nullcontext()
-    if distribution == LOCAL:
-        return on_behalf_of(f"--plugin {plugin}.py", "correct it, or leave it out")
-    cure = f"'zoo plugins disable {distribution}/{plugin}' goes on without it"
-    return on_behalf_of(f"plugin '{plugin}' of {distribution}", cure)
+@contextmanager
+def running(distribution: str, plugin: str) -> Iterator[None]:
+    """Names the plugin in a KeyboardInterrupt raised inside: only its user can end code that never ends."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if distribution == LOCAL:
+            where = f"--plugin {plugin}.py; correct it, or leave it out"
+        else:
+            cure = f"'zoo plugins disable {distribution}/{plugin}' goes on without it"
+            where = f"plugin '{plugin}' of {distribution}; {cure}"
+        if distribution != FIRST_PARTY:
+            error.args = error.args or (f"inside {where}",)
+        raise
 
 
 def _question(found: Found) -> Plugin:
     plugin = found.plugin
     where = str(found.file or found.module)
-    with held(plugin.distribution, plugin.name):
+    with running(plugin.distribution, plugin.name):
         heavy, start = {name for name in HEAVY if name in sys.modules}, perf_counter()
         module = attempt(f"importing '{where}'", lambda: _import(found))
         if plugin.distribution != LOCAL:  # its parts are in the file itself
@@ -111,14 +117,14 @@ def _slow(seconds: float, heavy: Sequence[str]) -> Iterator[str]:
 
 
 def explained(failure: Failure, distribution: str) -> str:
-    """The sentence of a failed import, with what its package requires and this environment lacks."""
-    if not isinstance(failure.error, ImportError) or distribution == LOCAL:
-        return failure.sentence
+    """The sentence of a failed import, and its cause where that is another package: damaged, not installed, or in a
+    version that does not meet the requirements."""
+    causes: list[str] | Failure = [damage] if (damage := damaged_metadata(failure.error)) else []
+    if not causes and isinstance(failure.error, ImportError) and distribution != LOCAL:
+        from zoo.registry.requirements import unmet  # packaging, which nobody else needs
 
-    from zoo.registry.requirements import unmet  # packaging, which nobody else needs
-
-    missing = attempt("reading its requirements", lambda: unmet(distribution))
-    return "; ".join([failure.sentence, *([] if isinstance(missing, Failure) else missing)])
+        causes = attempt("reading its requirements", lambda: unmet(distribution))
+    return "; ".join([failure.sentence, *([] if isinstance(causes, Failure) else causes)])
 
 
 def _import(found: Found) -> Any:

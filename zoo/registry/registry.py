@@ -12,7 +12,7 @@ from pathlib import Path
 from zoo import api
 from zoo.errors import did_you_mean
 from zoo.registry import catalogue as catalogues
-from zoo.registry import discovery, isolation, loading, names
+from zoo.registry import discovery, loading, names
 from zoo.registry.catalogue import Catalogue
 from zoo.registry.discovery import Found, Plugin
 from zoo.registry.entries import Entry, RecipeEntry
@@ -142,9 +142,7 @@ def load_registry(plugin_files: Sequence[Path] = (), user_catalogue: Path | None
 
     Raises:
         RecipeError: the settings or the user's catalogue are wrong.
-        RequestError: ``ZOO_PLUGIN_TIMEOUT`` is no number of seconds.
     """
-    isolation.time_allowed()
     files = tuple(Path(file).resolve() for file in plugin_files)
     settings = catalogues.settings_file()
     layers = (settings,) if os.path.isfile(settings) else ()  # False, too, where it may not be looked for

@@ -14,46 +14,37 @@ def unmet(package: str) -> list[str]:
     """One sentence for each requirement of an installed package that is not met here; where all are, for those of
     the packages that it requires. Environment markers are respected; an extra counts where it is asked for.
     """
-    return _unmet(package, frozenset(), "it", set())
-
-
-def _unmet(package: str, extras: frozenset[str], who: str, seen: set[tuple[str, frozenset[str]]]) -> list[str]:
-    if (canonical(package), extras) in seen:
-        return []
-    seen.add((canonical(package), extras))
-    required = list(_requirements(package, extras))
-    missing = [sentence for requirement in required if (sentence := _missing(requirement, who))]
-    for requirement in [] if missing else required:
-        missing += _unmet(requirement.name, frozenset(requirement.extras), requirement.name, seen)
+    missing: list[str] = []
+    asked: list[tuple[str, frozenset[str], str]] = [(package, frozenset(), "it")]
+    seen = set()
+    while asked:
+        package, extras, who = asked.pop(0)
+        if (canonical(package), extras) not in seen:
+            seen.add((canonical(package), extras))
+            required = list(_requirements(package, extras))
+            lacking = [sentence for requirement in required if (sentence := _missing(requirement, who))]
+            missing += lacking
+            asked += [] if lacking else [(each.name, frozenset(each.extras), each.name) for each in required]
     return missing
 
 
 def _requirements(package: str, extras: frozenset[str]) -> Iterator[Requirement]:
-    """Those that count here; a line that cannot be read is passed over: this is advice after another failure."""
+    """Those that count here, markers decided. An illegible line is passed over: this is advice after a failure."""
     for line in distribution(package).requires or []:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        marker = requirement.marker
+        marker, requirement.marker = requirement.marker, None
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             yield requirement
 
 
 def _missing(requirement: Requirement, who: str) -> str:
-    wanted = _written(requirement)
     try:
         version = distribution(requirement.name).version
     except PackageNotFoundError:
-        return f"{who} requires '{wanted}', which is not installed: pip install '{wanted}'"
+        return f"{who} requires '{requirement}', which is not installed: pip install '{requirement}'"
     if requirement.specifier.contains(version, prereleases=True):
         return ""
-    return f"{who} requires '{wanted}' and {requirement.name} {version} is installed: pip install '{wanted}'"
-
-
-def _written(requirement: Requirement) -> str:
-    """As pip takes it, without the marker that has been decided."""
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    if requirement.url:
-        return f"{requirement.name}{extras} @ {requirement.url}"
-    return f"{requirement.name}{extras}{requirement.specifier}"
+    return f"{who} requires '{requirement}' and {requirement.name} {version} is installed: pip install '{requirement}'"
