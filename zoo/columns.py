@@ -1,9 +1,12 @@
-"""Plain text tables."""
+"""Plain text: tables, durations, and which way a score is better."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
+"""Where a score is better, beside its name."""
 
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
 """What a terminal shows no letter of."""
@@ -21,3 +24,14 @@ def table(rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "
 
 def _width(cell: str) -> int:
     return len(_STYLE.sub("", cell))
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min 10 s``, ``18 min``, ``3 h 05 min``: no finer than matters."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02} min"

@@ -24,6 +24,7 @@ from zoo.cli import main
 from zoo.compare import Comparison, Request
 from zoo.compare.runs import row_names
 from zoo.compare.scores import Entry, Score, columns, read_scores
+from zoo.compare.tables import tree
 from zoo.compare.words import shown
 from zoo.compare.write import as_csv, as_html, as_latex, as_markdown
 from zoo.errors import Interrupted, RequestError
@@ -245,8 +246,9 @@ def test_runs_that_differ_in_more_than_the_seed_are_called_by_their_directory(tm
         folder.mkdir()
         text = f"name: vae\nseed: {seed}\ndata: {{use: digits}}\nslots: {{encoder: {{width: {width}}}}}\n"
         (folder / "recipe.yaml").write_text(text)
-    assert list(row_names(folders[:2]).values()) == ["vae", "vae"]
-    assert list(row_names(folders).values()) == [str(folder) for folder in folders]
+    recipes = {folder: tree(folder / "recipe.yaml").plain() for folder in folders}
+    assert row_names({folder: recipes[folder] for folder in folders[:2]}) == {folders[0]: "vae", folders[1]: "vae"}
+    assert row_names(recipes) == {folder: str(folder) for folder in folders}
 
 
 def test_an_unfinished_run_says_how_to_finish_it(out, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zoo.cli.stopping import stop_signals
 from zoo.compare import Comparison, Request, compare, draw_up
-from zoo.compare.ablate import toggled
+from zoo.compare.tables import toggled
 from zoo.compare.words import caption
 from zoo.compare.write import as_json, as_text, writer_for
 from zoo.errors import Interrupted, Problem, RecipeError
@@ -83,12 +83,12 @@ def _look(request: Request, registry: Registry, arguments: argparse.Namespace) -
     """``--dry-run``: what would be built, and what is missing for it; 1 if anything is."""
     from zoo.compare import needs
 
-    drawn = draw_up(request, registry)
-    found = needs.outlook(drawn.plan.cells)
-    print(json.dumps(needs.as_json(found)) if arguments.json else needs.as_text(found))
-    for sentence in drawn.notes:
+    plan = draw_up(request, registry)
+    states, lacking = needs.outlook(plan.cells)
+    print(json.dumps(needs.as_json(states, lacking)) if arguments.json else needs.as_text(states, lacking))
+    for sentence in plan.notes:
         print(sentence, file=sys.stderr)
-    return int(bool(found.lacking))
+    return int(bool(lacking))
 
 
 def _show(comparison: Comparison, arguments: argparse.Namespace) -> None:

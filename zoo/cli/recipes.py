@@ -151,7 +151,7 @@ def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> l
     from zoo.compare import Request, draw_up
     from zoo.compare.needs import problems
 
-    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).plan.cells)
+    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
     return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in found.items()]
 
 
