@@ -1,6 +1,6 @@
 """Models side by side: the same test images through each, and samples of each, a labelled row for every one.
 
-A picture is a PNG with names at the left, and a JSON file beside it with the rows alone, for pages with their own names.
+A picture is a PNG with names at the left, and a JSON file beside it with the rows alone: pages set the names themselves.
 """
 
 from __future__ import annotations

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.compare.pictures import MARKS
 from zoo.compare.scores import Member, read_scores
 from zoo.compare.tables import find_table, tree
 from zoo.errors import RequestError
 from zoo.registry import Registry
-
-MARKS = "pictures.json"
-"""Of a comparison: picture's data set -> files and a digest of the runs in them."""
 
 
 @dataclass(frozen=True)
