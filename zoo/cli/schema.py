@@ -12,7 +12,7 @@ from zoo.runs.run import write_atomically
 
 def schema(arguments: argparse.Namespace) -> int:
     """``zoo schema``: to the standard output, or into a file that recipes can name."""
-    written = json.dumps(recipe_schema(registry_for({}, arguments.plugin)), indent=1)
+    written = json.dumps(recipe_schema(registry_for({}, arguments.plugin)))
     if not arguments.out:
         print(written)
         return 0
