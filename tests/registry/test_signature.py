@@ -240,32 +240,6 @@ def test_what_a_metric_computes(package: Callable[..., None]) -> None:
             )
 
 
-def test_what_a_function_returns_is_kept_where_it_does_nothing_else(package: Callable[..., None]) -> None:
-    package(
-        gives="""
-        import functools
-        def a(x, y):
-            "Says so."
-            return x(y).mean
-        def b(x):
-            return x
-        def c(x):
-            y = x
-            return y
-        def d(x):
-            return
-        @functools.cache
-        def e(x):
-            return x
-        class F:
-            def forward(self, x):
-                return x
-        """
-    )
-    found = {name: static("value", name, "gives").returns for name in "abcdeF"}
-    assert found == {"a": "x(y).mean", "b": "x", "c": "", "d": "", "e": "", "F": ""}
-
-
 def test_what_a_recipe_may_bind(package: Callable[..., None]) -> None:
     package(learner="class f:\n    def forward(self, x, z): ...\n    def learn(self, z, draw): ...\n")
     for read in (static, live):

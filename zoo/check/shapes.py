@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from zoo.errors import Position, Problem, RecipeError
+from zoo.errors import Position, Problem
 from zoo.model.model import Model
 from zoo.recipe.contract import Contract, contract_of, dims, named, told, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
@@ -45,11 +45,7 @@ class Misfit(Exception):
 
 def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
     """Checks every call of a slot against its contract."""
-    try:
-        contract = contract_of(part, recipe.sizes)
-    except ValueError as error:
-        message = f"{part.entry.kind} '{part.entry.name}': {error}"
-        raise RecipeError([Problem(part.position, message)]) from None
+    contract = contract_of(part, recipe.sizes)
     if contract is None:
         return
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -40,7 +40,6 @@ class Signature:
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
         learn: for a term whose class has a ``learn()``: what that asks for; else None.
         computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
-        returns: of a function in source that does nothing but return an expression, that expression.
     """
 
     needs: tuple[str, ...]
@@ -51,7 +50,6 @@ class Signature:
     sizes: tuple[str, ...] = ()
     learn: tuple[str, ...] | None = None
     computes: Mapping[str, tuple[str, ...]] | None = None
-    returns: str = field(default="", compare=False)
 
     @property
     def bindable(self) -> tuple[str, ...]:
@@ -78,8 +76,7 @@ def from_source(kind: str, module: source.Module, node: source.Definition) -> Si
     """The signature of a definition that was read, not run."""
     doc = ast.get_docstring(node) or ""
     if not isinstance(node, ast.ClassDef):
-        found = _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
-        return replace(found, returns=_returned(node))
+        return _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
     made = _static_method(module, node, "__init__")
     called = _static_method(module, node, CALLED[kind]) if kind in CALLED else None
     learn = _static_method(module, node, "learn") if kind == "term" else None
@@ -137,14 +134,6 @@ def _computing(signature: Signature, cls: str, computes: Any) -> Signature:
         raise TargetError(f"{cls}.update() asks for compute, and the class does not say what it computes; add {cure}")
     needs = tuple(name for name in signature.needs if name != "compute")
     return replace(signature, needs=needs, computes=computes)
-
-
-def _returned(node: source.Function) -> str:
-    body = node.body[1:] if ast.get_docstring(node) else node.body
-    match body:
-        case [ast.Return(value=ast.expr() as value)] if not node.decorator_list:
-            return ast.unparse(value)
-    return ""
 
 
 def _static_method(module: source.Module, cls: ast.ClassDef, name: str) -> Parameters | None:
