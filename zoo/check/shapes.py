@@ -40,7 +40,11 @@ class Step:
 
 
 class Misfit(Exception):
-    """A tensor broke a slot's contract; the argument is the ``Problem``."""
+    """A tensor is not what was promised; the argument is the ``Problem``."""
+
+
+class Broken(Misfit):
+    """A tensor broke a slot's contract: what fails elsewhere may fail for this."""
 
 
 def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
@@ -64,12 +68,12 @@ def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Ste
 
 def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:
     if len(inputs) != len(contract.inputs):
-        raise Misfit(wrong_count(part, contract, len(inputs)))
+        raise Broken(wrong_count(part, contract, len(inputs)))
     for shape, given in zip(contract.inputs, inputs, strict=True):
         if not isinstance(given, Tensor):
             _misfit(part, f"expects {told(shape, recipe, part.position)} and is handed {type(given).__name__}")
         if not shape.admits(tuple(given.shape)):
-            raise Misfit(wrong_input(part, shape, tuple(given.shape), recipe))
+            raise Broken(wrong_input(part, shape, tuple(given.shape), recipe))
 
 
 def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
@@ -97,7 +101,7 @@ def check_image(label: str, value: Any, recipe: Recipe) -> None:
 
 
 def _misfit(part: Part, message: str) -> NoReturn:
-    misfit_at(part.position, f"{named(part)} {message}")
+    raise Broken(Problem(part.position, f"{named(part)} {message}"))
 
 
 def misfit_at(position: Position, message: str) -> NoReturn:
