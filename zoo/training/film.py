@@ -18,6 +18,7 @@ from zoo.machine.disk import read_text
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.run import Run
 from zoo.score.evaluate import evaluate
+from zoo.score.metric import optional
 from zoo.types import Images
 
 FOLDER = "samples"
@@ -75,7 +76,7 @@ def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, fl
     Returns:
         the scores by label.
     """
-    quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
+    quick = [part for part in engine.recipe.evaluate if optional(part.load(), "quick")]
     few = replace(images, test=images.test[:SCORED])
     if not quick:
         return {}
