@@ -48,6 +48,8 @@ NETS = '''
     class Heir(Net):
         """Inherits its parameters."""
 
+    class Mute(Net): ...
+
     class Learned(Module):
         def __init__(self, channels, *, net: Literal["alex", "vgg"] = "alex"): ...
         def forward(self, x, generated): ...
@@ -110,6 +112,7 @@ def test_a_class_is_read_without_importing_it(tmp_path: Path) -> None:
     ("kind", "name", "needs", "sizes"),
     [
         ("encoder", "Heir", ("channels", "size"), ()),
+        ("encoder", "Mute", ("channels", "size"), ()),
         ("term", "Learned", ("x", "generated"), ("channels",)),
         ("critic", "Learned", ("channels",), ()),
         ("metric", "Learned", ("x",), ("channels",)),
@@ -295,6 +298,7 @@ IMPORTED = {
     "__new__": "class f:\n    def __new__(cls, x, *, y: int = 1): ...\n",
     "base that is a function": f"def d(*_):\n    return object\nclass f(d()):\n    {MADE}",
     "base that is made": f"B = type('B', (), {{}})\nclass f(B):\n    {MADE}",
+    "method that is made": "def made(self, x, *, y: int = 1): ...\nclass f:\n    __init__ = made",
     "many bases": f"class C0:\n    {MADE}\n{HEIRS}class f(C5): ...",
 }
 

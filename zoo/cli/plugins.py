@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from traceback import format_exception
 from typing import Any
 
@@ -117,8 +118,7 @@ def _fault(use: Callable[[], object]) -> Fault:
 
 
 def _blamed(plugin: Plugin, label: str, fault: Failure | ZooError) -> Plugin:
-    if isinstance(fault, Failure):
-        return plugin.failed("broken", f"{label}: {fault.sentence}", traceback=fault.traceback)
-    cause = getattr(fault, "cause", str(fault))
-    trace = "".join(format_exception(fault.__cause__)) if fault.__cause__ else ""
-    return plugin.failed("broken", f"{label}: {'; '.join(cause.splitlines())}", traceback=trace)
+    if not isinstance(fault, Failure):
+        trace = "".join(format_exception(fault.__cause__)) if fault.__cause__ else ""
+        fault = Failure("; ".join(getattr(fault, "cause", str(fault)).splitlines()), trace, fault)
+    return plugin.failed("broken", replace(fault, sentence=f"{label}: {fault.sentence}"))

@@ -81,7 +81,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _shipped(entry: RecipeEntry) -> str:
-    return "table" if entry.recipe.table else "recipe"
+    return entry.kind
 
 
 def _nothing(text: str, registry: Registry) -> RequestError:

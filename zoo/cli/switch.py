@@ -21,7 +21,7 @@ def switch(arguments: argparse.Namespace) -> int:
     """Disable or enable plugins; 1 where another file keeps one disabled that should be enabled."""
     if not arguments.names:
         raise RequestError(f"name what to {arguments.action}: a plugin, a package or PACKAGE/PLUGIN")
-    found = [item.plugin for item in installed()]
+    found = installed()
     file = settings_file()
     change = _disable if arguments.action == "disable" else _enable
     before = disabled_names(file)
