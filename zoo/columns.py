@@ -1,12 +1,18 @@
-"""Plain text: tables, durations, and which way a score is better."""
+"""Plain text: tables, durations, JSON, and which way a score is better."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
 """Where a score is better, beside its name."""
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""Text in JSON -> the number it stands for, as in Protocol Buffers' JSON; ``float`` reads it."""
 
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
 """What a terminal shows no letter of."""
@@ -35,3 +41,27 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """JSON that every program reads: numbers that are not finite are written as the texts of ``NOT_FINITE``.
+
+    Args:
+        content: plain data.
+        options: of ``json.dumps``.
+    """
+    try:
+        return json.dumps(content, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_spelt(content), allow_nan=False, **options)
+
+
+def _spelt(content: Any) -> Any:
+    """Plain data with text in place of every number that is not finite."""
+    if isinstance(content, Mapping):
+        return {key: _spelt(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_spelt(value) for value in content]
+    if not isinstance(content, float) or math.isfinite(content):
+        return content
+    return next(text for text, number in NOT_FINITE.items() if number == content or math.isnan(content))

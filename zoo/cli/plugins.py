@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -13,7 +12,7 @@ from dataclasses import replace
 from traceback import format_exception
 from typing import Any
 
-from zoo.columns import table
+from zoo.columns import json_text, table
 from zoo.errors import RequestError, ZooError, did_you_mean
 from zoo.registry import FIRST_PARTY, Entry, Plugin, RecipeEntry, Registry, load_registry
 from zoo.registry.isolation import Failure, attempt
@@ -34,7 +33,7 @@ def plugins(arguments: argparse.Namespace) -> int:
     shown = [_examined(plugin, registry) for plugin in _asked_for(registry.plugins, arguments.traceback or "")]
     collisions = registry.collisions()
     if arguments.json:
-        print(json.dumps([_described(plugin, registry, traced) for plugin in shown]))
+        print(json_text([_described(plugin, registry, traced) for plugin in shown]))
         return 0
     print(table([["plugin", "package", "state", "reason"], *(row for plugin in shown for row in _rows(plugin))]))
     if collisions and not arguments.traceback:

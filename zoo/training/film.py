@@ -112,10 +112,9 @@ def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
     """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
     try:
         found = json.loads(read_text(folder, name) or "null")
-        numbers = [found["n"], *found["scores"].values()]
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {"n": int(found["n"]), "scores": {label: float(value) for label, value in found["scores"].items()}}
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    return found if all(type(number) in (int, float) for number in numbers) else None
 
 
 def frame(step: int) -> str:
