@@ -44,7 +44,8 @@ LIMITS = """
 - A finished run vouches, in `state/done.json`, for its weights, scores, report, pictures and `plugins.json`;
   `recipe.yaml` has a seal of its own. It does not for what only a training writes, `metrics.jsonl` and the samples on
   the way: of records, lines that are damaged are left out.
-- Locks are `flock`'s: on a network file system they hold as far as that supports it.
+- Locks are the file system's. Where it knows none, a file `lock.pid` names the process and its machine instead: that
+  of a dead process is taken over on the same machine alone.
 - A kill of the machine, not of the process, loses what the disk itself had promised and not kept: every file is synced
   before it takes its name.
 - `make soak` tries {soak}, for longer than a test may take.

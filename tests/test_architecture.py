@@ -162,6 +162,35 @@ def test_only_the_engine_calls_backward_and_step() -> None:
     none(f"{named(p)}:{line}: {name}()" for p in files for line, name in calls(p) if not allowed(p, name))
 
 
+UNIX = {"fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
+SIGNALS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"}
+"""Modules that Windows has not; and the signals that it has."""
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What of a file runs when it is imported: all but the insides of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from at_import(child)
+
+
+def test_every_module_can_be_imported_on_windows() -> None:
+    def missing(node: ast.AST) -> Iterator[str]:
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names if alias.name in UNIX)
+            case ast.ImportFrom(module=module) if module in UNIX:
+                yield module
+            case ast.Attribute(value=ast.Name(id="signal"), attr=name) if name[:3] == "SIG" and name not in SIGNALS:
+                yield f"signal.{name}"
+            case ast.Attribute(value=ast.Name(id="os"), attr=name) if name.startswith(("O_", "fork", "register_at")):
+                yield f"os.{name}"
+
+    files = (*ZOO, *PLUGINS)
+    none(f"{named(p)}: {name}" for p in files for node in at_import(tree(p)) for name in missing(node))
+
+
 # -- sizes ---------------------------------------------------------------------------------------------------
 
 

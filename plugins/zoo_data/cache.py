@@ -2,12 +2,12 @@
 
 An entry NAME of the cache folder is, when finished, ``NAME.u8`` (uint8, N C S S) and ``NAME.json``; while it is
 being packed, ``NAME.part`` and ``NAME.part.jsonl``, a line for each chunk with its checksum. Whoever packs holds
-``NAME.lock``, and the system lets go of it when that process ends, however it ends. Any file may be deleted at any
-time when nothing is running; it is then packed again.
+``NAME.lock``, and the system lets go of it when that process ends, however it ends; where the file system knows no
+locks, ``NAME.lock.pid`` names the process, and is taken over once that one is dead. Any file may be deleted at any time
+when nothing is running; it is then packed again.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import mmap
@@ -166,18 +166,15 @@ class Entry:
         """Keeps other processes from packing this entry; waits for one that does."""
         with self.refusals():
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self.file(".lock").open("a")
+            lock = api.locked(self.file(".lock"), self._waits)
         try:
-            with self.refusals():
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    print(f"another process is packing {self.name}; waiting for it", file=sys.stderr, flush=True)
-                    fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             with suppress(OSError):  # nothing was written to it
-                lock.close()
+                lock.release()
+
+    def _waits(self) -> None:
+        print(f"another process is packing {self.name}; waiting for it", file=sys.stderr, flush=True)
 
     @contextmanager
     def refusals(self, absence: bool = True) -> Iterator[None]:

@@ -58,7 +58,7 @@ class Acting(File):
 
 
 class Unpickled:
-    """Does it when it is unpickled: before any image of its chunk is begun."""
+    """Does it when it is unpickled: before the first image of its chunk is begun."""
 
     def __init__(self, act: str) -> None:
         self.act = act
@@ -80,7 +80,7 @@ TOUCHES = {
 """Calls that reach a file, or what holds it, by the names of Python's functions in C."""
 CLOSES = {"close", "__exit__"}
 """Calls that close a file whether they fail or not."""
-WATCHED = ("zoo_data/cache.py", "zoo_data/part.py", "pathlib", "shutil.py", "contextlib.py")
+WATCHED = ("zoo_data/cache.py", "zoo_data/part.py", "filelock", "pathlib", "shutil.py", "contextlib.py")
 """Where such a call counts."""
 
 

@@ -12,11 +12,12 @@ from helpers.engine import images, small
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.recipe import Recipe, registry_for, write_recipe
+from zoo.runs.checkpoint import restore_checkpoint
 from zoo.runs.checkpointer import save_checkpoint
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import provenance
 from zoo.runs.run import Run
-from zoo.runs.weights import restore_checkpoint, save_weights
+from zoo.runs.weights import save_weights
 
 STEPS = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -23,7 +24,7 @@ from zoo.runs.checkpoint import checkpoints
 from zoo.runs.checkpointer import Checkpointer, save_checkpoint
 from zoo.runs.manifest import Manifest, Score
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import DTYPES, contiguous, parsed, pieces, tensors_in
+from zoo.runs.tensorfile import NAMES, check_digest, contiguous, pieces, reading, tensors_in
 from zoo.runs.weights import load_weights, packed, save_weights
 
 QUICK = ("evaluate={mse: {use: mse}, psnr: {use: psnr}}",)
@@ -42,7 +43,7 @@ def steps_kept(run: Run) -> list[int]:
 
 def every_type() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    noise = {name: torch.randn(3, 5, generator=generator).abs().mul(9).to(dtype) for name, dtype in DTYPES.items()}
+    noise = {name: torch.randn(3, 5, generator=generator).abs().mul(9).to(dtype) for dtype, name in NAMES.items()}
     return {**noise, "scalar": torch.tensor(2.5), "none": torch.zeros(0, 4), "Ünicode/名": torch.arange(7)}
 
 
@@ -50,10 +51,11 @@ def test_the_library_reads_what_we_write_and_we_read_what_the_library_writes(tmp
     tensors = every_type()
     (tmp_path / "ours").write_bytes(b"".join(pieces(tensors, {"who": "we"})))
     save_file(tensors, tmp_path / "theirs", metadata={"who": "they"})
-    content = bytearray((tmp_path / "theirs").read_bytes())
-    entries, metadata = parsed(content)
-    assert metadata == {"who": "they"}
-    for found in (load_file(tmp_path / "ours"), tensors_in(content, entries)):
+    check_digest(tmp_path, "theirs", 10**6, hashlib.sha256((tmp_path / "theirs").read_bytes()).hexdigest())
+    with reading(tmp_path, "theirs") as file:
+        assert file.metadata() == {"who": "they"}
+        theirs = tensors_in(file)
+    for found in (load_file(tmp_path / "ours"), theirs):
         assert found.keys() == tensors.keys()
         for name, tensor in tensors.items():
             assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)

@@ -18,7 +18,7 @@ from helpers.runs import digest, recipe, restored, trained
 
 from zoo.api import Record
 from zoo.engine.engine import Engine
-from zoo.errors import RunError
+from zoo.errors import RequestError, RunError
 from zoo.machine.disk import CURES, write_atomically
 from zoo.model.model import Model
 from zoo.runs.checkpointer import Checkpointer, save_checkpoint
@@ -76,7 +76,7 @@ def refused(save: Callable[[], None], number: int, code: int) -> None:
     with faulty(failing_at(number, code)):
         try:
             save()
-        except RunError as error:
+        except (RunError, RequestError) as error:
             found = str(error)
         else:
             return  # a directory that is there already need not be made, a closed file need not be closed

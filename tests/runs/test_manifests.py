@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
 from zoo.runs.checkpointer import save_checkpoint
 from zoo.runs.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
 from zoo.runs.run import Run, own_recipe
-from zoo.runs.tensorfile import check_fit, parsed, pieces, tensors_in
+from zoo.runs.tensorfile import BLANK, check_digest, check_fit, pieces, reading, tensors_in
+from zoo.runs.tensorfile import sealed as sealed_file
 from zoo.runs.weights import load_weights
 
 NAME = "step-00000003.safetensors"
@@ -95,48 +97,57 @@ def test_seals() -> None:
 # -- tensors -------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_tensor_keeps_its_type_and_shape() -> None:
-    content = bytearray(b"".join(pieces({"none": torch.zeros(0, 4, dtype=torch.int16)}, {})))
-    found = tensors_in(content, parsed(content)[0])["none"]
-    assert (found.dtype, found.shape) == (torch.int16, (0, 4))
+def written(folder: Path, content: bytes, digest: str = "") -> str:
+    """A file of these bytes; what is said of them, if anything."""
+    (folder / "file").write_bytes(content)
+    try:
+        check_digest(folder, "file", 10**6, digest)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
-def header(text: str) -> bytes:
-    padded = text.encode() + b" " * (-len(text) % 8)
-    return len(padded).to_bytes(8, "little") + padded
+def test_every_byte_of_a_file_is_the_one_that_was_written(tmp_path: Path) -> None:
+    parts = pieces({"a": torch.zeros(2)}, {"sha256": BLANK})
+    plain, content = b"".join(parts), sealed_file(parts)
+    assert written(tmp_path, content) == written(tmp_path, plain, hashlib.sha256(plain).hexdigest()) == ""
+    assert written(tmp_path, plain) == written(tmp_path, content, "0" * 64) == "its content is not what was written"
+    unsealed = "it has no SHA-256 of itself where one is expected"
+    assert written(tmp_path, b"") == written(tmp_path, plain[:20]) == unsealed
+    assert written(tmp_path, b"\xff" * 99) == "it is torn, or no safetensors file"
+    assert written(tmp_path, (16 * 2**20 + 1).to_bytes(8, "little")) == "it is torn, or no safetensors file"
+    assert written(tmp_path, (16 * 2**20).to_bytes(8, "little")) == unsealed
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "it is torn, or no safetensors file"),
-        (b"\xff" * 9, "it is torn, or no safetensors file"),
-        (header("[]"), "its header is no mapping"),
-        (header('{"a": NaN}'), "NaN is in its header"),
-        (header('{"a": {}, "a": {}}'), "a name is twice in its header"),
-        (header('{"__metadata__": {"a": 1}}'), "its metadata are not text by name"),
-        (header("{}") + b"x", "its tensors end at byte 16 and the file at byte 17"),
-    ],
-)
-def test_a_header_that_is_refused(content: bytes, sentence: str) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        parsed(content)
-    assert str(caught.value) == sentence
-
-
-def test_tensors_that_do_not_fit() -> None:
-    entries, _ = parsed(b"".join(pieces({"a": torch.zeros(2), "b": torch.zeros(3)}, {})))
+def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"".join(pieces({"a": torch.zeros(2), "b": torch.zeros(3)}, {})))
     a, b = torch.zeros(2), torch.zeros(3)
-    check_fit(entries, {"a": a, "b": b})
-    for wanted, sentence in (
-        ({"a": a}, "it has a tensor 'b', which the model has not"),
-        ({"a": a, "b": b, "c": b}, "tensor 'c' is not in it"),
-        ({"a": a, "b": a}, "tensor 'b' is F32 [3] there and F32 [2] in the model"),
-        ({"a": a.double(), "b": b}, "tensor 'a' is F32 [2] there and F64 [2] in the model"),
+    with reading(tmp_path, "file") as file:
+        check_fit(file, {"a", "b"}, {"a": a, "b": b})
+        check_fit(file, {"b"}, {"b": b})
+        for wanted, sentence in (
+            ({"a": a}, "it has a tensor 'b', which the model has not"),
+            ({"a": a, "b": b, "c": b}, "tensor 'c' is not in it"),
+            ({"a": a, "b": a}, "tensor 'b' is F32 [3] there and F32 [2] in the model"),
+            ({"a": a.double(), "b": b}, "tensor 'a' is F32 [2] there and F64 [2] in the model"),
+        ):
+            with pytest.raises(ValueError, match=r".") as caught:
+                check_fit(file, {"a", "b"}, wanted)
+            assert str(caught.value) == sentence
+
+
+def test_truth_values_are_true_or_false(tmp_path: Path) -> None:
+    content = bytearray(b"".join(pieces({"flag": torch.tensor([True, False]), "none": torch.zeros(0) > 0}, {})))
+    (tmp_path / "file").write_bytes(content)
+    with reading(tmp_path, "file") as file:
+        assert tensors_in(file)["flag"].tolist() == [True, False]
+    content[-1] = 2
+    (tmp_path / "file").write_bytes(content)
+    with (
+        reading(tmp_path, "file") as file,
+        pytest.raises(ValueError, match=r"^tensor 'flag' has truth values that are neither true nor false$"),
     ):
-        with pytest.raises(ValueError, match=r".") as caught:
-            check_fit(entries, wanted)
-        assert str(caught.value) == sentence
+        tensors_in(file)
 
 
 # -- runs ----------------------------------------------------------------------------------------------------

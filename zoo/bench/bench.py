@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -156,6 +155,8 @@ def _warm(subject: Subject, cycle: int) -> None:
 
 def _peaks(device: torch.device) -> tuple[int, int]:
     """Bytes allocated on a GPU at the most (0 on a CPU), and this process's largest resident set so far."""
+    import resource  # which Windows has not
+
     unit = 1 if sys.platform == "darwin" else 1024
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0, rss

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
-from zoo.columns import json_text
 from zoo.errors import RequestError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             _report_again(arguments, run, model, images, all_scores)
         vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
-    print(json_text(scores) if arguments.json else table(rows))
+    print(json.dumps(scores) if arguments.json else table(rows))
     return 0
 
 
@@ -127,5 +126,5 @@ def _write(arguments: argparse.Namespace, name: str, png: bytes) -> int:
 
     path: Path = arguments.out or arguments.folder / name
     write_atomically(path, png)
-    print(json_text({"file": str(path)}) if arguments.json else path)
+    print(json.dumps({"file": str(path)}) if arguments.json else path)
     return 0

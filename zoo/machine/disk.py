@@ -1,6 +1,6 @@
 """Files of a run, at the level of the operating system: read only from where they belong, written whole or not at all.
 
-Every call that the system may refuse is made here, by ``os``; what it says becomes a sentence with a cure. No torch.
+Every call that the system may refuse is made here; what it says becomes a sentence with a cure. No torch.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.errors import RunError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 Bytes = bytes | bytearray | memoryview
 
@@ -22,6 +27,12 @@ LARGEST_TEXT = 64 * 2**20
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 AT_ONCE = 2**20
 """Bytes that are written at once, or more."""
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+"""What file systems say that keep no directory apart, and systems, as Windows, that let nobody open one."""
+BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would write two characters for the end of a line."""
+UNWAITING = getattr(os, "O_NONBLOCK", 0)
+"""Elsewhere, who opens a pipe waits until somebody writes to it."""
 
 # -- reading what somebody else may have put there ---------------------------------------------------------
 
@@ -47,53 +58,48 @@ def inside(folder: Path, name: str) -> Path:
     return real
 
 
-def open_inside(folder: Path, name: str) -> int:
-    """A file descriptor of an ordinary file of a run, for reading.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        RunError: if it lies elsewhere, is no ordinary file, or cannot be read.
-    """
-    path = inside(folder, name)
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would have us wait for ever
-        if stat.S_ISREG(os.fstat(file).st_mode):
-            return file
-        os.close(file)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise RunError(f"{folder / name}: cannot be read: {error.strerror}{cure(error)}") from None
-    raise RunError(f"{folder / name}: cannot be read: it is no ordinary file")
-
-
-def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytearray:
-    """A file of a run, whole.
+@contextmanager
+def opened(folder: Path, name: str, limit: int) -> Iterator[BufferedReader]:
+    """Opens an ordinary file of a run for reading.
 
     Raises:
         FileNotFoundError: if there is none.
         RunError: if it lies elsewhere, is no ordinary file, cannot be read, or has more than ``limit`` bytes.
     """
+    path = inside(folder, name)
     try:
-        with os.fdopen(open_inside(folder, name), "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limit:
-                raise RunError(f"{folder / name}: has {size:,} bytes; expected at most {limit:,}")
-            content = bytearray(size)
-            view, done = memoryview(content), 0
-            while done < size and (count := file.readinto(view[done:])):
-                done += count
+        number = os.open(
+            path, os.O_RDONLY | BINARY | getattr(os, "O_NONBLOCK", 0)
+        )  # a pipe would have us wait for ever
+        try:
+            status = os.fstat(number)
+            if not stat.S_ISREG(status.st_mode):
+                raise RunError(f"{folder / name}: cannot be read: it is no ordinary file")
+            if status.st_size > limit:
+                raise RunError(f"{folder / name}: has {status.st_size:,} bytes; expected at most {limit:,}")
+            with os.fdopen(number, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(number)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise RunError(f"{folder / name}: cannot be read: {error.strerror}{cure(error)}") from None
-    if done < size:
-        raise RunError(f"{folder / name}: became shorter while it was read")
-    return content
+
+
+def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
+    """Reads a file of a run.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RunError: as ``opened``.
+    """
+    with opened(folder, name, limit) as file:
+        return file.read()
 
 
 def read_text(folder: Path, name: str) -> str | None:
-    """A text file of a run; None if it is not there.
+    """Reads a text file of a run; None if it is not there.
 
     Raises:
         RunError: if it cannot be read, is no text, or is a link that leads out of the run.
@@ -135,12 +141,12 @@ def write_atomically(path: Path, content: Bytes | Iterable[Bytes]) -> None:
 
 
 def temporary(path: Path) -> bool:
-    """Whether a file is one that ``write_atomically`` did not come to rename."""
+    """True of a file that ``write_atomically`` did not come to rename."""
     return bool(_TEMPORARY.fullmatch(path.name))
 
 
 def _write(path: Path, pieces: Iterable[Bytes]) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o644)
     try:
         for piece in _grouped(pieces):
             view = memoryview(piece)
@@ -167,14 +173,15 @@ def _grouped(pieces: Iterable[Bytes]) -> Iterator[Bytes]:
 
 def _sync_folder(folder: Path) -> None:
     """Has the disk keep a directory's entries; a rename is lost with the power otherwise."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(file)
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what file systems say that keep none apart
+        if error.errno not in UNSYNCED:
             raise
-    finally:
-        os.close(file)
 
 
 def remove(path: Path) -> None:
@@ -207,3 +214,47 @@ def cure(error: OSError) -> str:
     """``"; free some space and run again"``, or what else helps; empty where nothing is known to."""
     known = CURES.get(error.errno or 0)
     return f"; {known}" if known else ""
+
+
+# -- locks -------------------------------------------------------------------------------------------------
+
+LOCKLESS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What file systems say that know no locks: Lustre by default, NFS without its lock daemon, some of FUSE."""
+TRIED = 0.2
+"""Seconds in which a free lock is had, also where the file of a dead process must be taken over first."""
+
+
+def locked(path: Path, waiting: Callable[[], object] | None = None) -> BaseFileLock | None:
+    """Locks a file for this process until ``release`` is called, or the process ends, however it ends.
+
+    On a file system that knows no locks, a file ``NAME.pid`` beside it names the process and its machine instead; it
+    is taken over once that process is dead, which only the same machine can see.
+
+    Args:
+        path: the file; it is made if it is missing, and stays.
+        waiting: called where another process holds the lock, which is then waited for.
+
+    Returns:
+        the lock; None if another process holds it and there is no ``waiting``.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    from filelock import FileLock, SoftFileLock, Timeout  # 40 ms that most commands do without
+
+    def acquired(lock: BaseFileLock) -> BaseFileLock | None:
+        try:
+            lock.acquire(timeout=TRIED)
+        except Timeout:
+            if waiting is None:
+                return None
+            waiting()
+            lock.acquire()
+        return lock
+
+    try:
+        return acquired(FileLock(path, thread_local=False, fallback_to_soft=False))
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            raise
+    return acquired(SoftFileLock(path.with_name(f"{path.name}.pid"), thread_local=False))

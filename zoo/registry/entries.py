@@ -1,4 +1,4 @@
-"""Components and recipes, each with the package and plugin that provide it."""
+"""One component or recipe on the shelf, with who provides it."""
 
 from __future__ import annotations
 
@@ -27,30 +27,23 @@ class Unusable(RequestError):
 
 
 @dataclass(frozen=True)
-class Named:
-    """A component or a recipe, and who provides it.
+class Entry:
+    """A component and who provides it."""
 
-    Args:
-        part: as its plugin describes it.
-        distribution: the package that provides it.
-        version: of the package.
-        plugin: the package's plugin that provides it.
-    """
-
-    part: api.Component | api.Recipe
+    component: api.Component
     distribution: str
     version: str
     plugin: str
 
     @property
     def kind(self) -> str:
-        """One of ``api.KINDS``; or ``recipe``, or ``table`` for a table of recipes."""
-        return self.part.kind if isinstance(self.part, api.Component) else "table" if self.part.table else "recipe"
+        """One of ``api.KINDS``."""
+        return self.component.kind
 
     @property
     def name(self) -> str:
         """Its bare name."""
-        return self.part.name
+        return self.component.name
 
     @property
     def id(self) -> str:
@@ -58,35 +51,19 @@ class Named:
         return f"{self.distribution}/{self.name}"
 
     @property
-    def summary(self) -> str:
-        """One line."""
-        return self.part.summary
-
-    def _unusable(self, cause: str) -> Unusable:
-        whose = f"{self.distribution} {self.version} (plugin '{self.plugin}')"
-        return Unusable(f"{self.kind} '{self.name}' of {whose}", cause)
-
-
-@dataclass(frozen=True)
-class Entry(Named):
-    """A component, and who provides it."""
-
-    part: api.Component
-
-    @property
-    def component(self) -> api.Component:
-        """As its plugin describes it."""
-        return self.part
-
-    @property
     def target(self) -> str:
         """``package.module:attribute``."""
-        return self.part.target
+        return self.component.target
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return self.component.summary
 
     @property
     def contract(self) -> str:
         """Shapes in and out; empty means the kind's own."""
-        return self.part.contract
+        return self.component.contract
 
     @cached_property
     def signature(self) -> Signature:
@@ -101,16 +78,16 @@ class Entry(Named):
             with running(self.distribution, self.plugin):
                 return read_signature(self.kind, self.target, self.load)
         except TargetError as error:
-            raise self._unusable(str(error)) from None
+            raise Unusable(self._label, str(error)) from None
 
     def variant(self, value: object) -> Entry:
         """The same with the target that a value of the option ``by`` chooses; itself for any other value."""
-        target = self.part.variants.get(value) if isinstance(value, str) else None
-        return replace(self, part=replace(self.part, target=target)) if target else self
+        target = self.component.variants.get(value) if isinstance(value, str) else None
+        return replace(self, component=replace(self.component, target=target)) if target else self
 
     def variants(self) -> tuple[Entry, ...]:
         """Every variant; itself where there are none."""
-        return tuple(map(self.variant, self.part.variants)) or (self,)
+        return tuple(map(self.variant, self.component.variants)) or (self,)
 
     def load(self) -> Any:
         """Import the target and return it.
@@ -122,10 +99,10 @@ class Entry(Named):
         with running(self.distribution, self.plugin):
             module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
             if isinstance(module, Failure):
-                raise self._unusable(explained(module, self.distribution)) from module.error
+                raise Unusable(self._label, explained(module, self.distribution)) from module.error
             thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
         if isinstance(thing, Failure):
-            raise self._unusable(f"module '{module_name}' has no '{attribute}'") from thing.error
+            raise Unusable(self._label, f"module '{module_name}' has no '{attribute}'") from thing.error
         return thing
 
     def check(self) -> None:
@@ -137,12 +114,34 @@ class Entry(Named):
         self.signature  # noqa: B018 - read here, where the rules are checked
         self.load()
 
+    @property
+    def _label(self) -> str:
+        return f"{self.kind} '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}')"
+
 
 @dataclass(frozen=True)
-class RecipeEntry(Named):
-    """A recipe or a table of recipes, and who ships it."""
+class RecipeEntry:
+    """A bundled recipe and who ships it."""
 
-    part: api.Recipe
+    recipe: api.Recipe
+    distribution: str
+    version: str
+    plugin: str
+
+    @property
+    def name(self) -> str:
+        """Its bare name."""
+        return self.recipe.name
+
+    @property
+    def id(self) -> str:
+        """``distribution/name``."""
+        return f"{self.distribution}/{self.name}"
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return self.recipe.summary
 
     @property
     def file(self) -> Path:
@@ -151,7 +150,7 @@ class RecipeEntry(Named):
         Raises:
             RequestError: it is not there.
         """
-        package, _, relative = self.part.path.partition(":")
+        package, _, relative = self.recipe.path.partition(":")
         with running(self.distribution, self.plugin):
             spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
         if not isinstance(spec, Failure) and spec is not None:
@@ -159,4 +158,5 @@ class RecipeEntry(Named):
             for folder in folders:
                 if (Path(folder) / relative).is_file():
                     return Path(folder) / relative
-        raise self._unusable(f"there is no file '{self.part.path}'")
+        label = f"recipe '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}')"
+        raise Unusable(label, f"there is no file '{self.recipe.path}'")

@@ -7,13 +7,13 @@ them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from zoo.engine.engine import Engine
@@ -23,9 +23,9 @@ from zoo.machine.disk import read_bytes
 from zoo.runs.manifest import LARGEST, Manifest, identity
 from zoo.runs.provenance import software
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import check_fit, parsed, tensors_in
+from zoo.runs.tensorfile import check_digest, check_fit, reading, tensors_in
 
-UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError)
+UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError, SafetensorError)
 """What reading a damaged or hostile checkpoint may raise."""
 CHECKED = ("model/", "ema/")
 """Tensors whose shapes are known before a checkpoint is read; an optimiser's are made by its first step."""
@@ -164,19 +164,16 @@ def read_tensors(
     Raises:
         ValueError: if it is not what the manifest says, or does not fit.
     """
-    file, most = manifest.files[path.name], memory()
-    if file.bytes > most:
+    file, name = manifest.files[path.name], f"state/{path.name}"
+    if file.bytes > (most := memory()):
         raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
-    content = read_bytes(folder, f"state/{path.name}", file.bytes)
-    if len(content) < file.bytes:
-        raise ValueError(f"it has {len(content):,} of its {file.bytes:,} bytes")
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise ValueError("its content is not what was written")
-    entries, _ = parsed(content)
-    check_fit({name: entry for name, entry in entries.items() if name.startswith(CHECKED)}, wanted)
-    there = entries.keys() & moments.keys()
-    check_fit({name: entries[name] for name in there}, {name: moments[name] for name in there})
-    return tensors_in(content, entries)
+    check_digest(folder, name, file.bytes, file.sha256)
+    with reading(folder, name) as tensors:
+        names = set(tensors.keys())
+        check_fit(tensors, {name for name in names if name.startswith(CHECKED)}, wanted)
+        there = names & moments.keys()
+        check_fit(tensors, there, {name: moments[name] for name in there})
+        return tensors_in(tensors)
 
 
 def _computed_otherwise(path: Path, manifest: Manifest, engine: Engine) -> Iterator[str]:

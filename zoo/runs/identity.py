@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from inspect import signature
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RequestError, RunError
-from zoo.machine.disk import open_inside, read_text
+from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import train
@@ -78,7 +78,7 @@ def _recipe_holds(folder: Path) -> bool:
 def _sha256(folder: Path, name: str) -> str:
     """Of a file; empty where there is none that can be read."""
     try:
-        with os.fdopen(open_inside(folder, name), "rb") as file:
+        with opened(folder, name, sys.maxsize) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, RunError):
         return ""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from pathlib import Path
 from typing import Any
 
-from zoo.columns import json_text
 from zoo.errors import Busy, RequestError, RunError
-from zoo.machine.disk import inside, read_text, remove, temporary, write_atomically
+from zoo.machine.disk import cure, inside, locked, read_text, remove, temporary, write_atomically
 from zoo.recipe.yaml.read import read
 from zoo.runs.manifest import seal_holds
 
@@ -27,7 +25,7 @@ class Run:
         folder: the directory; made if it is missing. What an interrupted process was writing is removed.
 
     Raises:
-        RequestError: if it is not a run of this program's, or cannot be written.
+        RequestError: if it is not a run, or cannot be written.
         Busy: if another process is at work in it.
     """
 
@@ -37,21 +35,20 @@ class Run:
         try:
             (folder / "state").mkdir(parents=True, exist_ok=True)
             inside(folder, "state")
-            self._lock = (folder / "state" / "lock").open("a")
+            lock = locked(folder / "state" / "lock")
         except OSError as error:
-            raise RequestError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out") from None
+            why = f"{error.strerror}{cure(error) or '; choose another --out'}"
+            raise RequestError(f"{folder}: cannot be written: {why}") from None
+        if lock is None:
+            raise Busy(f"{folder}: another process is building here; wait for it, or choose another --out")
+        self._lock = lock
         for part in (folder, folder / "state", folder / "samples"):
             for left in filter(temporary, part.glob(".*")):
                 remove(left)
 
     def close(self) -> None:
         """Lets other processes in."""
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Run:
         return self
@@ -91,7 +88,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file as JSON."""
-        self.write(name, json_text(content, indent=2) + "\n")
+        self.write(name, json.dumps(content, indent=2) + "\n")
 
 
 def check_own(folder: Path) -> None:

@@ -1,66 +1,38 @@
-"""Tensors in safetensors files: written in pieces without a copy, read without trusting who wrote them.
+"""Safetensors files: written in pieces, without a copy, and read by the library once every byte was checked.
 
-The format (github.com/huggingface/safetensors): the header's length in eight bytes, little-endian; the header, which
-is JSON, ``name -> {dtype, shape, data_offsets}`` and ``__metadata__``; then the tensors, without a gap. The library
-reads what is written here; what is read here is checked further than by the library, before a tensor is made.
+The library's ``save_file`` does not do: a kill leaves a file under a name of its choice, nobody else may read what it
+writes, and of a disk that refuses it gives a text without a number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
-from zoo.machine.disk import Bytes
+from zoo.machine.disk import Bytes, inside, opened
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U64": torch.uint64,
-    "U32": torch.uint32,
-    "U16": torch.uint16,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+TYPES = (
+    "float8_e5m2 float8_e4m3fn float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool"
+)
+CODES = "F8_E5M2 F8_E4M3 F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL"
+NAMES = dict(zip((getattr(torch, name) for name in TYPES.split()), CODES.split(), strict=True))
 """The format's names of types."""
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Bytes of a number -> a type that numpy knows too."""
 
 LARGEST_HEADER = 16 * 2**20
 """Bytes; a thousand tensors take some 0.1 MB."""
-MOST_DIMENSIONS = 64
-METADATA = "__metadata__"
 BLANK = "0" * 64
 SEAL = b'{"__metadata__":{"sha256":"'
 """How the header of a sealed file begins: what follows is the SHA-256 of the file with ``BLANK`` in its place."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a tensor lies in a file: its type, its shape, and its bytes counted from the file's begin."""
-
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-# -- writing -----------------------------------------------------------------------------------------------
+PLACE = 8 + len(SEAL)
 
 
 def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[Bytes]:
@@ -75,7 +47,7 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[B
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so each is aligned
     owners: dict[int, str] = {}
-    header: dict[str, Any] = {METADATA: dict(metadata)}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in names:
         tensor = tensors[name]
@@ -106,120 +78,73 @@ def contiguous(tensor: Tensor) -> Tensor:
 def sealed(parts: Sequence[Bytes]) -> bytes:
     """The file of some pieces, whose metadata begin with ``sha256: BLANK``, with its digest in that place."""
     content = b"".join(parts)
-    place = 8 + len(SEAL)
-    return content[:place] + hashlib.sha256(content).hexdigest().encode() + content[place + len(BLANK) :]
+    return content[:PLACE] + hashlib.sha256(content).hexdigest().encode() + content[PLACE + len(BLANK) :]
 
 
-# -- reading -----------------------------------------------------------------------------------------------
+def check_digest(folder: Path, name: str, most: int, digest: str = "") -> None:
+    """Checks that every byte of a file is the one that was written.
 
-
-def parsed(content: Bytes) -> tuple[dict[str, Entry], dict[str, str]]:
-    """The header of a safetensors file: its tensors, and its metadata.
-
-    Raises:
-        ValueError: saying what is wrong with it.
-    """
-    view = memoryview(content)
-    length = int.from_bytes(view[:8], "little")
-    if len(view) < 8 or length > min(len(view) - 8, LARGEST_HEADER):
-        raise ValueError("it is torn, or no safetensors file")
-    try:
-        header = json.loads(bytes(view[8 : 8 + length]), object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("its header is nested without end") from None
-    if not isinstance(header, dict):
-        raise ValueError("its header is no mapping")
-    metadata = header.pop(METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are not text by name")
-    entries = {name: _entry(name, entry, 8 + length) for name, entry in header.items()}
-    end = 8 + length
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if entry.begin != end:
-            raise ValueError(f"tensor '{name}' does not begin where the one before it ends")
-        end = entry.end
-    if end != len(view):
-        raise ValueError(f"its tensors end at byte {end:,} and the file at byte {len(view):,}")
-    return entries, metadata
-
-
-def _entry(name: str, entry: Any, start: int) -> Entry:
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor '{name}' is not described by dtype, shape and data_offsets")
-    dtype, shape, offsets = DTYPES.get(str(entry["dtype"])), entry["shape"], entry["data_offsets"]
-    if dtype is None:
-        raise ValueError(f"tensor '{name}' has the unknown type {str(entry['dtype'])[:40]!r}")
-    if not _counts(shape) or len(shape) > MOST_DIMENSIONS:
-        raise ValueError(f"tensor '{name}' has no shape")
-    if not _counts(offsets) or len(offsets) != 2:
-        raise ValueError(f"tensor '{name}' has no place in the file")
-    begin, end = offsets
-    if math.prod(shape) * dtype.itemsize != end - begin:
-        raise ValueError(f"tensor '{name}' has a shape that its {end - begin:,} bytes do not fill")
-    if (start + begin) % dtype.itemsize:
-        raise ValueError(f"tensor '{name}' does not begin at a multiple of its type's size")
-    return Entry(dtype, tuple(shape), start + begin, start + end)
-
-
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is twice in its header")
-    return found
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is in its header")
-
-
-def tensors_in(content: bytearray, entries: Mapping[str, Entry]) -> dict[str, Tensor]:
-    """The tensors of a file, which live in its memory."""
-    return {name: _tensor(content, name, entry) for name, entry in entries.items()}
-
-
-def _tensor(content: bytearray, name: str, entry: Entry) -> Tensor:
-    count = math.prod(entry.shape)
-    if not count:
-        return torch.empty(entry.shape, dtype=entry.dtype)
-    if entry.dtype == torch.bool and max(memoryview(content)[entry.begin : entry.end]) > 1:
-        raise ValueError(f"tensor '{name}' has truth values that are neither true nor false")
-    return torch.frombuffer(content, dtype=entry.dtype, count=count, offset=entry.begin).reshape(entry.shape)
-
-
-def check_seal(content: Bytes) -> None:
-    """Checks that every byte of a sealed file is the one that was written.
+    Args:
+        folder: the run.
+        name: the file.
+        most: bytes that it may have.
+        digest: its SHA-256; where none is given, the file is a sealed one, which has its own.
 
     Raises:
-        ValueError: if one is not.
+        FileNotFoundError: if there is none.
+        RunError: if it lies elsewhere, cannot be read or is too large.
+        ValueError: if a byte is another, or its header is larger than any that is written here.
     """
-    view, place = memoryview(content), 8 + len(SEAL)
-    if view[8:place] != SEAL:
-        raise ValueError("it has no SHA-256 of itself where one is expected")
-    digest = hashlib.sha256(view[:place])
-    digest.update(BLANK.encode())
-    digest.update(view[place + len(BLANK) :])
-    if view[place : place + len(BLANK)] != digest.hexdigest().encode():
-        raise ValueError("its content is not what was written")
+    with opened(folder, name, most) as file:
+        head = file.read(PLACE + len(BLANK))
+        if int.from_bytes(head[:8], "little") > LARGEST_HEADER:
+            raise ValueError("it is torn, or no safetensors file")
+        if not digest:
+            if head[8:PLACE] != SEAL:
+                raise ValueError("it has no SHA-256 of itself where one is expected")
+            digest, head = head[PLACE:].decode("latin-1"), head[:PLACE] + BLANK.encode()
+        if hashlib.file_digest(file, lambda: hashlib.sha256(head)).hexdigest() != digest:
+            raise ValueError("its content is not what was written")
 
 
-def check_fit(entries: Mapping[str, Entry], wanted: Mapping[str, Tensor]) -> None:
-    """Checks that a file has the tensors that are wanted, in their types and shapes, and no others.
+def reading(folder: Path, name: str) -> Any:
+    """Opens a file whose bytes were checked; its header is checked here, its tensors when they are asked for."""
+    return safe_open(inside(folder, name), "pt", backend="pread")  # mapped, it must stay there for as long as a tensor
+
+
+def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
+    """Checks that tensors of a file are those that are wanted, in their types and shapes.
+
+    Args:
+        file: the open file.
+        names: of tensors in it.
+        wanted: by name; no tensor has another name.
 
     Raises:
         ValueError: naming the first that differs.
     """
-    for name in sorted(wanted.keys() | entries.keys()):
-        if name not in entries:
+    for name in sorted(wanted.keys() | names):
+        if name not in names:
             raise ValueError(f"tensor '{name}' is not in it")
         if name not in wanted:
             raise ValueError(f"it has a tensor '{name[:200]}', which the model has not")
-        there, here = entries[name], wanted[name]
-        if there.shape != here.shape or there.dtype != here.dtype:
+        there, here = file.get_slice(name), wanted[name]
+        code = NAMES.get(here.dtype, here.dtype)
+        if there.get_dtype() != code or there.get_shape() != list(here.shape):
             raise ValueError(
-                f"tensor '{name}' is {NAMES[there.dtype]} {list(there.shape)} there "
-                f"and {NAMES.get(here.dtype, here.dtype)} {list(here.shape)} in the model"
+                f"tensor '{name}' is {there.get_dtype()} {there.get_shape()} there "
+                f"and {code} {list(here.shape)} in the model"
             )
+
+
+def tensors_in(file: Any) -> dict[str, Tensor]:
+    """The tensors of an open file.
+
+    Raises:
+        ValueError: if a truth value is neither true nor false: torch would count on that.
+    """
+    tensors: dict[str, Tensor] = file.get_tensors()
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
+            raise ValueError(f"tensor '{name}' has truth values that are neither true nor false")
+    return tensors

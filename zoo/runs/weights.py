@@ -1,4 +1,4 @@
-"""What of a training is kept in a run: its weights, and (from ``zoo.runs.checkpoint``) what it goes on from."""
+"""The finished weights of a run: written sealed, and loaded once they are known to be what was written."""
 
 from __future__ import annotations
 
@@ -11,36 +11,14 @@ from torch import Tensor
 
 from zoo.engine.engine import Engine
 from zoo.errors import RunError
-from zoo.machine.device import memory, sync_device
-from zoo.machine.disk import read_bytes, read_text
+from zoo.machine.device import memory
+from zoo.machine.disk import read_text
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
-from zoo.runs.checkpoint import (
-    CHECKED,
-    UNREADABLE,
-    best_checkpoint,
-    checkpoints,
-    read_tensors,
-    restore_checkpoint,
-    tensors_path,
-)
-from zoo.runs.checkpointer import Checkpointer, save_checkpoint
+from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
 from zoo.runs.manifest import identity
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, check_seal, parsed, pieces, sealed, tensors_in
-
-__all__ = [
-    "Checkpointer",
-    "checkpoints",
-    "load_weights",
-    "packed",
-    "refuse_lost_weights",
-    "restore_checkpoint",
-    "save_checkpoint",
-    "save_weights",
-    "sync_device",
-    "trained_steps",
-]
+from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_digest, check_fit, pieces, reading, sealed, tensors_in
 
 FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 """Which weights are in which file."""
@@ -142,16 +120,17 @@ def _unpacked(
     Raises:
         ValueError: if it is not, byte for byte, what was written, or does not fit.
     """
-    limit = LARGEST_HEADER + sum(t.nbytes for t in wanted.values()) if wanted is not None else memory()
-    content = read_bytes(folder, FILES[weights], limit)
-    entries, metadata = parsed(content)
-    if wanted is not None:
-        check_fit(entries, wanted)
-    check_seal(content)
-    plain = json.loads(metadata["zoo"])
-    if plain["weights"] != weights:
-        raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
-    return tensors_in(content, entries), plain
+    name = FILES[weights]
+    most = memory() if wanted is None else LARGEST_HEADER + sum(tensor.nbytes for tensor in wanted.values())
+    check_digest(folder, name, most)
+    with reading(folder, name) as file:
+        plain = json.loads(file.metadata()["zoo"])
+        if plain["weights"] != weights:
+            raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
+        if wanted is None:
+            return {}, plain
+        check_fit(file, set(file.keys()), wanted)
+        return tensors_in(file), plain
 
 
 def _identity(folder: Path) -> str:

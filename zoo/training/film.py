@@ -18,7 +18,6 @@ from zoo.machine.disk import read_text
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.run import Run
 from zoo.score.evaluate import evaluate
-from zoo.score.metric import optional
 from zoo.types import Images
 
 FOLDER = "samples"
@@ -76,7 +75,7 @@ def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, fl
     Returns:
         the scores by label.
     """
-    quick = [part for part in engine.recipe.evaluate if optional(part.load(), "quick")]
+    quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
     few = replace(images, test=images.test[:SCORED])
     if not quick:
         return {}
@@ -112,9 +111,10 @@ def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
     """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
     try:
         found = json.loads(read_text(folder, name) or "null")
-        return {"n": int(found["n"]), "scores": {label: float(value) for label, value in found["scores"].items()}}
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+        numbers = [found["n"], *found["scores"].values()]
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+    return found if all(type(number) in (int, float) for number in numbers) else None
 
 
 def frame(step: int) -> str:

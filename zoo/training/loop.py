@@ -19,9 +19,10 @@ from zoo.errors import Interrupted
 from zoo.machine.device import sync_device
 from zoo.machine.processes import ALONE, Processes
 from zoo.model.model import Model
+from zoo.runs.checkpoint import restore_checkpoint
+from zoo.runs.checkpointer import Checkpointer
 from zoo.runs.manifest import Score
 from zoo.runs.run import Run
-from zoo.runs.weights import Checkpointer, restore_checkpoint
 from zoo.training.alarms import Alarms
 from zoo.training.diagnosis import told_why
 from zoo.training.film import keep_samples, keep_scores, milestones
@@ -184,8 +185,8 @@ class _Loop:
         """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
         frame = keep_samples(self.run, self.engine)
         for watcher in self.watchers if frame is not None else ():
-            if picture := getattr(watcher, "picture", None):
-                picture(self.engine.step_index, "samples", frame)
+            if hasattr(watcher, "picture"):
+                watcher.picture(self.engine.step_index, "samples", frame)
         scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
         return keeper.best(scores) if keeper else None
 

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from helpers.runs import STEPS, put_file
 
-from hostile_runs.crafted import put, refused, sealed_again
+from hostile_runs.crafted import header_of, put, refused, sealed_again
 from zoo.errors import ZooError
-from zoo.runs.checkpoint import tensors_path
+from zoo.runs.checkpoint import restore_checkpoint, tensors_path
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import parsed
-from zoo.runs.weights import load_weights, restore_checkpoint
+from zoo.runs.weights import load_weights
 
 FUZZED = 2000
 PROMISE = "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
@@ -117,7 +116,7 @@ def test_mutated_headers_and_manifests_are_refused_or_say_the_same(copy, engine,
     choose, tried = random.Random(7), 0
     weights, state = copy / "model.safetensors", tensors_path(copy, STEPS)
     good = {path: path.read_bytes() for path in (weights, state, state.with_suffix(".json"))}
-    meant = parsed(good[weights])[0].keys()
+    meant = header_of(good[weights])[0].keys()
     for number in range(FUZZED):
         path = (weights, state, state.with_suffix(".json"))[number % 3]
         torn = mutated(
@@ -130,7 +129,7 @@ def test_mutated_headers_and_manifests_are_refused_or_say_the_same(copy, engine,
             if path == weights:
                 put_file(path, sealed_again(torn))
                 load_weights(engine.model, copy, "raw")
-                assert parsed(path.read_bytes())[0].keys() == meant
+                assert header_of(path.read_bytes())[0].keys() == meant
             else:
                 put(copy, torn) if path == state else put_file(path, torn)
                 with Run(copy) as run:

@@ -41,8 +41,7 @@ def balance(
     above, below = (
         torch.autograd.grad(value, weights[name], retain_graph=True)[0].norm() for value in (likelihood, fooling)
     )
-    ratio: Tensor = above / (below + eps)
-    return ratio.clamp(0, most)
+    return (above / (below + eps)).clamp(0, most)
 
 
 def minimised(value: Tensor) -> Tensor:
