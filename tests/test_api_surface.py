@@ -19,7 +19,7 @@ import pytest
 from zoo import api
 
 GOLDEN = Path(__file__).with_name("golden")
-PROTOCOLS = {"Hooks", "Watcher"}
+PROTOCOLS = {"Hooks", *(name for name in api.__all__ if getattr(getattr(api, name), "_is_protocol", False))}
 """What plugins implement: nothing may be added to these within a major, as nothing may be taken away."""
 
 
@@ -36,11 +36,16 @@ def _members(name: str, cls: type) -> Iterator[tuple[str, str]]:
     if is_dataclass(cls) or name not in PROTOCOLS:
         yield name, str(inspect.signature(cls))
     for member, thing in vars(cls).items():
-        if not member.startswith("_") and (callable(thing) or isinstance(thing, property)):
+        public = member == "__call__" or not member.startswith("_")
+        if public and (callable(thing) or isinstance(thing, property) or not is_dataclass(cls)):
             yield f"{name}.{member}", "property" if isinstance(thing, property) else _said(thing)
+    if name in PROTOCOLS:
+        yield from ((f"{name}.{member}", kind) for member, kind in inspect.get_annotations(cls).items())
 
 
 def _said(thing: Any) -> str:
+    if thing is None or isinstance(thing, bool | int | str):
+        return repr(thing)
     if isinstance(thing, tuple | Mapping):
         return ", ".join(map(str, thing))
     return str(inspect.signature(thing)) if inspect.isfunction(thing) else type(thing).__name__
@@ -72,7 +77,8 @@ def _broken(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
             before = old[name].partition(")")[0].rstrip()
             kept = old[name] == new[name] or (new[name].startswith(before) and "=" in new[name][len(before) :])
         lost += [] if kept else [name]
-    protocols = {name for name in new if name.partition(".")[0] in PROTOCOLS}
+    promised = PROTOCOLS & {name.partition(".")[0] for name in old}
+    protocols = {name for name in new if name.partition(".")[0] in promised}
     return sorted({*lost, *(protocols - old.keys())})
 
 
@@ -99,6 +105,7 @@ def test_between_majors_only_what_was_deprecated_goes() -> None:
         ({"KINDS": "a, b"}, {"KINDS": "a, c, b"}, []),
         ({"KINDS": "a, b"}, {"KINDS": "a, c"}, ["KINDS"]),
         ({"Hooks.a": "(self)"}, {"Hooks.a": "(self)", "Hooks.b": "(self)"}, ["Hooks.b"]),
+        ({"Hooks.a": "(self)"}, {"Hooks.a": "(self)", "Metric.b": "(self)"}, []),
         ({"P": "property"}, {"P": "(self)"}, ["P"]),
     ],
 )

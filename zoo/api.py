@@ -1,45 +1,38 @@
 """Everything a plugin may import: ``from zoo import api``.
 
-Importing this module costs the standard library and pluggy, nothing else. The torch-side types that
-plugins share (``Gaussian``, ``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) come
-from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
+Importing this module costs the standard library and pluggy, nothing else. What needs torch (``Gaussian``,
+``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) and what the zoo lends (``memory``, ``Progress``,
+``cache_folder``) comes from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never
+imports torch.
 
-A target (the class or function that a component names) is read by its parameters:
+What a part of each kind must have is told by the Protocols below, for type checkers too. They cannot say which
+parameters a target (the class or function that a component names) has, for it is read by them:
 
-* positional parameters are asked for by name and given by the zoo: ``channels``, ``size``, ``latent``,
-  ``noise`` for networks; slots, values, ``x``, ``batch``, ``draw``, ``step`` and ``sizes`` for values and terms;
-* a value, term or metric may be a class: ``__init__`` has its options and may ask for sizes (a term's for
-  ``weight`` too, its lowest and highest, so that it can refuse a sign); ``forward`` asks for what it needs;
-* a term's class with a method ``learn`` owns networks that learn: with the rows of its phase plays one more,
-  whose player is the term itself and which minimises what ``learn`` returns;
-* a metric is a class: ``update`` asks for outputs or values of a batch, ``compute()`` gives the number; its
-  attribute ``protocol`` says how it was measured, ``better`` is ``"lower"``, ``"higher"`` or ``"one"``; with
-  ``computes = {"sample": ("z",)}`` it may ask for ``compute``, which gives samples of other codes; ``details()``,
-  ``split``, ``samples`` with ``more()``, and ``training()`` are optional too; ``quick = True`` says that it costs
-  little enough to be measured now and then during training;
-* a data function may have an attribute ``ready``, a function of some of its options, which raises OSError where a
-  file is missing that would not be fetched, and reads none: ``zoo compare --dry-run`` asks it;
-* an augmentation, a function or a class with ``forward``, takes ``images`` (B, C, H, W) in [-1, 1] and, if it asks
-  for it, ``draw``, and returns images of that shape and type; ``draw.uniform(B)`` and ``draw.normal(B, 2)`` have a
-  row for each image that depends on that image alone;
-* a watcher is a class with the methods of ``Watcher``; its ``__init__`` may ask for ``folder``,
-  the run's directory, and ``recipe``, the resolved recipe as plain data;
-* keyword-only parameters are options of the recipe: each needs a plain type (int, float, bool, str, Literal,
-  tuple, list or dict of these, or None); one without a default must be given;
+* positional parameters are asked for by name and given by the zoo: ``SIZES`` in the ``__init__`` of networks and
+  priors; slots, values, ``x``, ``batch``, ``draw``, ``step`` and ``sizes`` in values and terms; outputs, values, ``x``
+  and ``draw`` in a metric's ``update``; ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers;
+  ``folder``, the run's directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers;
+* where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
+  too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
+* keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
+  float, bool, str, Literal, tuple, list or dict of these, or None); one without a default must be given;
 * ``*args``, ``**kwargs`` and untyped options are refused.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import pluggy
 
 if TYPE_CHECKING:
+    from torch import Tensor, optim
+    from torch.nn import Parameter
+
     from zoo.draws import Draw
     from zoo.machine.cache import cache_folder
     from zoo.machine.device import memory
@@ -47,27 +40,13 @@ if TYPE_CHECKING:
     from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
 
-__all__ = [
-    "KINDS",
-    "SIZES",
-    "VERSION",
-    "Component",
-    "CriticOutput",
-    "Draw",
-    "Gaussian",
-    "Images",
-    "Progress",
-    "Recipe",
-    "Record",
-    "Watcher",
-    "cache_folder",
-    "hookimpl",
-    "hookspec",
-    "locked",
-    "memory",
-    "to_model",
-    "to_pixels",
-]
+__all__ = ["KINDS", "SIZES", "VERSION", "Component", "Recipe", "hookimpl", "hookspec"]
+__all__ += ["Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
+__all__ += ["LearningTerm", "Term", "TermModule", "Value", "ValueModule"]
+__all__ += ["Data", "Metric", "MetricDefaults", "Optimizer", "ReadyData"]
+__all__ += ["Augmentation", "AugmentationModule", "Record", "Watcher", "WatcherDefaults"]
+__all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"]
+__all__ += ["Progress", "cache_folder", "locked", "memory"]
 
 VERSION = (1, 1)
 """Version of this page as (major, minor).
@@ -169,12 +148,164 @@ class Record:
     losses: Mapping[str, float]
 
 
-class Watcher(Protocol):
-    """Someone who looks on.
+# -- kinds of parts ------------------------------------------------------------------------------------------
+# Shapes: images (B, C, H, W) in [-1, 1], codes (B, K), noise (B, A). ``*asked`` is whatever is asked for by name.
 
-    It may also have ``picture(step, name, image)``, which is shown samples on the way as uint8 (C, H, W), and
-    ``scores(step, values)``, which is told the scores of the finished model after ``end``.
+
+class Network(Protocol):
+    """An ``nn.Module`` that fills a slot, with whatever contract its component states."""
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The inputs of its contract -> the output."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """As any ``nn.Module``."""
+
+
+class Encoder(Network, Protocol):
+    """An encoder of the kind's own contract."""
+
+    def forward(self, x: Tensor, /) -> Gaussian:
+        """Images -> the distribution of their codes."""
+
+
+class Decoder(Network, Protocol):
+    """A decoder of the kind's own contract."""
+
+    def forward(self, z: Tensor, /) -> Tensor:
+        """Codes -> images."""
+
+
+class Generator(Network, Protocol):
+    """A generator of the kind's own contract."""
+
+    def forward(self, z: Tensor, noise: Tensor, /) -> Tensor:
+        """Codes and noise, of which there may be none, (B, 0) -> images."""
+
+
+class Critic(Network, Protocol):
+    """A critic of one input: images, or codes where its component's contract says so."""
+
+    def forward(self, x: Tensor, /) -> CriticOutput:
+        """Inputs -> a logit for each, real is positive."""
+
+
+class Prior(Protocol):
+    """An ``nn.Module`` that draws codes. It may have ``log_prob(z)`` too, (B, K) -> (B,) in nats."""
+
+    def sample(self, batch: int, draw: Draw, /) -> Tensor:
+        """So many codes, (B, K), of random numbers from ``draw`` alone."""
+
+
+class Value(Protocol):
+    """A function that computes a value; ``ValueModule`` if it is a class."""
+
+    def __call__(self, *asked: Any, **options: Any) -> Any:
+        """The value, of which nothing that is handed in was changed in place."""
+
+
+class ValueModule(Protocol):
+    """A class that computes a value."""
+
+    def forward(self, *asked: Any, **named: Any) -> Any:
+        """As ``Value``."""
+
+
+class Term(Protocol):
+    """A function that computes a scalar to minimise; ``TermModule`` if it is a class."""
+
+    def __call__(self, *asked: Any, **options: Any) -> Tensor:
+        """A scalar: the batch's mean of sums over everything else."""
+
+
+class TermModule(Protocol):
+    """A class that computes a scalar to minimise."""
+
+    def forward(self, *asked: Any, **named: Any) -> Tensor:
+        """As ``Term``."""
+
+
+class LearningTerm(TermModule, Network, Protocol):
+    """A term, an ``nn.Module``, whose own networks learn.
+
+    With the rows of its phase plays one more, whose player is the term and which minimises what ``learn`` returns.
     """
+
+    def forward(self, *asked: Any, **named: Any) -> Tensor:
+        """As ``Term``."""
+
+    def learn(self, *asked: Any, **named: Any) -> Tensor:
+        """A scalar that the term's own parameters minimise."""
+
+
+class Data(Protocol):
+    """A function that has images. Options ``size`` and ``channels`` must be among its own."""
+
+    def __call__(self, *asked: Any, **options: Any) -> Images:
+        """The images of both splits."""
+
+
+class ReadyData(Data, Protocol):
+    """Data that can say whether their files are there, which ``zoo compare --dry-run`` asks."""
+
+    ready: Callable[..., None]
+    """Given some of the options by name, it raises OSError where a file is missing that would not be fetched, and
+    reads none."""
+
+
+class Metric(Protocol):
+    """A class that measures. ``MetricDefaults`` has what else it may have."""
+
+    def update(self, *asked: Any, **named: Any) -> None:
+        """Takes a batch in."""
+
+    def compute(self) -> float:
+        """The score of all batches together."""
+
+
+class MetricDefaults:
+    """What a metric may have beside ``Metric``, and what counts where it has not.
+
+    A metric need not inherit it; of one that does, a type checker compares each attribute with its type here.
+    """
+
+    better: ClassVar[Literal["lower", "higher", "one"] | None] = None
+    """Which scores are better; ``"one"`` for those nearest to 1."""
+    quick: ClassVar[bool] = False
+    """Whether it costs so little that it is measured now and then during training."""
+    computes: ClassVar[Mapping[str, tuple[str, ...]] | None] = None
+    """What ``update`` may ask ``compute`` for, and of what: with ``{"sample": ("z",)}`` it has a parameter
+    ``compute``, and ``compute("sample", given={"z": codes})`` gives samples of other codes."""
+    split: Literal["test", "train"] = "test"
+    """The images that it is given."""
+    samples: int = 0
+    """How many samples it wants in all; 0 for one for each image. It needs ``more`` for it."""
+    more: Callable[..., None] | None = None
+    """``more(sample)`` takes further samples in, until there are ``samples``."""
+    training: Callable[[Tensor], None] | None = None
+    """``training(x)`` is handed every training image, in batches, after the last ``update``."""
+    details: Callable[[], Mapping[str, Any]] | None = None
+    """``details()`` tells more than the score, in plain data."""
+    merge: Callable[[Sequence[Any]], None] | None = None
+    """``merge(others)`` takes in what metrics of its kind saw in other processes, after what it saw itself."""
+    merge_training: Callable[[Sequence[Any]], None] | None = None
+    """``merge_training(others)``: the same of what ``training`` was handed."""
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        """How the score was measured, in plain data; an attribute will do. An entry of None leaves an option out."""
+        return {}
+
+
+class Optimizer(Protocol):
+    """A function that makes an optimiser, or the class of one."""
+
+    def __call__(self, parameters: list[Parameter], /, *args: Any, **options: Any) -> optim.Optimizer:
+        """An optimiser of these parameters, all and only."""
+
+
+class Watcher(Protocol):
+    """A class that sees records of a training, and cannot change it. ``WatcherDefaults`` has what else it may have."""
 
     def start(self, step: int, steps: int, batch: int) -> None:
         """Training begins at ``step`` of ``steps``."""
@@ -184,6 +315,32 @@ class Watcher(Protocol):
 
     def end(self) -> None:
         """Training ended, or was interrupted."""
+
+
+class WatcherDefaults:
+    """What a watcher may have beside ``Watcher``, and what counts where it has not."""
+
+    picture: Callable[[int, str, Tensor], None] | None = None
+    """``picture(step, name, image)`` is shown samples on the way, uint8 (C, H, W)."""
+    scores: Callable[[int, Mapping[str, float]], None] | None = None
+    """``scores(step, values)`` is told the scores of the finished model, after ``end``."""
+
+
+class Augmentation(Protocol):
+    """A function that changes images; ``AugmentationModule`` if it is a class."""
+
+    def __call__(self, images: Tensor, *asked: Any, **options: Any) -> Tensor:
+        """Images of the same shape and type; ``draw.uniform(B)`` has a number for each that depends on it alone."""
+
+
+class AugmentationModule(Protocol):
+    """A class that changes images."""
+
+    def forward(self, images: Tensor, *asked: Any, **named: Any) -> Tensor:
+        """As ``Augmentation``."""
+
+
+# -- hooks ---------------------------------------------------------------------------------------------------
 
 
 class Hooks:
@@ -199,16 +356,12 @@ class Hooks:
 
 
 _ON_USE = {
-    "CriticOutput": "zoo.types",
+    **dict.fromkeys(("CriticOutput", "Gaussian", "Images", "to_model", "to_pixels"), "zoo.types"),
     "Draw": "zoo.draws",
-    "Gaussian": "zoo.types",
-    "Images": "zoo.types",
     "Progress": "zoo.machine.progress",
     "cache_folder": "zoo.machine.cache",
     "locked": "zoo.machine.disk",
     "memory": "zoo.machine.device",
-    "to_model": "zoo.types",
-    "to_pixels": "zoo.types",
 }
 """Name -> module it comes from on first use."""
 

@@ -1,9 +1,18 @@
-"""Plain text tables."""
+"""Plain text: tables, durations, JSON, and which way a score is better."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
+"""Where a score is better, beside its name."""
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""Text in JSON -> the number it stands for, as in Protocol Buffers' JSON; ``float`` reads it."""
 
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
 """What a terminal shows no letter of."""
@@ -21,3 +30,38 @@ def table(rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "
 
 def _width(cell: str) -> int:
     return len(_STYLE.sub("", cell))
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min 10 s``, ``18 min``, ``3 h 05 min``: no finer than matters."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def json_text(content: Any, **options: Any) -> str:
+    """JSON that every program reads: numbers that are not finite are written as the texts of ``NOT_FINITE``.
+
+    Args:
+        content: plain data.
+        options: of ``json.dumps``.
+    """
+    try:
+        return json.dumps(content, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_spelt(content), allow_nan=False, **options)
+
+
+def _spelt(content: Any) -> Any:
+    """Plain data with text in place of every number that is not finite."""
+    if isinstance(content, Mapping):
+        return {key: _spelt(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_spelt(value) for value in content]
+    if not isinstance(content, float) or math.isfinite(content):
+        return content
+    return next(text for text, number in NOT_FINITE.items() if number == content or math.isnan(content))

@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
@@ -110,13 +110,8 @@ class MachineError(Exception):
     """Decoding ended at an image, and not through its fault; a sentence with its name and a cure."""
 
 
-def decode_chunk(items: Sequence[tuple[str, Content]], view: View, begin: Callable[[], object] = lambda: None) -> Chunk:
+def decode_chunk(items: Sequence[tuple[str, Content]], view: View) -> Chunk:
     """Every image of ``items`` (name, content) that can be read, and why the others cannot.
-
-    Args:
-        items: the images.
-        view: how each becomes a square.
-        begin: called before each.
 
     Raises:
         MachineError: where not an image is at fault but the machine.
@@ -125,7 +120,6 @@ def decode_chunk(items: Sequence[tuple[str, Content]], view: View, begin: Callab
     good, bad = 0, []
     with strict_pillow():
         for name, content in items:
-            begin()
             try:
                 square = read_square(content, view)
             except MemoryError:

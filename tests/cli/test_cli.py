@@ -170,6 +170,43 @@ def test_evaluate_gives_the_same_scores(run_zoo: Run, run: Path) -> None:
     assert json.loads((run / "scores.json").read_text()) == before
 
 
+ENDLESS = '''
+import torch
+from zoo import api
+@api.hookimpl
+def zoo_components():
+    return (api.Component("metric", "endless", "endless:Endless", "Without end."),)
+class Endless:
+    """Without end."""
+    better = "lower"
+    def update(self, x: torch.Tensor) -> None: ...
+    def compute(self) -> float:
+        return float("inf")
+'''
+
+
+def test_a_score_without_end_is_text_in_json_and_a_number_elsewhere(run_zoo: Run, run: Path) -> None:
+    Path("endless.py").write_text(ENDLESS)
+    before = json.loads((run / "scores.json").read_text())
+    more = ("--plugin", "endless.py")
+    outcome = run_zoo("evaluate", "run", "--metrics", "endless", *more, "--json")
+    assert json.loads(outcome.out, parse_constant=pytest.fail)["endless"]["value"] == "Infinity"
+    kept = json.loads((run / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert (kept["endless"]["value"], len(kept)) == ("Infinity", 1 + len(before))
+    assert '<data value="inf">inf</data>' in (run / "report.html").read_text()
+    assert run_zoo("evaluate", "run", "--metrics", "mse", *more).code == 0
+    assert '<data value="Infinity">inf</data>' in (run / "report.html").read_text()
+    assert ["endless", "inf"] in [
+        line.split() for line in run_zoo("evaluate", "run", "--metrics", "endless", *more).out.splitlines()
+    ]
+
+
+def test_json_is_printed_by_one_writer() -> None:
+    """Which writes no NaN; ``zoo/testing/child.py`` is read by its parent alone."""
+    sources = Path(zoo.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if "print(json.dumps" in path.read_text()] == ["child.py"]
+
+
 def test_what_is_no_run(run_zoo: Run, run: Path) -> None:
     outcome = run_zoo("sample", "nowhere")
     assert (outcome.code, outcome.err) == (2, "zoo: error: nowhere: is not a run (it has no recipe.yaml)\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.compare.ablate import split, toggled
 from zoo.compare.scores import Entry
+from zoo.compare.tables import split, toggled
 from zoo.errors import RequestError
 
 TINY = ("data.size=16", "data.test=40", "latent=4", "train.steps=2", "train.batch=8", "train.ema=0")

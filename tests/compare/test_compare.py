@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import zoo.compare
 from zoo.cli import main
 from zoo.compare import Comparison, Request
+from zoo.compare.pictures import labelled, rows_of
 from zoo.compare.runs import row_names
 from zoo.compare.scores import Entry, Score, columns, read_scores
+from zoo.compare.tables import tree
 from zoo.compare.words import shown
 from zoo.compare.write import as_csv, as_html, as_latex, as_markdown
 from zoo.errors import Interrupted, RequestError
@@ -205,6 +208,32 @@ def test_pictures_show_the_same_test_images_through_each_model(out, built):
     assert sizes["samples"][0] > 8 * row
 
 
+def test_the_rows_of_a_picture_lie_beside_it(out):
+    rows = rows_of(out / "comparison-digits.png")
+    assert [name for name, _ in rows] == ["real", "vae", "avae decoded", "avae"]
+    with Image.open(out / "comparison-digits.png") as picture:
+        for number, (_, png) in enumerate(rows):
+            with Image.open(io.BytesIO(png)) as row:
+                left, top = picture.width - row.width, number * (16 + 2) * 4
+                shown = picture.crop((left, top, picture.width, top + row.height))
+                assert np.array_equal(np.array(shown), np.array(row.convert("RGB")))
+
+
+def test_a_picture_without_its_rows_is_drawn_anew(built, tmp_path):
+    out = Path(shutil.copytree(built[0], tmp_path / "out"))
+    before = {name: (out / f"samples-digits.{name}").read_bytes() for name in ("png", "json")}
+    (out / "samples-digits.json").unlink()
+    compare(*PAIR, "--out", str(out))
+    assert {name: (out / f"samples-digits.{name}").read_bytes() for name in ("png", "json")} == before
+
+
+def test_names_beside_rows_are_those_that_a_font_has():
+    x = torch.zeros(2, 3, 16, 16)
+    with Image.open(io.BytesIO(labelled({"vae": x, "mine <ä>": x}))) as picture:
+        assert picture.height == (2 * 16 + 2) * 4
+        assert picture.getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_pictures_of_other_runs_are_drawn_anew(built, tmp_path):
     out = Path(shutil.copytree(built[0], tmp_path / "out"))
     before = (out / "comparison-digits.png").read_bytes()
@@ -245,8 +274,9 @@ def test_runs_that_differ_in_more_than_the_seed_are_called_by_their_directory(tm
         folder.mkdir()
         text = f"name: vae\nseed: {seed}\ndata: {{use: digits}}\nslots: {{encoder: {{width: {width}}}}}\n"
         (folder / "recipe.yaml").write_text(text)
-    assert list(row_names(folders[:2]).values()) == ["vae", "vae"]
-    assert list(row_names(folders).values()) == [str(folder) for folder in folders]
+    recipes = {folder: tree(folder / "recipe.yaml").plain() for folder in folders}
+    assert row_names({folder: recipes[folder] for folder in folders[:2]}) == {folders[0]: "vae", folders[1]: "vae"}
+    assert row_names(recipes) == {folder: str(folder) for folder in folders}
 
 
 def test_an_unfinished_run_says_how_to_finish_it(out, tmp_path):

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 import zoo.compare.build as building
-from zoo.compare.build import Pace, Site, build_cells, duration
+from zoo.columns import duration
+from zoo.compare.build import Pace, Site, build_cells
 from zoo.compare.plan import Cell
 from zoo.errors import Interrupted
 from zoo.recipe import load_recipe

@@ -47,7 +47,7 @@ def mine(here) -> Path:
 
 
 def cells(*names: str, **asked):
-    plan = draw_up(Request(list(names), **asked), load_registry(())).plan
+    plan = draw_up(Request(list(names), **asked), load_registry(()))
     return {(cell.model, cell.data, cell.seed): cell.recipe for cell in plan.cells}
 
 
@@ -241,7 +241,7 @@ def from_files(published: Path, out: Path, *metrics: str, **asked: object) -> tu
     given = {"data.root": str(published), "data.check": False, **TINY, **asked}
     overrides = [f"{path}={json.dumps(value)}" for path, value in given.items()]
     registry = load_registry(())
-    planned = draw_up(Request(["paper-table"], metrics=metrics, overrides=overrides, out=out), registry).plan
+    planned = draw_up(Request(["paper-table"], metrics=metrics, overrides=overrides, out=out), registry)
     return list(planned.cells), Site(registry, "cpu", tuple, lambda: False, lambda _: None)
 
 

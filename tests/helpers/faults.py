@@ -58,7 +58,7 @@ class Acting(File):
 
 
 class Unpickled:
-    """Does it when it is unpickled: before the first image of its chunk is begun."""
+    """Does it when it is unpickled: before any image of its chunk is begun."""
 
     def __init__(self, act: str) -> None:
         self.act = act

@@ -65,7 +65,7 @@ SLOW = (
     "recipe/recipe_tree::test_merging_the_same_again_changes_nothing",
     "recipe/recipe_tree::test_any_argument_is_applied_or_refused",
     "recipe/recipe_errors::test_torch_is_not_imported_for_what_can_be_seen_without_it",
-    "recipe/recipe_errors::test_contracts_that_do_not_fit_are_seen_without_torch",
+    "recipe/recipe_errors::test_contracts_that_do_not_fit_are_told_with_both_places",
     "recipe/recipe_errors::test_parts_that_do_not_fit",
     "recipe/recipe_errors::test_a_misfit_that_an_argument_made_points_at_it",
     "registry/signature::test_source_and_import_agree",

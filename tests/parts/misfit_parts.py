@@ -25,6 +25,7 @@ def zoo_components() -> list[api.Component]:
         part("decoder", "gone", "Gone"),
         part("critic", "refuses-too", "Refuses"),
         part("encoder", "narrow", "Narrow"),
+        part("encoder", "three", "Narrow", "B C H W -> B 3"),
         part("encoder", "real", "Real"),
         part("encoder", "wordy", "Wordy"),
         part("critic", "pair", "Pair", "B C H W, B latent -> B"),

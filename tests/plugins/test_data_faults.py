@@ -58,8 +58,9 @@ def kept(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def hasty(monkeypatch) -> None:
-    """A second of silence is too long."""
-    monkeypatch.setattr(workers, "IMAGE_SECONDS", 1)
+    """Two seconds of silence are too long."""
+    monkeypatch.setattr(workers, "IMAGE_SECONDS", 2)
+    monkeypatch.setattr(workers, "CHUNK_SECONDS", 2)
     monkeypatch.setattr(workers, "TICK_SECONDS", 0.1)
 
 
@@ -102,8 +103,8 @@ ENDS = {
     "killed": "6.png was being decoded when its process was killed (SIGKILL), by the system for want of memory or by "
     "hand; set workers to 1 for one process and little memory, or remove the image.",
     "exit": "6.png was being decoded when its process ended (exit status 3); set workers to 1 for one",
-    "hang": "6.png has not been decoded in 1 s: its disk is away, or it has no end; see that it can be read, or rem",
-    "stopped": "6.png has not been decoded in 1 s: ",
+    "hang": "6.png has not been decoded in 2 s: its disk is away, or it has no end; see that it can be read, or rem",
+    "stopped": "6.png has not been decoded in 2 s: ",
     "memory": "6.png needs more memory than there is; set workers to 1, or remove it.",
     "disk": "6.png cannot be read (Input/output error), and not through a fault of its own; run again when it can.",
 }
@@ -121,16 +122,55 @@ def test_a_process_that_dies_hangs_or_meets_a_failure_is_a_sentence_with_the_ima
     record_property("cases", 1)
 
 
+@pytest.mark.promise(
+    "A process that decodes images may crash, hang or be killed: a sentence names the image, no process is left."
+)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_process_that_ends_through_no_image_of_its_own_costs_nothing(end, monkeypatch, record_property):
+    """Killed by hand, or by the system for what the others take: its images are decoded again."""
+    start, ends = workers._start, [end]
+
+    def ending(*arguments):
+        process = start(*arguments)
+        if ends:
+            process.send_signal(ends.pop())
+        return process
+
+    monkeypatch.setattr(workers, "_start", ending)
+    packed = pack.pack(acting(), VIEW, 2)
+    assert (packed.bad, ends) == ((), [])
+    assert torch.equal(packed.pixels, arrays_without())
+    record_property("cases", 1)
+
+
+STARTS = {
+    "os._exit(3)": "exit status 3",
+    "os.kill(os.getpid(), 11)": "SIGSEGV",
+    "import time; time.sleep(1000)": "it hangs",
+}
+"""What Python runs first, and how that ends."""
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("act", STARTS)
+def test_a_process_that_never_decodes_is_a_sentence(act, monkeypatch, record_property):
+    monkeypatch.setattr(workers, "START", f"import os; {act}; ")
+    says = rf"^set: no process can be started to decode images \({STARTS[act]}\); set workers to 1 to do without\.$"
+    with pytest.raises(OSError, match=says):
+        pack.pack(acting(), VIEW, 2)
+    assert children(os.getpid()) == []
+    record_property("cases", 1)
+
+
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        ("exit", "an image was being decoded when its process ended (exit status 3); set workers to 1 for"),
-        ("crash", "an image was being decoded when its process crashed (SIGSEGV); set workers to 1 for one"),
-        ("hang", "an image has not been decoded in 1 s: its disk is away"),
+        ("exit", "a was being decoded when its process ended (exit status 3); set workers to 1 for"),
+        ("hang", "a has not been decoded in 2 s: its disk is away"),
     ],
 )
-def test_a_process_that_fails_before_its_first_image_is_a_sentence(act, says, record_property):
+def test_an_image_that_ends_its_process_before_it_is_begun_is_named(act, says, record_property):
     of = Source("set", "train", 1, lambda _: iter([("a", Unpickled(act))]), [act], "images")
     with pytest.raises(OSError, match=f"^set: {re.escape(says)}"):
         pack.pack(of, VIEW, 2)
@@ -144,13 +184,12 @@ def test_a_process_that_takes_nothing_is_a_sentence(monkeypatch):
 
     def stopped(*arguments):
         process = start(*arguments)
-        time.sleep(0.7)  # it has said that it is there
         process.send_signal(signal.SIGSTOP)
         return process
 
     monkeypatch.setattr(workers, "_start", stopped)
     of = Source("set", "train", 1, lambda _: iter([("a", bytes(4 << 20))]), [], "images")
-    with pytest.raises(OSError, match=r"^set: an image has not been decoded in 1 s: "):
+    with pytest.raises(OSError, match=r"^set: no process can be started to decode images \(it hangs\); set workers"):
         pack.pack(of, VIEW, 2)
 
 

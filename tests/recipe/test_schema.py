@@ -40,6 +40,11 @@ def faults(text: str, validator: Any = RECIPE) -> list[str]:
     ]
 
 
+def follow(schema: Any) -> Any:
+    """The definition that a schema refers to."""
+    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+
+
 def refused(content: Mapping[str, Any]) -> bool:
     """Whether the loader refuses a recipe."""
     try:
@@ -63,21 +68,25 @@ def test_every_reference_leads_to_a_definition_and_every_definition_is_used() ->
 
 
 def test_it_has_every_section_with_a_description() -> None:
-    assert {*SECTIONS, "extends", "latent", "seed"} <= SCHEMA["properties"].keys()
-    for name, schema in SCHEMA["properties"].items():
-        said = schema if "$ref" not in schema else SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
-        assert said["description"], name
+    assert SCHEMA["properties"]["extends"]["description"]
+    for definition in ("recipe", "alone.recipe"):
+        properties = SCHEMA["$defs"][definition]["properties"]
+        assert {*SECTIONS, "latent", "seed"} <= properties.keys()
+        for name, schema in properties.items():
+            assert name == "extends" or schema.get("description") or follow(schema)["description"], name
 
 
 def test_options_have_types_defaults_and_descriptions() -> None:
-    timm = SCHEMA["$defs"]["encoder.timm"]["properties"]
-    assert timm["stem"]["enum"] == ["auto", "keep", "small", None]
+    timm = SCHEMA["$defs"]["encoder.timm.component"]["properties"]
+    assert timm["stem"]["anyOf"] == [{"enum": ["auto", "keep", "small"]}, {"type": "null"}]
     assert timm["model"]["default"] == "resnet18"
     assert timm["model"]["description"].startswith("a name of ``timm.list_models()``")
-    assert SCHEMA["$defs"]["optimizer.adam"]["properties"]["betas"]["default"] == [0.5, 0.999]
-    assert SCHEMA["$defs"]["train"]["properties"]["steps"]["minimum"] == 1
+    assert SCHEMA["$defs"]["optimizer.adam.component"]["properties"]["betas"]["default"] == [0.5, 0.999]
+    train = follow(SCHEMA["then"])["properties"]["train"]
+    assert train["properties"]["steps"]["minimum"] == 1
     for key, _, option in options():
-        assert SCHEMA["$defs"][key]["properties"][option.name].get("description"), f"{key} {option.name}"
+        for over in OVER[key.startswith("term.")]:
+            assert SCHEMA["$defs"][over + key]["properties"][option.name].get("description"), f"{key} {option.name}"
 
 
 def test_every_default_is_right() -> None:
@@ -361,6 +370,8 @@ def test_what_is_wrong_without_a_base(there: str, instead: str) -> None:
 
 PROBES = [None, True, False, 0, 1, 3, -1, 10**9, 0.5, -2.5, 1e-4, "", "on", "1", "head", "batch", "none", "a b"]
 VERDICTS: dict[str, list[bool]] = {}
+OVER = {False: ("", "alone."), True: ("alone.",)}
+"""Prefixes of a component's definitions: over a base, and over none, as terms always are."""
 PROBES += [[], [1], [1, 2], [0.5, 0.9], [1, "a"], ["a", "b"], [[1]], {}, {"a": 1}, {"a": "b"}, {"use": "dcgan"}]
 
 
@@ -368,7 +379,7 @@ def options() -> Iterator[tuple[str, Entry, Any]]:
     """Every option of every installed component: its definition, whose it is, itself."""
     for entry in REGISTRY.components():
         for value, one in zip(entry.component.variants or [""], entry.variants(), strict=True):
-            key = ".".join(filter(None, (entry.kind, entry.name, value)))
+            key = ".".join(filter(None, (entry.kind, entry.name, value, "component")))
             yield from ((key, one, option) for option in one.signature.options)
 
 
@@ -386,19 +397,15 @@ def probes(option: Any) -> list[Any]:
 
 
 def test_the_verdict_on_a_value_is_the_loaders() -> None:
-    filled = RECIPE.evolve(schema={"$ref": "#/$defs/filled", "$defs": SCHEMA["$defs"]})
     compared = 0
     for key, entry, option in options():
-        validator = RECIPE.evolve(schema=SCHEMA["$defs"][key]["properties"][option.name])
-        for value, refused in zip(probes(option), wrong(entry, option), strict=True):
-            compared += 1
-            valid = validator.is_valid(value)
-            if value is None and entry.kind != "term":  # over a base null removes
-                assert valid
-                assert refused or filled.is_valid({option.name: None})
-            else:
-                assert valid != refused, f"{key}: {option.name}: {value!r}"
-    assert compared > 3000
+        for over in OVER[entry.kind == "term"]:
+            validator = RECIPE.evolve(schema=SCHEMA["$defs"][over + key]["properties"][option.name])
+            for value, refused in zip(probes(option), wrong(entry, option), strict=True):
+                compared += 1
+                removed = value is None and not over  # over a base null removes
+                assert validator.is_valid(value) == (removed or not refused), f"{over}{key}: {option.name}: {value!r}"
+    assert compared > 6000
 
 
 # -- recipes nobody wrote ----------------------------------------------------------------------------------------

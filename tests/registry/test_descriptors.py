@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from zoo import api
-from zoo.registry.descriptors import Provided, ask, component_fault, recipe_fault
+from zoo.registry import Plugin
+from zoo.registry.descriptors import ask, component_fault, recipe_fault
 from zoo.registry.isolation import Failure
 
 NET = api.Component("encoder", "net", "a.b:Net", "a net")
 MODEL = api.Recipe("model", "a.b:sub/model.yaml", "a model")
+IT = Plugin("it", "zoo-it", "1.0")
 NO_TARGET = "is not 'package.module:attribute'"
 BOTH = "encoder 'net' needs both 'by', an option, and 'variants', that option's values and their targets"
 
@@ -85,9 +87,9 @@ def test_recipes(change: dict[str, Any], fault: str) -> None:
 
 def test_what_is_right_is_taken_and_what_is_wrong_is_told() -> None:
     wrong = [replace(NET, summary=3), 3, replace(NET, contract=None), replace(MODEL, path=None)]
-    found = ask(providing(components=[NET, *wrong[:3], MODEL], recipes=(MODEL, wrong[3], NET)), "it")
-    assert (found.components, found.recipes) == ([NET], [MODEL])
-    assert found.faults == [
+    found = ask(IT, providing(components=[NET, *wrong[:3], MODEL], recipes=(MODEL, wrong[3], NET)))
+    assert (found.components, found.recipes) == ((NET,), (MODEL,))
+    assert list(found.reasons) == [
         "zoo_components() item 1: its summary is an int, not text",
         "zoo_components() item 2: it is an int, not a zoo.api.Component",
         "zoo_components() item 3: its contract is None, not text",
@@ -102,45 +104,49 @@ def test_what_is_right_is_taken_and_what_is_wrong_is_told() -> None:
     ("returned", "kind"), [("net", "a str"), (b"net", "a bytes"), ({NET.name: NET}, "a dict"), (None, "None")]
 )
 def test_a_hook_returns_a_sequence(returned: object, kind: str) -> None:
-    found = ask(providing(components=returned, recipes=[MODEL]), "it")
+    found = ask(IT, providing(components=returned, recipes=[MODEL]))
     said = f"it must return a sequence of zoo.api.Component, not {kind}"
-    assert found.faults == [f"zoo_components() failed: TypeError: {said}"]
+    assert list(found.reasons) == [f"zoo_components() failed: TypeError: {said}"]
     assert said in found.traceback
-    assert found.recipes == [MODEL]
+    assert found.recipes == (MODEL,)
 
 
 def test_a_plugin_that_implements_nothing() -> None:
-    assert ask(SimpleNamespace(), "it").faults == ["it implements no hook; choices: zoo_components, zoo_recipes"]
+    assert ask(IT, SimpleNamespace()).reasons == ("it implements no hook; choices: zoo_components, zoo_recipes",)
 
 
 def test_a_hook_beside_one_that_there_is_not() -> None:
     plugin = providing(components=[NET])
     plugin.zoo_recipe = api.hookimpl(lambda: [NET])
-    found = ask(plugin, "it")
-    assert found.faults == ["there is no hook 'zoo_recipe'; did you mean 'zoo_recipes'?"]
-    assert found.components == [NET]
+    found = ask(IT, plugin)
+    assert list(found.reasons) == ["there is no hook 'zoo_recipe'; did you mean 'zoo_recipes'?"]
+    assert found.components == (NET,)
 
 
 def test_a_hook_that_is_not_marked_beside_one_that_is() -> None:
     plugin = providing(components=[NET])
     plugin.zoo_recipes = list
-    assert ask(plugin, "it").faults == ["zoo_recipes() is not marked with @zoo.api.hookimpl"]
+    assert ask(IT, plugin).reasons == ("zoo_recipes() is not marked with @zoo.api.hookimpl",)
 
 
 def test_a_plugin_that_cannot_be_registered() -> None:
     plugin = SimpleNamespace(zoo_components=api.hookimpl(lambda config: [config]))
-    found = ask(plugin, "it")
-    assert len(found.faults) == 1
-    assert found.faults[0].startswith(
+    found = ask(IT, plugin)
+    assert len(found.reasons) == 1
+    assert found.reasons[0].startswith(
         "registering its hooks failed: PluginValidationError: Plugin 'it' for hook 'zoo_c"
     )
-    assert (found.components, found.recipes) == ([], [])
+    assert (found.components, found.recipes) == ((), ())
 
 
 def test_the_first_traceback_is_kept() -> None:
-    provided = Provided()
-    for name in ("one", "two"):
-        provided.refuse(Failure(f"{name} failed", f"traceback of {name}", ValueError()))
-    provided.refuse("three")
-    assert provided.faults == ["one failed", "two failed", "three"]
-    assert provided.traceback == "traceback of one"
+    one, two = (Failure(f"{name} failed", f"traceback of {name}", ValueError()) for name in ("one", "two"))
+    failed = IT.failed("broken", "zero", one).failed("broken", two, "three")
+    assert failed.reasons == ("zero", "one failed", "two failed", "three")
+    assert failed.traceback == "traceback of one"
+
+
+def test_a_hook_of_another_version_may_be_optional() -> None:
+    plugin = providing(components=[NET])
+    plugin.zoo_later = api.hookimpl(optionalhook=True)(lambda: [NET])
+    assert ask(IT, plugin) == replace(IT, components=(NET,))

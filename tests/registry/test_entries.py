@@ -15,7 +15,7 @@ import zoo.registry
 from zoo import api
 from zoo.errors import RequestError
 from zoo.registry import Entry, Plugin, RecipeEntry, entries, loading
-from zoo.registry.discovery import Found, damaged_metadata, installed, local
+from zoo.registry.discovery import damaged_metadata, installed, local
 from zoo.registry.isolation import Failure, attempt
 from zoo.registry.registry import Registry
 from zoo.registry.requirements import unmet
@@ -31,7 +31,7 @@ def test_what_an_entry_says_of_its_component() -> None:
 
 
 def test_variants() -> None:
-    varied = replace(ENTRY, component=VARIED)
+    varied = replace(ENTRY, part=VARIED)
     assert [entry.target for entry in varied.variants()] == ["json:b", "json:c"]
     assert varied.variant("big").target == "json:c"
     assert [varied.variant(other) for other in ("huge", None, 3, ["big"])] == [varied] * 4
@@ -39,14 +39,14 @@ def test_variants() -> None:
 
 
 def test_a_check_reads_the_parameters_and_imports() -> None:
-    replace(ENTRY, component=replace(NET, target="zoo.recipe.contract:contract_of")).check()
+    replace(ENTRY, part=replace(NET, target="zoo.recipe.contract:contract_of")).check()
     for target, said in {
         "json:nothing": "module 'json' has no 'nothing'",
         "nowhere.nets:Net": "importing 'nowhere.nets' failed: ModuleNotFoundError: No module named 'nowhere'",
         "json:dumps": "dumps() takes **kw, so its options cannot be known; name each one",
     }.items():
         with pytest.raises(RequestError) as caught:
-            replace(ENTRY, component=replace(NET, target=target)).check()
+            replace(ENTRY, part=replace(NET, target=target)).check()
         assert str(caught.value) == f"encoder 'net' of zoo-a 1.2 (plugin 'a') cannot be used: {said}"
         assert caught.value.cause == said  # type: ignore[attr-defined]
 
@@ -54,7 +54,7 @@ def test_a_check_reads_the_parameters_and_imports() -> None:
 def test_targets_are_loaded_on_behalf_of_who_brought_them(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
     monkeypatch.setattr(entries, "running", lambda *who: asked.append(who) or nullcontext())
-    replace(ENTRY, component=replace(NET, target="zoo.recipe.contract:contract_of")).check()
+    replace(ENTRY, part=replace(NET, target="zoo.recipe.contract:contract_of")).check()
     assert asked == [("zoo-a", "a"), ("zoo-a", "a")]
 
 
@@ -68,11 +68,11 @@ def test_the_file_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     entry = RecipeEntry(api.Recipe("model", "shipping:in.yaml", "a model"), "zoo-a", "1.2", "a")
     assert (entry.name, entry.id, entry.summary) == ("model", "zoo-a/model", "a model")
     assert entry.file == tmp_path / "shipping" / "in.yaml"
-    beside = replace(entry, recipe=replace(entry.recipe, path="single:beside.yaml"))
+    beside = replace(entry, part=replace(entry.part, path="single:beside.yaml"))
     assert beside.file == tmp_path / "beside.yaml"
     for path in ("shipping:out.yaml", "nowhere:in.yaml", "nowhere.deep:in.yaml"):
         with pytest.raises(RequestError) as caught:
-            _ = replace(entry, recipe=replace(entry.recipe, path=path)).file
+            _ = replace(entry, part=replace(entry.part, path=path)).file
         said = f"recipe 'model' of zoo-a 1.2 (plugin 'a') cannot be used: there is no file '{path}'"
         assert str(caught.value) == said
 
@@ -86,15 +86,8 @@ def test_what_zoo_registry_has_and_has_not() -> None:
 # -- plugins -------------------------------------------------------------------------------------------------
 
 
-class Everybody:
-    """A policy that lets everybody in."""
-
-    def verdict(self, _plugin: Plugin) -> None:
-        return None
-
-
-def loaded(*found: Found) -> list[Plugin]:
-    return list(loading.load(found, Everybody()))
+def loaded(*found: Plugin) -> list[Plugin]:
+    return list(loading.load(found, lambda _: None))
 
 
 @pytest.fixture
@@ -111,25 +104,25 @@ def file(tmp_path: Path) -> Iterator[Path]:
 
 def test_an_entry_point_may_name_something_inside_a_module(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(file.parent))
-    [plugin] = loaded(Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts"))
+    [plugin] = loaded(Plugin("a", "zoo-a", "1", module="entries_parts", attribute="parts"))
     assert (plugin.state, plugin.reason) == ("ok", "")
-    [absent] = loaded(Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts.more"))
+    [absent] = loaded(Plugin("a", "zoo-a", "1", module="entries_parts", attribute="parts.more"))
     assert absent.reason == ("importing 'entries_parts' failed: AttributeError: 'Parts' object has no attribute 'more'")
 
 
 def test_what_pluggy_says_names_the_plugin(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(file.read_text().replace("zoo_components()", "zoo_components(config)"))
     monkeypatch.syspath_prepend(str(file.parent))
-    [plugin] = loaded(Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts"))
+    [plugin] = loaded(Plugin("a", "zoo-a", "1", module="entries_parts", attribute="parts"))
     assert "Plugin 'a' for hook 'zoo_components'" in plugin.reason
 
 
 def test_a_module_that_two_packages_name_is_noted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(file.parent))
-    ours = Found(Plugin("a", "zoo-a", "1"), "entries_parts", "parts")
-    same = Found(Plugin("b", "zoo-a", "1"), "entries_parts", "parts")
-    theirs = Found(Plugin("c", "zoo-c", "1"), "entries_parts", "parts")
-    other = Found(Plugin("d", "zoo-d", "1"), "json")
+    ours = Plugin("a", "zoo-a", "1", module="entries_parts", attribute="parts")
+    same = Plugin("b", "zoo-a", "1", module="entries_parts", attribute="parts")
+    theirs = Plugin("c", "zoo-c", "1", module="entries_parts", attribute="parts")
+    other = Plugin("d", "zoo-d", "1", module="json")
     first, second, third, fourth = loaded(ours, same, theirs, other)
     assert first.note == second.note == "its module 'entries_parts' is also plugin 'c' of zoo-c"
     assert third.notes == (
@@ -154,7 +147,7 @@ def test_what_is_heavy_is_what_the_import_brought(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     monkeypatch.delitem(sys.modules, "jax", raising=False)
     try:
-        [plugin] = loaded(Found(Plugin("a", "zoo-a", "1"), "entries_heavy"))
+        [plugin] = loaded(Plugin("a", "zoo-a", "1", module="entries_heavy"))
     finally:
         sys.modules.pop("jax", None)
         sys.modules.pop("entries_heavy", None)
@@ -185,7 +178,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         path = tmp_path / name
         if name != "absent.py":
             path.write_text("")
-        plugin = local(path).plugin
+        plugin = local(path)
         assert (plugin.name, plugin.distribution, plugin.version) == (path.stem, "local", "0")
         assert (plugin.state, plugin.reason) == ("broken", said.format(path))
 
@@ -197,8 +190,8 @@ def test_the_same_folder_twice_on_the_path_hides_nothing(tmp_path: Path, monkeyp
     (info / "entry_points.txt").write_text("[zoo]\nonce = once\n")
     (tmp_path / "link").symlink_to(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "link"), *sys.path])
-    [found] = [item for item in installed() if item.plugin.distribution == "zoo-once"]
-    assert (found.plugin.name, found.plugin.notes, found.module, found.attribute) == ("once", (), "once", "")
+    [found] = [plugin for plugin in installed() if plugin.distribution == "zoo-once"]
+    assert (found.name, found.notes, found.module, found.attribute) == ("once", (), "once", "")
 
 
 def test_the_damaged_file_that_a_library_stopped_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -396,7 +396,7 @@ def test_an_unknown_name_helps(site: Write, tmp_path: Path, kind: str, name: str
 @pytest.mark.usefixtures("site")
 def test_unknown_recipes() -> None:
     assert load_registry().find_recipe("good-recip") is None
-    assert "did you mean 'good-recipe'?" in str(load_registry().unknown_recipe("good-recip"))
+    assert "did you mean 'good-recipe'?" in str(load_registry().unknown("recipe", "good-recip"))
 
 
 @pytest.mark.usefixtures("site")

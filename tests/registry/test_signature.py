@@ -48,6 +48,8 @@ NETS = '''
     class Heir(Net):
         """Inherits its parameters."""
 
+    class Mute(Net): ...
+
     class Learned(Module):
         def __init__(self, channels, *, net: Literal["alex", "vgg"] = "alex"): ...
         def forward(self, x, generated): ...
@@ -110,6 +112,7 @@ def test_a_class_is_read_without_importing_it(tmp_path: Path) -> None:
     ("kind", "name", "needs", "sizes"),
     [
         ("encoder", "Heir", ("channels", "size"), ()),
+        ("encoder", "Mute", ("channels", "size"), ()),
         ("term", "Learned", ("x", "generated"), ("channels",)),
         ("critic", "Learned", ("channels",), ()),
         ("metric", "Learned", ("x",), ("channels",)),
@@ -240,32 +243,6 @@ def test_what_a_metric_computes(package: Callable[..., None]) -> None:
             )
 
 
-def test_what_a_function_returns_is_kept_where_it_does_nothing_else(package: Callable[..., None]) -> None:
-    package(
-        gives="""
-        import functools
-        def a(x, y):
-            "Says so."
-            return x(y).mean
-        def b(x):
-            return x
-        def c(x):
-            y = x
-            return y
-        def d(x):
-            return
-        @functools.cache
-        def e(x):
-            return x
-        class F:
-            def forward(self, x):
-                return x
-        """
-    )
-    found = {name: static("value", name, "gives").returns for name in "abcdeF"}
-    assert found == {"a": "x(y).mean", "b": "x", "c": "", "d": "", "e": "", "F": ""}
-
-
 def test_what_a_recipe_may_bind(package: Callable[..., None]) -> None:
     package(learner="class f:\n    def forward(self, x, z): ...\n    def learn(self, z, draw): ...\n")
     for read in (static, live):
@@ -321,6 +298,7 @@ IMPORTED = {
     "__new__": "class f:\n    def __new__(cls, x, *, y: int = 1): ...\n",
     "base that is a function": f"def d(*_):\n    return object\nclass f(d()):\n    {MADE}",
     "base that is made": f"B = type('B', (), {{}})\nclass f(B):\n    {MADE}",
+    "method that is made": "def made(self, x, *, y: int = 1): ...\nclass f:\n    __init__ = made",
     "many bases": f"class C0:\n    {MADE}\n{HEIRS}class f(C5): ...",
 }
 

@@ -10,7 +10,6 @@ import torch
 from helpers.engine import LATENT, NOISE, SIZE, images, pixels, small
 from PIL import Image
 
-from zoo.compare.pictures import labelled, rows_of
 from zoo.model.model import Model
 from zoo.report.codes import posterior_means, walks
 from zoo.report.figures import show
@@ -185,19 +184,6 @@ def test_a_grid_is_clear_between_its_images_and_white_where_nothing_shows() -> N
         assert picture.getpixel((SIZE, 0)) == (255, 255, 255, 0)
         assert picture.getpixel((0, SIZE + 2)) == (255, 255, 255, 255)
         assert picture.getpixel((SIZE + 2, SIZE + 2)) == (255, 255, 255, 0)
-
-
-def test_a_labelled_picture_gives_its_rows_back() -> None:
-    x = images(0, torch.float32)
-    with Image.open(io.BytesIO(grid_png([x, x.flip(0)], side=SIZE))) as grid:
-        png = labelled(grid, ["vae", "mine <ä>"], SIZE + 2, 2)
-    rows = dict(rows_of(png))
-    assert list(rows) == ["vae", "mine <ä>"]
-    for row, expected in zip(rows.values(), (x, x.flip(0)), strict=True):
-        with Image.open(io.BytesIO(row)) as found, Image.open(io.BytesIO(grid_png([expected], side=SIZE))) as own:
-            assert np.array_equal(np.array(found), np.array(own))
-    plain = grid_png([x])
-    assert rows_of(plain) == [("", plain)]
 
 
 def test_walks_of_a_model_whose_samples_are_not_made_from_codes_are_none() -> None:

@@ -125,7 +125,7 @@ def test_a_crash_between_checkpoints_goes_back_to_the_last_and_leaves_each_step_
     assert [r["step"] for r in read_journal(tmp_path / "crashed/metrics.jsonl")] == [1, 2, 3]
     whole, again = trained(made, tmp_path / "whole"), trained(made, tmp_path / "crashed")
     assert_same(whole, again)
-    journals = [read_journal(tmp_path / name / "metrics.jsonl") for name in ("whole", "crashed")]
+    journals = [[*read_journal(tmp_path / name / "metrics.jsonl")] for name in ("whole", "crashed")]
     assert [r["step"] for r in journals[1]] == [1, 2, 3, 4]
     assert [r["losses"] for r in journals[0]] == [r["losses"] for r in journals[1]]
 

@@ -15,6 +15,7 @@ from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.device import VARIABLE, _told, memory
 from zoo.model.model import Model, build_part
 from zoo.recipe.schema import Recipe, slot_of
+from zoo.score.metric import optional
 
 
 class NotOnMeta(Exception):
@@ -98,7 +99,7 @@ def _bad_keep_best(recipe: Recipe) -> Iterator[Problem]:
     """What the best checkpoint is chosen by must be measured on the way, and say which way is better."""
     label, where = recipe.train.keep_best, recipe.source.at(("train", "keep_best"))
     parts = {part.label: part.load() for part in recipe.evaluate} if label else {}
-    quick = [name for name, metric in parts.items() if getattr(metric, "quick", False) and hasattr(metric, "better")]
+    quick = [name for name, metric in parts.items() if optional(metric, "quick") and optional(metric, "better")]
     if label and label not in parts:
         hint = did_you_mean(label, quick) or "; 'evaluate' has none that is quick and says what is better"
         yield Problem(where, f"train.keep_best: 'evaluate' has no metric '{label}'{hint}")

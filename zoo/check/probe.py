@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.check.assembly import NotOnMeta, assemble, refuse
-from zoo.check.shapes import IMAGES, Misfit, Step, check_image, misfit_at, watch
+from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_image, misfit_at, watch
 from zoo.data.augment import augmentations
 from zoo.engine.engine import Engine
 from zoo.engine.phases import PhasePlan
@@ -96,8 +96,9 @@ def probe_batch(recipe: Recipe, images: Images) -> None:
 def _probe(recipe: Recipe, device: str, x: Tensor | None = None, *, measured: bool = False) -> list[Reach]:
     model = assemble(recipe, device)
     problems: list[Problem] = []
+    broken: list[Problem] = []
     inside: list[Step] = []
-    _probe_augmentations(recipe, partial(_placed, "cpu", problems, inside))
+    _probe_augmentations(recipe, partial(_placed, "cpu", problems, broken, inside))
     passed = Passed(set(), set())
     for label, part in recipe.slots.items():
         watch(model, label, part, recipe, inside)
@@ -111,16 +112,16 @@ def _probe(recipe: Recipe, device: str, x: Tensor | None = None, *, measured: bo
     if x is None:
         sizes = recipe.sizes
         x = torch.zeros(min(BATCH, recipe.train.batch), sizes.channels, sizes.size, sizes.size, device=device)
-    placed = partial(_placed, device, problems, inside)
+    placed = partial(_placed, device, problems, broken, inside)
     found = []
     for number, phase in enumerate(recipe.phases):
         found += _probe_phase(engine, number, phase, x, passed, placed, inside)
-    if not problems:
+    if not (problems or broken):
         _probe_shown(model, x, placed)
-    if not problems and measured:
+    if not (problems or broken) and measured:
         for part in recipe.evaluate:
             placed(partial(_measure, model, part, x), f"metric '{part.label}'", part.position)
-    refuse(problems)
+    refuse(broken or problems)  # what fails otherwise may fail for a shape that is broken
     return found
 
 
@@ -265,6 +266,7 @@ def _metric(part: Part, recipe: Recipe) -> None:
 def _placed(
     device: str,
     problems: list[Problem],
+    broken: list[Problem],
     inside: list[Step],
     run: Callable[[], Any],
     what: str,
@@ -275,6 +277,7 @@ def _placed(
     Args:
         device: where the probe runs.
         problems: where to note it.
+        broken: where to note that a slot's contract is broken.
         inside: the calls that had begun and not ended: the last is the culprit.
         run: what to try.
         what: it, for a sentence.
@@ -283,6 +286,8 @@ def _placed(
     inside.clear()
     try:
         return run()
+    except Broken as misfit:
+        broken.append(misfit.args[0])
     except Misfit as misfit:
         problems.append(misfit.args[0])
     except RecipeError as error:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from zoo.errors import Position, Problem, RecipeError
+from zoo.errors import Position, Problem
 from zoo.model.model import Model
 from zoo.recipe.contract import Contract, contract_of, dims, named, told, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
@@ -40,16 +40,16 @@ class Step:
 
 
 class Misfit(Exception):
-    """A tensor broke a slot's contract; the argument is the ``Problem``."""
+    """A tensor is not what was promised; the argument is the ``Problem``."""
+
+
+class Broken(Misfit):
+    """A tensor broke a slot's contract: what fails elsewhere may fail for this."""
 
 
 def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
     """Checks every call of a slot against its contract."""
-    try:
-        contract = contract_of(part, recipe.sizes)
-    except ValueError as error:
-        message = f"{part.entry.kind} '{part.entry.name}': {error}"
-        raise RecipeError([Problem(part.position, message)]) from None
+    contract = contract_of(part, recipe.sizes)
     if contract is None:
         return
 
@@ -68,12 +68,12 @@ def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Ste
 
 def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:
     if len(inputs) != len(contract.inputs):
-        raise Misfit(wrong_count(part, contract, len(inputs)))
+        raise Broken(wrong_count(part, contract, len(inputs)))
     for shape, given in zip(contract.inputs, inputs, strict=True):
         if not isinstance(given, Tensor):
             _misfit(part, f"expects {told(shape, recipe, part.position)} and is handed {type(given).__name__}")
         if not shape.admits(tuple(given.shape)):
-            raise Misfit(wrong_input(part, shape, tuple(given.shape), recipe))
+            raise Broken(wrong_input(part, shape, tuple(given.shape), recipe))
 
 
 def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
@@ -101,7 +101,7 @@ def check_image(label: str, value: Any, recipe: Recipe) -> None:
 
 
 def _misfit(part: Part, message: str) -> NoReturn:
-    misfit_at(part.position, f"{named(part)} {message}")
+    raise Broken(Problem(part.position, f"{named(part)} {message}"))
 
 
 def misfit_at(position: Position, message: str) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from zoo.cli.parser import make_parser
+from zoo.columns import json_text
 from zoo.errors import ZooError
 
 INTERRUPTED = 130
@@ -87,7 +87,7 @@ def _no_plugins() -> Iterator[None]:
 def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     if arguments.json:
-        print(json.dumps({"error": sentence}))
+        print(json_text({"error": sentence}))
     return code
 
 

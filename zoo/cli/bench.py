@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 
+from zoo.columns import json_text
 from zoo.errors import Position, RecipeError, RequestError
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, registry_for
@@ -39,5 +39,5 @@ def bench(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
         random_data=arguments.random_data,
     )
-    print(json.dumps(as_json(found)) if arguments.json else as_text(found))
+    print(json_text(as_json(found)) if arguments.json else as_text(found))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -11,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.cli.stopping import stop_signals
+from zoo.columns import json_text
 from zoo.compare import Comparison, Request, compare, draw_up
-from zoo.compare.ablate import toggled
+from zoo.compare.tables import toggled
 from zoo.compare.words import caption
 from zoo.compare.write import as_json, as_text, writer_for
 from zoo.errors import Interrupted, Problem, RecipeError
@@ -83,17 +83,17 @@ def _look(request: Request, registry: Registry, arguments: argparse.Namespace) -
     """``--dry-run``: what would be built, and what is missing for it; 1 if anything is."""
     from zoo.compare import needs
 
-    drawn = draw_up(request, registry)
-    found = needs.outlook(drawn.plan.cells)
-    print(json.dumps(needs.as_json(found)) if arguments.json else needs.as_text(found))
-    for sentence in drawn.notes:
+    plan = draw_up(request, registry)
+    states, lacking = needs.outlook(plan.cells)
+    print(json_text(needs.as_json(states, lacking)) if arguments.json else needs.as_text(states, lacking))
+    for sentence in plan.notes:
         print(sentence, file=sys.stderr)
-    return int(bool(found.lacking))
+    return int(bool(lacking))
 
 
 def _show(comparison: Comparison, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        print(json.dumps(as_json(comparison) | {"file": str(arguments.to) if arguments.to else None}))
+        print(json_text(as_json(comparison) | {"file": str(arguments.to) if arguments.to else None}))
     else:
         files = [*([arguments.to] if arguments.to else []), *comparison.pictures]
         spread = caption(comparison).partition(" Bold")[0]

@@ -6,7 +6,6 @@ The templates are in ``templates/``; ``LAYOUT`` says which file of the package e
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import zoo
 from zoo import api
+from zoo.columns import json_text
 from zoo.errors import RequestError
 from zoo.registry import Registry, load_registry
 from zoo.registry.discovery import canonical
@@ -171,7 +171,7 @@ def new_plugin(arguments: argparse.Namespace) -> int:
     if arguments.json:
         provides = [{"kind": kind, "name": name} for kind, name in names.parts]
         listed = [str(file) for file in files]
-        print(json.dumps({"folder": str(folder), "files": listed, "provides": provides, "next": steps}))
+        print(json_text({"folder": str(folder), "files": listed, "provides": provides, "next": steps}))
     else:
         provided = ", ".join(f"{kind} '{name}'" for kind, name in names.parts)
         print("\n".join([f"{folder}: {provided}", "", "next:", *(f"    {step}" for step in steps)]))

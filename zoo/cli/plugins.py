@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from traceback import format_exception
 from typing import Any
 
-from zoo.columns import table
+from zoo.columns import json_text, table
 from zoo.errors import RequestError, ZooError, did_you_mean
 from zoo.registry import FIRST_PARTY, Entry, Plugin, RecipeEntry, Registry, load_registry
 from zoo.registry.isolation import Failure, attempt
@@ -33,7 +33,7 @@ def plugins(arguments: argparse.Namespace) -> int:
     shown = [_examined(plugin, registry) for plugin in _asked_for(registry.plugins, arguments.traceback or "")]
     collisions = registry.collisions()
     if arguments.json:
-        print(json.dumps([_described(plugin, registry, traced) for plugin in shown]))
+        print(json_text([_described(plugin, registry, traced) for plugin in shown]))
         return 0
     print(table([["plugin", "package", "state", "reason"], *(row for plugin in shown for row in _rows(plugin))]))
     if collisions and not arguments.traceback:
@@ -117,8 +117,7 @@ def _fault(use: Callable[[], object]) -> Fault:
 
 
 def _blamed(plugin: Plugin, label: str, fault: Failure | ZooError) -> Plugin:
-    if isinstance(fault, Failure):
-        return plugin.failed("broken", f"{label}: {fault.sentence}", traceback=fault.traceback)
-    cause = getattr(fault, "cause", str(fault))
-    trace = "".join(format_exception(fault.__cause__)) if fault.__cause__ else ""
-    return plugin.failed("broken", f"{label}: {'; '.join(cause.splitlines())}", traceback=trace)
+    if not isinstance(fault, Failure):
+        trace = "".join(format_exception(fault.__cause__)) if fault.__cause__ else ""
+        fault = Failure("; ".join(getattr(fault, "cause", str(fault)).splitlines()), trace, fault)
+    return plugin.failed("broken", replace(fault, sentence=f"{label}: {fault.sentence}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.stopping import Stop, stop_signals
-from zoo.columns import table
+from zoo.columns import json_text, table
 from zoo.compare.tables import find_table
 from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
 from zoo.machine.process import import_torch
@@ -56,7 +55,7 @@ def build(arguments: argparse.Namespace) -> int:
         print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
         return stopped.exit_code
     if arguments.json:
-        print(json.dumps(as_json(built)))
+        print(json_text(as_json(built)))
     else:
         print(_outcome(built.state, built.folder, built.scores))
     return 0
@@ -70,10 +69,10 @@ def _replay(recipe: Recipe, arguments: argparse.Namespace) -> int:
         say = (lambda _: None) if arguments.json else print
         fault = replay_fault(recipe, folder, device=arguments.device, say=say)
         where = f"the images of its batch: {folder / PICTURE}"
-        print(json.dumps(asdict(fault)) if arguments.json else f"{fault}\n{where}")
+        print(json_text(asdict(fault)) if arguments.json else f"{fault}\n{where}")
         return 0
     found = verify_resume(recipe, folder, device=arguments.device, steps=arguments.verify_resume)
-    print(json.dumps([asdict(each) for each in found]) if arguments.json else "\n".join(map(str, found)))
+    print(json_text([asdict(each) for each in found]) if arguments.json else "\n".join(map(str, found)))
     return 0
 
 
@@ -110,7 +109,7 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
     for label, score in scores.items():
         protocol = score["protocol"]
         of = ", ".join(v for v in protocol["of"].values() if v != "x")
-        lines.append([label, f"{score['value']:.4g}", of, str(protocol["n"]), protocol["split"]])
+        lines.append([label, f"{float(score['value']):.4g}", of, str(protocol["n"]), protocol["split"]])
     scored = f"\n{table(lines)}\n" if scores else ""
     where = f"; open {folder / 'report.html'}" if state in ("done", "up to date") else ""
     return f"{scored}\n{folder}: {state}{where}".lstrip("\n")
@@ -122,7 +121,7 @@ def check(arguments: argparse.Namespace) -> int:
     for name in arguments.recipes:
         problems[name] = _problems(name, arguments.set, arguments.plugin)
     if arguments.json:
-        print(json.dumps({"ok": not any(problems.values()), "problems": problems}))
+        print(json_text({"ok": not any(problems.values()), "problems": problems}))
     else:
         for name, found in problems.items():
             print("\n".join(found) if found else f"{name}: ok", file=sys.stderr if found else sys.stdout)
@@ -151,7 +150,7 @@ def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> l
     from zoo.compare import Request, draw_up
     from zoo.compare.needs import problems
 
-    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).plan.cells)
+    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
     return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in found.items()]
 
 
@@ -164,9 +163,9 @@ def explain(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
     if arguments.dot:
         graph = dot(recipe)
-        print(json.dumps({"dot": graph}) if arguments.json else graph)
+        print(json_text({"dot": graph}) if arguments.json else graph)
     elif arguments.json:
-        print(json.dumps(as_json(recipe)))
+        print(json_text(as_json(recipe)))
     else:
         print(explained(recipe))
     return 0
@@ -186,5 +185,5 @@ def init(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise RequestError(f"{out}: cannot be written: {error.strerror}") from None
     verb = "compare" if compared else "build"
-    print(json.dumps({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo {verb} {out}")
+    print(json_text({"file": str(out)}) if arguments.json else f"{out}: edit it, then run: zoo {verb} {out}")
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
+from zoo.columns import json_text
 from zoo.errors import RequestError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             _report_again(arguments, run, model, images, all_scores)
         vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
-    print(json.dumps(scores) if arguments.json else table(rows))
+    print(json_text(scores) if arguments.json else table(rows))
     return 0
 
 
@@ -126,5 +127,5 @@ def _write(arguments: argparse.Namespace, name: str, png: bytes) -> int:
 
     path: Path = arguments.out or arguments.folder / name
     write_atomically(path, png)
-    print(json.dumps({"file": str(path)}) if arguments.json else path)
+    print(json_text({"file": str(path)}) if arguments.json else path)
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from zoo.columns import json_text
 from zoo.recipe import registry_for
 from zoo.recipe.json_schema import recipe_schema
 from zoo.runs.run import write_atomically
@@ -12,11 +12,11 @@ from zoo.runs.run import write_atomically
 
 def schema(arguments: argparse.Namespace) -> int:
     """``zoo schema``: to the standard output, or into a file that recipes can name."""
-    written = json.dumps(recipe_schema(registry_for({}, arguments.plugin)), indent=1)
+    written = json_text(recipe_schema(registry_for({}, arguments.plugin)))
     if not arguments.out:
         print(written)
         return 0
     write_atomically(arguments.out, f"{written}\n".encode())
     told = f"{arguments.out}: begin a recipe with '# yaml-language-server: $schema={arguments.out.name}'"
-    print(json.dumps({"file": str(arguments.out)}) if arguments.json else told)
+    print(json_text({"file": str(arguments.out)}) if arguments.json else told)
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import KINDS
-from zoo.columns import table
+from zoo.columns import json_text, table
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import REQUIRED, Entry, Registry, load_registry
 
@@ -34,7 +33,7 @@ def list_parts(arguments: argparse.Namespace) -> int:
     rows += [_row("recipe", entry) for entry in registry.recipes() if kind in ("", "recipe")]
     rows += [_row("table", entry) for entry in registry.tables() if kind in ("", "table")]
     if arguments.json:
-        print(json.dumps(rows))
+        print(json_text(rows))
     else:
         lines = [["kind", "name", "package", "summary"]]
         lines += [[row["kind"], row["name"], row["package"], row["summary"]] for row in rows]
@@ -68,7 +67,7 @@ def show(arguments: argparse.Namespace) -> int:
         found = [_described(entry) for entry in entries]
         found += [{**_row(_shipped(recipe), recipe), "file": str(recipe.file)}] if recipe else []
         found += [_described_section(name, section)] if section else []
-        print(json.dumps(found))
+        print(json_text(found))
         return 0
     told = [_told(entry) for entry in entries]
     if recipe:
@@ -81,7 +80,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _shipped(entry: RecipeEntry) -> str:
-    return "table" if entry.recipe.table else "recipe"
+    return entry.kind
 
 
 def _nothing(text: str, registry: Registry) -> RequestError:

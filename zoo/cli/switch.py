@@ -6,11 +6,11 @@ No plugin is imported, so it works while one is broken or hangs.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.cli.settings import disabled_names, set_disabled
+from zoo.columns import json_text
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import FIRST_PARTY, Plugin, clear_cache
 from zoo.registry.catalogue import chosen, policy, settings_file
@@ -21,7 +21,7 @@ def switch(arguments: argparse.Namespace) -> int:
     """Disable or enable plugins; 1 where another file keeps one disabled that should be enabled."""
     if not arguments.names:
         raise RequestError(f"name what to {arguments.action}: a plugin, a package or PACKAGE/PLUGIN")
-    found = [item.plugin for item in installed()]
+    found = installed()
     file = settings_file()
     change = _disable if arguments.action == "disable" else _enable
     before = disabled_names(file)
@@ -34,7 +34,7 @@ def switch(arguments: argparse.Namespace) -> int:
         clear_cache()
     still = _still(arguments.names, found, file) if arguments.action == "enable" else []
     if arguments.json:
-        print(json.dumps({"file": str(file), "disabled": list(after), "said": [*said, *still]}))
+        print(json_text({"file": str(file), "disabled": list(after), "said": [*said, *still]}))
     else:
         print("\n".join([*said, *still]))
     return 1 if still else 0

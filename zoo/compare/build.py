@@ -9,8 +9,10 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from zoo.api import Watcher
+from zoo.columns import duration
 from zoo.compare.plan import Cell
 from zoo.compare.scores import Member
 from zoo.errors import Busy, Interrupted, RecipeError, ZooError
@@ -42,7 +44,7 @@ class Site:
 
 
 def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Member]], None]) -> list[Member]:
-    """Every cell built, gone on with, or found up to date; one that fails is noted and passed over.
+    """Builds every cell, continues it, or finds it up to date; one that fails is noted and passed over.
 
     A cell that another process is building is put off, and waited for when nothing else is left: several
     processes may share the work.
@@ -61,27 +63,31 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
     queue, busy = deque(range(len(cells))), set[int]()
     while queue:
         number = queue.popleft()
-        cell, told = cells[number], f"[{number + 1}/{len(cells)}] {cells[number].name}"
+        cell, place = cells[number], f"[{number + 1}/{len(cells)}] {cells[number].name}"
         try:
-            member = _member(cell, "up to date") if number in finished else _build(cell, told, site)
+            member = _member(cell, "up to date") if number in finished else _build(cell, place, site)
         except Busy:
             if number not in busy:
-                site.say(f"{told}: another process is building it; put off")
+                site.say(f"{place}: another process is building it; put off")
             queue.append(number)
             busy.add(number)
             if busy.issuperset(queue):
-                _wait(told, site)
+                if site.stop():
+                    raise Interrupted(f"{place}: another process is building it") from None
+                time.sleep(AGAIN)
             continue
         if number not in finished:
             pace.done(cell, member.seconds or None)
-        site.say(f"{told}: {_outcome(member, pace)}")
+        took = f" in {duration(member.seconds)}" if member.seconds else ""
+        left = f", about {duration(pace.left)} left" if member.state != "up to date" and pace.left else ""
+        site.say(f"{place}: {member.state}{member.error and ': ' + member.error}{took}{left}")
         members[number] = member
         check(list(members.values()))
     return [members[number] for number in sorted(members)]
 
 
-def _build(cell: Cell, told: str, site: Site) -> Member:
-    """A cell built, gone on with, found up to date, or failed.
+def _build(cell: Cell, place: str, site: Site) -> Member:
+    """A cell, built, continued, found up to date, or failed.
 
     Raises:
         Busy: if another process is building it.
@@ -96,47 +102,26 @@ def _build(cell: Cell, told: str, site: Site) -> Member:
             device=site.device,
             watchers=site.watchers(),
             stop=site.stop,
-            say=lambda sentence: site.say(f"{told}: {sentence}"),
+            say=lambda sentence: site.say(f"{place}: {sentence}"),
         ).state
     except Busy:
         raise
     except Interrupted as stopped:
-        raise Interrupted(f"{told}: {stopped}") from None
+        raise Interrupted(f"{place}: {stopped}") from None
     except Exception as failure:  # whatever a plugin raises, the other cells are built
         if site.stop():  # a library stopped in the middle of something may make another error of it
-            raise Interrupted(f"{told}: up to the last checkpoint") from failure
+            raise Interrupted(f"{place}: up to the last checkpoint") from failure
         if os.environ.get("ZOO_DEBUG"):
             traceback.print_exc()
-        return _member(cell, "failed", _said(failure))
+        error = str(failure) if isinstance(failure, ZooError) else f"{type(failure).__name__}: {failure}"
+        if isinstance(failure, RecipeError):  # the override that a place names may be the comparison's own
+            error = "; ".join(str(p) if p.position.line else p.message for p in failure.problems)
+        return _member(cell, "failed", error)
     return _member(cell, state, seconds=0.0 if before else time.monotonic() - begun)
-
-
-def _said(failure: Exception) -> str:
-    """A failure in a sentence; where the place is only an override, which may be the comparison's own, without it."""
-    if isinstance(failure, RecipeError):
-        return "; ".join(str(p) if p.position.line else p.message for p in failure.problems)
-    return str(failure) if isinstance(failure, ZooError) else f"{type(failure).__name__}: {failure}"
 
 
 def _member(cell: Cell, state: str, error: str = "", seconds: float = 0.0) -> Member:
     return Member(cell.model, cell.data, cell.seed, cell.folder, state, error, seconds)
-
-
-def _outcome(member: Member, pace: Pace) -> str:
-    took = f" in {duration(member.seconds)}" if member.seconds else ""
-    left = f", about {duration(pace.left)} left" if member.state != "up to date" and pace.left else ""
-    return f"{member.state}{member.error and ': ' + member.error}{took}{left}"
-
-
-def _wait(told: str, site: Site) -> None:
-    """Waits a moment for another process.
-
-    Raises:
-        Interrupted: if it was stopped.
-    """
-    if site.stop():
-        raise Interrupted(f"{told}: another process is building it")
-    time.sleep(AGAIN)
 
 
 class Pace:
@@ -151,7 +136,7 @@ class Pace:
         self._took: list[tuple[Cell, float]] = []
 
     def done(self, cell: Cell, seconds: float | None) -> None:
-        """A cell is finished, and took so long; None for one that tells nothing: resumed, failed, built by others."""
+        """Notes that a cell is finished and how long it took; None where it was resumed, failed or built by others."""
         self._left = [other for other in self._left if other is not cell]
         if seconds is not None:
             self._took.append((cell, seconds))
@@ -163,18 +148,5 @@ class Pace:
         return math.fsum(map(self._guess, self._left)) if self._took else None
 
     def _guess(self, cell: Cell) -> float:
-        alike = [[other.model == cell.model, other.data == cell.data] for other, _ in self._took]
-        most = max(alike)
-        seconds = [s for (_, s), how in zip(self._took, alike, strict=True) if how == most]
-        return math.fsum(seconds) / len(seconds)
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``2 min 10 s``, ``18 min``, ``3 h 05 min``: no finer than matters."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+        alike = [(other.model == cell.model, other.data == cell.data) for other, _ in self._took]
+        return fmean(seconds for (_, seconds), how in zip(self._took, alike, strict=True) if how == max(alike))

@@ -1,22 +1,28 @@
-"""What a comparison has to build: every recipe on every data set with every seed. No torch here."""
+"""What a comparison has to build: every recipe on every data set with every seed. No torch here.
+
+An override is for those recipes that have what it names; metrics wanted are added to recipes that can have them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.compare.metrics import fitting, path_of, refuse_idle, with_metrics
 from zoo.compare.protocol import Score, refuse_different_protocols
+from zoo.compare.scores import Member
 from zoo.compare.tables import Request, Row, Table
-from zoo.errors import RequestError, did_you_mean
+from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe import Recipe, load_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.registry import Registry
+
+Drawn = Sequence[tuple[str, str, Recipe]]
+"""Model, data set and recipe of every cell, but for its seed."""
 
 
 @dataclass(frozen=True)
@@ -44,64 +50,45 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A data set of the comparison.
-
-    Args:
-        label: what the table calls it; each recipe's own when empty.
-        overrides: what sets it in a recipe.
-    """
-
-    label: str = ""
-    overrides: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What is to be built.
+    """A comparison before anything is built.
 
     Args:
         cells: seed by seed, so that a comparison cut short has whole tables of the first seeds.
         metrics: labels of the scores wanted, in their order; all when empty.
-        notes: why a model has no score of a kind: sentences.
+        notes: sentences worth telling, such as why a model has no score of a kind.
+        given: finished runs to compare with what is built.
     """
 
     cells: Sequence[Cell]
     metrics: Sequence[str]
     notes: Sequence[str] = ()
+    given: Sequence[Member] = ()
 
 
-def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table | None = None) -> Plan:
-    """Every cell.
-
-    Args:
-        rows: the recipes, those of the table too.
-        registry: the plugins to resolve against.
-        request: what to compare.
-        table: what a file says of it.
+def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table) -> Plan:
+    """Every cell of the rows, which are the table's too.
 
     Raises:
         RequestError: for what no recipe could be meant by, or recipes that could not share a column.
     """
     _refuse_idle_options(rows, request)
-    sources = _sources(request, table, registry)
-    wanted = _wanted(request, table)
+    wanted = {label: table.metrics.get(label, label) for label in request.metrics} or dict(table.metrics)
     notes: dict[str, None] = {}
     drawn: list[tuple[str, str, Recipe]] = []
-    for source in sources:
+    for data, source in _sources(request, table, registry).items():
         for row in rows:
-            recipe, lacking = with_metrics(row.recipe, _said(row, source, request, table, registry), wanted, registry)
-            model, data = row.label or recipe.name, source.label or recipe.data.entry.name
-            drawn.append((model, data, recipe))
+            overrides = _overrides(row, data, source, request, table, registry)
+            recipe, lacking = _with_metrics(row.recipe, overrides, wanted, registry)
+            model = row.label or recipe.name
+            drawn.append((model, data or recipe.data.entry.name, recipe))
             notes |= dict.fromkeys(f"{model} has no {label}: {why}" for label, why in lacking.items())
-    refuse_idle(request.overrides, [recipe for *_, recipe in drawn])
-    _refuse_namesakes(drawn)
-    _refuse_idle_toggles(rows, drawn)
-    trained_apart = any(path_of(override).startswith("data") for row in rows for override in row.overrides)
-    refuse_different_protocols(s for drew in drawn for s in _expected(*drew, list(wanted), trained_apart))
-    seeds = request.seeds or (table.seeds if table else 1)
-    cells = [_cell(*drew, seed, request.out) for seed in range(seeds) for drew in drawn]
-    return Plan(cells, list(wanted), list(notes))
+    _refuse_idle_overrides(request.overrides, [recipe for *_, recipe in drawn])
+    _refuse_same(rows, drawn)
+    trained_apart = any(_path(override).startswith("data") for row in rows for override in row.overrides)
+    refuse_different_protocols(s for cell in drawn for s in _expected(*cell, list(wanted), trained_apart))
+    seeds = range(request.seeds or table.seeds)
+    return Plan([_cell(*cell, seed, request.out) for seed in seeds for cell in drawn], list(wanted), list(notes))
 
 
 def _cell(model: str, data: str, recipe: Recipe, seed: int, out: Path) -> Cell:
@@ -115,54 +102,166 @@ def _folder_name(label: str) -> str:
     return label if plain == label and label.strip(".") else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
+def _expected(model: str, data: str, recipe: Recipe, metrics: Sequence[str], trained_apart: bool) -> list[Score]:
+    """What is known of a recipe's protocols before anything is built: hours are not spent on a refusal.
+
+    Where rows differ by options of their data on purpose, whether the images measured are the same is seen later.
+    """
+    known: dict[str, Any] = {} if trained_apart else {"data": recipe.data.identity()}
+    known |= {"batch_stats": recipe.batch_stats, "size": recipe.sizes.size}
+    scores = []
+    for part in recipe.evaluate:
+        if not metrics or part.label in metrics:
+            options = {name: value for name, value in part.options.items() if name not in WHEREABOUTS}
+            scores.append(Score(model, data, part.label, 0, 0.0, {**known, "metric": part.entry.id, **options}))
+    return scores
+
+
 # -- what each is built with -----------------------------------------------------------------------------------
 
 
-def _sources(request: Request, table: Table | None, registry: Registry) -> list[Source]:
-    """The data sets: those asked for, with what the table says of them; the table's; the recipes' own."""
-    there = table.data if table else {}
-    if there and request.data:
-        for name in request.data:
-            if name not in there:
-                raise RequestError(f"--data: table '{table and table.name}' has no '{name}'{did_you_mean(name, there)}")
-    chosen = {name: there.get(name, {"use": name}) for name in request.data or there}
-    sources = []
-    for label, data in chosen.items():
+def _sources(request: Request, table: Table, registry: Registry) -> dict[str, list[str]]:
+    """Data set, as the table calls it -> the overrides that set it; one without a name where each has its recipe's."""
+    for name in request.data:
+        if table.data and name not in table.data:
+            raise RequestError(f"--data: table '{table.name}' has no '{name}'{did_you_mean(name, table.data)}")
+    sources = {}
+    for label in request.data or table.data:
+        data = table.data.get(label, {"use": label})
         entry = registry.find("data", data["use"])
-        said = [f"data.{name}={json.dumps(value)}" for name, value in {**data, "use": entry.id}.items()]
-        sources.append(Source(label if label in there else entry.name, ["data=null", *said]))  # none of their own stay
-    return sources or [Source()]
+        options = [f"data.{name}={json.dumps(value)}" for name, value in {**data, "use": entry.id}.items()]
+        sources[label if label in table.data else entry.name] = ["data=null", *options]  # none of the recipe's own
+    return sources or {"": []}
 
 
-def _wanted(request: Request, table: Table | None) -> dict[str, Any]:
-    """Label -> the metric, of those asked for; the table's."""
-    there = table.metrics if table else {}
-    return {label: there.get(label, label) for label in request.metrics} or dict(there)
-
-
-def _said(row: Row, source: Source, request: Request, table: Table | None, registry: Registry) -> list[str]:
+def _overrides(
+    row: Row, data: str, source: Sequence[str], request: Request, table: Table, registry: Registry
+) -> list[str]:
     """Every override of a cell: of its data, the table's for all, the table's for it alone, the user's, its row's."""
-    users = [o for o in request.overrides if path_of(o) in ("data", "data.use")]
-    recipe = load_recipe(row.recipe, [*source.overrides, *users], registry)
-    tables = [*fitting(table.overrides, recipe)] if table else []
-    for only in table.only if table else ():
-        tables += only.overrides if only.concerns(row.recipe, source.label) else []
-    return [*source.overrides, *tables, *fitting(request.overrides, recipe), *row.overrides]
+    users = [override for override in request.overrides if _path(override) in ("data", "data.use")]
+    recipe = load_recipe(row.recipe, [*source, *users], registry)
+
+    def fitting(overrides: Sequence[str]) -> list[str]:
+        """Without those about what the recipe lacks; a metric may yet be added to it."""
+        return [override for override in overrides if _of_a_metric(override) or not _lacked(override, recipe)]
+
+    here = [only for only in table.only if only.model in ("", row.recipe) and only.data in ("", data)]
+    own = [override for only in here for override in only.overrides]
+    return [*source, *fitting(table.overrides), *own, *fitting(request.overrides), *row.overrides]
+
+
+def _with_metrics(
+    name: str, overrides: Sequence[str], wanted: Mapping[str, Any], registry: Registry
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe that is built, the metrics wanted added where its outputs serve them.
+
+    Args:
+        name: the recipe.
+        overrides: ``path=value``; those about options of metrics are applied once these are there.
+        wanted: label -> a metric's name, which leaves a recipe's own of that label as it is; or the component and
+            its options, which replace the recipe's, but for what it judges (``with``).
+        registry: the plugins to resolve against.
+
+    Returns:
+        the recipe; label -> why it cannot have such a score.
+    """
+    early = [override for override in overrides if not _of_a_metric(override)]
+
+    def evaluating(metrics: Mapping[str, Any]) -> list[str]:
+        """Overrides for these metrics alone, however the recipe writes its own."""
+        return [*early, "evaluate=null", f"evaluate={json.dumps(metrics)}"]
+
+    recipe = load_recipe(name, early, registry)
+    metrics: dict[str, Any] = {part.label: part.plain() for part in recipe.evaluate}
+    lacking: dict[str, str] = {}
+    for label, metric in wanted.items():
+        if label in metrics and isinstance(metric, str):
+            continue
+        if (metric if isinstance(metric, str) else metric["use"]) not in _metrics(registry):
+            lacking[label] = "its recipe has no such score"
+            continue
+        judged = {"with": metrics[label]["with"]} if "with" in metrics.get(label, {}) else {}
+        more = {**metrics, label: metric if isinstance(metric, str) else {**judged, **metric}}
+        try:
+            recipe, metrics = load_recipe(name, evaluating(more), registry), more
+        except RecipeError as error:  # such as a reconstruction error for a model that reconstructs nothing: a dash
+            lacking[label] = error.problems[0].message.partition(";")[0]
+    if len(early) < len(overrides):
+        late = [override for override in overrides if _of_a_metric(override) and not _lacked(override, recipe)]
+        recipe = load_recipe(name, [*evaluating(metrics), *late], registry)
+    return recipe, lacking
+
+
+def _metrics(registry: Registry) -> set[str]:
+    return {name for entry in registry.components("metric") for name in (entry.name, entry.id)}
+
+
+def _path(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _of_a_metric(override: str) -> bool:
+    """Whether it sets an option of a metric, which may be there only once the metrics wanted are added."""
+    return _path(override).startswith("evaluate.") and _path(override).count(".") > 1
+
+
+def _lacked(override: str, recipe: Recipe) -> str:
+    """The prefix of an override that names what the recipe lacks; empty if it is for this recipe."""
+    path = _path(override)
+    for prefix, names in _optional(recipe).items():
+        rest = path.removeprefix(f"{prefix}.")
+        named = any(rest == name or rest.startswith(f"{name}.") for name in names)
+        if rest != path and not named and (prefix != "evaluate" or _of_a_metric(override)):
+            return prefix
+    return ""
+
+
+def _optional(recipe: Recipe) -> dict[str, list[str]]:
+    """The parts of a recipe that other recipes may lack, by override prefix."""
+    return {
+        "slots": list(recipe.slots),
+        "data": ["use", *(option.name for option in recipe.data.entry.signature.options)],
+        "train.optimizers": list(recipe.players()),
+        "evaluate": [part.label for part in recipe.evaluate],
+    }
 
 
 # -- what is refused -------------------------------------------------------------------------------------------
 
 
+def refuse_unknown_metrics(metrics: Sequence[str], labels: Iterable[str], registry: Registry) -> None:
+    """Refuses a metric that neither a plugin has nor a recipe or run has a score of.
+
+    Raises:
+        RequestError: with the choices.
+    """
+    names = {*labels, *(entry.name for entry in registry.components("metric"))}
+    for metric in metrics:
+        if metric not in names | _metrics(registry):
+            raise RequestError(f"--metrics: there is no '{metric}'{did_you_mean(metric, names)}")
+
+
 def _refuse_idle_options(rows: Sequence[Row], request: Request) -> None:
     if request.seeds is not None and request.seeds < 1:
         raise RequestError(f"--seeds must be at least 1, not {request.seeds}")
-    given = {"--data": request.data, "--seeds": request.seeds, "--set": request.overrides}
-    said = [option for option, used in given.items() if used]
-    if said and not rows:
-        raise RequestError(f"{said[0]} is for recipes; runs are compared as they are")
+    for option, value in {"--data": request.data, "--seeds": request.seeds, "--set": request.overrides}.items():
+        if value and not rows:
+            raise RequestError(f"{option} is for recipes; runs are compared as they are")
 
 
-def _refuse_namesakes(drawn: Sequence[tuple[str, str, Recipe]]) -> None:
+def _refuse_idle_overrides(overrides: Sequence[str], recipes: Sequence[Recipe]) -> None:
+    """Refuses an override that is for none of the recipes, with what was perhaps meant."""
+    for override in overrides:
+        prefixes = {_lacked(override, recipe) for recipe in recipes}
+        if prefixes and "" not in prefixes:
+            prefix = prefixes.pop()
+            name = _path(override).removeprefix(f"{prefix}.").partition(".")[0]
+            names = {n for recipe in recipes for n in _optional(recipe)[prefix]}
+            raise RequestError(f"--set {override}: no recipe here has '{prefix}.{name}'{did_you_mean(name, names)}")
+
+
+def _refuse_same(rows: Sequence[Row], drawn: Drawn) -> None:
+    """Refuses two recipes of one name, and toggles of one recipe that come to the same model."""
     files: dict[tuple[str, str], list[str]] = {}
     for model, data, recipe in drawn:
         files.setdefault((model, data), []).append(recipe.file)
@@ -170,26 +269,7 @@ def _refuse_namesakes(drawn: Sequence[tuple[str, str, Recipe]]) -> None:
         if len(there) > 1:
             said = ", ".join(sorted(set(there)))
             raise RequestError(f"two recipes are called '{model}' ({said}); give one another 'name'")
-
-
-def _refuse_idle_toggles(rows: Sequence[Row], drawn: Sequence[tuple[str, str, Recipe]]) -> None:
-    """Refuses rows of one recipe whose overrides come to the same model."""
     first: dict[str, str] = {}
     for row, (model, _, recipe) in zip(rows, drawn, strict=False):
         if row.label and (other := first.setdefault(json.dumps(recipe.plain(), default=str), model)) != model:
             raise RequestError(f"'{other}' and '{model}' are the same recipe; there is nothing to compare")
-
-
-def _expected(model: str, data: str, recipe: Recipe, metrics: Sequence[str], trained_apart: bool) -> list[Score]:
-    """What is known of a recipe's protocols before anything is built: hours are not spent on a refusal.
-
-    Where rows differ by options of their data on purpose, whether the images measured are the same is seen later.
-    """
-    common: Mapping[str, Any] = {"batch_stats": recipe.batch_stats, "size": recipe.sizes.size}
-    common = common if trained_apart else {**common, "data": recipe.data.identity()}
-    scores = []
-    for part in recipe.evaluate:
-        if not metrics or part.label in metrics:
-            options = {name: value for name, value in part.options.items() if name not in WHEREABOUTS}
-            scores.append(Score(model, data, part.label, 0, 0.0, {**common, "metric": part.entry.id, **options}))
-    return scores

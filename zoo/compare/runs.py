@@ -1,4 +1,4 @@
-"""Runs given by their directories: what their rows are called. No torch here."""
+"""The names of a request, and the rows of finished runs among them. No torch here."""
 
 from __future__ import annotations
 
@@ -8,24 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.compare.pictures import MARKS
 from zoo.compare.scores import Member, read_scores
-from zoo.compare.tables import find_table
+from zoo.compare.tables import find_table, tree
 from zoo.errors import RequestError
-from zoo.recipe.yaml.read import read
 from zoo.registry import Registry
-
-MARKS = "pictures.json"
-"""Of a comparison: picture's data set -> files and a digest of the runs in them."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the names of a request mean.
+class Named:
+    """What the names of a request mean: names and files of recipes, directories of runs, files of tables.
 
     Args:
-        recipes: names and files.
-        runs: directories.
-        tables: files.
         left_out: a sentence for each name that means nothing here.
     """
 
@@ -35,7 +29,7 @@ class Found:
     left_out: Sequence[str]
 
 
-def find(names: Sequence[str], registry: Registry) -> Found:
+def find(names: Sequence[str], registry: Registry) -> Named:
     """Sorts names into recipes, finished runs and tables; what a shell's ``runs/*`` names besides is left out.
 
     A directory of runs means every finished run below it. A comparison's own directory beside single runs is left out.
@@ -57,7 +51,7 @@ def find(names: Sequence[str], registry: Registry) -> Found:
             recipes.append(name)
     if left_out and not (recipes or runs or tables):
         raise RequestError(left_out[0])
-    return Found(recipes, list(dict.fromkeys(runs)), tables, [f"left out: {reason}" for reason in left_out])
+    return Named(recipes, list(dict.fromkeys(runs)), tables, [f"left out: {reason}" for reason in left_out])
 
 
 def _no_candidate(path: Path, single: bool, registry: Registry) -> str:
@@ -87,34 +81,32 @@ def given_runs(folders: Sequence[Path]) -> list[Member]:
     Raises:
         RequestError: if one cannot be read, or has no scores.
     """
+    recipes = {folder: tree(folder / "recipe.yaml").plain() for folder in folders}
     members = []
-    for folder, model in row_names(folders).items():
-        recipe = _recipe(folder)
+    for folder, model in row_names(recipes).items():
         scores = read_scores(folder, model)
-        data = scores[0].data if scores else str(_use(recipe)).rpartition("/")[2]
-        members.append(Member(model, data, int(recipe.get("seed", 0)), folder, "given"))
+        data = scores[0].data if scores else str(_use(recipes[folder])).rpartition("/")[2]
+        members.append(Member(model, data, int(recipes[folder].get("seed", 0)), folder, "given"))
     return members
 
 
-def row_names(folders: Sequence[Path]) -> dict[Path, str]:
+def row_names(recipes: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
     """Run -> the row it belongs to.
 
     Runs of one recipe that differ in nothing but data and seed are one row, called as the recipe is. Where
     that is not so, or one of them is there twice, each is a row called by its directory.
 
-    Raises:
-        RequestError: if a run's recipe cannot be read.
+    Args:
+        recipes: run -> its recipe.
     """
-    recipes = {folder: _recipe(folder) for folder in dict.fromkeys(folders)}
     names = {folder: str(recipe.get("name")) for folder, recipe in recipes.items()}
-    return {folder: name if _alike(name, names, recipes) else str(folder) for folder, name in names.items()}
-
-
-def _alike(name: str, names: Mapping[Path, str], recipes: Mapping[Path, Mapping[str, Any]]) -> bool:
-    same = [recipes[folder] for folder, other in names.items() if other == name]
-    models = {_text({k: v for k, v in recipe.items() if k not in ("seed", "data")}) for recipe in same}
-    places = {_text([_use(recipe), recipe.get("seed")]) for recipe in same}
-    return len(models) == 1 and len(places) == len(same)
+    rows = {}
+    for folder, name in names.items():
+        same = [recipes[other] for other in recipes if names[other] == name]
+        models = {_text({k: v for k, v in recipe.items() if k not in ("seed", "data")}) for recipe in same}
+        places = {_text([_use(recipe), recipe.get("seed")]) for recipe in same}
+        rows[folder] = name if len(models) == 1 and len(places) == len(same) else str(folder)
+    return rows
 
 
 def _use(recipe: Mapping[str, Any]) -> Any:
@@ -124,13 +116,3 @@ def _use(recipe: Mapping[str, Any]) -> Any:
 
 def _text(plain: Any) -> str:
     return json.dumps(plain, sort_keys=True, default=str)
-
-
-def _recipe(folder: Path) -> dict[str, Any]:
-    try:
-        plain = read((folder / "recipe.yaml").read_bytes(), str(folder / "recipe.yaml")).plain()
-    except OSError as error:
-        raise RequestError(f"{folder / 'recipe.yaml'}: cannot be read: {error.strerror}") from None
-    if not isinstance(plain, dict):
-        raise RequestError(f"{folder / 'recipe.yaml'}: is not a recipe")
-    return plain

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
 from zoo.errors import RequestError, RunError
 
+DISTANCES: Mapping[str, Callable[[float], float]] = {
+    "lower": lambda value: value,
+    "higher": lambda value: -value,
+    "one": lambda value: abs(value - 1),
+}
+"""Which way a metric is better -> how far a value is from the best."""
+
 
 @dataclass(frozen=True)
 class Entry:
-    """What a model came to in a column, over its seeds.
+    """The scores of a model in a column, over its seeds.
 
     Args:
         values: seed -> value.
@@ -44,8 +51,9 @@ class Entry:
 
         Equal seeds share the order of images and much of what is drawn, so that differences vary less than values do.
         """
-        seeds = [seed for seed in self.values if other and seed in other.values]
-        return Entry({seed: self.values[seed] - other.values[seed] for seed in seeds}) if other and seeds else None
+        there = other.values if other else {}
+        values = {seed: value - there[seed] for seed, value in self.values.items() if seed in there}
+        return Entry(values) if values else None
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ class Column:
         label: the metric's, as recipes call it.
         better: ``lower``, ``higher``, ``one`` (the nearest to 1), or empty where the metric does not say.
         protocol: how all of its scores were measured, with dots between nested names.
-        apart: in what its models differ: sentences.
-        entries: model -> what it came to; a model without such a score is not in it.
+        apart: how its models differ: sentences.
+        entries: model -> its scores; a model without such a score is not in it.
     """
 
     data: str
@@ -68,76 +76,11 @@ class Column:
     apart: tuple[str, ...]
     entries: Mapping[str, Entry]
 
-
-def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
-    """The scores of a run.
-
-    Args:
-        folder: the run.
-        model: its row.
-        data: what the table calls its data set; the protocol's name for it when empty.
-
-    Raises:
-        RequestError: if it has none.
-        RunError: if they cannot be read.
-    """
-    path = folder / "scores.json"
-    try:
-        scores = json.loads(path.read_text())
-        return [_score(folder, model, data, label, score) for label, score in scores.items()]
-    except FileNotFoundError:
-        cure = f"finish it with: zoo build {folder / 'recipe.yaml'} --out {folder}"
-        raise RequestError(f"{folder}: has no scores.json; {cure}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path}: cannot be read as scores ({error!r}); make it again with: zoo evaluate {folder}"
-        ) from None
-
-
-def _score(folder: Path, model: str, data: str, label: str, score: Mapping[str, Any]) -> Score:
-    protocol = score["protocol"]
-    data = data or str(protocol["data"]["use"]).rpartition("/")[2]
-    return Score(model, data, label, int(protocol["seed"]), float(score["value"]), protocol, str(folder))
-
-
-def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Scores as the columns of a table, by data set, then by metric.
-
-    Args:
-        scores: of every run.
-        metrics: the labels wanted, in their order; all when empty.
-
-    Raises:
-        RequestError: if the scores of a column were measured in different ways, naming the fields that differ.
-    """
-    wanted = [score for score in scores if not metrics or score.label in metrics]
-    refuse_different_protocols(wanted)
-    found = by_column(wanted)
-    data = list(dict.fromkeys(data for data, _ in found))
-    labels = list(metrics) or list(dict.fromkeys(label for _, label in found))
-    return tuple(_column(found[d, label]) for d in data for label in labels if (d, label) in found)
-
-
-def _column(scores: Sequence[Score]) -> Column:
-    first = scores[0]
-    better = next((str(s.protocol["better"]) for s in scores if "better" in s.protocol), "")
-    values: dict[str, dict[int, float]] = {}
-    for score in scores:
-        values.setdefault(score.model, {})[score.seed] = score.value
-    entries = {model: Entry(by_seed) for model, by_seed in values.items()}
-    best = _best(entries, better)
-    marked = {model: Entry(entry.values, model in best) for model, entry in entries.items()}
-    return Column(first.data, first.label, better, shared(scores), apart(scores), marked)
-
-
-def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
-    """The models whose mean is best; none where there is nobody to be better than."""
-    distance = {"lower": lambda v: v, "higher": lambda v: -v, "one": lambda v: abs(v - 1)}.get(better)
-    if distance is None or len(entries) < 2:
-        return set()
-    far = {model: distance(entry.mean) for model, entry in entries.items() if math.isfinite(entry.mean)}
-    best = {model for model, d in far.items() if d == min(far.values())}
-    return best if len(best) < len(entries) else set()
+    def less(self, baseline: str) -> Column:
+        """The column as differences from a model, which is not in it."""
+        other = self.entries.get(baseline)
+        less = {model: entry.less(other) for model, entry in self.entries.items() if model != baseline}
+        return replace(self, entries={model: entry for model, entry in less.items() if entry})
 
 
 @dataclass(frozen=True)
@@ -162,11 +105,6 @@ class Member:
     error: str = ""
     seconds: float = 0.0
 
-    @property
-    def name(self) -> str:
-        """What sentences call it."""
-        return f"{self.model} on {self.data}, seed {self.seed}"
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -176,7 +114,7 @@ class Comparison:
         models: the rows.
         columns: the columns.
         members: every run, failed ones too.
-        pictures: PNG files.
+        pictures: PNG files, each with its rows in a JSON file beside it (``zoo.compare.pictures``).
         notes: sentences worth telling.
         baseline: the row that the others' differences are taken from; none when empty.
     """
@@ -194,19 +132,14 @@ class Comparison:
         runs: dict[str, list[str]] = {}
         for member in self.members:
             if member.state == "failed":
-                runs.setdefault(member.error, []).append(member.name)
-        return tuple(f"{_some(names)}: {error}" for error, names in runs.items())
+                runs.setdefault(member.error, []).append(f"{member.model} on {member.data}, seed {member.seed}")
+        return tuple(f"{_first(names)}: {error}" for error, names in runs.items())
 
     @property
-    def differences(self) -> Mapping[tuple[str, str, str], Entry]:
-        """(model, data, metric) -> the differences from the baseline, seed by seed."""
-        found = {}
-        for column in self.columns:
-            for model, entry in column.entries.items():
-                less = entry.less(column.entries.get(self.baseline)) if model != self.baseline else None
-                if less:
-                    found[model, column.data, column.label] = less
-        return found
+    def differences(self) -> tuple[Column, ...]:
+        """The columns as differences from the baseline, seed by seed; none where no model has any."""
+        columns = tuple(column.less(self.baseline) for column in self.columns)
+        return columns if any(column.entries for column in columns) else ()
 
     @property
     def seeds(self) -> int:
@@ -214,7 +147,73 @@ class Comparison:
         return max((len(e.values) for column in self.columns for e in column.entries.values()), default=0)
 
 
-def _some(names: Sequence[str]) -> str:
+def _first(names: Sequence[str]) -> str:
     """The first of several, and how many others."""
-    more = len(names) - 1
-    return f"{names[0]} and {more} other{'s' * (more > 1)}" if more else names[0]
+    others = len(names) - 1
+    return f"{names[0]} and {others} other{'s' * (others > 1)}" if others else names[0]
+
+
+def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
+    """The scores of a run.
+
+    Args:
+        folder: the run.
+        model: its row.
+        data: what the table calls its data set; the protocol's name for it when empty.
+
+    Raises:
+        RequestError: if it has none.
+        RunError: if they cannot be read.
+    """
+
+    def score(label: str, stored: Mapping[str, Any]) -> Score:
+        protocol = stored["protocol"]
+        name = data or str(protocol["data"]["use"]).rpartition("/")[2]
+        return Score(model, name, label, int(protocol["seed"]), float(stored["value"]), protocol, str(folder))
+
+    path = folder / "scores.json"
+    try:
+        return [score(label, stored) for label, stored in json.loads(path.read_text()).items()]
+    except FileNotFoundError:
+        cure = f"finish it with: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        raise RequestError(f"{folder}: has no scores.json; {cure}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        cure = f"make it again with: zoo evaluate {folder}"
+        raise RunError(f"{path}: cannot be read as scores ({error!r}); {cure}") from None
+
+
+def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Scores as the columns of a table, by data set, then by metric.
+
+    Args:
+        scores: of every run.
+        metrics: the labels wanted, in their order; all when empty.
+
+    Raises:
+        RequestError: if the scores of a column were measured in different ways, naming the fields that differ.
+    """
+    wanted = [score for score in scores if not metrics or score.label in metrics]
+    refuse_different_protocols(wanted)
+    grouped = by_column(wanted)
+    labels = metrics or list(dict.fromkeys(label for _, label in grouped))
+    places = [(data, label) for data in dict.fromkeys(data for data, _ in grouped) for label in labels]
+    return tuple(_column(grouped[place]) for place in places if place in grouped)
+
+
+def _column(scores: Sequence[Score]) -> Column:
+    better = next((str(s.protocol["better"]) for s in scores if "better" in s.protocol), "")
+    values: dict[str, dict[int, float]] = {}
+    for score in scores:
+        values.setdefault(score.model, {})[score.seed] = score.value
+    entries = {model: Entry(by_seed) for model, by_seed in values.items()}
+    best = _best(entries, better)
+    entries = {model: replace(entry, best=model in best) for model, entry in entries.items()}
+    return Column(*scores[0].column, better, shared(scores), apart(scores), entries)
+
+
+def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
+    """The models whose mean is best; none where all are equal, or there is only one."""
+    known = {model: entry.mean for model, entry in entries.items() if math.isfinite(entry.mean)}
+    far = {model: DISTANCES[better](mean) for model, mean in known.items()} if better in DISTANCES else {}
+    best = {model for model, distance in far.items() if distance == min(far.values())}
+    return best if len(best) < len(entries) else set()

@@ -1,16 +1,14 @@
-"""Tables: comparisons written down in a file, bundled or the user's own. No torch here.
+"""What to compare: a request, the toggles of an ablation, and tables, which are comparisons written down in a file::
 
-::
-
-    models: [vae-paper, avae-paper]                    # recipes: names, or files beside this one
-    data:                                              # or a list of names; left out: the recipes' own
-      celeba: {size: 64, crop: paper}                  # options; 'use: NAME' where the label is not the name
-      svhn: {train_on: extra}
-    metrics: {mse: mse, fid: {samples: 50000}}         # likewise; left out: the recipes' own
-    seeds: 3
-    set: {train.steps: 2000}                           # for every recipe that has it
-    where:                                             # for some cells alone
-      - {model: vae-paper, data: svhn, set: {latent: 32}}
+models: [vae-paper, avae-paper]                    # recipes: names, or files beside this one
+data:                                              # or a list of names; left out: the recipes' own
+  celeba: {size: 64, crop: paper}                  # options; 'use: NAME' where the label is not the name
+  svhn: {train_on: extra}
+metrics: {mse: mse, fid: {samples: 50000}}         # likewise; left out: the recipes' own
+seeds: 3
+set: {train.steps: 2000}                           # for every recipe that has it
+where:                                             # for some cells alone
+  - {model: vae-paper, data: svhn, set: {latent: 32}}
 """
 
 from __future__ import annotations
@@ -20,128 +18,16 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import Position, Problem, RecipeError, RequestError, did_you_mean
+from zoo.errors import Problem, RecipeError, RequestError, did_you_mean
+from zoo.recipe.yaml.node import Path as Place
 from zoo.recipe.yaml.read import MAX_BYTES, Node, read
 from zoo.registry import Registry
 
 KEYS = ("models", "data", "metrics", "seeds", "set", "where")
-
-
-def read_table(path: Path) -> Table:
-    """A table.
-
-    Raises:
-        RecipeError: with every problem, each with its place.
-    """
-    root = tree(path)
-    reader = _Reader(path)
-    for key in set(root.value) - set(KEYS):
-        reader.refuse(root.at((key,)), f"a table has no '{key}'{did_you_mean(key, KEYS)}")
-    table = Table(
-        name=path.stem,
-        models=[reader.beside(name) for name in reader.names(root, "models")],
-        data=reader.parts(root, "data"),
-        metrics=reader.metrics(root),
-        seeds=reader.count(root, "seeds"),
-        overrides=reader.overrides(root),
-        only=reader.only(root),
-    )
-    if not table.models:
-        reader.refuse(root.at(("models",)), "'models' must name a recipe, or several: [vae, avae]")
-    if reader.problems:
-        raise RecipeError(reader.problems)
-    return table
-
-
-class _Reader:
-    """Reads the parts of a table, and collects what is wrong with them."""
-
-    def __init__(self, path: Path) -> None:
-        self.problems: list[Problem] = []
-        self._folder = path.parent
-
-    def refuse(self, place: Position, message: str) -> None:
-        self.problems.append(Problem(place, message))
-
-    def beside(self, name: str) -> str:
-        """A recipe beside the table by its path; any other as it is written."""
-        return str(self._folder / name) if (self._folder / name).is_file() else name
-
-    def names(self, node: Node, key: str) -> list[str]:
-        found = node.child(key)
-        plain = found.plain() if found else []
-        plain = [plain] if isinstance(plain, str) else plain
-        if isinstance(plain, list) and all(isinstance(name, str) and name for name in plain):
-            return list(dict.fromkeys(plain))
-        self.refuse(node.at((key,)), f"'{key}' must be a list of names, such as [a, b]")
-        return []
-
-    def parts(self, root: Node, key: str) -> dict[str, Any]:
-        """Label -> component and options; a list of names has components without options."""
-        node = root.child(key)
-        if node is None or not isinstance(node.value, dict):
-            return {name: {"use": name} for name in self.names(root, key)}
-        found = {}
-        for label, below in node.value.items():
-            plain = below.plain()
-            if isinstance(plain, str | None):
-                plain = {"use": plain or label}
-            if not isinstance(plain, dict):
-                self.refuse(root.at((key, label)), f"'{label}' must be a name, or options in braces")
-                continue
-            if key == "data" and not re.fullmatch(r"[\w.+=-]+", label):
-                self.refuse(root.at((key, label)), f"'{label}' names files: letters, digits and . + = - _ alone")
-            found[label] = {"use": label, **plain}
-        return found
-
-    def metrics(self, root: Node) -> dict[str, Any]:
-        """As ``parts``; a metric that is only named may be a score that recipes have under this label."""
-        found = self.parts(root, "metrics")
-        return {label: label if part == {"use": label} else part for label, part in found.items()}
-
-    def count(self, root: Node, key: str) -> int:
-        node = root.child(key)
-        plain = node.plain() if node else 1
-        if isinstance(plain, int) and not isinstance(plain, bool) and plain >= 1:
-            return plain
-        self.refuse(root.at((key,)), f"'{key}' must be a whole number, 1 or more")
-        return 1
-
-    def overrides(self, node: Node) -> list[str]:
-        """``set``, as the command line has it."""
-        found = node.child("set")
-        plain = found.plain() if found else {}
-        if isinstance(plain, dict):
-            return [f"{path}={json.dumps(value)}" for path, value in plain.items()]
-        self.refuse(node.at(("set",)), "'set' must be a mapping, such as {train.steps: 2000}")
-        return []
-
-    def only(self, root: Node) -> list[Only]:
-        node = root.child("where")
-        if node is None:
-            return []
-        found = []
-        for number, item in enumerate(node.value if isinstance(node.value, list) else [node]):
-            place = root.at(("where", number))
-            keys = set(item.value) if isinstance(item.value, dict) else set()
-            if "set" not in keys or keys - {"model", "data", "set"}:
-                self.refuse(place, "write it as {model: NAME, data: NAME, set: {PATH: VALUE}}; model or data may lack")
-                continue
-            model, data = (str(child.plain()) if (child := item.child(key)) else "" for key in ("model", "data"))
-            self._known(root, item, {"model": model, "data": data})
-            found.append(Only(self.beside(model) if model else "", data, self.overrides(item)))
-        return found
-
-    def _known(self, root: Node, item: Node, named: dict[str, str]) -> None:
-        """Refuses an exception for what the table has not."""
-        data = root.child("data")
-        there = {"model": self.names(root, "models"), "data": list(self.parts(root, "data")) if data else []}
-        for key, name in named.items():
-            if name and name not in there[key]:
-                self.refuse(item.at((key,)), f"the table has no {key} '{name}'{did_you_mean(name, there[key])}")
 
 
 @dataclass(frozen=True)
@@ -157,48 +43,6 @@ class Row:
     recipe: str
     label: str = ""
     overrides: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Only:
-    """What holds for some cells of a table alone.
-
-    Args:
-        model: the recipe, as the table writes it; any when empty.
-        data: the data set, as the table calls it; any when empty.
-        overrides: ``path=value``.
-    """
-
-    model: str
-    data: str
-    overrides: Sequence[str]
-
-    def concerns(self, model: str, data: str) -> bool:
-        """Whether it holds for a cell."""
-        return self.model in ("", model) and self.data in ("", data)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A comparison as a file says it.
-
-    Args:
-        name: the file's, without its extension.
-        models: recipes.
-        data: what the table calls a data set -> the component and its options; the recipes' own when empty.
-        metrics: label -> a metric's name, or the component and its options; the recipes' own when empty.
-        seeds: how many.
-        overrides: ``path=value``, for every recipe that has it.
-        only: what holds for some cells alone.
-    """
-
-    name: str
-    models: Sequence[str]
-    data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    seeds: int = 1
-    overrides: Sequence[str] = ()
-    only: Sequence[Only] = ()
 
 
 @dataclass(frozen=True)
@@ -229,12 +73,55 @@ class Request:
     baseline: str = ""
 
 
+@dataclass(frozen=True)
+class Only:
+    """Overrides of some cells of a table.
+
+    Args:
+        model: the recipe, as the table writes it; any when empty.
+        data: the data set, as the table calls it; any when empty.
+        overrides: ``path=value``.
+    """
+
+    model: str
+    data: str
+    overrides: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison as a file says it.
+
+    Args:
+        name: the file's, without its extension.
+        models: recipes.
+        data: what the table calls a data set -> the component and its options; the recipes' own when empty.
+        metrics: label -> a metric's name, or the component and its options; the recipes' own when empty.
+        seeds: how many.
+        overrides: ``path=value``, for every recipe that has it.
+        only: what holds for some cells alone.
+    """
+
+    name: str = ""
+    models: Sequence[str] = ()
+    data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    overrides: Sequence[str] = ()
+    only: Sequence[Only] = ()
+
+
 def find_table(name: str, registry: Registry) -> Path | None:
     """The file of a table: a YAML file with ``models``, else a bundled table of that name; None for anything else."""
-    if os.path.isfile(name):
-        return Path(name) if name.endswith((".yaml", ".yml")) and _has_models(Path(name)) else None
-    entry = registry.find_table(name.removesuffix(".yaml"))
-    return entry.file if entry else None
+    if not os.path.isfile(name):
+        entry = registry.find_table(name.removesuffix(".yaml"))
+        return entry.file if entry else None
+    path = Path(name)
+    try:
+        named = name.endswith((".yaml", ".yml")) and b"models" in _content(path)
+        return path if named and tree(path).child("models") else None
+    except RequestError:  # it is refused as a recipe
+        return None
 
 
 def tree(path: Path) -> Node:
@@ -246,17 +133,168 @@ def tree(path: Path) -> Node:
     return read(_content(path), str(path))
 
 
-def _has_models(path: Path) -> bool:
-    """Whether a file is meant as a table; one that cannot be read is none, and is refused as a recipe."""
-    try:
-        return b"models" in _content(path) and tree(path).child("models") is not None
-    except RequestError:
-        return False
-
-
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_table(path: Path) -> Table:
+    """A table.
+
+    Raises:
+        RecipeError: with every problem, each with its place.
+    """
+    reader = _Reader(path)
+    table = reader.table()
+    if reader.problems:
+        raise RecipeError(reader.problems)
+    return table
+
+
+class _Reader:
+    """Reads the parts of a table, and collects what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.problems: list[Problem] = []
+        self._path, self._root = path, tree(path)
+        self._said: dict[str, Any] = self._root.plain()
+
+    def _check(self, right: bool, place: Place, message: str) -> bool:
+        if not right:
+            self.problems.append(Problem(self._root.at(place), message))
+        return right
+
+    def table(self) -> Table:
+        for key in set(self._said) - set(KEYS):
+            self._check(False, (key,), f"a table has no '{key}'{did_you_mean(key, KEYS)}")
+        models, data, metrics = self._names("models"), self._parts("data"), self._parts("metrics")
+        self._check(bool(models), ("models",), "'models' must name a recipe, or several: [vae, avae]")
+        for label in data:
+            named = re.fullmatch(r"[\w.+=-]+", label)
+            self._check(bool(named), ("data", label), f"'{label}' names files: letters, digits and . + = - _ alone")
+        seeds = self._said.get("seeds", 1)
+        counts = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1
+        self._check(counts, ("seeds",), "'seeds' must be a whole number, 1 or more")
+        return Table(
+            name=self._path.stem,
+            models=[self._beside(name) for name in models],
+            data=data,
+            # one that is only named may be a score that recipes have under this label
+            metrics={label: label if part == {"use": label} else part for label, part in metrics.items()},
+            seeds=seeds,
+            overrides=self._overrides(self._said, ()),
+            only=self._only({"model": models, "data": list(data)}),
+        )
+
+    def _beside(self, name: str) -> str:
+        """A recipe beside the table by its path; any other as it is written."""
+        path = self._path.parent / name
+        return str(path) if path.is_file() else name
+
+    def _names(self, key: str) -> list[str]:
+        said = self._said.get(key, [])
+        names = [said] if isinstance(said, str) else said
+        right = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+        self._check(right, (key,), f"'{key}' must be a list of names, such as [a, b]")
+        return list(dict.fromkeys(names)) if right else []
+
+    def _parts(self, key: str) -> dict[str, dict[str, Any]]:
+        """Label -> component and options; a list of names has components without options."""
+        said = self._said.get(key)
+        if not isinstance(said, dict):
+            return {name: {"use": name} for name in self._names(key)}
+        parts = {}
+        for label, part in said.items():
+            options = {"use": part or label} if isinstance(part, str | None) else part
+            if self._check(isinstance(options, dict), (key, label), f"'{label}' must be a name, or options in braces"):
+                parts[label] = {"use": label, **options}
+        return parts
+
+    def _overrides(self, said: Mapping[str, Any], place: Place) -> list[str]:
+        """``set``, as the command line has it."""
+        settings = said.get("set", {})
+        right = isinstance(settings, dict)
+        self._check(right, (*place, "set"), "'set' must be a mapping, such as {train.steps: 2000}")
+        return [f"{path}={json.dumps(value)}" for path, value in settings.items()] if right else []
+
+    def _only(self, there: Mapping[str, Sequence[str]]) -> list[Only]:
+        said, only = self._said.get("where", []), []
+        for number, item in enumerate(said if isinstance(said, list) else [said]):
+            place: Place = ("where", number) if isinstance(said, list) else ("where",)
+            keys = set(item) if isinstance(item, dict) else set()
+            form = "write it as {model: NAME, data: NAME, set: {PATH: VALUE}}; model or data may lack"
+            if not self._check("set" in keys and keys <= {"model", "data", "set"}, place, form):
+                continue
+            named = {key: str(item.get(key, "")) for key in there}
+            for key, name in named.items():
+                near = did_you_mean(name, there[key])
+                self._check(name in ("", *there[key]), (*place, key), f"the table has no {key} '{name}'{near}")
+            model = self._beside(named["model"]) if named["model"] else ""
+            only.append(Only(model, named["data"], self._overrides(item, place)))
+        return only
+
+
+# -- with and without ----------------------------------------------------------------------------------------------
+
+
+def toggled(recipe: str, toggles: Sequence[str]) -> list[Row]:
+    """A row for every combination of the values of the toggles; the first has the first value of each.
+
+    Args:
+        recipe: a recipe's name or file.
+        toggles: ``"path=A,B"``: a path and two values or more; commas within brackets and quotes part none.
+
+    Raises:
+        RequestError: for a toggle without two values, or a path that is there twice.
+    """
+    parsed = [_values(toggle) for toggle in toggles]
+    paths = [path for path, _ in parsed]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise RequestError(f"--toggle: '{path}' is there twice; write {path}=A,B,C")
+    names = _short(paths)
+    rows = []
+    for chosen in product(*(values for _, values in parsed)):
+        label = ", ".join(f"{name}={value}" for name, value in zip(names, chosen, strict=True))
+        rows.append(Row(recipe, label, [f"{path}={value}" for path, value in zip(paths, chosen, strict=True)]))
+    return rows
+
+
+def _values(toggle: str) -> tuple[str, list[str]]:
+    """Its path, and the values that the path is set to."""
+    path, _, text = toggle.partition("=")
+    values = [value.strip() for value in split(text)]
+    if not path.strip() or len(values) < 2 or "" in values:
+        example = "phases.0.generator.entropy=off,on"
+        raise RequestError(f"--toggle {toggle}: write it as PATH=A,B, such as {example}: a path and what it is set to")
+    if len(set(values)) < len(values):
+        raise RequestError(f"--toggle {toggle}: a value is there twice")
+    return path.strip(), values
+
+
+def split(text: str) -> list[str]:
+    """Splits a text at its commas, but for those within brackets or quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        else:
+            depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """The ends of different paths, as long as it takes to tell them apart."""
+    parts = [path.split(".") for path in paths]
+    lengths = range(1, max(map(len, parts)) + 1)
+    ends = ([".".join(part[-length:]) for part in parts] for length in lengths)
+    return next(names for names in ends if len(set(names)) == len(names))

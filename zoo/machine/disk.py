@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -59,7 +60,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def opened(folder: Path, name: str, limit: int) -> Iterator[BufferedReader]:
+def opened(folder: Path, name: str, limit: int = sys.maxsize) -> Iterator[BufferedReader]:
     """Opens an ordinary file of a run for reading.
 
     Raises:

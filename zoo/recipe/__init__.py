@@ -105,7 +105,7 @@ def _bundled(name: str, path: Path, registry: Registry) -> Path:
     if path.suffix and beside:
         raise RequestError(f"there is no recipe '{said}'{beside}")
     nor = f"there is no file '{said}', and " if "/" in name else ""
-    raise RequestError(f"{nor}{registry.unknown_recipe(said)}")
+    raise RequestError(f"{nor}{registry.unknown('recipe', said)}")
 
 
 def _open(source: Source, registry: Registry) -> tuple[Node, Path]:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from zoo.errors import RecipeError, closest, did_you_mean
-from zoo.recipe.flow import misfits
+from zoo.recipe.contract import contract_of
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
@@ -51,6 +51,7 @@ class Reader(PhaseReader):
             raise RecipeError(self.problems)
         file = self.root.position.file
         sizes = Sizes(data.options["channels"], data.options["size"], top["latent"], top["noise"])
+        self._read_contracts(slots, sizes)
         return Recipe(
             name=name or PurePath(file).stem,
             file=file,
@@ -69,6 +70,15 @@ class Reader(PhaseReader):
             graph=graph,
             source=self.root,
         )
+
+    def _read_contracts(self, slots: Mapping[str, Part], sizes: Sizes) -> None:
+        for part in slots.values():
+            try:
+                contract_of(part, sizes)
+            except ValueError as error:
+                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
+        if self.problems:
+            raise RecipeError(self.problems)
 
     def _top(self) -> dict[str, Node]:
         return {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
@@ -245,7 +255,4 @@ def resolve(root: Node, registry: Registry) -> Recipe:
     Raises:
         RecipeError: with every problem, sorted by place.
     """
-    recipe = Reader(root, registry).recipe()
-    if problems := misfits(recipe):
-        raise RecipeError(problems)
-    return recipe
+    return Reader(root, registry).recipe()

@@ -1,29 +1,28 @@
-"""registry.yaml: which packages are known to exist and what they provide, and who may be imported here.
+"""Reads registry.yaml: the packages known to exist, what they provide, and which of them may be imported here.
 
-The bundled file is the catalogue; the user's settings and the registry.yaml beside a recipe, same schema, are
-layered over it in this order. The schema is described in the bundled file. Every scalar is text, so no YAML typing
-surprises are possible.
+The user's settings and the registry.yaml beside a recipe are layered over the bundled file, which describes their
+schema. Every scalar is text, so YAML's guesses at types cannot surprise anybody.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.api import KINDS
 from zoo.errors import Position, Problem, RecipeError, RequestError, did_you_mean
 from zoo.registry.discovery import FIRST_PARTY, Plugin, State, canonical
 
 if TYPE_CHECKING:
+    from yaml import Mark
     from yaml.nodes import Node
 
 BUNDLED = Path(__file__).resolve().parent.parent / "registry.yaml"
-
-T = TypeVar("T")
+NULL = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Blocked:
     file: str = ""
 
     def hits(self, version: str) -> bool:
-        """Whether ``version`` is blocked; one that cannot be compared is."""
+        """True if ``version`` is blocked; one that cannot be compared is."""
         if not self.versions:
             return True
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -64,9 +63,9 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What one or several layered registry.yaml say; names of distributions are canonical.
+    """One or several layered registry.yaml; names of distributions are canonical.
 
-    ``allowed_by`` is the file of ``allow``, ``disabled`` has for each name its file, and ``only`` is ``ZOO_PLUGINS``.
+    ``allowed_by`` is the file of ``allow``, ``disabled`` maps each name to its file, and ``only`` is ``ZOO_PLUGINS``.
     """
 
     packages: Mapping[str, Package] = field(default_factory=dict)
@@ -89,7 +88,7 @@ class Catalogue:
         )
 
     def verdict(self, plugin: Plugin) -> tuple[State, str] | None:
-        """Why a plugin is not imported, or None. The first party need not be on an allowlist."""
+        """State and reason of a plugin that must not be imported; else None. Allowlists admit the first party."""
         package, version = plugin.distribution, plugin.version
         for block in self.blocked:
             if block.package == package and block.hits(version):
@@ -102,8 +101,8 @@ class Catalogue:
             return "disabled", f"'{package}' is not under 'allow' in {self.allowed_by}"
         for name, file in self.disabled.items():
             if plugin.answers_to(name):
-                cure = f": zoo plugins enable {name}" if file == str(settings_file()) else ""
-                return "disabled", f"'{name}' is under 'disabled' in {file}{cure}"
+                enable = f": zoo plugins enable {name}" if file == str(settings_file()) else ""
+                return "disabled", f"'{name}' is under 'disabled' in {file}{enable}"
         return None
 
     def providers(self, kind: str, name: str) -> list[str]:
@@ -132,17 +131,17 @@ def chosen() -> tuple[str, ...] | None:
     return None if text is None else tuple(filter(None, map(str.strip, text.split(","))))
 
 
-def policy(found: Iterable[str], layers: Sequence[Path], only: tuple[str, ...] | None) -> Catalogue:
-    """The catalogue, as far as it concerns the distributions found. Reading YAML costs 25 ms: without a layer
-    of the user's the bundled file is parsed only if it mentions a stranger at all.
+def policy(distributions: Iterable[str], layers: Sequence[Path], only: tuple[str, ...] | None) -> Catalogue:
+    """The catalogue, as far as it concerns some distributions. Reading YAML costs 25 ms: without a layer of the
+    user's the bundled file is parsed only if it mentions a stranger at all.
 
     Args:
-        found: distributions with plugins.
+        distributions: those with plugins.
         layers: the user's own files, later ones over earlier ones.
         only: what ``ZOO_PLUGINS`` names, if it is set.
     """
     text = "" if layers else canonical(BUNDLED.read_text("utf-8"))
-    known = layers or any(canonical(name) in text for name in found if name != FIRST_PARTY)
+    known = layers or any(canonical(name) in text for name in distributions if name != FIRST_PARTY)
     return replace(whole(layers) if known else Catalogue(), only=only)
 
 
@@ -172,8 +171,8 @@ def read(file: Path) -> Catalogue:
     except RecipeError as error:
         problems = list(error.problems)
     if file == settings_file():
-        cure = "these are your settings of zoo: correct them, or remove the file, to go on"
-        problems[-1] = replace(problems[-1], message=f"{problems[-1].message}; {cure}")
+        mine = "these are your settings of zoo: correct them, or remove the file, to go on"
+        problems[-1] = replace(problems[-1], message=f"{problems[-1].message}; {mine}")
     raise RecipeError(problems)
 
 
@@ -189,8 +188,7 @@ def parse(text: str, file: str) -> Catalogue:
     try:
         node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
+        place = _position(file, getattr(error, "problem_mark", None))
         raise RecipeError([Problem(place, f"is not YAML: {getattr(error, 'problem', error)}")]) from None
     reader = _Reader(file)
     catalogue = reader.catalogue(node) if node else Catalogue()
@@ -200,7 +198,7 @@ def parse(text: str, file: str) -> Catalogue:
 
 
 class _Reader:
-    """YAML nodes to a catalogue, collecting problems."""
+    """Makes a catalogue of YAML nodes, and collects problems."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -209,11 +207,12 @@ class _Reader:
     def catalogue(self, node: Node) -> Catalogue:
         top = self.mapping(node, "the file", ("packages", "blocked", "pins", "allow", "disabled"))
         packages = self.mapping(top.get("packages"), "'packages'")
+        pins = self.mapping(top.get("pins"), "'pins'")
         allow = top.get("allow")
         return Catalogue(
             packages={canonical(name): self.package(name, value) for name, value in packages.items()},
-            blocked=tuple(self.items(top.get("blocked"), "'blocked'", self.block)),
-            pins={self.pin(k, v): canonical(self.text(v, k)) for k, v in self.pins(top).items()},
+            blocked=tuple(map(self.block, self.children(top.get("blocked"), "'blocked'", "sequence"))),
+            pins={self.pin(key, value): canonical(self.text(value, key)) for key, value in pins.items()},
             allow=None if allow is None else frozenset(map(canonical, self.texts(allow, "'allow'"))),
             allowed_by=self.file,
             disabled=dict.fromkeys(self.texts(top.get("disabled"), "'disabled'"), self.file),
@@ -224,8 +223,8 @@ class _Reader:
         provides = self.mapping(keys.get("provides"), f"'provides' of '{name}'", KINDS)
         return Package(
             summary=self.text(keys["summary"], "summary") if "summary" in keys else "",
-            provides={kind: tuple(self.texts(value, kind)) for kind, value in provides.items()},
-            recipes=tuple(self.texts(keys.get("recipes"), "recipes")),
+            provides={kind: self.texts(value, kind) for kind, value in provides.items()},
+            recipes=self.texts(keys.get("recipes"), "recipes"),
         )
 
     def block(self, node: Node) -> Blocked:
@@ -237,9 +236,6 @@ class _Reader:
         package, reason = canonical(texts.get("package", "")), texts.get("reason", "")
         return Blocked(package, reason, texts.get("versions", ""), self.file)
 
-    def pins(self, top: Mapping[str, Node]) -> dict[str, Node]:
-        return self.mapping(top.get("pins"), "'pins'")
-
     def pin(self, key: str, node: Node) -> str:
         kind, slash, name = key.partition("/")
         if slash and (kind not in (*KINDS, "recipe") or not name):
@@ -248,12 +244,7 @@ class _Reader:
 
     def mapping(self, node: Node | None, where: str, choices: Iterable[str] | None = None) -> dict[str, Node]:
         result: dict[str, Node] = {}
-        if node is None or _empty(node):
-            return result
-        if not _is(node, "mapping"):
-            self.problem(node, f"{where} must be a mapping")
-            return result
-        for key_node, value in node.value:
+        for key_node, value in self.children(node, where, "mapping"):
             key = self.text(key_node, "a key")
             if choices is not None and key not in choices:
                 self.problem(key_node, f"{where} has no key '{key}'{did_you_mean(key, choices)}")
@@ -263,31 +254,27 @@ class _Reader:
                 result[key] = value
         return result
 
-    def items(self, node: Node | None, where: str, each: Callable[[Node], T]) -> list[T]:
-        if node is None or _empty(node):
-            return []
-        if not _is(node, "sequence"):
-            self.problem(node, f"{where} must be a list")
-            return []
-        return [each(item) for item in node.value]
+    def texts(self, node: Node | None, where: str) -> tuple[str, ...]:
+        return tuple(self.text(item, where) for item in self.children(node, where, "sequence"))
 
-    def texts(self, node: Node | None, where: str) -> list[str]:
-        return self.items(node, where, lambda item: self.text(item, where))
+    def children(self, node: Any, where: str, kind: Literal["mapping", "sequence"]) -> tuple[Any, ...]:
+        """The pairs of a mapping or the items of a list; nothing stands for none of them."""
+        if node is None or node.tag == NULL:
+            return ()
+        if node.id != kind:
+            self.problem(node, f"{where} must be a {'list' if kind == 'sequence' else kind}")
+            return ()
+        return tuple(node.value)
 
-    def text(self, node: Node, where: str) -> str:
-        if not _is(node, "scalar") or _empty(node):
+    def text(self, node: Any, where: str) -> str:
+        if node.id != "scalar" or node.tag == NULL:
             self.problem(node, f"{where} must be text")
             return ""
         return str(node.value)
 
     def problem(self, node: Node, message: str) -> None:
-        mark = node.start_mark
-        self.problems.append(Problem(Position(self.file, mark.line + 1, mark.column + 1), message))
+        self.problems.append(Problem(_position(self.file, node.start_mark), message))
 
 
-def _is(node: Node, kind: str) -> bool:
-    return getattr(node, "id", "") == kind  # scalar, sequence or mapping
-
-
-def _empty(node: Node) -> bool:
-    return _is(node, "scalar") and node.tag == "tag:yaml.org,2002:null"
+def _position(file: str, mark: Mark | None) -> Position:
+    return Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)

@@ -1,17 +1,19 @@
-"""What a plugin says it provides: its hooks called one by one, each descriptor checked on its own."""
+"""Asks a plugin what it provides: its hooks are called one by one, each descriptor is checked on its own."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pluggy
 
 from zoo import api
 from zoo.errors import did_you_mean
+from zoo.registry.discovery import Plugin
 from zoo.registry.isolation import Failure, attempt
 
 HOOKS: dict[str, type[api.Component] | type[api.Recipe]] = {
@@ -24,72 +26,54 @@ _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^/\\:]+(/[^/\\:]+)*\.ya?ml")
 
 
-@dataclass
-class Provided:
-    """What one plugin provides, and what of it was refused."""
+def ask(plugin: Plugin, module: object) -> Plugin:
+    """The plugin with what its hooks provide, called one by one; what is refused is among its reasons.
 
-    components: list[api.Component] = field(default_factory=list)
-    recipes: list[api.Recipe] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    traceback: str = ""
-
-    def refuse(self, fault: str | Failure) -> None:
-        """Note a fault; what is right stays usable."""
-        if isinstance(fault, Failure):
-            self.traceback = self.traceback or fault.traceback
-            fault = fault.sentence
-        self.faults.append(fault)
-
-
-def ask(plugin: object, name: str) -> Provided:
-    """Call the hooks of one plugin (a module, or what its entry point names)."""
-    provided = Provided()
+    Args:
+        plugin: as it was found.
+        module: its module, or what its entry point names inside one.
+    """
     # A manager of its own for each plugin: with a shared one, one raising hook loses everybody's results.
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(api.Hooks)
-    registered = attempt("registering its hooks", lambda: manager.register(plugin, name))
+    registered = attempt("registering its hooks", lambda: manager.register(module, plugin.name))
     if isinstance(registered, Failure):
-        provided.refuse(registered)
-        return provided
-    for fault in (*_unknown_hooks(manager, plugin), *_unmarked_hooks(manager, plugin)):
-        provided.refuse(fault)
-    for hook in HOOKS:
-        _call(manager, hook, provided)
-    return provided
+        return plugin.failed("broken", registered)
+    faults: list[str | Failure] = [*_misnamed(manager, module)]
+    components, recipes = (_call(manager, hook, faults) for hook in HOOKS)
+    plugin = replace(plugin, components=components, recipes=recipes)
+    return plugin.failed("broken", *faults) if faults else plugin
 
 
-def _unknown_hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError:
-        for caller in manager.get_hookcallers(plugin) or ():
-            if not caller.has_spec():
-                yield f"there is no hook '{caller.name}'{did_you_mean(caller.name, HOOKS)}"
-
-
-def _unmarked_hooks(manager: pluggy.PluginManager, plugin: object) -> Iterator[str]:
-    called = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
-    unmarked = [hook for hook in HOOKS if hook not in called and hasattr(plugin, hook)]
+def _misnamed(manager: pluggy.PluginManager, module: object) -> Iterator[str]:
+    callers = manager.get_hookcallers(module) or ()
+    for caller in callers:
+        if not caller.has_spec() and not all(hook.optionalhook for hook in caller.get_hookimpls()):
+            yield f"there is no hook '{caller.name}'{did_you_mean(caller.name, HOOKS)}"
+    called = {caller.name for caller in callers}
+    unmarked = [hook for hook in HOOKS if hook not in called and hasattr(module, hook)]
     yield from (f"{hook}() is not marked with @zoo.api.hookimpl" for hook in unmarked)
-    if not called and not unmarked:
+    if not callers and not unmarked:
         yield f"it implements no hook; choices: {', '.join(HOOKS)}"
 
 
-def _call(manager: pluggy.PluginManager, hook: str, provided: Provided) -> None:
+def _call(manager: pluggy.PluginManager, hook: str, faults: list[str | Failure]) -> tuple[Any, ...]:
+    """What a hook returns, without the items that are refused: those are added to ``faults``."""
     caller = getattr(manager.hook, hook)
     if not caller.get_hookimpls():
-        return
+        return ()
     results = attempt(f"{hook}()", lambda: [_as_sequence(hook, result) for result in caller() or [None]])
     if isinstance(results, Failure):
-        provided.refuse(results)
-        return
-    shelf: list[Any] = provided.components if hook == "zoo_components" else provided.recipes
-    for index, item in enumerate(item for result in results for item in result):
+        faults.append(results)
+        return ()
+    items = []
+    for index, item in enumerate(chain.from_iterable(results)):
         fault = attempt(f"checking item {index} of {hook}()", partial(_fault, hook, item))
-        if isinstance(fault, Failure) or fault:
-            provided.refuse(fault if isinstance(fault, Failure) else f"{hook}() item {index}: {fault}")
+        if fault:
+            faults.append(fault if isinstance(fault, Failure) else f"{hook}() item {index}: {fault}")
         else:
-            shelf.append(item)
+            items.append(item)
+    return tuple(items)
 
 
 def _as_sequence(hook: str, result: object) -> Sequence[object]:
@@ -111,7 +95,7 @@ def _fault(hook: str, item: object) -> str:
 
 
 def component_fault(item: api.Component) -> str:
-    """Why a component cannot be registered, or nothing."""
+    """Says why a component cannot be registered; nothing if it can."""
     if item.kind not in api.KINDS:
         return f"'{item.kind}' of component '{item.name}' is not a kind{did_you_mean(item.kind, api.KINDS)}"
     label = f"{item.kind} '{item.name}'"
@@ -131,7 +115,7 @@ def component_fault(item: api.Component) -> str:
 
 
 def recipe_fault(item: api.Recipe) -> str:
-    """Why a recipe cannot be registered, or nothing."""
+    """Says why a recipe cannot be registered; nothing if it can."""
     if not _NAME.fullmatch(item.name):
         return f"recipe '{item.name}' needs a name of letters, digits and '-'"
     if not _PATH.fullmatch(item.path) or ".." in item.path:

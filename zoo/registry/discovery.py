@@ -40,6 +40,9 @@ class Plugin:
         traceback: of the first failure, for ``zoo plugins --traceback``.
         components: what it provides.
         recipes: what it ships.
+        module: of its entry point; empty where none could be read.
+        attribute: of the module, where the entry point names one.
+        file: the ``--plugin`` file.
     """
 
     name: str
@@ -51,6 +54,9 @@ class Plugin:
     traceback: str = ""
     components: tuple[api.Component, ...] = ()
     recipes: tuple[api.Recipe, ...] = ()
+    module: str = ""
+    attribute: str = ""
+    file: Path | None = None
 
     @property
     def reason(self) -> str:
@@ -74,24 +80,16 @@ class Plugin:
             return (canonical(package), bare) == (self.distribution, self.name)
         return name == self.name or canonical(name) == self.distribution
 
-    def failed(self, state: State, *reasons: str, traceback: str = "") -> Plugin:
-        """The same plugin in a worse state, with more reasons."""
-        told = (*self.reasons, *reasons)
-        return replace(self, state=state, reasons=told, traceback=self.traceback or traceback)
+    def failed(self, state: State, *faults: str | Failure) -> Plugin:
+        """The same plugin in a worse state, with more reasons; the first traceback is kept."""
+        reasons = (fault.sentence if isinstance(fault, Failure) else fault for fault in faults)
+        tracebacks = (self.traceback, *(fault.traceback for fault in faults if isinstance(fault, Failure)))
+        traceback = next(filter(None, tracebacks), "")
+        return replace(self, state=state, reasons=(*self.reasons, *reasons), traceback=traceback)
 
-
-@dataclass(frozen=True)
-class Found:
-    """A plugin before it is imported: where to look, or what is wrong already."""
-
-    plugin: Plugin
-    module: str = ""
-    attribute: str = ""
-    file: Path | None = None
-
-    def noted(self, note: str) -> Found:
-        """The same with a note more."""
-        return replace(self, plugin=replace(self.plugin, notes=(*self.plugin.notes, note)))
+    def noted(self, *notes: str) -> Plugin:
+        """The same plugin with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
 
 def canonical(name: str) -> str:
@@ -99,9 +97,9 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def installed() -> list[Found]:
+def installed() -> list[Plugin]:
     """Plugins of every installed distribution."""
-    by_package: dict[str, list[Found]] = {}
+    by_package: dict[str, list[Plugin]] = {}
     places: dict[str, Path] = {}
     for distribution in distributions():
         # Most distributions have nothing for us: look at the raw text before parsing anything.
@@ -115,17 +113,17 @@ def installed() -> list[Found]:
             if place != places[name]:
                 here = places[name].parent
                 note = f"another copy of {name}, {version} in {place.parent}, is hidden by this one in {here}"
-                by_package[name] = [item.noted(note) for item in by_package[name]]
+                by_package[name] = [plugin.noted(note) for plugin in by_package[name]]
             continue
         places[name] = place
         nobody = Plugin("entry_points.txt", name, version)
         if isinstance(text, Failure):
-            by_package[name] = [Found(nobody.failed("broken", text.sentence, traceback=text.traceback))]
+            by_package[name] = [nobody.failed("broken", text)]
         elif fault:
-            by_package[name] = [Found(nobody.failed("broken", fault))]
+            by_package[name] = [nobody.failed("broken", fault)]
         else:
             by_package[name] = list(_entries(text or "", nobody))
-    return [item for items in by_package.values() for item in items]
+    return [plugin for plugins in by_package.values() for plugin in plugins]
 
 
 def _mentions_zoo(text: str | Failure | None) -> bool:
@@ -167,7 +165,7 @@ def _identity(distribution: Distribution) -> tuple[str, str, str]:
     return guess, version or "unknown", fault
 
 
-def _entries(text: str, nobody: Plugin) -> Iterator[Found]:
+def _entries(text: str, nobody: Plugin) -> Iterator[Plugin]:
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
@@ -176,20 +174,19 @@ def _entries(text: str, nobody: Plugin) -> Iterator[Found]:
             match = _ENTRY.fullmatch(line)
             if match:
                 name, module, attribute = match.groups()
-                yield Found(replace(nobody, name=name), module, attribute or "")
+                yield replace(nobody, name=name, module=module, attribute=attribute or "")
             else:
                 reason = f"entry_points.txt is malformed: '{line}' under [zoo] is not 'NAME = MODULE'"
                 name = line.partition("=")[0].strip() or nobody.name
-                yield Found(replace(nobody, name=name).failed("broken", reason))
+                yield replace(nobody, name=name).failed("broken", reason)
 
 
-def local(file: Path) -> Found:
+def local(file: Path) -> Plugin:
     """The plugin in a ``--plugin`` file. It is imported as a module named after the file."""
-    plugin = Plugin(file.stem, LOCAL, "0")
+    plugin = Plugin(file.stem, LOCAL, "0", module=file.stem, file=file)
     if not file.is_file():
-        fault = f"there is no file {file}"
-    elif file.suffix != ".py" or not file.stem.isidentifier():
+        return plugin.failed("broken", f"there is no file {file}")
+    if file.suffix != ".py" or not file.stem.isidentifier():
         fault = f"the name of {file} is not that of a Python module; rename it, such as my_parts.py"
-    else:
-        return Found(plugin, file.stem, file=file)
-    return Found(plugin.failed("broken", fault))
+        return plugin.failed("broken", fault)
+    return plugin

@@ -1,4 +1,4 @@
-"""One component or recipe on the shelf, with who provides it."""
+"""Components and recipes, each with the package and plugin that provide it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,30 @@ class Unusable(RequestError):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A component and who provides it."""
+class Named:
+    """A component or a recipe, and who provides it.
 
-    component: api.Component
+    Args:
+        part: as its plugin describes it.
+        distribution: the package that provides it.
+        version: of the package.
+        plugin: the package's plugin that provides it.
+    """
+
+    part: api.Component | api.Recipe
     distribution: str
     version: str
     plugin: str
 
     @property
     def kind(self) -> str:
-        """One of ``api.KINDS``."""
-        return self.component.kind
+        """One of ``api.KINDS``; or ``recipe``, or ``table`` for a table of recipes."""
+        return self.part.kind if isinstance(self.part, api.Component) else "table" if self.part.table else "recipe"
 
     @property
     def name(self) -> str:
         """Its bare name."""
-        return self.component.name
+        return self.part.name
 
     @property
     def id(self) -> str:
@@ -51,19 +58,35 @@ class Entry:
         return f"{self.distribution}/{self.name}"
 
     @property
-    def target(self) -> str:
-        """``package.module:attribute``."""
-        return self.component.target
-
-    @property
     def summary(self) -> str:
         """One line."""
-        return self.component.summary
+        return self.part.summary
+
+    def _unusable(self, cause: str) -> Unusable:
+        whose = f"{self.distribution} {self.version} (plugin '{self.plugin}')"
+        return Unusable(f"{self.kind} '{self.name}' of {whose}", cause)
+
+
+@dataclass(frozen=True)
+class Entry(Named):
+    """A component, and who provides it."""
+
+    part: api.Component
+
+    @property
+    def component(self) -> api.Component:
+        """As its plugin describes it."""
+        return self.part
+
+    @property
+    def target(self) -> str:
+        """``package.module:attribute``."""
+        return self.part.target
 
     @property
     def contract(self) -> str:
         """Shapes in and out; empty means the kind's own."""
-        return self.component.contract
+        return self.part.contract
 
     @cached_property
     def signature(self) -> Signature:
@@ -78,16 +101,16 @@ class Entry:
             with running(self.distribution, self.plugin):
                 return read_signature(self.kind, self.target, self.load)
         except TargetError as error:
-            raise Unusable(self._label, str(error)) from None
+            raise self._unusable(str(error)) from None
 
     def variant(self, value: object) -> Entry:
         """The same with the target that a value of the option ``by`` chooses; itself for any other value."""
-        target = self.component.variants.get(value) if isinstance(value, str) else None
-        return replace(self, component=replace(self.component, target=target)) if target else self
+        target = self.part.variants.get(value) if isinstance(value, str) else None
+        return replace(self, part=replace(self.part, target=target)) if target else self
 
     def variants(self) -> tuple[Entry, ...]:
         """Every variant; itself where there are none."""
-        return tuple(map(self.variant, self.component.variants)) or (self,)
+        return tuple(map(self.variant, self.part.variants)) or (self,)
 
     def load(self) -> Any:
         """Import the target and return it.
@@ -99,10 +122,10 @@ class Entry:
         with running(self.distribution, self.plugin):
             module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
             if isinstance(module, Failure):
-                raise Unusable(self._label, explained(module, self.distribution)) from module.error
+                raise self._unusable(explained(module, self.distribution)) from module.error
             thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
         if isinstance(thing, Failure):
-            raise Unusable(self._label, f"module '{module_name}' has no '{attribute}'") from thing.error
+            raise self._unusable(f"module '{module_name}' has no '{attribute}'") from thing.error
         return thing
 
     def check(self) -> None:
@@ -114,34 +137,12 @@ class Entry:
         self.signature  # noqa: B018 - read here, where the rules are checked
         self.load()
 
-    @property
-    def _label(self) -> str:
-        return f"{self.kind} '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}')"
-
 
 @dataclass(frozen=True)
-class RecipeEntry:
-    """A bundled recipe and who ships it."""
+class RecipeEntry(Named):
+    """A recipe or a table of recipes, and who ships it."""
 
-    recipe: api.Recipe
-    distribution: str
-    version: str
-    plugin: str
-
-    @property
-    def name(self) -> str:
-        """Its bare name."""
-        return self.recipe.name
-
-    @property
-    def id(self) -> str:
-        """``distribution/name``."""
-        return f"{self.distribution}/{self.name}"
-
-    @property
-    def summary(self) -> str:
-        """One line."""
-        return self.recipe.summary
+    part: api.Recipe
 
     @property
     def file(self) -> Path:
@@ -150,7 +151,7 @@ class RecipeEntry:
         Raises:
             RequestError: it is not there.
         """
-        package, _, relative = self.recipe.path.partition(":")
+        package, _, relative = self.part.path.partition(":")
         with running(self.distribution, self.plugin):
             spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
         if not isinstance(spec, Failure) and spec is not None:
@@ -158,5 +159,4 @@ class RecipeEntry:
             for folder in folders:
                 if (Path(folder) / relative).is_file():
                     return Path(folder) / relative
-        label = f"recipe '{self.name}' of {self.distribution} {self.version} (plugin '{self.plugin}')"
-        raise Unusable(label, f"there is no file '{self.recipe.path}'")
+        raise self._unusable(f"there is no file '{self.part.path}'")

@@ -1,4 +1,4 @@
-"""Loading plugins: each is imported and asked what it provides, isolated from the others.
+"""Loads plugins: each is imported and asked what it provides, isolated from the others.
 
 Order of events for one plugin: verdict of the catalogue (a blocked or disabled plugin is never imported), import,
 API version, hooks, descriptors.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,11 +16,11 @@ from importlib import import_module
 from importlib import util as importlib_util
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from zoo import api
 from zoo.registry.descriptors import ask
-from zoo.registry.discovery import FIRST_PARTY, LOCAL, Found, Plugin, State, damaged_metadata
+from zoo.registry.discovery import FIRST_PARTY, LOCAL, Plugin, State, damaged_metadata
 from zoo.registry.isolation import Failure, attempt
 
 Verdict = tuple[State, str]
@@ -35,35 +35,30 @@ UNSTATED = (1, 0)
 _API_LINE = re.compile(r"^ZOO_API\b[^=\n]*=\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.MULTILINE)
 
 
-class Policy(Protocol):
-    """Who may be imported at all."""
+def load(found: Sequence[Plugin], verdict: Callable[[Plugin], Verdict | None]) -> Iterator[Plugin]:
+    """Imports and questions each plugin; a failure stays with its plugin.
 
-    def verdict(self, plugin: Plugin) -> Verdict | None:
-        """Why a plugin is not imported, or None."""
-
-
-def load(found: Sequence[Found], policy: Policy) -> Iterator[Plugin]:
-    """Import and question each plugin; a failure stays with its plugin."""
-    for item in map(partial(_shared, found), found):
-        plugin = item.plugin
-        verdict = None if plugin.distribution == LOCAL else policy.verdict(plugin)
-        if verdict:
-            plugin = replace(plugin, state=verdict[0], reasons=(verdict[1],))
+    Args:
+        found: all of them.
+        verdict: state and reason of a plugin that is not to be imported, else None.
+    """
+    for plugin in found:
+        plugin = plugin.noted(*_sharing(plugin, found))
+        refused = None if plugin.distribution == LOCAL else verdict(plugin)
+        if refused:
+            state, reason = refused
+            plugin = replace(plugin, state=state, reasons=(reason,))
         elif plugin.state == "ok":
-            asked = attempt("reading it", partial(_question, item))
-            plugin = plugin.failed("broken", asked.sentence) if isinstance(asked, Failure) else asked
+            asked = attempt("reading it", partial(_question, plugin))
+            plugin = plugin.failed("broken", asked) if isinstance(asked, Failure) else asked
         yield plugin
 
 
-def _shared(found: Sequence[Found], item: Found) -> Found:
-    """An entry point may name any module, another package's too: who else names it is noted."""
+def _sharing(plugin: Plugin, found: Sequence[Plugin]) -> Iterator[str]:
+    """Says which plugins of other packages name the same module: an entry point may name any."""
     for other in found:
-        mine = other.plugin.distribution == item.plugin.distribution
-        if item.module and other.module == item.module and not mine:
-            item = item.noted(
-                f"its module '{item.module}' is also plugin '{other.plugin.name}' of {other.plugin.distribution}"
-            )
-    return item
+        if plugin.module and other.module == plugin.module and other.distribution != plugin.distribution:
+            yield f"its module '{plugin.module}' is also plugin '{other.name}' of {other.distribution}"
 
 
 @contextmanager
@@ -82,30 +77,23 @@ def running(distribution: str, plugin: str) -> Iterator[None]:
         raise
 
 
-def _question(found: Found) -> Plugin:
-    plugin = found.plugin
-    where = str(found.file or found.module)
+def _question(plugin: Plugin) -> Plugin:
     with running(plugin.distribution, plugin.name):
         heavy, start = {name for name in HEAVY if name in sys.modules}, perf_counter()
-        module = attempt(f"importing '{where}'", lambda: _import(found))
+        module = attempt(f"importing '{plugin.file or plugin.module}'", lambda: _import(plugin))
         if plugin.distribution != LOCAL:  # its parts are in the file itself
             brought = [name for name in HEAVY if name in sys.modules and name not in heavy]
-            plugin = replace(plugin, notes=(*plugin.notes, *_slow(perf_counter() - start, brought)))
-        needs = _needed_api(found, module)
-        if isinstance(needs, str):
-            return plugin.failed("broken", needs)
-        misfit = _misfit(needs, plugin.distribution)
+            plugin = plugin.noted(*_slow(perf_counter() - start, brought))
+        misfit = _misfit(_needed_api(plugin, module), plugin.distribution)
         if misfit:
             return plugin.failed(*misfit)
         if isinstance(module, Failure):
-            return plugin.failed("broken", explained(module, plugin.distribution), traceback=module.traceback)
-        provided = ask(module, plugin.name)
-    plugin = replace(plugin, components=tuple(provided.components), recipes=tuple(provided.recipes))
-    return plugin.failed("broken", *provided.faults, traceback=provided.traceback) if provided.faults else plugin
+            return plugin.failed("broken", replace(module, sentence=explained(module, plugin.distribution)))
+        return ask(plugin, module)
 
 
 def _slow(seconds: float, heavy: Sequence[str]) -> Iterator[str]:
-    """What to say of an import that every command waits for, if anything."""
+    """Says that every command waits for an import, where it takes long."""
     if not heavy and seconds < SLOW:
         return
     imported = f" and imported {' and '.join(heavy)}" if heavy else ""
@@ -127,9 +115,9 @@ def explained(failure: Failure, distribution: str) -> str:
     return "; ".join([failure.sentence, *([] if isinstance(causes, Failure) else causes)])
 
 
-def _import(found: Found) -> Any:
-    thing: Any = _import_file(found.module, found.file) if found.file else import_module(found.module)
-    for name in filter(None, found.attribute.split(".")):
+def _import(plugin: Plugin) -> Any:
+    thing: Any = _import_file(plugin.module, plugin.file) if plugin.file else import_module(plugin.module)
+    for name in filter(None, plugin.attribute.split(".")):
         thing = getattr(thing, name)
     return thing
 
@@ -153,32 +141,30 @@ def _import_file(name: str, file: Path) -> Any:
     return module
 
 
-def _needed_api(found: Found, module: Any) -> tuple[int, ...] | str:
-    """``ZOO_API`` of the plugin, (1, 0) where it states none, or what is wrong with it. Read as text if the import
-    failed: a plugin that is too new often fails by importing what does not exist here yet."""
-    if isinstance(module, Failure):
-        read = attempt("", lambda: _source(found))
-        match = _API_LINE.search(read) if isinstance(read, str) else None
-        return (int(match[1]), int(match[2])) if match else UNSTATED
-    holder = sys.modules.get(found.module, module)
-    needs = getattr(module, "ZOO_API", getattr(holder, "ZOO_API", UNSTATED))
-    if isinstance(needs, tuple) and len(needs) == 2 and all(type(n) is int for n in needs):
-        return needs
-    return f"its ZOO_API must be two whole numbers, such as {api.VERSION}, not {needs!r}"
+def _needed_api(plugin: Plugin, module: Any) -> object:
+    """``ZOO_API`` of the plugin, or ``UNSTATED``. Read as text if the import failed: a plugin that is too new often
+    fails by importing what does not exist here yet."""
+    if not isinstance(module, Failure):
+        return getattr(module, "ZOO_API", getattr(sys.modules.get(plugin.module), "ZOO_API", UNSTATED))
+    text = attempt("", lambda: _source(plugin))
+    match = _API_LINE.search(text) if isinstance(text, str) else None
+    return (int(match[1]), int(match[2])) if match else UNSTATED
 
 
-def _source(found: Found) -> str:
-    spec = None if found.file else importlib_util.find_spec(found.module)
-    return Path(str(found.file or (spec and spec.origin))).read_text("utf-8")
+def _source(plugin: Plugin) -> str:
+    spec = None if plugin.file else importlib_util.find_spec(plugin.module)
+    return Path(str(plugin.file or (spec and spec.origin))).read_text("utf-8")
 
 
-def _misfit(needs: tuple[int, ...], distribution: str) -> tuple[State, str] | None:
+def _misfit(needs: object, distribution: str) -> Verdict | None:
     """The state of a plugin that was written for another version of ``zoo.api``, and the cure."""
+    if not (isinstance(needs, tuple) and len(needs) == 2 and all(type(n) is int for n in needs)):
+        return "broken", f"its ZOO_API must be two whole numbers, such as {api.VERSION}, not {needs!r}"
     wanted, have = (".".join(map(str, version)) for version in (needs, api.VERSION))
     if needs > api.VERSION:
-        cure = f"pip install --upgrade {FIRST_PARTY}"
-        return "too new", f"it needs version {wanted} of zoo.api and this is {have}; {cure}"
+        upgrade = f"pip install --upgrade {FIRST_PARTY}"
+        return "too new", f"it needs version {wanted} of zoo.api and this is {have}; {upgrade}"
     if needs[0] < api.VERSION[0]:
-        cure = "" if distribution == LOCAL else f"; pip install --upgrade {distribution}, or ask its author"
-        return "incompatible", f"it was written for version {wanted} of zoo.api and this is {have}{cure}"
+        upgrade = "" if distribution == LOCAL else f"; pip install --upgrade {distribution}, or ask its author"
+        return "incompatible", f"it was written for version {wanted} of zoo.api and this is {have}{upgrade}"
     return None

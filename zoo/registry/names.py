@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry.catalogue import Catalogue
 from zoo.registry.discovery import FIRST_PARTY, LOCAL, Plugin, canonical
+
+if TYPE_CHECKING:
+    from zoo.registry.entries import Named
 
 
 class UnknownName(RequestError):
@@ -19,19 +22,7 @@ class AmbiguousName(RequestError):
     """Several packages provide the name and nothing says which is meant."""
 
 
-class Named(Protocol):
-    """A component or recipe as names see it."""
-
-    @property
-    def distribution(self) -> str:
-        """Who provides it."""
-
-    @property
-    def id(self) -> str:
-        """``distribution/name``."""
-
-
-N = TypeVar("N", bound=Named)
+N = TypeVar("N", bound="Named")
 
 
 def split(name: str) -> tuple[str, str]:
@@ -69,14 +60,14 @@ def _meant(providers: Iterable[str], kind: str, name: str, pins: Mapping[str, st
 
 
 def _why_not(pinned: str, providers: Iterable[str], plugins: Sequence[Plugin]) -> str:
-    sick = _sick(pinned, plugins)
-    if sick:
-        return f"which is not available: {sick}"
-    if all(plugin.distribution != pinned for plugin in plugins):
-        near = did_you_mean(pinned, providers)
-        cure = near if "did you mean" in near else f": pip install {pinned}, or change the pin{near}"
-        return f"which is not installed{cure}"
-    return f"which does not provide it{did_you_mean(pinned, providers)}"
+    ill = _ill(pinned, plugins)
+    if ill:
+        return f"which is not available: {ill}"
+    near = did_you_mean(pinned, providers)
+    if any(plugin.distribution == pinned for plugin in plugins):
+        return f"which does not provide it{near}"
+    cure = near if "did you mean" in near else f": pip install {pinned}, or change the pin{near}"
+    return f"which is not installed{cure}"
 
 
 @dataclass(frozen=True)
@@ -98,22 +89,26 @@ class Collision:
     pinned: bool
 
     def __str__(self) -> str:
-        said = f"{self.kind} '{self.name}' is provided by {' and '.join(self.providers)}; a bare '{self.name}' "
         if not self.meant:
-            return (
-                f"{said}is ambiguous: pin it in registry.yaml (pins: {{{self.kind}/{self.name}: {self.providers[0]}}})"
-            )
-        if self.meant not in self.providers:
-            return f"{said}is pinned to {self.meant}, which does not provide it"
-        return f"{said}means that of {self.meant} ({'pinned' if self.pinned else 'first-party'})"
+            means = f"is ambiguous: pin it in registry.yaml (pins: {{{self.kind}/{self.name}: {self.providers[0]}}})"
+        elif self.meant not in self.providers:
+            means = f"is pinned to {self.meant}, which does not provide it"
+        else:
+            means = f"means that of {self.meant} ({'pinned' if self.pinned else 'first-party'})"
+        return f"{self.kind} '{self.name}' is provided by {' and '.join(self.providers)}; a bare '{self.name}' {means}"
 
 
 def collisions(entries: Iterable[tuple[str, Named]], pins: Mapping[str, str]) -> list[Collision]:
-    """Names with more than one provider, in the order given."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Names with more than one provider, in the order given.
+
+    Args:
+        entries: each with the kind that a pin of its name says.
+        pins: the user's.
+    """
+    providers: dict[tuple[str, str], list[str]] = {}
     for kind, entry in entries:
-        found.setdefault((kind, split(entry.id)[1]), []).append(entry.distribution)
-    several = [(kind, name, owners) for (kind, name), owners in found.items() if len(owners) > 1]
+        providers.setdefault((kind, entry.name), []).append(entry.distribution)
+    several = [(kind, name, owners) for (kind, name), owners in providers.items() if len(owners) > 1]
     return [Collision(k, n, tuple(sorted(o, key=order)), *_meant(o, k, n, pins)) for k, n, o in several]
 
 
@@ -139,22 +134,19 @@ def unknown(
     providers = catalogue.providers(kind, bare)
     if providers:
         return UnknownName(_provided_elsewhere(kind, bare, providers, plugins))
-    others = [other for other, names in kinds.items() if bare in names]
-    if others:
-        listed = did_you_mean(bare, kinds.get(kind, ()))
-        return UnknownName(f"'{bare}' is {_a(others[0])}, not {_a(kind)}{listed}")
     choices = did_you_mean(bare, kinds.get(kind, ()))
-    elsewhere = [other for other, known in _known_kinds(catalogue).items() if bare in known and other != kind]
-    if elsewhere:
-        return UnknownName(f"'{bare}' is {_a(elsewhere[0])}, not {_a(kind)}{choices}")
+    elsewhere = [known for package in catalogue.packages.values() for known in package.provides.items()]
+    others = [other for other, names in (*kinds.items(), *elsewhere) if bare in names]
+    if others:
+        return UnknownName(f"'{bare}' is {_a(others[0])}, not {_a(kind)}{choices}")
     return UnknownName(f"there is no {kind} '{bare}'{choices}{_suspects(choices, plugins)}")
 
 
 def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins: Sequence[Plugin]) -> str:
-    """The catalogue knows who has it: they are ill, absent, or installed in a version without it."""
-    sick = [text for package in providers if (text := _sick(package, plugins))]
-    if sick:
-        return f"{kind} '{name}' comes with {'; or with '.join(sick)}"
+    """Says why those of whom the catalogue knows do not: ill, absent, or installed in a version without it."""
+    ill = [text for package in providers if (text := _ill(package, plugins))]
+    if ill:
+        return f"{kind} '{name}' comes with {'; or with '.join(ill)}"
     here = {plugin.distribution: plugin.version for plugin in plugins}
     absent = [package for package in providers if package not in here]
     if absent:
@@ -169,54 +161,41 @@ def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins:
 
 
 def _in_package(kind: str, name: str, package: str, plugins: Sequence[Plugin], catalogue: Catalogue) -> str:
-    provided = {
-        component.name
-        for plugin in plugins
-        if plugin.distribution == package
-        for component in (plugin.recipes if kind == "recipe" else plugin.components)
-        if kind == "recipe" or getattr(component, "kind", "") == kind
-    }
     distributions = {plugin.distribution for plugin in plugins}
     if package in distributions:
-        sick = _sick(package, plugins)
-        if sick:
-            return f"{kind} '{package}/{name}' is not available: {sick}"
+        ill = _ill(package, plugins)
+        if ill:
+            return f"{kind} '{package}/{name}' is not available: {ill}"
+        mine = [plugin for plugin in plugins if plugin.distribution == package]
+        parts = [(part.kind, part.name) for plugin in mine for part in plugin.components]
+        parts += [("recipe", recipe.name) for plugin in mine for recipe in plugin.recipes]
+        provided = [known for other, known in parts if other == kind]
         return f"'{package}' has no {kind} '{name}'{did_you_mean(name, provided)}"
     if package in catalogue.packages:
         return f"{kind} '{package}/{name}' needs a package that is not installed: pip install {package}"
     return f"no package '{package}' with plugins is installed{did_you_mean(package, distributions)}"
 
 
-def _sick(package: str, plugins: Sequence[Plugin]) -> str:
+def _ill(package: str, plugins: Sequence[Plugin]) -> str:
     """``"zoo-foo 1.2, whose plugin 'foo' is broken: ..."`` or nothing if the package is well or absent."""
     ill = [plugin for plugin in plugins if plugin.distribution == package and plugin.state != "ok"]
-    if not ill:
-        return ""
-    return f"{package} {ill[0].version}, whose plugin {', '.join(map(_told, ill))}"
+    return f"{package} {ill[0].version}, whose plugin {', '.join(map(_diagnosis, ill))}" if ill else ""
 
 
-def _told(plugin: Plugin) -> str:
+def _diagnosis(plugin: Plugin) -> str:
     more = f" (zoo plugins --traceback {plugin.name} shows more)" if plugin.traceback else ""
     return f"'{plugin.name}' is {plugin.state}: {plugin.reason}{more}"
 
 
 def _suspects(choices: str, plugins: Sequence[Plugin]) -> str:
-    """Plugins that may have had the name, unless something close was found."""
-    if "did you mean" in choices:
-        return ""
+    """Names the plugins that may have had the name, unless something close was found."""
     ill = [plugin for plugin in plugins if plugin.state != "ok"]
+    if not ill or "did you mean" in choices:
+        return ""
     if len(ill) == 1:
-        return f" (it may be one of {ill[0].distribution} {ill[0].version}, whose plugin {_told(ill[0])})"
-    names = ", ".join(f"'{p.name}' of {p.distribution} is {p.state}" for p in ill)
-    return f" (it may be one of these: plugin {names}; 'zoo plugins' says why)" if ill else ""
-
-
-def _known_kinds(catalogue: Catalogue) -> dict[str, set[str]]:
-    known: dict[str, set[str]] = {}
-    for package in catalogue.packages.values():
-        for kind, names in package.provides.items():
-            known.setdefault(kind, set()).update(names)
-    return known
+        return f" (it may be one of {ill[0].distribution} {ill[0].version}, whose plugin {_diagnosis(ill[0])})"
+    listed = ", ".join(f"'{p.name}' of {p.distribution} is {p.state}" for p in ill)
+    return f" (it may be one of these: plugin {listed}; 'zoo plugins' says why)"
 
 
 def _a(kind: str) -> str:

@@ -16,12 +16,7 @@ Lookup = Callable[[str], object]
 
 SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 CONTAINERS: dict[str, Any] = {
-    "tuple": tuple,
-    "list": list,
-    "dict": dict,
-    "Tuple": tuple,
-    "List": list,
-    "Dict": dict,
+    name: kind for kind in (tuple, list, dict) for name in (kind.__name__, kind.__name__.title())
 }
 
 
@@ -29,8 +24,19 @@ class NotPlain(Exception):
     """The annotation is not one of the types an option may have."""
 
 
+def typed(annotation: Any, lookup: Lookup) -> Any:
+    """The typing object that an annotation means: text, a syntax tree, or that object itself.
+
+    Raises:
+        NotPlain, SyntaxError, ValueError, TypeError: it is no type that an option may have.
+    """
+    if isinstance(annotation, str):
+        annotation = ast.parse(annotation, mode="eval").body
+    return evaluate(annotation, lookup) if isinstance(annotation, ast.expr) else plain(annotation)
+
+
 def evaluate(node: ast.expr, lookup: Lookup) -> Any:
-    """The typing object an annotation means."""
+    """The typing object that a syntax tree means."""
     match node:
         case ast.Constant(value=None):
             return None

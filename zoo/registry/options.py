@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,7 +13,7 @@ from zoo.registry.option_types import arms, in_words, is_none, shown
 from zoo.registry.signature import REQUIRED, Option, Signature
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import TypeAdapter
 
 Path = tuple[str | int, ...]
 
@@ -49,16 +49,14 @@ def check_options(signature: Signature, given: Mapping[str, Any]) -> tuple[dict[
         if option.default is REQUIRED and option.name not in given
     ]
     values: dict[str, Any] = {}
-    asked = [known[name] for name in given if name in known]
-    if asked:
-        values, wrong = _validate(asked, given)
-        problems += wrong
-    complete = {
-        o.name: values[o.name] if o.name in values else plain_data(o.default, o.type)
-        for o in signature.options
-        if o.name in values or (o.name not in given and o.default is not REQUIRED)
-    }
-    return complete, problems
+    for name, option in known.items():
+        if name in given:
+            value, wrong = _checked(option, given[name])
+            problems += wrong
+            values |= {} if wrong else {name: value}
+        elif option.default is not REQUIRED:
+            values[name] = plain_data(option.default, option.type)
+    return values, problems
 
 
 def to_arguments(signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,35 +86,32 @@ def plain_data(value: Any, kind: Any) -> Any:
     return float(value) if type(value) is int and float in members and int not in members else value
 
 
-def _validate(asked: Sequence[Option], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[OptionProblem]]:
+def _checked(option: Option, given: Any) -> tuple[Any, list[OptionProblem]]:
+    """The value as plain data, or what is wrong with it."""
     from pydantic import ValidationError
 
-    model = _model(tuple((option.name, option.type) for option in asked))
-    wanted = {option.name: given[option.name] for option in asked}
+    path: Path = (option.name,)
     try:
-        text = json.dumps(wanted)
+        text = json.dumps(given)
     except (TypeError, ValueError, RecursionError):
-        return _one_by_one(asked, wanted, "is not plain data")
+        return None, [OptionProblem(path, f"option '{option.name}' is not plain data")]
+    adapter = adapter_of(option.type)
     try:
-        return model.model_validate_json(text).model_dump(mode="json", by_alias=True), []
+        return adapter.dump_python(adapter.validate_json(text), mode="json"), []
     except ValidationError as error:
-        found = [tuple(detail["loc"]) for detail in error.errors(include_url=False, include_input=False)]
-    if any(not path for path in found):
-        return _one_by_one(asked, wanted, "cannot be read")
-    problems = {problem.path: problem for path in found if (problem := _explain(asked, wanted, path))}
-    wrong = {path[0] for path in problems}
-    good = [option for option in asked if option.name not in wrong]
-    return (_validate(good, given)[0] if good else {}), list(problems.values())
+        details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return None, [OptionProblem(path, f"option '{option.name}' cannot be read")]
+    problems = [_explain(option, given, detail["loc"]) for detail in details]
+    return None, list({problem.path: problem for problem in problems}.values())
 
 
-@lru_cache(maxsize=256)  # milliseconds each, and every player's optimiser asks for the same
-def _model(options: tuple[tuple[str, Any], ...]) -> type[BaseModel]:
-    from pydantic import ConfigDict, Field, create_model
+@lru_cache(maxsize=256)
+def adapter_of(kind: Any) -> TypeAdapter[Any]:
+    """What pydantic checks an option of this type with."""
+    from pydantic import ConfigDict, TypeAdapter
 
-    # Aliases, because pydantic reserves some field names ("copy", "model_...") that are fine options.
-    fields: dict[str, Any] = {f"o{i}": (_strict(kind), Field(alias=name)) for i, (name, kind) in enumerate(options)}
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    return create_model("Options", __config__=config, **fields)
+    return TypeAdapter(_strict(kind), config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 def _strict(kind: Any) -> Any:
@@ -137,35 +132,19 @@ def _not_boolean(value: Any) -> Any:
     return value
 
 
-def _one_by_one(
-    asked: Sequence[Option], wanted: Mapping[str, Any], fault: str
-) -> tuple[dict[str, Any], list[OptionProblem]]:
-    """Find which option it was that spoilt them all."""
-    values: dict[str, Any] = {}
-    problems: list[OptionProblem] = []
-    for option in asked:
-        if len(asked) == 1:
-            return {}, [OptionProblem((option.name,), f"option '{option.name}' {fault}")]
-        value, wrong = _validate([option], wanted)
-        values |= value
-        problems += wrong
-    return values, problems
-
-
-def _explain(asked: Sequence[Option], wanted: Mapping[str, Any], path: Path) -> OptionProblem:
-    """What should be at a path, walking down its type as far as the value goes."""
-    option = next(option for option in asked if option.name == path[0])
-    kind, value = option.type, wanted[option.name]
-    place: list[str | int] = [option.name]
-    for step in path[1:]:
+def _explain(option: Option, value: Any, path: Path) -> OptionProblem:
+    """Says what should be at a path, walking down its type as far as the value goes."""
+    kind = option.type
+    place: list[str | int] = []
+    for step in path:
         holders = [arm for arm in arms(kind) if not is_none(arm)]
         if len(holders) != 1 or not _has(value, step):
             break
         kind, value = _inside(holders[0], step), value[step]
         place.append(step)
-    name = option.name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place[1:])
+    name = option.name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     message = f"option '{name}' must be {in_words(kind)}, not {shown(value)}{_nature(kind, value)}"
-    return OptionProblem(tuple(place), message + _closest(kind, value))
+    return OptionProblem((option.name, *place), message + _closest(kind, value))
 
 
 def _has(value: Any, step: str | int) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from inspect import Parameter
 from typing import Any, Final
 
 from zoo.errors import RequestError
 from zoo.registry import option_types, source
 
-POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+EMPTY = Parameter.empty
 
 
 class TargetError(RequestError):
@@ -61,44 +63,15 @@ class Parameters:
 def static(module: source.Module, node: source.Function, where: str, skip: int = 0) -> Parameters:
     """Parameters read from source; ``skip`` is 1 where the first is ``self``."""
     source.require_harmless(node)
-    spec = node.args
-    if spec.vararg or spec.kwarg:
-        args = spec.vararg.arg if spec.vararg else None
-        raise TargetError(_starred(where, args, spec.kwarg.arg if spec.kwarg else None))
-    positional = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
-    if spec.defaults:
-        raise TargetError(_defaulted(where, positional[-len(spec.defaults)]))
-    options = []
-    for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
-        if argument.annotation is None:
-            raise TargetError(_untyped(where, argument.arg))
-        kind = _typed(where, argument.arg, argument.annotation, module.type_named)
-        options.append(_option(where, argument.arg, kind, REQUIRED if default is None else default))
-    return Parameters(tuple(positional[skip:]), tuple(options), ast.get_docstring(node) or "")
+    return _checked(list(_written(node.args)), where, module.type_named, skip, ast.get_docstring(node))
 
 
 def live(function: Any, where: str, skip: int = 0) -> Parameters:
     """The same of an imported function, for what the source does not say plainly."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise TargetError(f"the parameters of {where} cannot be read") from None
-    starred = {p.kind: p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    if starred:
-        args, kwargs = (starred.get(k) for k in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD))
-        raise TargetError(_starred(where, args, kwargs))
-    positional = [p for p in parameters if p.kind in POSITIONAL]
-    for p in positional:
-        if p.default is not p.empty:
-            raise TargetError(_defaulted(where, p.name))
-    options = tuple(_live_option(function, where, p) for p in parameters if p.kind is p.KEYWORD_ONLY)
-    return Parameters(tuple(p.name for p in positional[skip:]), options, inspect.getdoc(function) or "")
-
-
-def _live_option(function: Any, where: str, parameter: inspect.Parameter) -> Option:
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        raise TargetError(_untyped(where, parameter.name))
     names = getattr(inspect.unwrap(function), "__globals__", {})
 
     def lookup(name: str) -> Any:
@@ -106,51 +79,66 @@ def _live_option(function: Any, where: str, parameter: inspect.Parameter) -> Opt
             raise option_types.NotPlain(name)
         return option_types.plain(names[name])
 
-    kind = _typed(where, parameter.name, annotation, lookup)
-    return _option(where, parameter.name, kind, REQUIRED if parameter.default is parameter.empty else parameter.default)
+    return _checked(parameters, where, lookup, skip, inspect.getdoc(function))
 
 
-def _typed(where: str, name: str, annotation: Any, lookup: option_types.Lookup) -> Any:
+def _written(spec: ast.arguments) -> Iterator[Parameter]:
+    """The parameters of a ``def``; their annotations and defaults are syntax trees."""
+    positional = [*spec.posonlyargs, *spec.args]
+    without = len(positional) - len(spec.defaults)
+    groups: list[tuple[Any, Sequence[ast.arg | None], Sequence[ast.expr | None]]] = [
+        (Parameter.POSITIONAL_OR_KEYWORD, positional, [*[None] * without, *spec.defaults]),
+        (Parameter.VAR_POSITIONAL, [spec.vararg], [None]),
+        (Parameter.KEYWORD_ONLY, spec.kwonlyargs, spec.kw_defaults),
+        (Parameter.VAR_KEYWORD, [spec.kwarg], [None]),
+    ]
+    for kind, arguments, defaults in groups:
+        for argument, default in zip(arguments, defaults, strict=True):
+            if argument:
+                yield Parameter(argument.arg, kind, default=default or EMPTY, annotation=argument.annotation or EMPTY)
+
+
+def _checked(
+    parameters: Sequence[Parameter], where: str, lookup: option_types.Lookup, skip: int, doc: str | None
+) -> Parameters:
+    stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    starred = " and ".join(f"{stars[p.kind]}{p.name}" for p in parameters if p.kind in stars)
+    if starred:
+        raise TargetError(f"{where} takes {starred}, so its options cannot be known; name each one")
+    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    for p in positional:
+        if p.default is not EMPTY:
+            raise TargetError(
+                f"parameter '{p.name}' of {where} has a default but is positional; options go after a '*'"
+            )
+    options = tuple(_option(p, where, lookup) for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return Parameters(tuple(p.name for p in positional[skip:]), options, doc or "")
+
+
+def _option(parameter: Parameter, where: str, lookup: option_types.Lookup) -> Option:
+    name, default = parameter.name, parameter.default
+    if parameter.annotation is EMPTY:
+        raise TargetError(f"option '{name}' of {where} has no type; give it one, such as '{name}: float'")
     try:
-        if isinstance(annotation, str):
-            annotation = ast.parse(annotation, mode="eval").body
-        if isinstance(annotation, ast.expr):
-            return option_types.evaluate(annotation, lookup)
-        return option_types.plain(annotation)
+        kind = option_types.typed(parameter.annotation, lookup)
     except (option_types.NotPlain, SyntaxError, ValueError, TypeError) as error:
         raise TargetError(
             f"option '{name}' of {where} has type {error}, which is not plain; an option is an int, float, "
             "bool, str, Literal[...], tuple[...], list[...] or dict[str, ...] of these, or None"
         ) from None
-
-
-def _option(where: str, name: str, kind: Any, default: object) -> Option:
     try:
         if isinstance(default, ast.expr):
             default = ast.literal_eval(default)
-        elif default is not REQUIRED and ast.literal_eval(repr(default)) != default:
+        elif default is EMPTY:
+            default = REQUIRED
+        elif ast.literal_eval(repr(default)) != default:
             raise ValueError
     except (ValueError, SyntaxError, TypeError):
         raise TargetError(f"the default of option '{name}' of {where} must be a literal") from None
     return Option(name, kind, option_types.type_text(kind), default)
 
 
-def _starred(where: str, args: str | None, kwargs: str | None) -> str:
-    names = " and ".join(filter(None, [args and f"*{args}", kwargs and f"**{kwargs}"]))
-    return f"{where} takes {names}, so its options cannot be known; name each one"
-
-
-def _defaulted(where: str, name: str) -> str:
-    return f"parameter '{name}' of {where} has a default but is positional; options go after a '*'"
-
-
-def _untyped(where: str, name: str) -> str:
-    return f"option '{name}' of {where} has no type; give it one, such as '{name}: float'"
-
-
 _HEADING = re.compile(r"(Args|Arguments|Options):\s*")
-
-
 _ITEM = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
 
 

@@ -14,8 +14,8 @@ from zoo.errors import did_you_mean
 from zoo.registry import catalogue as catalogues
 from zoo.registry import discovery, loading, names
 from zoo.registry.catalogue import Catalogue
-from zoo.registry.discovery import Found, Plugin
-from zoo.registry.entries import Entry, RecipeEntry
+from zoo.registry.discovery import Plugin
+from zoo.registry.entries import Entry, Named, RecipeEntry
 
 
 class Registry:
@@ -32,20 +32,11 @@ class Registry:
         self.plugins: tuple[Plugin, ...] = tuple(_without_duplicates(ordered))
         self._pins = pins
         self._layers = tuple(layers)
-        found = [
-            Entry(component, plugin.distribution, plugin.version, plugin.name)
-            for plugin in self.plugins
-            for component in plugin.components
-        ]
-        self._entries = tuple(sorted(found, key=lambda e: (api.KINDS.index(e.kind), e.name)))
-        shipped = [
-            RecipeEntry(recipe, plugin.distribution, plugin.version, plugin.name)
-            for plugin in self.plugins
-            for recipe in plugin.recipes
-        ]
-        shipped.sort(key=lambda entry: entry.name)
-        self._recipes = tuple(entry for entry in shipped if not entry.recipe.table)
-        self._tables = tuple(entry for entry in shipped if entry.recipe.table)
+        whose = [(plugin, (plugin.distribution, plugin.version, plugin.name)) for plugin in self.plugins]
+        parts = [Entry(component, *names) for plugin, names in whose for component in plugin.components]
+        self._entries = tuple(sorted(parts, key=lambda entry: (api.KINDS.index(entry.kind), entry.name)))
+        shipped = [RecipeEntry(recipe, *names) for plugin, names in whose for recipe in plugin.recipes]
+        self._shipped = tuple(sorted(shipped, key=lambda entry: entry.name))
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -58,7 +49,11 @@ class Registry:
 
     def recipes(self) -> tuple[RecipeEntry, ...]:
         """Every bundled recipe, by name."""
-        return self._recipes
+        return tuple(entry for entry in self._shipped if entry.kind == "recipe")
+
+    def tables(self) -> tuple[RecipeEntry, ...]:
+        """Every bundled table of recipes, by name."""
+        return tuple(entry for entry in self._shipped if entry.kind == "table")
 
     def find(self, kind: str, name: str) -> Entry:
         """The component that ``[distribution/]name`` means.
@@ -67,46 +62,36 @@ class Registry:
             UnknownName: nothing answers to it; the message says what to do.
             AmbiguousName: several packages provide it and nothing says which is meant.
         """
-        distribution, bare = names.split(name)
-        matching = [e for e in self._entries if (e.kind, e.name) == (kind, bare)]
-        matching = [e for e in matching if not distribution or e.distribution == distribution]
-        if not matching:
+        entry = self._meant(self.components(kind), kind, name)
+        if entry is None:
             raise self.unknown(kind, name)
-        return matching[0] if distribution else names.choose(matching, kind, bare, self._pins, self.plugins)
-
-    def tables(self) -> tuple[RecipeEntry, ...]:
-        """Every bundled table of recipes, by name."""
-        return self._tables
+        return entry
 
     def find_recipe(self, name: str) -> RecipeEntry | None:
         """The bundled recipe that ``[distribution/]name`` means, if there is one."""
-        return self._find_shipped(self._recipes, name)
+        return self._meant(self.recipes(), "recipe", name)
 
     def find_table(self, name: str) -> RecipeEntry | None:
         """The bundled table of recipes that ``[distribution/]name`` means, if there is one."""
-        return self._find_shipped(self._tables, name)
+        return self._meant(self.tables(), "recipe", name)
 
-    def _find_shipped(self, shipped: Sequence[RecipeEntry], name: str) -> RecipeEntry | None:
+    def _meant(self, entries: Sequence[names.N], kind: str, name: str) -> names.N | None:
         distribution, bare = names.split(name)
-        matching = [r for r in shipped if r.name == bare]
-        matching = [r for r in matching if not distribution or r.distribution == distribution]
-        if not matching:
-            return None
-        return matching[0] if distribution else names.choose(matching, "recipe", bare, self._pins, self.plugins)
-
-    def unknown_recipe(self, name: str) -> names.UnknownName:
-        """The exception to raise where ``find_recipe`` answered None and there is no file either."""
-        return self.unknown("recipe", name)
+        matching = [e for e in entries if e.name == bare and distribution in ("", e.distribution)]
+        if distribution or not matching:
+            return matching[0] if matching else None
+        return names.choose(matching, kind, bare, self._pins, self.plugins)
 
     def collisions(self) -> list[names.Collision]:
         """Names that several packages provide, and what each means bare."""
-        shipped = (("recipe", entry) for entry in (*self._recipes, *self._tables))
+        shipped = [("recipe", entry) for entry in sorted(self._shipped, key=lambda entry: entry.kind)]
         return names.collisions([*((e.kind, e) for e in self._entries), *shipped], self._pins)
 
     def unknown(self, kind: str, name: str) -> names.UnknownName:
         """The exception for a name that nothing of a kind answers to: it says which package has it, and the cure."""
-        kinds: dict[str, set[str]] = {"recipe": {recipe.name for recipe in self._recipes}}
-        for entry in self._entries:
+        kinds: dict[str, set[str]] = {}
+        entries: tuple[Named, ...] = (*self.recipes(), *self._entries)
+        for entry in entries:
             kinds.setdefault(entry.kind, set()).add(entry.name)
         return names.unknown(kind, name, kinds, self.plugins, self.catalogue)
 
@@ -160,18 +145,18 @@ def clear_cache() -> None:
 def _load(plugin_files: tuple[Path, ...], layers: tuple[Path, ...], only: tuple[str, ...] | None) -> Registry:
     found = [*discovery.installed(), *map(discovery.local, plugin_files)]
     _warn_of_unknown(only or (), found)
-    policy = catalogues.policy({item.plugin.distribution for item in found}, layers, only)
-    return Registry(list(loading.load(found, policy)), dict(policy.pins), layers)
+    policy = catalogues.policy({plugin.distribution for plugin in found}, layers, only)
+    return Registry(list(loading.load(found, policy.verdict)), dict(policy.pins), layers)
 
 
 _warned: set[str] = set()
 
 
-def _warn_of_unknown(only: Sequence[str], found: Sequence[Found]) -> None:
+def _warn_of_unknown(only: Sequence[str], found: Sequence[Plugin]) -> None:
     """A name in ``ZOO_PLUGINS`` that nothing answers to is told once; the variable may serve several machines."""
     for name in only:
-        if name not in _warned and not any(item.plugin.answers_to(name) for item in found):
+        if name not in _warned and not any(plugin.answers_to(name) for plugin in found):
             _warned.add(name)
-            near = did_you_mean(name, {part for i in found for part in (i.plugin.name, i.plugin.distribution)})
+            near = did_you_mean(name, {part for plugin in found for part in (plugin.name, plugin.distribution)})
             near = near if "did you mean" in near else ""
             print(f"zoo: warning: ZOO_PLUGINS names '{name}', which is not installed{near}", file=sys.stderr)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -40,7 +40,6 @@ class Signature:
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
         learn: for a term whose class has a ``learn()``: what that asks for; else None.
         computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
-        returns: of a function in source that does nothing but return an expression, that expression.
     """
 
     needs: tuple[str, ...]
@@ -51,7 +50,6 @@ class Signature:
     sizes: tuple[str, ...] = ()
     learn: tuple[str, ...] | None = None
     computes: Mapping[str, tuple[str, ...]] | None = None
-    returns: str = field(default="", compare=False)
 
     @property
     def bindable(self) -> tuple[str, ...]:
@@ -76,87 +74,83 @@ def read_signature(kind: str, target: str, load: Callable[[], Any]) -> Signature
 
 def from_source(kind: str, module: source.Module, node: source.Definition) -> Signature:
     """The signature of a definition that was read, not run."""
-    doc = ast.get_docstring(node) or ""
+    doc, place = ast.get_docstring(node), (module.file, node.lineno)
     if not isinstance(node, ast.ClassDef):
-        found = _signature(kind, doc, static(module, node, f"{node.name}()"), None, module.file, node.lineno)
-        return replace(found, returns=_returned(node))
-    made = _static_method(module, node, "__init__")
-    called = _static_method(module, node, CALLED[kind]) if kind in CALLED else None
-    learn = _static_method(module, node, "learn") if kind == "term" else None
-    found = _signature(kind, doc, made, called, module.file, node.lineno, node.name, learn)
-    return found if kind != "metric" else _computing(found, node.name, source.constant(module, node, "computes"))
+        return _signature(static(module, node, f"{node.name}()"), doc, place)
+
+    def method(name: str) -> Parameters | None:
+        member = source.member(module, node, name)
+        if member is None:
+            return None
+        where, function = member
+        if isinstance(function, ast.expr):
+            raise source.NotStatic(f"{node.name}.{name} is no def")
+        return static(where, function, f"{node.name}.{name}()", skip=1)
+
+    def attribute(name: str, _default: object) -> object:
+        member = source.member(module, node, name)
+        try:
+            return member and ast.literal_eval(member[1])
+        except ValueError:
+            raise source.NotStatic(f"{node.name}.{name} is no literal") from None
+
+    return _of_class(kind, node.name, method, attribute, doc, place)
 
 
 def from_object(kind: str, thing: Any) -> Signature:
-    """The same, of an imported function or class."""
-    doc = inspect.getdoc(thing) if not inspect.isclass(thing) or "__doc__" in vars(thing) else ""
-    file, line = _place(thing)
+    """The same of the object itself, for what the source does not say plainly."""
+    doc, place = thing.__doc__, _place(thing)  # a class's own: inspect.getdoc() would take its base's
     if not inspect.isclass(thing):
         if not callable(thing):
             raise TargetError(f"it is {type(thing).__name__}, neither a class nor a function")
-        return _signature(kind, doc or "", live(thing, f"{_name(thing)}()"), None, file, line)
-    made = _live_method(thing, "__init__") or _live_method(thing, "__new__")
-    called = _live_method(thing, CALLED[kind]) if kind in CALLED else None
-    learn = _live_method(thing, "learn") if kind == "term" else None
-    found = _signature(kind, doc or "", made, called, file, line, thing.__name__, learn)
-    return found if kind != "metric" else _computing(found, thing.__name__, getattr(thing, "computes", None))
+        name = thing.__name__ if isinstance(thing, FunctionType) else type(thing).__name__
+        return _signature(live(thing, f"{name}()"), doc, place)
+
+    def method(name: str) -> Parameters | None:
+        owner = next((base for base in thing.__mro__ if name in vars(base)), object)
+        if owner is not object and owner.__module__ != "torch.nn.modules.module":
+            return live(getattr(thing, name), f"{thing.__name__}.{name}()", skip=1)
+        return method("__new__") if name == "__init__" else None
+
+    return _of_class(kind, thing.__name__, method, partial(getattr, thing), doc, place)
 
 
-def _signature(
+def _of_class(
     kind: str,
-    doc: str,
-    made: Parameters | None,
-    called: Parameters | None,
-    file: str,
-    line: int,
-    cls: str = "",
-    learn: Parameters | None = None,
+    name: str,
+    method: Callable[[str], Parameters | None],
+    attribute: Callable[..., object],
+    doc: str | None,
+    place: tuple[str, int],
 ) -> Signature:
-    if cls and kind in CALLED:
-        if called is None:
-            raise TargetError(f"class {cls} has no {CALLED[kind]}(), whose parameters say what a {kind} needs")
-        for method, parameters in ((CALLED[kind], called), ("learn", learn)):
-            if parameters and parameters.options:
-                raise TargetError(f"{cls}.{method}() has options; those of a class belong to its __init__()")
-    made = made or Parameters()
-    text, documented = docstrings.split(doc)
-    documented = {**docstrings.split(made.doc)[1], **documented}
-    options = tuple(replace(o, doc=documented.get(o.name, "")) for o in made.options)
-    if called is None:
-        return Signature(made.positional, options, text, file, line)
-    learns = learn.positional if learn else None
-    return Signature(called.positional, options, text, file, line, made.positional, learns)
-
-
-def _computing(signature: Signature, cls: str, computes: Any) -> Signature:
-    """A metric's signature with what it computes anew, for which it asks for ``compute``."""
-    if "compute" not in signature.needs:
+    made = method("__init__") or Parameters()
+    signature = _signature(made, doc, place)
+    if kind not in CALLED:
         return signature
+    called = method(CALLED[kind])
+    learn = method("learn") if kind == "term" else None
+    if called is None:
+        raise TargetError(f"class {name} has no {CALLED[kind]}(), whose parameters say what a {kind} needs")
+    for each, parameters in ((CALLED[kind], called), ("learn", learn)):
+        if parameters and parameters.options:
+            raise TargetError(f"{name}.{each}() has options; those of a class belong to its __init__()")
+    learns = learn.positional if learn else None
+    signature = replace(signature, needs=called.positional, sizes=made.positional, learn=learns)
+    if kind != "metric" or "compute" not in signature.needs:
+        return signature
+    computes = attribute("computes", None)
     if not isinstance(computes, dict) or not all(isinstance(given, tuple) for given in computes.values()):
         cure = 'computes = {"sample": ("z",)} for samples of other codes'
-        raise TargetError(f"{cls}.update() asks for compute, and the class does not say what it computes; add {cure}")
-    needs = tuple(name for name in signature.needs if name != "compute")
-    return replace(signature, needs=needs, computes=computes)
+        raise TargetError(f"{name}.update() asks for compute, and the class does not say what it computes; add {cure}")
+    return replace(signature, needs=tuple(need for need in signature.needs if need != "compute"), computes=computes)
 
 
-def _returned(node: source.Function) -> str:
-    body = node.body[1:] if ast.get_docstring(node) else node.body
-    match body:
-        case [ast.Return(value=ast.expr() as value)] if not node.decorator_list:
-            return ast.unparse(value)
-    return ""
-
-
-def _static_method(module: source.Module, cls: ast.ClassDef, name: str) -> Parameters | None:
-    found = source.method(module, cls, name)
-    return static(*found, f"{cls.name}.{name}()", skip=1) if found else None
-
-
-def _live_method(cls: type, name: str) -> Parameters | None:
-    owner = next((base for base in cls.__mro__ if name in vars(base)), object)
-    if owner is object or owner.__module__ == "torch.nn.modules.module":
-        return None
-    return live(getattr(cls, name), f"{cls.__name__}.{name}()", skip=1)
+def _signature(parameters: Parameters, doc: str | None, place: tuple[str, int]) -> Signature:
+    """The needs and options of a function or a constructor; an option's text is in either's docstring."""
+    text, documented = docstrings.split(doc or "")
+    documented = {**docstrings.split(parameters.doc)[1], **documented}
+    options = tuple(replace(option, doc=documented.get(option.name, "")) for option in parameters.options)
+    return Signature(parameters.positional, options, text, *place)
 
 
 def _place(thing: Any) -> tuple[str, int]:
@@ -166,7 +160,3 @@ def _place(thing: Any) -> tuple[str, int]:
         return inspect.getsourcefile(thing) or "", inspect.getsourcelines(thing)[1]
     except (TypeError, OSError):
         return "", 0
-
-
-def _name(thing: Any) -> str:
-    return thing.__name__ if isinstance(thing, FunctionType) else type(thing).__name__

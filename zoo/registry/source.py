@@ -104,37 +104,21 @@ def _tree(text: str) -> ast.Module:
         raise NotStatic(str(error)) from None
 
 
-def method(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) -> tuple[Module, Function] | None:
-    """A method of a class or of its bases; None if it is left to ``nn.Module`` or ``object``."""
+def member(
+    module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS
+) -> tuple[Module, Function | ast.expr] | None:
+    """The ``def`` or the expression that a name means in a class or its bases; None if neither says it."""
     if cls.keywords or cls.decorator_list or hops <= 0:
-        raise NotStatic(f"class '{cls.name}' is made by a decorator or a metaclass")
+        raise NotStatic(f"class '{cls.name}' is made by a decorator or a metaclass, or has too many bases")
     for node in reversed(cls.body):
         if isinstance(node, Function) and node.name == name:
             return module, node
         if isinstance(node, Function) and node.name == "__new__":
             raise NotStatic(f"class '{cls.name}' has a __new__")
-    for where, parent in _bases(module, cls):
-        found = method(where, parent, name, hops - 1)
-        if found:
-            return found
-    return None
-
-
-def constant(module: Module, cls: ast.ClassDef, name: str, hops: int = MOST_HOPS) -> Any:
-    """The literal that an attribute of a class, its own or a base's, is set to; None if there is none."""
-    if hops <= 0:
-        raise NotStatic(f"class '{cls.name}' has too many bases")
-    for node in reversed(cls.body):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and name in _bound(node):
-            try:
-                return ast.literal_eval(node.value)
-            except ValueError:
-                raise NotStatic(f"'{name}' of class '{cls.name}' is not a literal") from None
-    for where, parent in _bases(module, cls):
-        found = constant(where, parent, name, hops - 1)
-        if found is not None:
-            return found
-    return None
+            return module, node.value
+    inherited = (member(where, parent, name, hops - 1) for where, parent in _bases(module, cls))
+    return next(filter(None, inherited), None)
 
 
 def _bases(module: Module, cls: ast.ClassDef) -> Iterator[tuple[Module, ast.ClassDef]]:

@@ -6,6 +6,8 @@ import html
 import math
 import re
 
+from zoo.columns import NOT_FINITE
+
 ABSENT = "–"  # noqa: RUF001 - an en dash, where there is no number
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
@@ -44,12 +46,13 @@ def number(value: object, digits: int = 4) -> str:
     """A number with so many digits that count: ``1,234``, ``12.35``, ``0.0123``, ``1.5e9``.
 
     Args:
-        value: the number; anything else is shown as absent.
+        value: the number, or text for one that is not finite; anything else is shown as absent.
         digits: how many digits count; whole digits are never dropped below a million.
 
     Returns:
         the text; ``nan`` and ``inf`` by these names.
     """
+    value = NOT_FINITE.get(value) if isinstance(value, str) else value
     if not isinstance(value, int | float):
         return ABSENT
     real = as_number(value)

@@ -72,21 +72,27 @@ def grid(rows: Sequence[Tensor]) -> Tensor:
     return rearrange(cells, "r n c h w -> c (r h) (n w)")[:, :-GAP, :-GAP]
 
 
-def grid_png(rows: Sequence[Tensor], *, side: int = SIDE) -> bytes:
-    """Rows of images as one PNG.
+def grid_image(rows: Sequence[Tensor], *, side: int = SIDE) -> Image.Image:
+    """Rows of images as one picture.
 
     Args:
         rows: each (N, C, H, W) in [-1, 1], C of 1 or 3; the same H, W and C in all.
         side: an image is enlarged, by a whole factor, to about this many pixels.
-
-    Returns:
-        the file's bytes.
     """
     factor = max(1, round(side / rows[0].shape[-2]))
     image = Image.fromarray(rearrange(grid(rows), "c h w -> h w c").contiguous().numpy())
-    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def grid_png(rows: Sequence[Tensor], *, side: int = SIDE) -> bytes:
+    """As ``grid_image``, a PNG file's bytes."""
+    return png(grid_image(rows, side=side))
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as a PNG file's bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")  # with optimize=True ten times slower for 2 % fewer bytes
+    picture.save(buffer, "PNG")  # with optimize=True ten times slower for 2 % fewer bytes
     return buffer.getvalue()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.columns import json_text
 from zoo.recipe.routes import LEGEND
 from zoo.report.markup import ABSENT, escaped, number
 
@@ -61,7 +61,7 @@ def _plain(value: object) -> str:
         return ", ".join(map(number, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value, default=str, ensure_ascii=False)
 
 
 def routes_table(lines: Sequence[Sequence[str]]) -> str:

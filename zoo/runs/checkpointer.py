@@ -55,7 +55,7 @@ class Checkpointer:
             return None
         part = next(part for part in self._engine.recipe.evaluate if part.label == label)
         score = Score(label, float(scores[label]), part.load().better)
-        if math.isnan(score.value) or (self._best and not score.beats(self._best)):
+        if not math.isfinite(score.value) or (self._best and not score.beats(self._best)):
             return None
         self._best = score
         return score

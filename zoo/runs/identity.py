@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from inspect import signature
@@ -78,7 +77,7 @@ def _recipe_holds(folder: Path) -> bool:
 def _sha256(folder: Path, name: str) -> str:
     """Of a file; empty where there is none that can be read."""
     try:
-        with opened(folder, name, sys.maxsize) as file:
+        with opened(folder, name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, RunError):
         return ""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from zoo.columns import json_text
 from zoo.errors import Busy, RequestError, RunError
 from zoo.machine.disk import cure, inside, locked, read_text, remove, temporary, write_atomically
 from zoo.recipe.yaml.read import read
@@ -88,7 +89,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file as JSON."""
-        self.write(name, json.dumps(content, indent=2) + "\n")
+        self.write(name, json_text(content, indent=2) + "\n")
 
 
 def check_own(folder: Path) -> None:

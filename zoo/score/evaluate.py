@@ -59,7 +59,7 @@ def evaluate(
     work = Share(model, images, batch, processes)
     updated = _together(processes, lambda: work.updates(meters))
     _together(processes, lambda: merge(meters, updated))
-    if any(hasattr(meter.metric, "training") for meter in meters):
+    if any(meter.optional("training") for meter in meters):
         here = _handed_on(meters, processes)
         trained = _together(processes, lambda: work.training(here))
         _together(processes, lambda: merge(meters, trained, "merge_training"))
@@ -126,18 +126,18 @@ class Share:
         """Shows metrics that look at the training images this process's share of them; returns those of the others."""
         pixels = self.images.train
         turns = self._turns(pixels)
-        learning = [meter for meter in meters if hasattr(meter.metric, "training")]
+        learning = [meter for meter in meters if meter.optional("training")]
         taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
         for turn in range(turns):
             wanting = [meter for meter, own in taken if turn in own]
             x = self._x(pixels, turn) if wanting else None
             for meter in wanting:
                 with meter.placed():
-                    meter.metric.training(x)
+                    meter.optional("training")(x)
         return {} if self.processes.first else {(meter.label, 0): meter.metric for meter, own in taken if own}
 
     def _shares(self, meter: Meter, method: str) -> bool:
-        return self.processes.count > 1 and hasattr(meter.metric, method)
+        return self.processes.count > 1 and bool(meter.optional(method))
 
     def _own(self, turns: int, shared: bool) -> range:
         """The turns of so many that this process takes: its share, or all of them at the first."""
@@ -167,12 +167,12 @@ def merge(meters: Sequence[Meter], found: Sequence[Pieces], method: str = "merge
         mine = [(again, rank) for rank, pieces in enumerate(found) for label, again in pieces if label == meter.label]
         if mine:
             with meter.placed():
-                getattr(meter.metric, method)([found[rank][meter.label, again] for again, rank in sorted(mine)])
+                meter.optional(method)([found[rank][meter.label, again] for again, rank in sorted(mine)])
 
 
 def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:
     """The metrics with what all processes saw, in every process, where each may show them training images."""
-    able = [meter for meter in meters if hasattr(meter.metric, "merge_training")]
+    able = [meter for meter in meters if meter.optional("merge_training")]
     told = processes.told({meter.label: meter.metric for meter in able} if processes.first else None)
     return [replace(meter, metric=told.get(meter.label, meter.metric)) for meter in meters]
 
@@ -199,7 +199,7 @@ def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
 
 
 def _scores(meters: Sequence[Meter], images: Images, common: Mapping[str, Any], model: Model) -> Scores:
-    learned = any(hasattr(meter.metric, "training") for meter in meters)
+    learned = any(meter.optional("training") for meter in meters)
     used = {meter.split for meter in meters} | ({"train"} if learned else set())
     splits: dict[str, Tensor] = {split: getattr(images, split) for split in sorted(used)}
     shown = {split: Shown(split, len(pixels), _content(pixels)) for split, pixels in splits.items()}

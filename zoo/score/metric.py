@@ -12,12 +12,19 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.api import Metric, MetricDefaults
 from zoo.errors import Problem, RecipeError
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
 from zoo.types import mapped
 
 SPLITS = ("test", "train")
+_DEFAULTS = MetricDefaults()
+
+
+def optional(metric: object, name: str) -> Any:
+    """An attribute that a metric, or its class, may have; where it has none, that of ``zoo.api.MetricDefaults``."""
+    return getattr(metric, name, getattr(_DEFAULTS, name))
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Meter:
     """A metric at work: the part of the recipe, and the object that measures."""
 
     part: Part
-    metric: Any
+    metric: Metric
 
     @classmethod
     def of(cls, part: Part, recipe: Recipe) -> Meter:
@@ -53,12 +60,12 @@ class Meter:
     @property
     def split(self) -> str:
         """The images that it is given: its attribute ``split``, else ``test``."""
-        return str(getattr(self.metric, "split", "test"))
+        return str(self.optional("split"))
 
     @property
     def samples(self) -> int:
         """How many samples it wants in all: its attribute; 0 for one for each image."""
-        return int(getattr(self.metric, "samples", 0))
+        return int(self.optional("samples"))
 
     def passes(self, n: int) -> int:
         """How often it wants to see ``n`` images, to have its samples."""
@@ -76,7 +83,12 @@ class Meter:
     @property
     def more(self) -> tuple[str, ...]:
         """What ``more`` asks for: the samples; nothing without it."""
-        return tuple(inspect.signature(self.metric.more).parameters) if hasattr(self.metric, "more") else ()
+        more = self.optional("more")
+        return tuple(inspect.signature(more).parameters) if more else ()
+
+    def optional(self, name: str) -> Any:
+        """An attribute that it may have."""
+        return optional(self.metric, name)
 
     def cut(self, given: Mapping[str, Any], before: int, here: int) -> dict[str, Any]:
         """What it is given, without the samples that are more than it wants.
@@ -102,17 +114,18 @@ class Meter:
         with self.placed():
             value = float(metric.compute())
         protocol = {"n": own.n, "split": own.split, "images": own.content, **common}
-        if hasattr(metric, "training"):
+        if self.optional("training"):
             protocol["training"] = shown["train"].content
         asked = {**part.arguments, **{name: part.named(name) for name in part.entry.signature.computes or {}}}
         asked.pop("draw", None)
         made = {need: _made(recipe, name) for need, name in asked.items() if name != "x"}
         protocol |= {"metric": part.entry.id, **part.options, "of": asked, "made": made}
-        protocol |= getattr(metric, "protocol", {})
-        if hasattr(metric, "better"):  # "lower", "higher", or "one": nearest to 1; what `zoo compare` prints in bold
-            protocol["better"] = metric.better
+        protocol |= self.optional("protocol")
+        if better := self.optional("better"):  # what `zoo compare` prints in bold
+            protocol["better"] = better
         score = {"value": value, "protocol": {key: said for key, said in protocol.items() if said is not None}}
-        return score | ({"details": metric.details()} if hasattr(metric, "details") else {})
+        details = self.optional("details")
+        return score | ({"details": details()} if details else {})
 
 
 @dataclass(frozen=True)
@@ -146,7 +159,7 @@ class Moment:
             if not again and meter.part.entry.signature.computes is not None:
                 given["compute"] = self.anew(meter.part)
             with meter.placed():
-                (meter.metric.more if again else meter.metric.update)(**given)
+                (meter.optional("more") if again else meter.metric.update)(**given)
 
     def anew(self, part: Part) -> Callable[..., Any]:
         """``compute`` for a metric: names as the metric calls them, bound as the recipe binds them."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe import Source
-from zoo.registry import LOCAL, Entry, RecipeEntry, check_options, clear_cache, load_registry
+from zoo.registry import LOCAL, Entry, Plugin, RecipeEntry, check_options, clear_cache, load_registry
 from zoo.registry.discovery import canonical
 from zoo.testing import (
     augmentations,
@@ -75,7 +75,7 @@ def checks(
     return (
         *_bound("plugin", name, plugins.PACKAGE, package),
         *_requests(name, bench, [f"{e.kind}/{e.name}" for e in parts]),
-        *_entrances(name, file, {p.name: p for p in mine}),
+        *_entrances(mine),
         *(check for entry in parts for check in _component(entry, bench)),
         *(check for entry in there for check in _recipe(entry, bench)),
     )
@@ -87,11 +87,11 @@ def _bound(kind: str, component: str, bodies: Iterable[Body], subject: Any, exam
         yield Check(kind, component, named(body), partial(body, subject), example, about)
 
 
-def _entrances(name: str, file: Path | None, mine: Mapping[str, Any]) -> Iterator[Check]:
-    for found in plugins.found(name, file):
-        if found.plugin.name in mine:
-            entrance = plugins.Entrance(mine[found.plugin.name], found)
-            yield from _bound("plugin", found.plugin.name, plugins.battery(entrance), entrance)
+def _entrances(mine: Iterable[Plugin]) -> Iterator[Check]:
+    for plugin in mine:
+        if plugin.module:
+            entrance = plugins.Entrance(plugin)
+            yield from _bound("plugin", plugin.name, plugins.battery(entrance), entrance)
 
 
 def _requests(name: str, bench: Bench, known: Sequence[str]) -> Iterator[Check]:

@@ -17,7 +17,7 @@ from zoo.errors import RecipeError
 from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
 from zoo.score.evaluate import evaluate
-from zoo.score.metric import Meter, Moment
+from zoo.score.metric import Meter, Moment, optional
 from zoo.testing.arrays import devices, equal, images
 from zoo.testing.common import refuse_changes
 from zoo.testing.core import Body, Case, ContractError, require
@@ -95,13 +95,13 @@ class Metric(Setting):
         """What one finds that is shown everything, and what several do when they are merged."""
         whole, (first, *others) = self.apart
         first.merge([pickle.loads(pickle.dumps(other)) for other in others])
-        if hasattr(first, "training"):
+        if optional(first, "training"):
             self._train(whole, first)
         return _found(whole), _found(first)
 
     def _train(self, whole: Any, first: Any) -> None:
         """Shows training images to one, and to another alone or, where it can, together with a copy."""
-        second = pickle.loads(pickle.dumps(first)) if hasattr(first, "merge_training") else first
+        second = pickle.loads(pickle.dumps(first)) if optional(first, "merge_training") else first
         x, half = to_model(self.data.train), IMAGES // 2
         for own, some in ((first, x[:half]), (second, x[half:])):
             whole.training(some)
@@ -127,6 +127,9 @@ class _Seen:
     def update(self, **given: Any) -> None:
         self.given = given
 
+    def compute(self) -> float:
+        return 0.0
+
 
 def score(metric: Metric) -> None:
     """``update`` takes batches in, and ``compute`` gives a finite number."""
@@ -139,8 +142,8 @@ def streaming(metric: Metric) -> None:
     shown, whole, made = metric.shown(), metric.first["value"], metric.make().metric
     for piece in PIECES:
         made.update(**mapped(lambda t, piece=piece: t[piece].clone() if t.ndim else t, shown))  # type: ignore[misc]
-    if hasattr(made, "training"):
-        made.training(to_model(metric.data.train))
+    if optional(made, "training"):
+        optional(made, "training")(to_model(metric.data.train))
     pieces = float(made.compute())
     told = f"{metric} comes to {whole:.6g} on {IMAGES} images at once and to {pieces:.6g} in batches of 2, 1 and 1"
     same = math.isclose(whole, pieces, rel_tol=1e-4, abs_tol=1e-6)
@@ -149,7 +152,7 @@ def streaming(metric: Metric) -> None:
 
 def merging(metric: Metric) -> None:
     """With ``merge`` (and ``merge_training``), what several saw apart comes, put together, to what one sees."""
-    if not hasattr(metric.case.target, "merge"):
+    if not optional(metric.case.target, "merge"):
         return
     one, several = metric.merged
     for name in one:
@@ -159,7 +162,7 @@ def merging(metric: Metric) -> None:
 
 def travelling(metric: Metric) -> None:
     """With ``merge``, it can be pickled to get there; a network and what is on a GPU stay behind."""
-    if not hasattr(metric.case.target, "merge"):
+    if not optional(metric.case.target, "merge"):
         return
     cure = "give its class a __getstate__() that leaves out what update() can load again, and keep sums on the CPU"
     for _, seen in (metric.apart, *(metric.shown_apart(str(device)) for device in devices()[1:])):
@@ -189,8 +192,8 @@ class _Luggage(pickle.Pickler):
 
 def _found(made: Any) -> dict[str, Any]:
     value = float(made.compute())
-    details = made.details() if hasattr(made, "details") else {}
-    return {"value": value, "details": details, "protocol": getattr(made, "protocol", {})}
+    details = optional(made, "details")
+    return {"value": value, "details": details() if details else {}, "protocol": optional(made, "protocol")}
 
 
 def _alike(one: Any, other: Any) -> bool:

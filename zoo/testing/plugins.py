@@ -13,8 +13,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from zoo.registry import Plugin, Registry, discovery
-from zoo.registry.discovery import Found
+from zoo.registry import Plugin, Registry
 from zoo.testing.core import Body, require
 
 MOST_SECONDS = 0.3
@@ -58,12 +57,11 @@ class Entrance:
     """One plugin, and its module imported in a process of its own."""
 
     plugin: Plugin
-    found: Found
 
     @cached_property
     def report(self) -> dict[str, Any]:
         """What importing its module did; of several tries the fastest."""
-        argument = _as_argument(self.found.module, self.found.file)
+        argument = _as_argument(self.plugin.module, self.plugin.file)
         told = imported("entry", [argument])[0]
         for _ in range(TRIES - 1):
             if told["seconds"] > MOST_SECONDS and not told["torch"]:
@@ -125,7 +123,7 @@ def state(entrance: Entrance) -> None:
 
 def no_torch(entrance: Entrance) -> None:
     """Its entry module imports no torch, so that 'zoo list' stays fast."""
-    told = f"importing '{entrance.found.module}' imports torch"
+    told = f"importing '{entrance.plugin.module}' imports torch"
     cure = "keep hooks in a module of their own, and name targets as text: 'my_parts.networks:Encoder'"
     require(not entrance.report["torch"], f"{told}, which costs every 'zoo list' seconds; {cure}")
 
@@ -133,20 +131,20 @@ def no_torch(entrance: Entrance) -> None:
 def import_time(entrance: Entrance) -> None:
     """Its entry module is imported within 0.3 seconds."""
     seconds = 0.0 if entrance.report["torch"] else entrance.report["seconds"]  # 'no torch' says it already
-    told = f"importing '{entrance.found.module}' takes {seconds:.2f} s, and {MOST_SECONDS} are allowed"
+    told = f"importing '{entrance.plugin.module}' takes {seconds:.2f} s, and {MOST_SECONDS} are allowed"
     require(seconds <= MOST_SECONDS, f"{told}; import in functions what the hooks do not need")
 
 
 def quiet_import(entrance: Entrance) -> None:
     """Importing its entry module prints nothing."""
     printed = entrance.report["printed"]
-    require(not printed, f"importing '{entrance.found.module}' prints {printed[:60]!r}; remove it")
+    require(not printed, f"importing '{entrance.plugin.module}' prints {printed[:60]!r}; remove it")
 
 
 def clean_import(entrance: Entrance) -> None:
     """Importing its entry module changes nothing that belongs to the whole process."""
     what = " and ".join(entrance.report["changed"])
-    require(not what, f"importing '{entrance.found.module}' changes {what} of the whole process; remove it")
+    require(not what, f"importing '{entrance.plugin.module}' changes {what} of the whole process; remove it")
 
 
 PACKAGE: tuple[Body, ...] = (provides, clean_targets)
@@ -157,11 +155,4 @@ def battery(entrance: Entrance) -> tuple[Body, ...]:
     """The checks of a plugin: of one that is not imported, its state; a file may import torch, as it is asked for."""
     if entrance.plugin.state not in ("ok", "broken"):
         return (state,)
-    return (state, quiet_import, clean_import) if entrance.found.file else ENTRANCE
-
-
-def found(name: str, file: Path | None) -> list[Found]:
-    """The plugins of a distribution, or of a file, before anything is imported."""
-    if file is not None:
-        return [discovery.local(file)]
-    return [item for item in discovery.installed() if item.plugin.distribution == name and item.module]
+    return (state, quiet_import, clean_import) if entrance.plugin.file else ENTRANCE

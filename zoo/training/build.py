@@ -17,7 +17,7 @@ from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.provenance import other_versions, provenance, software
 from zoo.runs.run import Run, check_own
-from zoo.training.journal import Journal, read_journal
+from zoo.training.journal import Journal, few, read_journal
 from zoo.training.watchers import Bell, Guarded
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def write_report(
         about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {sizes.latent}{noise}",
         recipe=write_recipe(recipe),
         routes=route_lines(recipe),
-        records=read_journal(run.path("metrics.jsonl")),
+        records=few(read_journal(run.path("metrics.jsonl"))),
         scores=scores,
         plugins=run.read_json(PLUGINS)["plugins"],
         pictures=[Gallery(picture.title, picture.caption, picture.blocks()) for picture in pictures],

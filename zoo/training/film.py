@@ -18,6 +18,7 @@ from zoo.machine.disk import read_text
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.run import Run
 from zoo.score.evaluate import evaluate
+from zoo.score.metric import optional
 from zoo.types import Images
 
 FOLDER = "samples"
@@ -75,7 +76,7 @@ def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, fl
     Returns:
         the scores by label.
     """
-    quick = [part for part in engine.recipe.evaluate if getattr(part.load(), "quick", False)]
+    quick = [part for part in engine.recipe.evaluate if optional(part.load(), "quick")]
     few = replace(images, test=images.test[:SCORED])
     if not quick:
         return {}
@@ -111,10 +112,9 @@ def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
     """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
     try:
         found = json.loads(read_text(folder, name) or "null")
-        numbers = [found["n"], *found["scores"].values()]
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {"n": int(found["n"]), "scores": {label: float(value) for label, value in found["scores"].items()}}
+    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    return found if all(type(number) in (int, float) for number in numbers) else None
 
 
 def frame(step: int) -> str:

@@ -1,24 +1,30 @@
-"""``metrics.jsonl``: the records of a training, one a line."""
+"""``metrics.jsonl``: the records of a training, one a line, of any number."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from zoo.errors import RunError
-from zoo.machine.disk import cure, read_bytes, write_atomically
-
-if TYPE_CHECKING:
-    pass
 from zoo.api import Record
+from zoo.columns import NOT_FINITE, json_text
+from zoo.errors import RunError
+from zoo.machine.disk import cure, opened, write_atomically
+
+LONGEST = 2**20
+"""Bytes of the longest line that is looked at as one."""
+MOST = 20_000
+"""Records that are kept in memory to be shown, at most."""
+
+T = TypeVar("T")
 
 
 class Journal:
-    """``metrics.jsonl``: a record a line; on resuming, lines past the checkpoint are dropped."""
+    """A watcher that writes a record a line; on resuming, it drops lines past the checkpoint."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,15 +32,14 @@ class Journal:
 
     def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002
         """Keeps the records up to ``step``."""
-        kept = [record for record in read_journal(self._path) if record["step"] <= step]
-        lines = "".join(json.dumps(record) + "\n" for record in kept)
-        write_atomically(self._path, lines.encode())
+        kept = (record for record in read_journal(self._path) if record["step"] <= step)
+        write_atomically(self._path, (_line(record) for record in kept))
         self._file = self._path.open("ab", buffering=0)
 
     def log(self, record: Record) -> None:
         """Writes the record as a line."""
         assert self._file
-        line = memoryview(json.dumps(asdict(record)).encode() + b"\n")
+        line = memoryview(_line(asdict(record)))
         try:
             while line:
                 line = line[os.write(self._file.fileno(), line) :]
@@ -47,32 +52,52 @@ class Journal:
             self._file.close()
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``; lines that are none, torn by a crash or damaged, are left out.
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads the records of a ``metrics.jsonl`` one by one; leaves out lines that are none, torn by a crash or damaged.
 
     Raises:
         RunError: if it cannot be read, or is a link that leads out of the run.
     """
+    last = 0
     try:
-        content = read_bytes(path.parent, path.name)
+        with opened(path.parent, path.name) as file:
+            while line := file.readline(LONGEST):
+                record = _record(line)
+                if record and record["step"] > last:
+                    last = record["step"]
+                    yield record
     except FileNotFoundError:
-        return []
-    records: list[dict[str, Any]] = []
-    for line in content.split(b"\n"):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if _is_record(record) and (not records or record["step"] > records[-1]["step"]):
-            records.append(record)
-    return records
+        return
 
 
-def _is_record(record: Any) -> bool:
-    """Whether it is what ``Journal`` writes of a record."""
+def few(records: Iterable[T]) -> list[T]:
+    """All records, if they are not many; else every 2nd, 4th ... and the last. Never keeps more than ``MOST``."""
+    kept: list[T] = []
+    every, number = 1, -1
+    for number, last in enumerate(records):
+        if number % every == 0:
+            kept.append(last)
+        if len(kept) == MOST:
+            kept, every = kept[::2], 2 * every
+    return [*kept, last] if number % every else kept
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json_text(record).encode() + b"\n"
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What ``Journal`` wrote as a line; None if it did not."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(record, dict) or record.keys() != Record.__dataclass_fields__.keys():
-        return False
+        return None
     losses = record["losses"]
-    numbers = [value for name, value in record.items() if name != "losses"]
-    numbers += losses.values() if isinstance(losses, dict) and all("/" in name for name in losses) else [None]
-    return type(record["step"]) is int and all(type(number) in (int, float) for number in numbers)
+    if type(record["step"]) is not int or not isinstance(losses, dict) or not all("/" in name for name in losses):
+        return None
+    numbers = {**losses, **record, "losses": 0}.values()
+    if not all(type(value) in (int, float) or (type(value) is str and value in NOT_FINITE) for value in numbers):
+        return None
+    return {**record, "losses": {name: NOT_FINITE.get(value, value) for name, value in losses.items()}}

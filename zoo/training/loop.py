@@ -185,8 +185,8 @@ class _Loop:
         """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
         frame = keep_samples(self.run, self.engine)
         for watcher in self.watchers if frame is not None else ():
-            if hasattr(watcher, "picture"):
-                watcher.picture(self.engine.step_index, "samples", frame)
+            if picture := getattr(watcher, "picture", None):
+                picture(self.engine.step_index, "samples", frame)
         scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
         return keeper.best(scores) if keeper else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zoo.api import Record
+from zoo.api import Record, WatcherDefaults
 from zoo.errors import Problem, RecipeError
 from zoo.machine.progress import Progress
 from zoo.recipe.schema import Part
@@ -59,8 +59,7 @@ class Guarded:
         self._call("scores", step, values)
 
     def _call(self, method: str, *arguments: Any) -> None:
-        optional = method in ("picture", "scores") and not hasattr(self._watcher, method)
-        if self._failed or optional:
+        if self._failed or getattr(self._watcher, method, getattr(WatcherDefaults, method, ...)) is None:
             return
         try:
             getattr(self._watcher, method)(*arguments)

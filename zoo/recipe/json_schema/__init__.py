@@ -7,12 +7,9 @@ base that is itself wrong and is put right by a null, and a common optimiser tha
 
 from __future__ import annotations
 
-from zoo.api import KINDS
-from zoo.recipe.json_schema import alone, sections
-from zoo.recipe.json_schema.components import Kind
-from zoo.recipe.json_schema.sections import keys_of
-from zoo.recipe.json_schema.types import Schema, part, ref, says
-from zoo.recipe.sections import NETWORKS, SECTIONS
+from zoo.recipe.json_schema.components import choices_of
+from zoo.recipe.json_schema.sections import Sections
+from zoo.recipe.json_schema.types import Schema, says
 from zoo.registry import Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,46 +25,25 @@ def recipe_schema(registry: Registry) -> Schema:
     Returns:
         plain data, the same for the same plugins, whatever the machine.
     """
-    kinds = {kind: _kind(kind, registry) for kind in KINDS}
-    definitions = sections.definitions(kinds) | alone.definitions(kinds)
+    definitions: dict[str, Schema] = {}
+    over, alone = (Sections(choices_of(registry), definitions, over) for over in (True, False))
+    shipped = registry.recipes()
+    bundled = {"enum": [recipe.name for recipe in shipped], "enumDescriptions": [recipe.summary for recipe in shipped]}
+    file = {"type": "string", "pattern": r"\S"}
+    plugins = [plugin for plugin in registry.plugins if plugin.components or plugin.recipes]
+    packages = sorted({f"{plugin.distribution} {plugin.version}" for plugin in plugins})
     return {
         "$schema": DIALECT,
         "$id": ID,
-        "$comment": f"Made by zoo schema from {', '.join(_packages(registry))}.",
+        "$comment": f"Made by zoo schema from {', '.join(packages)}.",
         "title": "A recipe of the zoo",
         "description": "Who minimises what, with which parts, on what data.",
         "type": "object",
-        "properties": _top(registry),
-        "additionalProperties": False,
+        "properties": {
+            "extends": {"description": "The recipe under this one: bundled, or a file.", "anyOf": [bundled, file]}
+        },
         "if": says("extends"),
-        "else": ref("alone"),
-        "$defs": {name: definitions[name] for name in sorted(definitions)},
+        "then": over.recipe(),
+        "else": alone.recipe(),
+        "$defs": dict(sorted(definitions.items())),
     }
-
-
-def _kind(kind: str, registry: Registry) -> Kind:
-    """A kind with the keys that a recipe writes beside its components' options."""
-    if kind == "term":
-        begins = {"description": "The weight at 'start': a weight that changes, {from: A, to: B, steps: N}."}
-        text = "What the term is multiplied by."
-        weight = {"description": text, "default": 1.0, **part(ref("weight"), ref("schedule"))}
-        return Kind(kind, registry, {"weight": weight, "from": begins}, removable=False)
-    beside = {"optimizer": {"rate": ref("rate")}, **{slot: {"kind": ref("kind")} for slot in NETWORKS}}
-    return Kind(kind, registry, beside.get(kind))
-
-
-def _top(registry: Registry) -> dict[str, Schema]:
-    names = registry.recipes()
-    bundled = {"enum": [r.name for r in names], "enumDescriptions": [r.summary for r in names]}
-    file = {"type": "string", "pattern": r"\S"}
-    return {
-        "extends": {"description": "The recipe under this one: bundled, or a file.", "anyOf": [bundled, file]},
-        **keys_of("recipe", removable=True),
-        "data": ref("data.here"),
-        **{section: ref(section) for section in SECTIONS if section != "data"},
-    }
-
-
-def _packages(registry: Registry) -> list[str]:
-    plugins = [plugin for plugin in registry.plugins if plugin.components or plugin.recipes]
-    return sorted({f"{plugin.distribution} {plugin.version}" for plugin in plugins})

@@ -1,179 +1,223 @@
-"""The components of a kind as definitions: their names, each one's options, and what chooses among them.
-
-Of a kind ``encoder``: ``encoder.name`` is a component's name, ``encoder.options`` a mapping with ``use``,
-``encoder.dcgan`` the options of one component, ``encoder.any`` those of all, for a recipe that leaves it to its base
-which component it is.
-"""
+"""JSON Schema of the parts of recipes: a component's name, or a mapping with its options."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from urllib.parse import quote
 
+from zoo.api import KINDS
 from zoo.errors import RequestError
-from zoo.recipe.json_schema.types import NULL, TEXT, Schema, any_of, either, of_option, or_null, part, ref, when
-from zoo.recipe.parts import a
+from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, of_option, part, says, when
+from zoo.recipe.parts import ON_OFF, a, read_section
+from zoo.recipe.sections import LONGEST_NAME, MINIMA, NETWORKS
 from zoo.registry import REQUIRED, Entry, Registry
-from zoo.registry.option_types import arms, is_none
+
+_LIMITS: dict[str, Schema] = {
+    **{key: {"minimum": low} for key, low in MINIMA.items()},
+    "ema": {"minimum": 0, "exclusiveMaximum": 1},
+    "name": {"pattern": r"^(?:[^/\s](?:[^/]*[^/\s])?)?$", "not": {"enum": [".", ".."]}, "maxLength": LONGEST_NAME},
+}
 
 
-class Kind:
-    """The installed components of one kind; those that cannot be used are left out.
+@dataclass(frozen=True)
+class Choice:
+    """A component, or one of its variants; told by the name of its definition."""
+
+    name: str
+    entry: Entry
+    variant: str
+    needed: list[str]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Choices = Mapping[str, Mapping[str, list[Choice]]]
+"""Kind -> name -> the components of that name, of every package and in every variant."""
+
+
+def choices_of(registry: Registry) -> Choices:
+    """Collects what parts can be; components that cannot be used are left out."""
+    found: dict[str, dict[str, list[Choice]]] = {kind: {} for kind in KINDS}
+    providers = Counter((entry.kind, entry.name) for entry in registry.components())
+    for whole in registry.components():
+        owner = [whole.distribution] if providers[whole.kind, whole.name] > 1 else []
+        for variant in whole.component.variants or [""]:
+            entry = whole.variant(variant)
+            try:
+                options = entry.signature.options
+            except RequestError:
+                continue  # a recipe that uses it is told why
+            needed = [option.name for option in options if option.default is REQUIRED]
+            needed += [whole.component.by] if entry.target != whole.target else []
+            name = ".".join([whole.kind, *owner, whole.name, *([variant] if variant else [])])
+            found[whole.kind].setdefault(whole.name, []).append(Choice(name, entry, variant, needed))
+    return found
+
+
+def definition(make: Callable[..., Schema]) -> Callable[..., Schema]:
+    """Turns a method into one that refers to its schema: a definition named by the arguments and the method."""
+
+    @wraps(make)
+    def refer(self: Parts, *arguments: object) -> Schema:
+        name = ".".join(map(str, [*([] if self.over else ["alone"]), *filter(None, arguments), make.__name__]))
+        if name not in self.definitions:
+            self.definitions[name] = {}
+            self.definitions[name] = make(self, *arguments)
+        return {"$ref": f"#/$defs/{quote(name)}"}
+
+    return refer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes the schemas of parts.
 
     Args:
-        name: one of ``zoo.api.KINDS``.
-        registry: where they are.
-        reserved: keys that the place of the part adds to the component's options, and what they are.
-        removable: whether such a part may lie over one of a base recipe, so that null removes an option and
-            required ones may be missing. Terms never do: lists are replaced whole.
+        choices: what parts can be.
+        definitions: those made so far; of parts that lie over no base, with ``alone`` in their names.
+        over: whether there is a base recipe, of which null removes, and which may have what is needed. What a list
+            holds lies over none: lists are replaced whole.
     """
 
-    def __init__(
-        self, name: str, registry: Registry, reserved: Mapping[str, Schema] | None = None, *, removable: bool = True
-    ) -> None:
-        self.name = name
-        self.reserved = reserved or {}
-        self.removable = removable
-        self.providers: dict[str, list[Entry]] = {}
-        for entry in registry.components(name):
-            if any(map(_usable, _targets(entry))):
-                self.providers.setdefault(entry.name, []).append(entry)
-        self.components = {
-            key: entry for group in self.providers.values() for e in group for key, entry in self._keyed(e).items()
-        }
+    choices: Choices
+    definitions: dict[str, Schema]
+    over: bool
 
-    def _keyed(self, entry: Entry) -> dict[str, Entry]:
-        """A definition's name for each target of a component: its own and its variants'."""
-        owner = f"{entry.distribution}." if len(self.providers[entry.name]) > 1 else ""
-        base = f"{self.name}.{owner}{entry.name}"
-        keys = {target: f"{base}.{value}" for value, target in entry.component.variants.items()}
-        return {keys.get(e.target, base): e for e in _targets(entry) if _usable(e)}
+    def or_null(self, schema: Schema) -> Schema:
+        """The same; over a base also null."""
+        return either(schema, NULL) if self.over else schema
 
-    @property
-    def names(self) -> list[str]:
-        """Bare names of the components."""
-        return list(self.providers)
+    def keys(self, section: str) -> dict[str, Schema]:
+        """The keys of a section (``zoo.recipe.sections``) with types, limits, defaults and descriptions."""
+        options = read_section(section).options
+        found = {o.name: of_option(o, removable=self.over) | _LIMITS.get(o.name, {}) for o in options}
+        for schema in found.values():
+            if "minimum" in schema and schema.get("default", 0) < schema["minimum"]:
+                del schema["default"]  # one that means "as the loader finds best" cannot be written
+        return found
 
-    @cached_property
-    def own(self) -> dict[str, Schema]:
-        """The definition of each component's options, by its name."""
-        return {key: self._component(entry) for key, entry in self.components.items()}
+    # -- a part: its component's name, or a mapping --------------------------------------------------------------
 
-    @property
-    def nullable(self) -> set[str]:
-        """Options whose type has null."""
-        options = [option for entry in self.components.values() for option in entry.signature.options]
-        return {option.name for option in options if any(map(is_none, arms(option.type)))}
+    @definition
+    def part(self, kind: str, label: str = "") -> Schema:
+        """A name or a mapping. Over no base, one without ``use`` is the component that its label names."""
+        text = f"{a(kind).capitalize()}: NAME, or {{use: NAME, option: value}}."
+        null = [NULL] if self.over or label in self._complete(kind) else []
+        return {"description": text, **part(self.name(kind), self.mapping(kind, label), *null)}
 
-    def definitions(self) -> dict[str, Schema]:
-        """All of these, by name."""
-        return {
-            f"{self.name}.name": self._name(),
-            f"{self.name}.options": self._options(),
-            f"{self.name}.any": union(self.own, {"use": True, **self.reserved}),
-            **self.own,
-        }
+    @definition
+    def name(self, kind: str) -> Schema:
+        """What stands for a part by itself: a component's name, with or without its package."""
+        names = self._complete(kind)
+        bare = {"enum": names, "enumDescriptions": [self.summary(kind, name) for name in names]}
+        full = {**TEXT, "pattern": f"^[^/]+/(?:{'|'.join(names)})$"}
+        return {"description": f"The name of {a(kind)}.", "anyOf": [bare, full]}
 
-    def part(self) -> Schema:
-        """A part: a name, a mapping, or null where a base may have one."""
-        nothing = [NULL] if self.removable else []
-        text = f"{a(self.name).capitalize()}: NAME, or {{use: NAME, option: value}}."
-        return {"description": text, **part(ref(f"{self.name}.name"), ref(f"{self.name}.options"), *nothing)}
+    def _complete(self, kind: str) -> list[str]:
+        """The names of components, over no base of those that need no option."""
+        groups = self.choices[kind].items()
+        return [name for name, group in groups if self.over or not all(choice.needed for choice in group)]
 
-    def _name(self) -> Schema:
-        bare: Schema = {"enum": self.names, "enumDescriptions": [group[0].summary for group in self.providers.values()]}
-        full = {"type": "string", "pattern": prefixed(self.names)}
-        return {"description": f"The name of {a(self.name)}.", "anyOf": [bare, full]}
+    def _use(self, kind: str) -> Schema:
+        return self.or_null(replace(self, over=True).name(kind))
 
-    def _options(self) -> Schema:
-        use = ref(f"{self.name}.name")
-        chosen = [{"if": self.uses(name), "then": self.of(name)} for name in self.names]
-        unsaid = {"if": {"not": when("use", TEXT)}, "then": ref(f"{self.name}.any")}
-        properties = {"use": or_null(use) if self.removable else use}
-        return {"type": "object", "properties": properties, "allOf": [*chosen, unsaid]}
+    def summary(self, kind: str, name: str) -> str:
+        """What a component is."""
+        return self.choices[kind][name][0].entry.summary
 
-    @staticmethod
-    def uses(name: str) -> Schema:
-        """A mapping that names a component, with or without its distribution."""
-        return when("use", {"type": "string", "pattern": f"^(?:[^/]+/)?{name}$"})
+    def mapping(self, kind: str, label: str = "") -> Schema:
+        """The options of the component that ``use`` says, or else the label; over a base, of any."""
+        if self.over or label not in self.choices[kind]:
+            return self.options(kind)
+        return {"if": says("use"), "then": self.options(kind), "else": self._named(kind, label)}
 
-    def of(self, name: str) -> Schema | bool:
-        """The options of the component of a name, of whichever provider, in the variant that they say."""
-        return any_of(self._chosen(entry) for entry in self.providers[name])
+    @definition
+    def options(self, kind: str) -> Schema:
+        """The options of the component that ``use`` says, or over a base of any."""
+        rules = [
+            {"if": when("use", {**TEXT, "pattern": f"^(?:[^/]+/)?{name}$"}), "then": self._named(kind, name)}
+            for name in self.choices[kind]
+        ]
+        unsaid = {"if": {"not": when("use", TEXT)}, "then": self.any(kind)} if self.over else says("use")
+        return {"type": "object", "properties": {"use": self._use(kind)}, "allOf": [*rules, unsaid]}
 
-    def _chosen(self, entry: Entry) -> Schema | bool:
-        keys = {e.target: ref(key) for key, e in self._keyed(entry).items()}
-        default = keys.get(entry.target, False)
-        unsaid = any_of(keys.values()) if self.removable else default  # a base may have said it
-        return by_variant(entry, lambda e: keys.get(e.target, False), unsaid)
+    def any(self, *kinds: str) -> Schema:
+        """The options of any component of these kinds."""
+        return either(*(self._named(kind, name) for kind in kinds for name in self.choices[kind]))
 
-    def lacking(self, name: str) -> Schema | bool:
-        """What a mapping that lies over no base must have, of the component of a name."""
-        needed = [by_variant(entry, _requirement, _requirement(entry)) for entry in self.providers[name]]
-        return any_of(needed)
+    def _named(self, kind: str, name: str) -> Schema:
+        return either(*map(self.component, self.choices[kind][name]))
 
-    @property
-    def incomplete(self) -> list[str]:
-        """Names that cannot stand alone: their components have options without a default."""
-        return [name for name, group in self.providers.items() if all(map(_requirement, group))]
-
-    def _component(self, entry: Entry) -> Schema:
-        signature = entry.signature
-        options = {option.name: of_option(option, removable=self.removable) for option in signature.options}
-        fixed = {"with": self._binding(entry), "use": ref(f"{self.name}.name"), **self.reserved}
+    @definition
+    def component(self, choice: Choice) -> Schema:
+        """The options of a component."""
+        entry, kind = choice.entry, choice.entry.kind
+        options = {option.name: of_option(option, removable=self.over) for option in entry.signature.options}
+        if choice.variant:
+            value = {**self.or_null({"enum": [choice.variant]}), "default": choice.variant}
+            options[entry.component.by] = {"description": options[entry.component.by].get("description", ""), **value}
+        bound = dict.fromkeys(entry.signature.bindable, self.bound())
+        binding = self.or_null({"type": "object", "properties": bound, "additionalProperties": False})
+        text = "Other slots or values for what it asks for: {parameter: name}."
+        fixed = {"with": {"description": text, **binding}, "use": self._use(kind), **self._beside(kind)}
         return {
             "description": entry.summary,
             "properties": {**options, **fixed},
             "additionalProperties": False,
-            **({} if self.removable else _requirement(entry)),
+            "required": [] if self.over else choice.needed,
         }
 
-    def _binding(self, entry: Entry) -> Schema:
-        names = dict.fromkeys(entry.signature.bindable, ref("bound.over" if self.removable else "bound"))
-        binding = {"type": "object", "properties": names, "additionalProperties": False}
-        text = "Other slots or values for what it asks for: {parameter: name}."
-        return {"description": text, **(or_null(binding) if self.removable else binding)}
+    # -- what stands beside options, and in them -------------------------------------------------------------------
 
+    def _beside(self, kind: str) -> dict[str, Schema]:
+        if kind == "term":
+            begins = {"description": "The weight at 'start': a weight that changes, {from: A, to: B, steps: N}."}
+            return {"weight": {"default": 1.0, **part(self.weight(), self.schedule())}, "from": begins}
+        if kind == "optimizer":
+            return {"rate": self.rate()}
+        return {"kind": self.kind()} if kind in NETWORKS else {}
 
-def prefixed(names: Iterable[str]) -> str:
-    """A pattern of names with their distribution."""
-    return f"^[^/]+/(?:{'|'.join(names)})$"
+    @definition
+    def kind(self) -> Schema:
+        """What a slot is."""
+        text = "What the slot is, where the last word of its name does not say."
+        return {"description": text, **self.or_null({"enum": list(NETWORKS)})}
 
+    @definition
+    def bound(self) -> Schema:
+        """The name that a parameter or an output is bound to."""
+        names = list(self.choices["value"])
+        return {"description": "The name of a slot or value.", "examples": names, **self.or_null(TEXT)}
 
-def _targets(entry: Entry) -> list[Entry]:
-    """A component, and the same in each of its variants."""
-    return [entry, *(entry.variant(value) for value in entry.component.variants)]
+    @definition
+    def weight(self) -> Schema:
+        """A term's weight that does not change."""
+        text = "What the term is multiplied by: a number, on (1) or off (left out)."
+        return {"description": text, "anyOf": [{"type": ["number", "boolean"]}, {"enum": list(ON_OFF)}]}
 
+    @definition
+    def schedule(self) -> Schema:
+        """A number that changes with the step."""
+        signs = ("exclusiveMinimum", "exclusiveMaximum")
+        return {
+            "description": read_section("schedule").doc,
+            "type": "object",
+            "properties": self.keys("schedule"),
+            "additionalProperties": False,
+            "required": [] if self.over else ["from", "to"],
+            "if": when("shape", {"const": "exponential"}),
+            "then": either(*({"properties": {"from": {sign: 0}, "to": {sign: 0}}} for sign in signs)),
+        }
 
-def _usable(entry: Entry) -> bool:
-    try:
-        return bool(entry.signature)
-    except RequestError:
-        return False  # a recipe that uses it is told why
-
-
-def _requirement(entry: Entry) -> Schema:
-    needed = [o.name for o in entry.signature.options if o.default is REQUIRED] if _usable(entry) else []
-    return {"required": needed} if needed else {}
-
-
-def by_variant(entry: Entry, of: Callable[[Entry], Schema | bool], unsaid: Schema | bool) -> Schema | bool:
-    """What holds of a component in the variant that a mapping says; ``unsaid`` where it says none."""
-    by, values = entry.component.by, sorted(entry.component.variants)
-    if not by:
-        return of(entry)
-    rules = [{"if": when(by, {"const": value}), "then": of(entry.variant(value))} for value in values]
-    other = {"if": {"not": when(by, {"enum": values})}, "then": unsaid}
-    return {"properties": {by: either({"enum": values}, {"not": TEXT})}, "allOf": [*rules, other]}
-
-
-def union(definitions: Mapping[str, Schema], fixed: Mapping[str, Schema | bool]) -> Schema:
-    """A mapping with any option of any of these definitions, each referred to where it is defined."""
-    options: dict[str, dict[str, Schema]] = {}
-    for key, schema in definitions.items():
-        for name, option in schema["properties"].items():
-            told = {word: said for word, said in option.items() if word not in ("default", "description")}
-            options.setdefault(name, {}).setdefault(json.dumps(told), ref(key, "properties", name))
-    merged = {name: any_of(found.values()) for name, found in sorted(options.items())}
-    return {"properties": {**merged, **fixed}, "additionalProperties": False}
+    @definition
+    def rate(self) -> Schema:
+        """A factor on a learning rate."""
+        low: Schema = {"minimum": 0}
+        text = "A factor on the learning rate: a number, or {from: A, to: B, steps: N}."
+        changing = {"allOf": [self.schedule(), {"properties": {"from": low, "to": low}}]}
+        number, null = {"type": "number", **low}, [NULL] if self.over else []
+        return {"description": text, "default": 1.0, **part(number, changing, *null)}

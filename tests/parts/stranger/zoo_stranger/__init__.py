@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zoo import api
+
+if TYPE_CHECKING:  # held against the kinds' Protocols by mypy; nothing is imported to run
+    from zoo_stranger import balance, introspection, latents, quantised, scores, slopes
+
+    critics: list[type[api.Critic]] = [latents.MLP]
+    priors: list[type[api.Prior]] = [quantised.Codebook]
+    values: list[api.Value] = [
+        slopes.interpolates,
+        quantised.quantised,
+        quantised.straight_through,
+        balance.likelihood,
+        balance.fooling,
+        balance.balance,
+    ]
+    terms: list[api.Term] = [
+        slopes.gradient_penalty,
+        slopes.r1,
+        scores.wasserstein,
+        scores.hinge,
+        scores.raise_score,
+        latents.mmd,
+        introspection.kl_margin,
+        quantised.entries,
+        quantised.commitment,
+        balance.minimised,
+        balance.balanced,
+    ]
 
 PARTS = {
     ("critic", "mlp"): ("latents:MLP", "a critic of codes: two hidden layers (Makhzani et al. 2016)"),

@@ -41,7 +41,8 @@ def balance(
     above, below = (
         torch.autograd.grad(value, weights[name], retain_graph=True)[0].norm() for value in (likelihood, fooling)
     )
-    return (above / (below + eps)).clamp(0, most)
+    ratio: Tensor = above / (below + eps)
+    return ratio.clamp(0, most)
 
 
 def minimised(value: Tensor) -> Tensor:

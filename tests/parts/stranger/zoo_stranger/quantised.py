@@ -48,7 +48,8 @@ class Codebook(nn.Module):
 
 def quantised(prior: nn.Module, posterior_mean: Tensor) -> Tensor:
     """e: every part of the code replaced by its nearest entry (van den Oord et al. 2017, eq. 1), (B, K)."""
-    return prior(posterior_mean)
+    code: Tensor = prior(posterior_mean)
+    return code
 
 
 def straight_through(posterior_mean: Tensor, posterior_mean_held: Tensor, quantised_held: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ def gradient_penalty(critic: nn.Module, interpolates: Tensor, *, target: float =
         interpolates: the points (B, ...).
         target: the slope it should have.
     """
-    return (_slopes(critic, interpolates).norm(dim=1) - target).square().mean()
+    norms: Tensor = _slopes(critic, interpolates).norm(dim=1)
+    return (norms - target).square().mean()
 
 
 def r1(critic: nn.Module, x: Tensor) -> Tensor:
