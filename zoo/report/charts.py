@@ -1,9 +1,9 @@
 """Loss curves: a chart for each row of players, a line for each term, each named where it ends.
 
-Lines are SVG stretched to the width there is; every word and number beside them is HTML, so that it has the
-same size on a telephone. Terms of very different size stand above each other, each group on its own axis:
-on one axis a divergence of 20 beside a reconstruction of 3000 would be a flat line. A long line is smoothed;
-behind it are the values as they were recorded.
+Lines are SVG stretched to the width there is; every word and number beside them is HTML, so that it has the same size
+on a telephone. Terms of very different size stand above each other, each group on its own axis: on one axis a
+divergence of 20 beside a reconstruction of 3000 would be a flat line. A long line is smoothed; behind it are the values
+as they were recorded.
 """
 
 from __future__ import annotations
@@ -39,50 +39,24 @@ LINE_HEIGHT = 18
 """Pixels from one name to the next."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
-    """A term's values.
-
-    Args:
-        term: its name.
-        index: its place in the row; it gives the colour.
-        points: step and value; the value may be NaN or infinite.
-    """
+    """A term's values: its name, its place in the row, which gives the colour, and points, which need not be finite."""
 
     term: str
     index: int
     points: Sequence[Point]
 
-    @property
-    def style(self) -> str:
-        """Its classes in the style sheet."""
-        return f"c{self.index % COLOURS}" + (" dashed" if self.index >= COLOURS else "")
-
-    @property
-    def last(self) -> str:
-        """Its last value, as shown."""
-        return number(self.points[-1][1])
-
-    @property
-    def window(self) -> int:
-        """How many of its values are averaged to smooth it; 1 for a short line."""
-        return max(len(self.points) // SMOOTH, 1)
-
-    @property
-    def size(self) -> int:
-        """How many of its values are drawn as one."""
-        return -(-len(self.points) // POINTS)
+    def __post_init__(self) -> None:
+        self.style = f"c{self.index % COLOURS}" + (" dashed" if self.index >= COLOURS else "")
+        self.last = number(self.points[-1][1])
+        self.values = finite(self.points)
+        self.window = max(len(self.points) // SMOOTH, 1)  # values averaged to smooth it
+        self.size = -(-len(self.points) // POINTS)  # values drawn as one
 
 
 def charts(records: Sequence[Mapping[str, Any]]) -> str:
-    """Every chart of a training.
-
-    Args:
-        records: the lines of ``metrics.jsonl``.
-
-    Returns:
-        a figure for each row; a sentence if there are no records.
-    """
+    """Every chart of a training: a figure for each row of ``metrics.jsonl``; a sentence if there are no records."""
     rows: dict[str, dict[str, list[Point]]] = {}
     for record in sorted(records, key=lambda r: as_number(r["step"])):
         for key, value in record["losses"].items():
@@ -93,14 +67,7 @@ def charts(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def score_charts(curve: Mapping[int, Mapping[str, Any]]) -> str:
-    """The chart of scores on the way.
-
-    Args:
-        curve: step -> ``n`` images and their ``scores`` by label.
-
-    Returns:
-        a figure; nothing if there are none.
-    """
+    """The chart of scores on the way, step -> ``n`` images and their ``scores`` by label; nothing if there are none."""
     labels = dict.fromkeys(label for record in curve.values() for label in record["scores"])
     points = {
         label: [(float(step), as_number(record["scores"][label])) for step, record in sorted(curve.items())]
@@ -121,12 +88,12 @@ def _charts(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
 
 
 def _legend(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
-    """What a smoothed line is; nothing if none is."""
-    windows = {Line("", 0, points).window for terms in rows.values() for points in terms.values()}
-    if max(windows) == 1:
+    """Explains smoothed lines; empty if none is smoothed."""
+    window = max(Line("", 0, points).window for terms in rows.values() for points in terms.values())
+    if window == 1:
         return ""
     return (
-        f'<p class="legend">Lines are means over {max(windows)} records around each; behind them are the records '
+        f'<p class="legend">Lines are means over {window} records around each; behind them are the records '
         "themselves, or their spread. A term's number is its last record, or that at the step pointed at.</p>"
     )
 
@@ -136,7 +103,7 @@ def _chart(row: str, terms: Mapping[str, Sequence[Point]], across: Linear) -> st
     lines = [Line(term, index, points) for index, (term, points) in enumerate(terms.items())]
     groups = _bands(lines)
     least, fineness = (230, 4) if len(groups) == 1 else (108, 3)
-    bands = [(g, value_axis([v for line in g for v in finite(line.points)], fineness)) for g in groups]
+    bands = [(group, value_axis([v for line in group for v in line.values], fineness)) for group in groups]
     ticks = max(len(axis.label(tick)) for _, axis in bands for tick in axis.ticks)
     names = min(max(len(line.term) + len(line.last) for line in lines) + 1, 26)
     drawn = "".join(_band(band, axis, across, max(least, LINE_HEIGHT * (len(band) + 1))) for band, axis in bands)
@@ -153,9 +120,8 @@ def _chart(row: str, terms: Mapping[str, Sequence[Point]], across: Linear) -> st
 
 def _bands(lines: Sequence[Line]) -> list[list[Line]]:
     """Lines in groups of about one size, those for a logarithmic axis apart; in the order of the recipe."""
-    values = {line.index: finite(line.points) for line in lines}
-    sizes = {index: magnitude(found) for index, found in values.items()}
-    wide = {index for index, found in values.items() if spans_decades(found)}
+    sizes = {line.index: magnitude(line.values) for line in lines}
+    wide = {line.index for line in lines if spans_decades(line.values)}
     groups: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.index in wide, -sizes[line.index])):
         first = groups[-1][0].index if groups else -1
@@ -170,7 +136,7 @@ def _bands(lines: Sequence[Line]) -> list[list[Line]]:
 def _band(lines: Sequence[Line], axis: Axis, across: Linear, height: int) -> str:
     """Lines on one axis: its numbers to the left, the drawing, names and last values to the right."""
     drawn = "".join(_drawn(line, axis, across, height) for line in reversed(lines))
-    told = escaped("; ".join(f"{line.term} {line.last} at step {line.points[-1][0]:.0f}" for line in lines))
+    words = escaped("; ".join(f"{line.term} {line.last} at step {line.points[-1][0]:.0f}" for line in lines))
     numbers = "".join(
         f'<span style="top:{(1 - axis.at(tick)) * height:.1f}px">{axis.label(tick)}</span>' for tick in axis.ticks
     )
@@ -180,7 +146,7 @@ def _band(lines: Sequence[Line], axis: Axis, across: Linear, height: int) -> str
     )
     return (
         f'<div class="band" style="--high:{height}px"><div class="ticks">{numbers}</div>'
-        f'<svg viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" role="img" aria-label="{told}">'
+        f'<svg viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" role="img" aria-label="{words}">'
         f'{rules}{drawn}</svg><div class="plot"><i class="cursor" hidden></i>{_beyond(lines, axis)}</div>'
         f'<div class="names">{_names(lines, axis, height)}</div></div>'
     )
@@ -210,8 +176,7 @@ def _drawn(line: Line, axis: Axis, across: Linear, height: int) -> str:
 
 def _names(lines: Sequence[Line], axis: Axis, height: int) -> str:
     """Each line's name and last value beside its end, none over another."""
-    ends = [(finite(line.points) or [axis.low])[-1] for line in lines]
-    wanted = [(1 - axis.at(end)) * height for end in ends]
+    wanted = [(1 - axis.at((line.values or [axis.low])[-1])) * height for line in lines]
     return "".join(
         f'<span class="{line.style}" style="top:{top:.1f}px" title="{escaped(line.term)}"{_values(line)}>'
         f"<span>{escaped(line.term)}</span> <b>{line.last}</b></span>"
@@ -227,29 +192,18 @@ def _values(line: Line) -> str:
 
 
 def _beyond(lines: Sequence[Line], axis: Axis) -> str:
-    """What to know of the drawing: its axis, values outside it, values that are no numbers."""
-    values = [value for line in lines for value in finite(line.points)]
+    """Says what to know of the drawing: a logarithmic axis, values outside it, values that are no numbers."""
+    values = [value for line in lines for value in line.values]
     high, low = max(values, default=0.0), min(values, default=0.0)
     lost = sum(len(line.points) for line in lines) - len(values)
-    told = [f"up to {number(high)}"] if high > axis.high else []
-    told += [f"down to {number(low)}"] if low < axis.low else []
-    told = [f"beyond the axis: {', '.join(told)}"] if told else []
-    told += [f"not finite: {lost:,}"] if lost else []
-    told += ["log scale"] if isinstance(axis, Logarithmic) else []
-    return f'<small class="beyond">{"; ".join(told)}</small>' if told else ""
+    beyond = [f"up to {number(high)}"] * (high > axis.high) + [f"down to {number(low)}"] * (low < axis.low)
+    words = [f"beyond the axis: {', '.join(beyond)}"] if beyond else []
+    words += [f"not finite: {lost:,}"] * bool(lost) + ["log scale"] * isinstance(axis, Logarithmic)
+    return f'<small class="beyond">{"; ".join(words)}</small>' if words else ""
 
 
 def spaced(wanted: Iterable[float], gap: float, height: float) -> list[float]:
-    """Heights near those wanted, at least ``gap`` apart, all inside.
-
-    Args:
-        wanted: from the top, in pixels.
-        gap: least distance.
-        height: what there is; at least ``gap`` for each.
-
-    Returns:
-        the heights, in the order of ``wanted``.
-    """
+    """Heights from the top near those wanted, in their order, at least ``gap`` apart, all inside ``height``."""
     placed = dict(enumerate(wanted))
     order = sorted(placed, key=lambda i: placed[i])
     least = gap / 2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from pathlib import Path
 
-from zoo.report.style import STYLE
-
+HERE = Path(__file__).parent
+STYLE, SCRIPT = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -18,9 +19,6 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
         body: what is on it.
         style: rules of its own, after those that every page has.
         script: the one script that may run, named in the policy by its hash.
-
-    Returns:
-        the page.
     """
     allowed, code = "", ""
     if script:

@@ -43,11 +43,8 @@ def show(model: Model, images: Images) -> list[Picture]:
 def _makers(model: Model, outputs: Iterable[str]) -> str:
     """``decoded by decoder, reconstruction by generator``."""
     graph = model.recipe.graph
-    told = []
-    for output in outputs:
-        slots = [name for name in graph.needs(model.recipe.outputs[output]) if name in graph.slots]
-        told.append(f"{output} by {', '.join(slots)}" if slots else output)
-    return ", ".join(told)
+    slots = {output: [n for n in graph.needs(model.recipe.outputs[output]) if n in graph.slots] for output in outputs}
+    return ", ".join(f"{output} by {', '.join(names)}" if names else output for output, names in slots.items())
 
 
 def reconstruction_rows(model: Model, x: Tensor, seed: int = SEED) -> list[Tensor]:
@@ -56,11 +53,11 @@ def reconstruction_rows(model: Model, x: Tensor, seed: int = SEED) -> list[Tenso
 
 
 def reconstructions(model: Model, x: Tensor, seed: int = SEED) -> dict[str, Tensor]:
-    """Output -> what it makes of images, for the outputs that are images made from them, the main one last."""
+    """Maps each output that is an image made from images to what it makes of them, the main one last."""
     graph = model.recipe.graph
     others = [name for name in model.recipe.outputs if name != "reconstruction"]
     names = [name for name in (*others, "reconstruction") if name in model.recipe.outputs]
     made = [name for name in names if needs(graph, [model.recipe.outputs[name]], "x", {})]
-    found = model.compute(*made, given={"x": x}, seed=seed) if made else ()
-    pairs = zip(made, found, strict=True)
+    values = model.compute(*made, given={"x": x}, seed=seed) if made else ()
+    pairs = zip(made, values, strict=True)
     return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == x.shape}

@@ -32,14 +32,7 @@ class Gallery:
 
 
 def gallery(shown: Gallery) -> str:
-    """A card with a picture's rows, each beside its label.
-
-    Args:
-        shown: the picture.
-
-    Returns:
-        a figure.
-    """
+    """A card with a picture's rows, each beside its label."""
     rows = [row for block in shown.blocks for row in block]
     labelled = any(label for label, _ in rows)
     long = any(png_size(png)[0] > LONG for _, png in rows)
@@ -52,19 +45,11 @@ def gallery(shown: Gallery) -> str:
 
 
 def _row(title: str, label: str, png: bytes) -> str:
-    told = f"<span>{escaped(label)}</span>" if label else ""
-    return f"{told}{image(png, f'{title}: {label}' if label else title)}"
+    return f"<span>{escaped(label)}</span>{image(png, f'{title}: {label}')}" if label else image(png, title)
 
 
 def film(frames: Mapping[int, bytes]) -> str:
-    """The frames of a training side by side.
-
-    Args:
-        frames: step -> the bytes of a PNG file.
-
-    Returns:
-        a card; nothing if there are no frames.
-    """
+    """A card with the frames of a training, step -> the bytes of a PNG file, side by side."""
     shown = "".join(
         f"<li>{image(png, f'Samples at step {step:,}')}<span>step <b>{step:,}</b></span></li>"
         for step, png in frames.items()
@@ -73,16 +58,8 @@ def film(frames: Mapping[int, bytes]) -> str:
     return f'<figure class="card"><figcaption><p>{caption}</p></figcaption><ol class="film">{shown}</ol></figure>'
 
 
-def image(png: bytes, told: str) -> str:
-    """An image with its content inside.
-
-    Args:
-        png: the bytes of a PNG file; anything else is not embedded.
-        told: what it shows, in words.
-
-    Returns:
-        an ``img``, or a sentence.
-    """
+def image(png: bytes, alt: str) -> str:
+    """An ``img`` with its content inside; a sentence where that is no PNG file."""
     width, height = png_size(png)
     if not width or not height:
         return '<p class="none">This is no PNG file.</p>'
@@ -90,20 +67,13 @@ def image(png: bytes, told: str) -> str:
     style = ' class="fine"' if long else ""
     kind, content = ("webp", _webp(png)) if len(png) > (HEAVY_LONG if long else HEAVY) else ("png", png)
     return (
-        f'<img{style} width="{width}" height="{height}" alt="{escaped(told)}" '
+        f'<img{style} width="{width}" height="{height}" alt="{escaped(alt)}" '
         f'src="data:image/{kind};base64,{b64encode(content).decode()}">'
     )
 
 
 def png_size(png: bytes) -> tuple[int, int]:
-    """Width and height as a PNG file's header says; zeros if it is no PNG.
-
-    Args:
-        png: the file's bytes.
-
-    Returns:
-        width and height in pixels.
-    """
+    """Width and height in pixels as a PNG file's header says; zeros if it is no PNG."""
     if not png.startswith(b"\x89PNG\r\n\x1a\n") or len(png) < 24:
         return 0, 0
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

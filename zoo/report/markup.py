@@ -16,24 +16,13 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2
 def escaped(text: object) -> str:
     """Anything as text that is safe between tags and inside quotes.
 
-    Args:
-        text: what to show. Characters that no page can hold, or that reorder the text around them, become U+FFFD.
-
-    Returns:
-        the text, escaped.
+    Characters that no page can hold, or that reorder the text around them, become U+FFFD.
     """
     return html.escape(_UNPRINTABLE.sub("\ufffd", str(text)))
 
 
 def as_number(value: object) -> float:
-    """A number from JSON as a float.
-
-    Args:
-        value: anything.
-
-    Returns:
-        the float; infinite if it is too large for one, NaN if it is no number.
-    """
+    """A number from JSON as a float; infinite if it is too large for one, NaN if it is no number."""
     if not isinstance(value, int | float):
         return math.nan
     try:
@@ -43,14 +32,11 @@ def as_number(value: object) -> float:
 
 
 def number(value: object, digits: int = 4) -> str:
-    """A number with so many digits that count: ``1,234``, ``12.35``, ``0.0123``, ``1.5e9``.
+    """A number with so many digits that count: ``1,234``, ``12.35``, ``0.0123``, ``1.5e9``, ``nan``, ``-inf``.
 
     Args:
         value: the number, or text for one that is not finite; anything else is shown as absent.
         digits: how many digits count; whole digits are never dropped below a million.
-
-    Returns:
-        the text; ``nan`` and ``inf`` by these names.
     """
     value = NOT_FINITE.get(value) if isinstance(value, str) else value
     if not isinstance(value, int | float):
@@ -68,21 +54,3 @@ def number(value: object, digits: int = 4) -> str:
 def minus(text: str) -> str:
     """A number's text with a true minus sign in front."""
     return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
-
-
-def duration(seconds: float) -> str:
-    """``41 s``, ``12 min 5 s``, ``3 h 20 min``.
-
-    Args:
-        seconds: how long; anything not finite is shown as absent.
-
-    Returns:
-        the two largest units.
-    """
-    if not math.isfinite(seconds):
-        return ABSENT
-    if seconds < 60:
-        return f"{number(seconds, 2)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from zoo.columns import duration
 from zoo.report.charts import charts, score_charts
-from zoo.report.document import document, section
+from zoo.report.document import SCRIPT, document, section
 from zoo.report.gallery import Gallery, film, gallery
-from zoo.report.markup import ABSENT, as_number, duration, escaped, number
-from zoo.report.script import SCRIPT
+from zoo.report.markup import ABSENT, as_number, escaped, number
 from zoo.report.tables import routes_table, scores_table, versions_table
 
 
@@ -84,14 +84,7 @@ def _facts(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def time_of(records: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds of training; the clock of a record begins again whenever a training is taken up.
-
-    Args:
-        records: the lines of ``metrics.jsonl``.
-
-    Returns:
-        the seconds of all stretches.
-    """
+    """Seconds of training in all; the clock of a record begins again whenever a training is taken up."""
     seconds = [s for s in (as_number(record["seconds"]) for record in records) if math.isfinite(s)]
     ends = [now for now, then in zip(seconds, [*seconds[1:], -math.inf], strict=False) if then < now]
     return sum(ends)

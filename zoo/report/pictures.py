@@ -73,12 +73,7 @@ def grid(rows: Sequence[Tensor]) -> Tensor:
 
 
 def grid_image(rows: Sequence[Tensor], *, side: int = SIDE) -> Image.Image:
-    """Rows of images as one picture.
-
-    Args:
-        rows: each (N, C, H, W) in [-1, 1], C of 1 or 3; the same H, W and C in all.
-        side: an image is enlarged, by a whole factor, to about this many pixels.
-    """
+    """The same rows enlarged, by a whole factor, so that an image has about ``side`` pixels."""
     factor = max(1, round(side / rows[0].shape[-2]))
     image = Image.fromarray(rearrange(grid(rows), "c h w -> h w c").contiguous().numpy())
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
@@ -102,12 +97,7 @@ def square(images: Tensor) -> list[Tensor]:
 
 
 def reduced(images: Tensor, side: int) -> Tensor:
-    """Images whose larger side is at most ``side`` pixels, each pixel a mean of those it stands for.
-
-    Args:
-        images: (N, C, H, W), floating.
-        side: in pixels; images that are no larger are left as they are.
-    """
+    """Floating images (N, C, H, W); those larger than ``side`` pixels are made smaller, each pixel a mean."""
     scale = side / max(images.shape[-2:])
     if scale >= 1:
         return images

@@ -1,11 +1,11 @@
-"""Where numbers go on paper: ranges that survive anything, round ticks, long lines thinned."""
+"""Puts numbers on paper: ranges that survive anything, round ticks, long lines thinned."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import groupby
 
 from zoo.report.markup import minus, number
 
@@ -26,37 +26,9 @@ DECADES = 2.0
 """Positive values that span so many powers of ten are drawn on a logarithmic axis."""
 
 
-class Axis(Protocol):
-    """Where numbers are between a start and an end, and which of them are written there."""
-
-    @property
-    def low(self) -> float:
-        """The number at the start."""
-
-    @property
-    def high(self) -> float:
-        """The number at the end; larger than ``low``."""
-
-    @property
-    def ticks(self) -> list[float]:
-        """The round numbers on the axis."""
-
-    def at(self, value: float) -> float:
-        """Where a number is, 0 at the start and 1 at the end; never outside."""
-
-    def label(self, tick: float) -> str:
-        """A tick's number as it is written."""
-
-
 @dataclass(frozen=True)
 class Linear:
-    """A linear axis.
-
-    Args:
-        low: number at its start.
-        high: number at its end; larger than ``low``.
-        step: between two ticks.
-    """
+    """An axis from ``low`` to a larger ``high`` with a tick at every ``step``."""
 
     low: float
     high: float
@@ -87,13 +59,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Logarithmic:
-    """A logarithmic axis.
-
-    Args:
-        low: number at its start; positive.
-        high: number at its end; larger than ``low``.
-        fineness: about how many ticks.
-    """
+    """A logarithmic axis from a positive ``low`` to a larger ``high``, with about ``fineness`` ticks."""
 
     low: float
     high: float
@@ -116,17 +82,13 @@ class Logarithmic:
         return number(tick)
 
 
+Axis = Linear | Logarithmic
+
+
 def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
     """An axis for values: logarithmic for positive ones that span decades, else from 0 where that costs little.
 
-    A few wild values are left outside.
-
-    Args:
-        values: what is drawn, in any order.
-        ticks: about how many round numbers.
-
-    Returns:
-        the axis; from 0 to 1 if there are no values.
+    It leaves a few wild values outside, goes from 0 to 1 if there are no values, and has about so many ticks.
     """
     if spans_decades(values):
         low, high = _decades(values)
@@ -143,16 +105,7 @@ def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
 
 
 def step_axis(first: float, last: float, ticks: int = 4) -> Linear:
-    """An axis for steps: from 0 unless the training was taken up late, in whole numbers.
-
-    Args:
-        first: first step drawn.
-        last: last step drawn.
-        ticks: about how many round numbers.
-
-    Returns:
-        the axis.
-    """
+    """An axis for steps: from 0 unless the training was taken up late, with about so many ticks at whole numbers."""
     low = 0.0 if first <= last / 2 or first == last else first
     high = last if last > low else low + 1
     return Linear(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
@@ -160,30 +113,18 @@ def step_axis(first: float, last: float, ticks: int = 4) -> Linear:
 
 def runs(points: Sequence[Point]) -> Iterator[list[Point]]:
     """Stretches of finite values; a line is broken where a value is not finite."""
-    run: list[Point] = []
-    for step, value in points:
-        if math.isfinite(value):
-            run.append((step, min(max(value, -LARGEST), LARGEST)))
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
+    for whole, run in groupby(points, lambda point: math.isfinite(point[1])):
+        if whole:
+            yield [(step, min(max(value, -LARGEST), LARGEST)) for step, value in run]
 
 
 def thinned(run: Sequence[Point], size: int, window: int = 1) -> list[tuple[float, float, float, float]]:
-    """A stretch in groups.
+    """A stretch in groups of ``size`` points: the step, mean, least and largest value of each.
 
-    Args:
-        run: finite points.
-        size: points in a group.
-        window: points over which the mean is taken, around the group; never fewer than are in it.
-
-    Returns:
-        for each group its step, the mean around it, and its least and largest value; the first and the last
-        group stand at the first and the last step, so that a line is as long as its training.
+    The mean is over ``window`` points around the group, never fewer than are in it. The first and the last group stand
+    at the first and the last step, so that a line is as long as its training.
     """
-    found = []
+    groups = []
     for start in range(0, len(run), size):
         group = run[start : start + size]
         values = [value for _, value in group]
@@ -192,12 +133,12 @@ def thinned(run: Sequence[Point], size: int, window: int = 1) -> list[tuple[floa
         mean = sum(value / len(around) for value in around)
         last = start + size >= len(run)
         step = group[0][0] if start == 0 else group[-1][0] if last else group[len(group) // 2][0]
-        found.append((step, mean, min(values), max(values)))
-    return found
+        groups.append((step, mean, min(values), max(values)))
+    return groups
 
 
 def spans_decades(values: Sequence[float]) -> bool:
-    """Whether values are positive and reach over ``DECADES``, be it for a short while; a few wild ones left out."""
+    """Says whether values, but for a few wild ones, are positive and reach over ``DECADES``, if only for a while."""
     if not values or min(values) <= 1 / LARGEST:
         return False
     low, high = _decades(values)

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.columns import json_text
+from zoo.columns import ARROWS, json_text
 from zoo.recipe.routes import LEGEND
 from zoo.report.markup import ABSENT, escaped, number
 
-ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}
-"""Where a score is better."""
 SAID = {"lower": "lower is better", "higher": "higher is better", "one": "nearer to 1 is better"}
 
 
 def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each score with the protocol it was measured under.
-
-    Args:
-        scores: label -> value and protocol.
-
-    Returns:
-        a table; nothing if there are no scores.
-    """
+    """A table of each score with the protocol it was measured under; nothing if there are no scores."""
     rows = "".join(map(_score, scores, scores.values()))
     head = '<thead><tr><th>metric</th><th class="value">value</th><th>measured on</th></tr></thead>'
     return f'<table class="scores">{head}<tbody>{rows}</tbody></table>' if rows else ""
@@ -41,7 +32,7 @@ def _score(label: str, score: Mapping[str, Any]) -> str:
 
 
 def _protocol(protocol: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    """What matters most of a protocol; the whole of it, and what else the metric found, on asking."""
+    """The most important of a protocol; on asking, the whole of it and what else the metric found."""
     images = [f"{number(protocol['n'], 9)} images"] if "n" in protocol else []
     images += [f"{protocol['split']} split"] if "split" in protocol else []
     images += [f"{protocol['weights']} weights"] if "weights" in protocol else []
@@ -65,27 +56,24 @@ def _plain(value: object) -> str:
 
 
 def routes_table(lines: Sequence[Sequence[str]]) -> str:
-    """Who learns from what: a line for each row of players, a column for each slot.
+    """A table of who learns from what, and the meaning of its words; nothing if there are no rows.
 
     Args:
         lines: the head, then the rows: phase, who, minimises, and for each slot a word.
-
-    Returns:
-        a table that scrolls if it must, and what its words mean; nothing if there are no rows.
     """
     if len(lines) < 2:
         return ""
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in lines[0])
     rows = ""
     for phase, who, minimises, *slots in lines[1:]:
-        cells = "".join(f'<td class="{_WORDS.get(word, "nothing")}">{_word(word)}</td>' for word in slots)
-        told = f"<td>{escaped(phase)}</td><th scope='row'>{escaped(who)}</th><td>{escaped(minimises)}</td>"
-        rows += f"<tr>{told}{cells}</tr>"
+        cells = "".join(f'<td class="{word if word in _WORDS else "nothing"}">{_word(word)}</td>' for word in slots)
+        first = f"<td>{escaped(phase)}</td><th scope='row'>{escaped(who)}</th><td>{escaped(minimises)}</td>"
+        rows += f"<tr>{first}{cells}</tr>"
     table = f'<table class="routes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<div class="wide" tabindex="0">{table}</div><p class="legend">{escaped(LEGEND)}</p>'
 
 
-_WORDS = {"learns": "learns", "passes": "passes", "stops": "stops"}
+_WORDS = ("learns", "passes", "stops")
 
 
 def _word(word: str) -> str:
@@ -93,20 +81,12 @@ def _word(word: str) -> str:
 
 
 def versions_table(versions: Mapping[str, str], plugins: Sequence[Mapping[str, Any]]) -> str:
-    """What the run was made with.
-
-    Args:
-        versions: name -> version, such as of Python and PyTorch.
-        plugins: who provided the parts; a state other than ok stands out.
-
-    Returns:
-        a list and a table; nothing where there is nothing.
-    """
-    found: dict[tuple[str, str, str], list[str]] = {}
+    """A list of versions, name -> version, and a table of the packages that provided the parts."""
+    packages: dict[tuple[str, ...], list[str]] = {}
     for plugin in plugins:
         name, *package = (str(plugin.get(key, ABSENT)) for key in ("plugin", "distribution", "version", "state"))
-        found.setdefault((package[0], package[1], package[2]), []).append(name)
-    rows = "".join(_package(*package, names) for package, names in found.items())
+        packages.setdefault(tuple(package), []).append(name)
+    rows = "".join(_package(*package, names=names) for package, names in packages.items())
     items = "".join(f"<div><dt>{escaped(n)}</dt><dd>{escaped(v)}</dd></div>" for n, v in versions.items())
     head = "".join(f'<th scope="col">{column}</th>' for column in ("package", "version", "state", "plugins"))
     table = f'<table class="packages"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -114,7 +94,7 @@ def versions_table(versions: Mapping[str, str], plugins: Sequence[Mapping[str, A
     return listed + (f'<div class="wide" tabindex="0">{table}</div>' if rows else "")
 
 
-def _package(distribution: str, version: str, state: str, names: Sequence[str]) -> str:
+def _package(distribution: str, version: str, state: str, *, names: Sequence[str]) -> str:
     bad = "" if state == "ok" else ' class="bad"'
     return (
         f'<tr><th scope="row">{escaped(distribution)}</th><td>{escaped(version)}</td><td{bad}>{escaped(state)}</td>'
