@@ -104,10 +104,15 @@ def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | Non
     return spelt[close[0]] if close else None
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """``"; did you mean 'model'?"`` when something is close, else the choices, else nothing."""
+def did_you_mean(name: str, choices: Iterable[str], *, listed: bool = True) -> str:
+    """``"; did you mean 'model'?"`` when something is close, else the choices (if ``listed``), else nothing."""
     names = sorted(set(choices))
     close = closest(name, names)
     if close is not None:
         return f"; did you mean '{close}'?"
-    return f"; choices: {', '.join(names)}" if names else ""
+    return f"; choices: {', '.join(names)}" if names and listed else ""
+
+
+def a(noun: str) -> str:
+    """The noun with its article: ``an encoder``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

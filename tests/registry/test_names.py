@@ -17,6 +17,7 @@ from zoo.registry.names import Collision, choose, collisions, order, split, unkn
 class Named:
     distribution: str
     name: str = "net"
+    kind: str = "encoder"
 
     @property
     def id(self) -> str:
@@ -123,7 +124,7 @@ KNOWN = Catalogue(
         "zoo-off": Package(provides={"encoder": ("far",)}),
     }
 )
-KINDS = {"encoder": {"net", "other"}, "term": {"loss"}, "recipe": {"model"}}
+HERE = [Named("zoo-a", "model", "recipe"), A, Named("zoo-c", "other"), Named("zoo-a", "loss", "term")]
 TORN = "zoo-b 2.0, whose plugin 'b' is broken: it is torn; and more"
 GONE = "'c' is disabled: nobody wants it (zoo plugins --traceback c shows more)"
 
@@ -169,10 +170,10 @@ GONE = "'c' is disabled: nobody wants it (zoo plugins --traceback c shows more)"
     ],
 )
 def test_a_name_that_nothing_answers_to(kind: str, name: str, said: str) -> None:
-    assert str(unknown(kind, name, KINDS, [WELL, ILL, WORSE], KNOWN)) == said
+    assert str(unknown(kind, name, HERE, [WELL, ILL, WORSE], KNOWN)) == said
 
 
 def test_who_may_have_had_it() -> None:
-    alone = unknown("encoder", "zzz", {}, [WELL, WORSE], Catalogue())
+    alone = unknown("encoder", "zzz", [], [WELL, WORSE], Catalogue())
     assert str(alone) == f"there is no encoder 'zzz' (it may be one of zoo-b 2.0, whose plugin {GONE})"
-    assert str(unknown("encoder", "zzz", {}, [WELL], Catalogue())) == "there is no encoder 'zzz'"
+    assert str(unknown("encoder", "zzz", [], [WELL], Catalogue())) == "there is no encoder 'zzz'"

@@ -12,14 +12,11 @@ from typing import Any
 import pluggy
 
 from zoo import api
-from zoo.errors import did_you_mean
+from zoo.errors import a, did_you_mean
 from zoo.registry.discovery import Plugin
 from zoo.registry.isolation import Failure, attempt
 
-HOOKS: dict[str, type[api.Component] | type[api.Recipe]] = {
-    "zoo_components": api.Component,
-    "zoo_recipes": api.Recipe,
-}
+HOOKS: dict[str, type[api.Component | api.Recipe]] = {"zoo_components": api.Component, "zoo_recipes": api.Recipe}
 
 _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -99,18 +96,16 @@ def component_fault(item: api.Component) -> str:
     if item.kind not in api.KINDS:
         return f"'{item.kind}' of component '{item.name}' is not a kind{did_you_mean(item.kind, api.KINDS)}"
     label = f"{item.kind} '{item.name}'"
-    if item.kind in ("value", "term"):
-        if not item.name.isidentifier():
-            return f"{label} needs an identifier as its name"
-    elif not _NAME.fullmatch(item.name):
+    if item.kind in ("value", "term") and not item.name.isidentifier():
+        return f"{label} needs an identifier as its name"
+    if item.kind not in ("value", "term") and not _NAME.fullmatch(item.name):
         return f"{label} needs a name of letters, digits and '-'"
-    if not _TARGET.fullmatch(item.target):
-        return f"target '{item.target}' of {label} is not 'package.module:attribute'"
     if not isinstance(item.variants, Mapping) or bool(item.variants) != bool(item.by):
         return f"{label} needs both 'by', an option, and 'variants', that option's values and their targets"
-    for value, target in item.variants.items():
+    targets = {"": item.target} | {f" of variant '{value}'": target for value, target in item.variants.items()}
+    for whose, target in targets.items():
         if not isinstance(target, str) or not _TARGET.fullmatch(target):
-            return f"target '{target}' of variant '{value}' of {label} is not 'package.module:attribute'"
+            return f"target '{target}'{whose} of {label} is not 'package.module:attribute'"
     return _summary_fault(label, item.summary)
 
 
@@ -128,7 +123,4 @@ def _summary_fault(label: str, summary: str) -> str:
 
 
 def _kind_of(value: object) -> str:
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return "None" if value is None else a(type(value).__name__)

@@ -1,4 +1,4 @@
-"""Finding plugins: every installed distribution and every ``--plugin`` file, none imported yet.
+"""Finds plugins: every installed distribution and every ``--plugin`` file, none imported yet.
 
 pluggy's own loader stops at the first broken plugin, so only its specs and markers are used.
 """
@@ -74,7 +74,7 @@ class Plugin:
         return f"{self.distribution}/{self.name}"
 
     def answers_to(self, name: str) -> bool:
-        """Whether ``PLUGIN``, ``PACKAGE`` or ``PACKAGE/PLUGIN`` means this one."""
+        """True if ``PLUGIN``, ``PACKAGE`` or ``PACKAGE/PLUGIN`` means this one."""
         package, slash, bare = name.rpartition("/")
         if slash:
             return (canonical(package), bare) == (self.distribution, self.name)
@@ -104,9 +104,10 @@ def installed() -> list[Plugin]:
     for distribution in distributions():
         # Most distributions have nothing for us: look at the raw text before parsing anything.
         text = attempt("reading its entry_points.txt", partial(distribution.read_text, "entry_points.txt"))
-        if not _mentions_zoo(text):
+        raw = getattr(text.error, "object", b"") if isinstance(text, Failure) else (text or "").encode()
+        if b"[zoo]" not in raw:
             continue
-        name, version, fault = _identity(distribution)
+        name, version, faults = _identity(distribution)
         place = _place(distribution)
         if name in by_package:
             # importlib.metadata and the import system take the first on sys.path; nobody should wonder why.
@@ -116,20 +117,10 @@ def installed() -> list[Plugin]:
                 by_package[name] = [plugin.noted(note) for plugin in by_package[name]]
             continue
         places[name] = place
-        nobody = Plugin("entry_points.txt", name, version)
-        if isinstance(text, Failure):
-            by_package[name] = [nobody.failed("broken", text)]
-        elif fault:
-            by_package[name] = [nobody.failed("broken", fault)]
-        else:
-            by_package[name] = list(_entries(text or "", nobody))
+        plugin = Plugin("entry_points.txt", name, version)
+        faults = [text] if isinstance(text, Failure) else faults
+        by_package[name] = [plugin.failed("broken", *faults)] if faults else list(_entries(raw.decode(), plugin))
     return [plugin for plugins in by_package.values() for plugin in plugins]
-
-
-def _mentions_zoo(text: str | Failure | None) -> bool:
-    if isinstance(text, Failure):  # of a file that cannot be decoded, its bytes
-        return b"[zoo]" in getattr(text.error, "object", b"")
-    return "[zoo]" in (text or "")
 
 
 def damaged_metadata(error: BaseException) -> str:
@@ -143,8 +134,8 @@ def damaged_metadata(error: BaseException) -> str:
         distribution = frame.f_locals.get("self")
         if frame.f_code.co_name == "entry_points" and isinstance(distribution, Distribution):
             file, (name, version, _) = _place(distribution) / "entry_points.txt", _identity(distribution)
-            cure = f"remove it, then pip install --force-reinstall {name}"  # pip stops at it, too
-            return f"{file} of package {name} {version} is damaged, and torch and other libraries stop at it; {cure}"
+            again = f"remove it, then pip install --force-reinstall {name}"  # pip stops at it, too
+            return f"{file} of package {name} {version} is damaged, and torch and other libraries stop at it; {again}"
     return ""
 
 
@@ -152,17 +143,17 @@ def _place(distribution: Distribution) -> Path:
     return Path(str(getattr(distribution, "_path", "unknown"))).resolve()
 
 
-def _identity(distribution: Distribution) -> tuple[str, str, str]:
-    """Name, version and what is wrong with them."""
+def _identity(distribution: Distribution) -> tuple[str, str, list[str | Failure]]:
+    """Name, version, and what is wrong with the metadata if one of them is missing."""
     read = attempt("reading its METADATA", lambda: distribution.metadata)
     fields = {} if isinstance(read, Failure) else {key: read[key] for key in ("Name", "Version") if key in read}
     name, version = fields.get("Name"), fields.get("Version")
     if name and version:
-        return canonical(name), version, ""
+        return canonical(name), version, []
     folder = _place(distribution).name
     guess = canonical(name or re.sub(r"\.(dist|egg)-info$", "", folder).partition("-")[0])
-    fault = read.sentence if isinstance(read, Failure) else f"{folder}/METADATA lacks a name or a version"
-    return guess, version or "unknown", fault
+    fault = read if isinstance(read, Failure) else f"{folder}/METADATA lacks a name or a version"
+    return guess, version or "unknown", [fault]
 
 
 def _entries(text: str, nobody: Plugin) -> Iterator[Plugin]:

@@ -67,11 +67,9 @@ def running(distribution: str, plugin: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
+        where = f"plugin '{plugin}' of {distribution}; 'zoo plugins disable {distribution}/{plugin}' goes on without it"
         if distribution == LOCAL:
             where = f"--plugin {plugin}.py; correct it, or leave it out"
-        else:
-            cure = f"'zoo plugins disable {distribution}/{plugin}' goes on without it"
-            where = f"plugin '{plugin}' of {distribution}; {cure}"
         if distribution != FIRST_PARTY:
             error.args = error.args or (f"inside {where}",)
         raise
@@ -94,14 +92,11 @@ def _question(plugin: Plugin) -> Plugin:
 
 def _slow(seconds: float, heavy: Sequence[str]) -> Iterator[str]:
     """Says that every command waits for an import, where it takes long."""
-    if not heavy and seconds < SLOW:
-        return
-    imported = f" and imported {' and '.join(heavy)}" if heavy else ""
-    cure = f"import {' and '.join(heavy)}" if heavy else "do that"
-    yield (
-        f"its import took {seconds:.1f} s{imported}, which every zoo command now waits for; "
-        f"{cure} in the module of the target instead"
-    )
+    names = " and ".join(heavy)
+    if heavy or seconds >= SLOW:
+        took = f"its import took {seconds:.1f} s{f' and imported {names}' if heavy else ''}"
+        instead = f"{f'import {names}' if heavy else 'do that'} in the module of the target instead"
+        yield f"{took}, which every zoo command now waits for; {instead}"
 
 
 def explained(failure: Failure, distribution: str) -> str:
@@ -130,8 +125,7 @@ def _import_file(name: str, file: Path) -> Any:
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib_util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
+    assert spec and spec.loader  # noqa: PT018
     module = sys.modules[name] = importlib_util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

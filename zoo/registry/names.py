@@ -1,4 +1,4 @@
-"""What a name means: ``[distribution/]name`` to one entry, or a sentence that helps."""
+"""Resolves names: ``[distribution/]name`` to one entry, or to a sentence that helps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from zoo.errors import RequestError, did_you_mean
+from zoo.errors import RequestError, a, did_you_mean
 from zoo.registry.catalogue import Catalogue
 from zoo.registry.discovery import FIRST_PARTY, LOCAL, Plugin, canonical
 
@@ -52,35 +52,25 @@ def choose(candidates: Sequence[N], kind: str, name: str, pins: Mapping[str, str
 
 
 def _meant(providers: Iterable[str], kind: str, name: str, pins: Mapping[str, str]) -> tuple[str, bool]:
-    """The package that a bare name means, or nothing; and whether that is by a pin."""
+    """The package that a bare name means, or nothing; and True if a pin says so."""
     pin = pins.get(f"{kind}/{name}") or pins.get(name)
-    listed = list(providers)
-    first = FIRST_PARTY if FIRST_PARTY in listed else ""
-    return pin or first or (listed[0] if len(listed) == 1 else ""), bool(pin)
+    first, *others = sorted(providers, key=order)
+    return pin or ("" if others and first != FIRST_PARTY else first), bool(pin)
 
 
 def _why_not(pinned: str, providers: Iterable[str], plugins: Sequence[Plugin]) -> str:
     ill = _ill(pinned, plugins)
     if ill:
         return f"which is not available: {ill}"
-    near = did_you_mean(pinned, providers)
     if any(plugin.distribution == pinned for plugin in plugins):
-        return f"which does not provide it{near}"
-    cure = near if "did you mean" in near else f": pip install {pinned}, or change the pin{near}"
-    return f"which is not installed{cure}"
+        return f"which does not provide it{did_you_mean(pinned, providers)}"
+    install = f": pip install {pinned}, or change the pin{did_you_mean(pinned, providers)}"
+    return f"which is not installed{did_you_mean(pinned, providers, listed=False) or install}"
 
 
 @dataclass(frozen=True)
 class Collision:
-    """A name that several packages provide.
-
-    Args:
-        kind: of the components, or ``recipe``.
-        name: the bare name.
-        providers: distributions that provide it.
-        meant: the one that the bare name means; empty where nothing says which.
-        pinned: whether a pin says so.
-    """
+    """A name that several packages provide. Bare it means that of ``meant``; it is ambiguous where that is empty."""
 
     kind: str
     name: str
@@ -99,12 +89,7 @@ class Collision:
 
 
 def collisions(entries: Iterable[tuple[str, Named]], pins: Mapping[str, str]) -> list[Collision]:
-    """Names with more than one provider, in the order given.
-
-    Args:
-        entries: each with the kind that a pin of its name says.
-        pins: the user's.
-    """
+    """Names with more than one provider, in the order of the entries; each has the kind that a pin of its name says."""
     providers: dict[tuple[str, str], list[str]] = {}
     for kind, entry in entries:
         providers.setdefault((kind, entry.name), []).append(entry.distribution)
@@ -113,37 +98,28 @@ def collisions(entries: Iterable[tuple[str, Named]], pins: Mapping[str, str]) ->
 
 
 def unknown(
-    kind: str,
-    name: str,
-    kinds: Mapping[str, Iterable[str]],
-    plugins: Sequence[Plugin],
-    catalogue: Catalogue,
+    kind: str, name: str, entries: Sequence[Named], plugins: Sequence[Plugin], catalogue: Catalogue
 ) -> UnknownName:
-    """The exception for a name that nothing answers to.
-
-    Args:
-        kind: what was asked for; ``recipe`` for recipes.
-        name: as written, with or without its distribution.
-        kinds: what is there: names by kind.
-        plugins: all of them, however they fared.
-        catalogue: the packages known to exist.
-    """
-    distribution, bare = split(name)
-    if distribution:
-        return UnknownName(_in_package(kind, bare, distribution, plugins, catalogue))
+    """The exception for a name that none of the entries answers to; ``plugins`` are all, however they fared."""
+    package, bare = split(name)
+    if package:
+        return UnknownName(_in_package(kind, bare, package, entries, plugins, catalogue))
     providers = catalogue.providers(kind, bare)
     if providers:
         return UnknownName(_provided_elsewhere(kind, bare, providers, plugins))
-    choices = did_you_mean(bare, kinds.get(kind, ()))
-    elsewhere = [known for package in catalogue.packages.values() for known in package.provides.items()]
-    others = [other for other, names in (*kinds.items(), *elsewhere) if bare in names]
-    if others:
-        return UnknownName(f"'{bare}' is {_a(others[0])}, not {_a(kind)}{choices}")
-    return UnknownName(f"there is no {kind} '{bare}'{choices}{_suspects(choices, plugins)}")
+    choices = did_you_mean(bare, [entry.name for entry in entries if entry.kind == kind])
+    kinds = [entry.kind for entry in entries if entry.name == bare]
+    kinds += [
+        other for known in catalogue.packages.values() for other, names in known.provides.items() if bare in names
+    ]
+    if kinds:
+        return UnknownName(f"'{bare}' is {a(kinds[0])}, not {a(kind)}{choices}")
+    suspects = "" if "did you mean" in choices else _suspects(plugins)
+    return UnknownName(f"there is no {kind} '{bare}'{choices}{suspects}")
 
 
 def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins: Sequence[Plugin]) -> str:
-    """Says why those of whom the catalogue knows do not: ill, absent, or installed in a version without it."""
+    """Says why the known providers do not have it: ill, absent, or installed in a version without it."""
     ill = [text for package in providers if (text := _ill(package, plugins))]
     if ill:
         return f"{kind} '{name}' comes with {'; or with '.join(ill)}"
@@ -160,16 +136,15 @@ def _provided_elsewhere(kind: str, name: str, providers: Sequence[str], plugins:
     )
 
 
-def _in_package(kind: str, name: str, package: str, plugins: Sequence[Plugin], catalogue: Catalogue) -> str:
+def _in_package(
+    kind: str, name: str, package: str, entries: Sequence[Named], plugins: Sequence[Plugin], catalogue: Catalogue
+) -> str:
     distributions = {plugin.distribution for plugin in plugins}
     if package in distributions:
         ill = _ill(package, plugins)
         if ill:
             return f"{kind} '{package}/{name}' is not available: {ill}"
-        mine = [plugin for plugin in plugins if plugin.distribution == package]
-        parts = [(part.kind, part.name) for plugin in mine for part in plugin.components]
-        parts += [("recipe", recipe.name) for plugin in mine for recipe in plugin.recipes]
-        provided = [known for other, known in parts if other == kind]
+        provided = [entry.name for entry in entries if (entry.kind, entry.distribution) == (kind, package)]
         return f"'{package}' has no {kind} '{name}'{did_you_mean(name, provided)}"
     if package in catalogue.packages:
         return f"{kind} '{package}/{name}' needs a package that is not installed: pip install {package}"
@@ -187,19 +162,19 @@ def _diagnosis(plugin: Plugin) -> str:
     return f"'{plugin.name}' is {plugin.state}: {plugin.reason}{more}"
 
 
-def _suspects(choices: str, plugins: Sequence[Plugin]) -> str:
-    """Names the plugins that may have had the name, unless something close was found."""
+def _suspects(plugins: Sequence[Plugin]) -> str:
+    """Names the plugins that may have had a name."""
     ill = [plugin for plugin in plugins if plugin.state != "ok"]
-    if not ill or "did you mean" in choices:
-        return ""
     if len(ill) == 1:
         return f" (it may be one of {ill[0].distribution} {ill[0].version}, whose plugin {_diagnosis(ill[0])})"
     listed = ", ".join(f"'{p.name}' of {p.distribution} is {p.state}" for p in ill)
-    return f" (it may be one of these: plugin {listed}; 'zoo plugins' says why)"
+    return f" (it may be one of these: plugin {listed}; 'zoo plugins' says why)" if ill else ""
 
 
-def _a(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+def not_installed(name: str, plugins: Iterable[Plugin], others: Iterable[str] = ()) -> str:
+    """The sentence for a name that no plugin or package answers to; ``others`` may have been meant, too."""
+    known = {part for plugin in plugins for part in (plugin.name, plugin.distribution)}
+    return f"no plugin or package '{name}' is installed{did_you_mean(name, known.union(others))}"
 
 
 def order(distribution: str) -> tuple[bool, bool, str]:

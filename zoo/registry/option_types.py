@@ -1,4 +1,4 @@
-"""The types an option may have, evaluated from their source without importing anything, and told to people.
+"""Evaluates the types that an option may have from their source, importing nothing, and puts them in words.
 
 ``int``, ``float``, ``bool``, ``str``, ``None``, ``Literal[...]``, ``tuple[...]``, ``list[...]``,
 ``dict[str, ...]``, unions of these, and module-level names for them (``Norm = Literal["batch", "none"]``).
@@ -12,11 +12,15 @@ from collections.abc import Callable
 from typing import Any, Literal, Optional, Union, get_args, get_origin
 
 Lookup = Callable[[str], object]
-"""What a module-level name means as a type; raises NotPlain."""
+"""Resolves a module-level name to a type, or raises NotPlain."""
 
 SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-CONTAINERS: dict[str, Any] = {
-    name: kind for kind in (tuple, list, dict) for name in (kind.__name__, kind.__name__.title())
+CONTAINERS = (tuple, list, dict)
+NAMES: dict[str, Any] = SCALARS | {kind.__name__: kind for kind in CONTAINERS}
+SUBSCRIPTED: dict[str, Any] = {
+    **{name: kind for kind in CONTAINERS for name in (kind.__name__, kind.__name__.title())},
+    "Optional": Optional,
+    "Union": Union,
 }
 
 
@@ -42,12 +46,8 @@ def evaluate(node: ast.expr, lookup: Lookup) -> Any:
             return None
         case ast.Constant(value=str(text)):
             return evaluate(ast.parse(text, mode="eval").body, lookup)
-        case ast.Name(id=name) if name in SCALARS:
-            return SCALARS[name]
-        case ast.Name(id=name) if name in CONTAINERS:
-            return CONTAINERS[name]
         case ast.Name(id=name):
-            return lookup(name)
+            return NAMES[name] if name in NAMES else lookup(name)
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return Union[evaluate(left, lookup), evaluate(right, lookup)]  # noqa: UP007 - of two values
         case ast.Subscript(value=value, slice=inner):
@@ -59,28 +59,21 @@ def _subscript(name: str, inner: ast.expr, lookup: Lookup) -> Any:
     items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
     if name == "Literal":
         return Literal[tuple(ast.literal_eval(item) for item in items)]
-    arguments = [... if _is_ellipsis(item) else evaluate(item, lookup) for item in items]
-    if name in CONTAINERS:
-        return CONTAINERS[name][tuple(arguments)]
-    if name == "Optional":
-        return Optional[arguments[0]]  # noqa: UP045 - of a value
-    if name == "Union":
-        return Union[tuple(arguments)]  # noqa: UP007 - of values
-    raise NotPlain(f"{name}[{ast.unparse(inner)}]")
-
-
-def _is_ellipsis(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is ...
+    if name not in SUBSCRIPTED:
+        raise NotPlain(f"{name}[{ast.unparse(inner)}]")
+    dots = [isinstance(item, ast.Constant) and item.value is ... for item in items]
+    arguments = [... if dot else evaluate(item, lookup) for dot, item in zip(dots, items, strict=True)]
+    return SUBSCRIPTED[name][tuple(arguments) if len(arguments) > 1 else arguments[0]]
 
 
 def plain(kind: object) -> Any:
     """``kind`` itself if it is a typing object an option may have; raises NotPlain."""
-    if kind is None or kind is type(None) or kind in (*SCALARS.values(), tuple, list, dict):
+    if kind is None or kind is type(None) or kind in NAMES.values():
         return None if kind is type(None) else kind
     origin = get_origin(kind)
     if origin is Literal:
         return kind
-    if origin in (tuple, list, dict, Union, types.UnionType):
+    if origin in (*CONTAINERS, Union, types.UnionType):
         for argument in get_args(kind):
             if argument is not ...:
                 plain(argument)
@@ -94,7 +87,7 @@ def arms(kind: Any) -> tuple[Any, ...]:
 
 
 def is_none(kind: Any) -> bool:
-    """Whether a type is that of None."""
+    """True for the type of None."""
     return kind is None or kind is type(None)
 
 
@@ -119,7 +112,7 @@ _MANY = {int: "whole numbers", float: "numbers", bool: "true or false", str: "te
 
 
 def in_words(kind: Any) -> str:
-    """What a value of this type is, for a sentence: ``a list of 2 numbers or null``."""
+    """A type as a sentence names its values: ``a list of 2 numbers or null``."""
     if is_none(kind):
         return "null"
     if len(arms(kind)) > 1:

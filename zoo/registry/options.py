@@ -1,4 +1,4 @@
-"""Options of a recipe against the signature of a target: complete, or sentences that teach."""
+"""Checks the options of a recipe against a signature: completes them, or says what is wrong with each."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def _explain(option: Option, value: Any, path: Path) -> OptionProblem:
         kind, value = _inside(holders[0], step), value[step]
         place.append(step)
     name = option.name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-    message = f"option '{name}' must be {in_words(kind)}, not {shown(value)}{_nature(kind, value)}"
-    return OptionProblem((option.name, *place), message + _closest(kind, value))
+    message = f"option '{name}' must be {in_words(kind)}, not {shown(value)}{_hint(kind, value)}"
+    return OptionProblem((option.name, *place), message)
 
 
 def _has(value: Any, step: str | int) -> bool:
@@ -162,13 +162,12 @@ def _inside(kind: Any, step: str | int) -> Any:
     return arguments[0] if arguments else None
 
 
-def _nature(kind: Any, value: Any) -> str:
-    """``" (text)"`` where a text looks like what was wanted."""
-    textual = str in arms(kind) or any(get_origin(arm) is Literal for arm in arms(kind))
-    return " (text)" if isinstance(value, str) and not textual else ""
-
-
-def _closest(kind: Any, value: Any) -> str:
-    choices = [c for arm in arms(kind) if get_origin(arm) is Literal for c in get_args(arm) if isinstance(c, str)]
-    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-    return hint if "did you mean" in hint else ""
+def _hint(kind: Any, value: Any) -> str:
+    """For a text: the choice that was perhaps meant, or ``" (text)"`` where it only looks like what was wanted."""
+    if not isinstance(value, str):
+        return ""
+    literals = [arm for arm in arms(kind) if get_origin(arm) is Literal]
+    if not literals and str not in arms(kind):
+        return " (text)"
+    choices = [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
+    return did_you_mean(value, choices, listed=False)

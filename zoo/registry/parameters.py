@@ -1,4 +1,4 @@
-"""The parameters of one function, from its source or from the function itself, and the rules they obey."""
+"""Reads the parameters of a function, from its source or from the function itself, and checks the rules they obey."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Parameters:
 
 def static(module: source.Module, node: source.Function, where: str, skip: int = 0) -> Parameters:
     """Parameters read from source; ``skip`` is 1 where the first is ``self``."""
-    source.require_harmless(node)
+    decorators = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
+    if any(ast.unparse(each).rpartition(".")[2] not in source.HARMLESS for each in decorators):
+        raise source.NotStatic(f"{where} is decorated")
     return _checked(list(_written(node.args)), where, module.type_named, skip, ast.get_docstring(node))
 
 
@@ -106,11 +108,8 @@ def _checked(
     if starred:
         raise TargetError(f"{where} takes {starred}, so its options cannot be known; name each one")
     positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    for p in positional:
-        if p.default is not EMPTY:
-            raise TargetError(
-                f"parameter '{p.name}' of {where} has a default but is positional; options go after a '*'"
-            )
+    if wrong := [p.name for p in positional if p.default is not EMPTY]:
+        raise TargetError(f"parameter '{wrong[0]}' of {where} has a default but is positional; options go after a '*'")
     options = tuple(_option(p, where, lookup) for p in parameters if p.kind is p.KEYWORD_ONLY)
     return Parameters(tuple(p.name for p in positional[skip:]), options, doc or "")
 
@@ -145,28 +144,20 @@ _ITEM = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
 def split(docstring: str) -> tuple[str, dict[str, str]]:
     """``(text without its Args section, {parameter: what it says})``."""
     text: list[str] = []
-    section: list[str] = []
-    inside = False
-    for line in inspect.cleandoc(docstring).splitlines():
-        if _HEADING.fullmatch(line):
-            inside = True
-            continue
-        if line and not line[0].isspace():
-            inside = False
-        (section if inside else text).append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(text)).strip(), _items(section)
-
-
-def _items(lines: list[str]) -> dict[str, str]:
-    written = [line for line in lines if line.strip()]
-    margin = min((len(line) - len(line.lstrip()) for line in written), default=0)
     items: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in written:
-        match = _ITEM.fullmatch(line.strip()) if not line[margin].isspace() else None
-        if match:
-            current = items.setdefault(match[1], [])
-            current.append(match[2])
-        else:
-            current.append(line.strip())
-    return {name: " ".join(filter(None, parts)) for name, parts in items.items()}
+    item: list[str] = []
+    margin: int | None = None  # of the section's items; None outside it
+    for line in inspect.cleandoc(docstring).splitlines():
+        indent = len(line) - len(line.lstrip())
+        if _HEADING.fullmatch(line):
+            margin = 0
+        elif margin is None or (line and not indent):
+            margin = None
+            text.append(line)
+        elif line:
+            margin = margin or indent
+            match = _ITEM.fullmatch(line.strip()) if indent <= margin else None
+            item = items.setdefault(match[1], []) if match else item
+            item.append(match[2] if match else line.strip())
+    documented = {name: " ".join(filter(None, parts)) for name, parts in items.items()}
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(text)).strip(), documented

@@ -15,7 +15,7 @@ from zoo.registry import catalogue as catalogues
 from zoo.registry import discovery, loading, names
 from zoo.registry.catalogue import Catalogue
 from zoo.registry.discovery import Plugin
-from zoo.registry.entries import Entry, Named, RecipeEntry
+from zoo.registry.entries import Entry, RecipeEntry
 
 
 class Registry:
@@ -89,11 +89,7 @@ class Registry:
 
     def unknown(self, kind: str, name: str) -> names.UnknownName:
         """The exception for a name that nothing of a kind answers to: it says which package has it, and the cure."""
-        kinds: dict[str, set[str]] = {}
-        entries: tuple[Named, ...] = (*self.recipes(), *self._entries)
-        for entry in entries:
-            kinds.setdefault(entry.kind, set()).add(entry.name)
-        return names.unknown(kind, name, kinds, self.plugins, self.catalogue)
+        return names.unknown(kind, name, (*self.recipes(), *self._entries), self.plugins, self.catalogue)
 
 
 def _without_duplicates(plugins: Sequence[Plugin]) -> Iterator[Plugin]:
@@ -101,21 +97,19 @@ def _without_duplicates(plugins: Sequence[Plugin]) -> Iterator[Plugin]:
     owners: dict[tuple[str, str, str], str] = {}
     for plugin in plugins:
         faults: list[str] = []
-        components = tuple(c for c in plugin.components if _claim(owners, plugin, c.kind, c.name, faults))
-        recipes = tuple(r for r in plugin.recipes if _claim(owners, plugin, "recipe", r.name, faults))
-        if faults:
-            plugin = replace(plugin.failed("broken", *faults), components=components, recipes=recipes)
-        yield plugin
 
+        def claims(kind: str, name: str, plugin: Plugin = plugin, faults: list[str] = faults) -> bool:
+            key = (plugin.distribution, kind, name)
+            if key in owners:
+                whose = f"plugin '{owners[key]}' of {plugin.distribution} provides it already"
+                faults.append(f"{kind} '{name}' of plugin '{plugin.name}' is refused: {whose}")
+                return False
+            owners[key] = plugin.name
+            return True
 
-def _claim(owners: dict[tuple[str, str, str], str], plugin: Plugin, kind: str, name: str, faults: list[str]) -> bool:
-    owner = owners.get((plugin.distribution, kind, name))
-    if owner is None:
-        owners[plugin.distribution, kind, name] = plugin.name
-        return True
-    whose = f"plugin '{owner}' of {plugin.distribution} provides it already"
-    faults.append(f"{kind} '{name}' of plugin '{plugin.name}' is refused: {whose}")
-    return False
+        components = tuple(part for part in plugin.components if claims(part.kind, part.name))
+        recipes = tuple(recipe for recipe in plugin.recipes if claims("recipe", recipe.name))
+        yield replace(plugin.failed("broken", *faults), components=components, recipes=recipes) if faults else plugin
 
 
 def load_registry(plugin_files: Sequence[Path] = (), user_catalogue: Path | None = None) -> Registry:
@@ -157,6 +151,6 @@ def _warn_of_unknown(only: Sequence[str], found: Sequence[Plugin]) -> None:
     for name in only:
         if name not in _warned and not any(plugin.answers_to(name) for plugin in found):
             _warned.add(name)
-            near = did_you_mean(name, {part for plugin in found for part in (plugin.name, plugin.distribution)})
-            near = near if "did you mean" in near else ""
+            known = (part for plugin in found for part in (plugin.name, plugin.distribution))
+            near = did_you_mean(name, known, listed=False)
             print(f"zoo: warning: ZOO_PLUGINS names '{name}', which is not installed{near}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Reading a target's parameters from its source, so that nothing heavy is imported to list options.
+"""Finds definitions in source, so that nothing heavy is imported to list options.
 
 Parent packages are imported (a module cannot be found otherwise) and imports are followed only inside the
 target's own top-level package. Whatever is not plain text raises ``NotStatic``; the caller then imports.
@@ -23,7 +23,7 @@ MOST_HOPS = 5
 """How many re-exports or base classes are followed."""
 
 _EMPTY_BASES = {"nn.Module", "torch.nn.Module", "Module", "object", "ABC", "abc.ABC", "Protocol"}
-_HARMLESS = {"no_grad", "inference_mode", "cache", "lru_cache", "final", "override", "compile", "autocast"}
+HARMLESS = {"no_grad", "inference_mode", "cache", "lru_cache", "final", "override", "compile", "autocast"}
 """Decorators that leave a signature as it is."""
 
 
@@ -134,11 +134,3 @@ def _bases(module: Module, cls: ast.ClassDef) -> Iterator[tuple[Module, ast.Clas
         if not isinstance(parent, ast.ClassDef):
             raise NotStatic(f"the base '{text}' of class '{cls.name}' is not a class")
         yield where, parent
-
-
-def require_harmless(function: Function) -> None:
-    """Refuse decorators that may change a signature."""
-    for decorator in function.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if ast.unparse(called).rpartition(".")[2] not in _HARMLESS:
-            raise NotStatic(f"'{function.name}' is decorated")
