@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from zoo.columns import json_text
+from zoo.machine.disk import write_atomically
 from zoo.recipe import registry_for
 from zoo.recipe.json_schema import recipe_schema
-from zoo.runs.run import write_atomically
 
 
 def schema(arguments: argparse.Namespace) -> int:

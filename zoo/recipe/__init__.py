@@ -10,9 +10,8 @@ from typing import Any
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest
 from zoo.recipe.resolve import resolve
 from zoo.recipe.schema import Recipe
-from zoo.recipe.yaml.decode import too_large
 from zoo.recipe.yaml.node import one_line
-from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, write
+from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, too_large, write
 from zoo.recipe.yaml.tree import assign, merge
 from zoo.registry import LOCAL, Registry, load_registry
 from zoo.registry.option_types import shown

@@ -24,6 +24,7 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "an integer", float: "a number"}
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -44,18 +45,15 @@ def plain_scalar(text: str) -> Scalar:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text):,} characters; the limit is {MAX_DIGITS:,}, or quote it as text")
     if _INT.fullmatch(text):
-        return _within(int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)), text)
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text")
-    return number
-
-
-def _within(number: int, text: str) -> int:
-    if abs(number) > LARGEST:
+        whole = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if abs(whole) <= LARGEST:
+            return whole
         raise ValueError(
             f"{one_line(text)} is too large for a whole number; the limit is 2^63 - 1, or quote it as text"
         )
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:60]} is too large for a number; write .inf if that is meant, or quote it as text")
     return number
 
 
@@ -87,7 +85,7 @@ class Node:
     @property
     def kind(self) -> str:
         """What the value is, for a sentence: ``"a mapping"``, ``"text"``, ``"an integer"`` ..."""
-        return _KINDS[type(self.value)]
+        return _KINDS.get(type(self.value), "null")
 
     def plain(self) -> Any:
         """The same as Python data, without places."""
@@ -99,12 +97,10 @@ class Node:
 
     def child(self, part: str | int) -> Node | None:
         """The entry of a key or the element at an index; None if there is none."""
-        below: Node | None = None
         if isinstance(self.value, dict):
-            below = self.value.get(part)
-        elif isinstance(self.value, list) and isinstance(part, int) and 0 <= part < len(self.value):
-            below = self.value[part]
-        return below
+            return self.value.get(part)
+        inside = isinstance(self.value, list) and isinstance(part, int) and 0 <= part < len(self.value)
+        return self.value[part] if inside else None
 
     def get(self, path: Path) -> Node | None:
         """The node at ``path`` below this one; None if there is none."""
@@ -137,14 +133,3 @@ class Node:
         below = self.value.values() if isinstance(self.value, dict) else self.value
         sizes = [node.measure() for node in below]
         return 1 + sum(size for size, _ in sizes), 1 + max((height for _, height in sizes), default=0)
-
-
-_KINDS = {
-    dict: "a mapping",
-    list: "a list",
-    str: "text",
-    bool: "true or false",
-    int: "an integer",
-    float: "a number",
-    type(None): "null",
-}

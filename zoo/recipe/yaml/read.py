@@ -7,18 +7,19 @@ document can exhaust the machine. Scalars are those of YAML 1.2's core schema (`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import yaml
 
 from zoo.errors import Position, Problem, RecipeError
-from zoo.recipe.yaml.decode import MAX_BYTES, decode
 from zoo.recipe.yaml.node import Node, Scalar, one_line, plain_scalar
 from zoo.recipe.yaml.write import write
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_value", "write"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_value", "too_large", "write"]
 
+MAX_BYTES = 2**20
 MAX_DEPTH = 32
 MAX_NODES = 10_000
 MAX_PROBLEMS = 100
@@ -28,6 +29,8 @@ MAX_TEXT = 1_000
 MAX_KEY = 200
 """Characters of the longest text and of the longest key."""
 
+_CONTROL = re.compile("[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_TAG_LINE = re.compile(r"(?:\A|(?<=[\r\n]))%TAG")  # libyaml takes quadratic time over many of them
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SENTENCES = {  # what libyaml says -> what a person can act on
@@ -61,12 +64,10 @@ def read(text: str | bytes, file: str) -> Node:
     Raises:
         RecipeError: with every problem that could be found, each at ``file:line:column``.
     """
-    start = Position(file, 1, 1)
-    content = decode(text, lambda line, column: Position(file, line, column))
-    reader = _Reader(content, lambda mark: Position(file, mark.line + 1, mark.column + 1))
+    reader = _Reader(text, lambda line, column: Position(file, line, column))
     root = reader.document()
     if root is None or root.value is None:
-        reader.stop(start, "the recipe is empty")
+        reader.stop(Position(file, 1, 1), "the recipe is empty")
     if not isinstance(root.value, dict):
         reader.refuse(root.position, f"a recipe is a mapping of 'key: value' lines, not {root.kind}")
     reader.finish()
@@ -83,23 +84,35 @@ def read_value(text: str, place: Position) -> Node:
     Raises:
         RecipeError: as for ``read``, at ``place``.
     """
-    content = decode(text, lambda _line, _column: place)
-    reader = _Reader(content, lambda _mark: place, flow_only=True)
+    reader = _Reader(text, lambda _line, _column: place, flow_only=True)
     root = reader.document() or Node(None, place)
     reader.finish()
     return root
 
 
+def too_large(size: int) -> str:
+    """Says that so many bytes are no recipe."""
+    return f"{size:,} bytes of recipe; the limit is {MAX_BYTES:,}"
+
+
 class _Reader:
     """Builds nodes from events; collects problems and stops at the first that hides the rest."""
 
-    def __init__(self, text: str, place: Callable[[Any], Position], flow_only: bool = False) -> None:
-        self.parser = _Parser(text)
-        self.place = place
+    def __init__(self, text: str | bytes, at: Callable[[int, int], Position], flow_only: bool = False) -> None:
+        self.at = at
         self.flow_only = flow_only
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node] = {}
         self.nodes = 0
+        self.parser = _Parser(self.decoded(text))
+
+    def place(self, mark: Any) -> Position:
+        return self.at(mark.line + 1, mark.column + 1)
+
+    def after(self, before: str) -> Position:
+        """The place of what comes after ``before``."""
+        lines = re.split("\r\n|\r|\n", before)
+        return self.at(len(lines), len(lines[-1]) + 1)
 
     def refuse(self, position: Position, message: str) -> None:
         self.problems.append(Problem(position, message))
@@ -113,10 +126,28 @@ class _Reader:
         if self.problems:
             raise RecipeError(self.problems)
 
+    def decoded(self, text: str | bytes) -> str:
+        """Text that is safe to parse: of bounded size, nothing invisible in it, no byte order mark."""
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        if len(data) > MAX_BYTES:
+            self.stop(self.at(1, 1), too_large(len(data)))
+        try:
+            decoded = (data.decode() if isinstance(text, bytes) else text).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            before = data[: error.start].decode().removeprefix("\ufeff")
+            self.stop(self.after(before), f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8")
+        for match, _ in zip(_CONTROL.finditer(decoded), range(20), strict=False):
+            message = f"control character U+{ord(match[0]):04X}; remove it, or write it as an escape in double quotes"
+            self.refuse(self.after(decoded[: match.start()]), message)
+        if tag := _TAG_LINE.search(decoded):
+            self.refuse(self.after(decoded[: tag.start()]), "tags are not part of a recipe; remove the %TAG line")
+        self.finish()
+        return decoded
+
     def next(self) -> Any:
         try:
             return self.parser.get_event()
-        except yaml.MarkedYAMLError as error:  # the other kind is of characters, and decode() refuses those
+        except yaml.MarkedYAMLError as error:  # the other kind is of characters, which decoded() refuses
             self.stop(*self._sentence(error))
 
     def _sentence(self, error: yaml.MarkedYAMLError) -> tuple[Position, str]:
@@ -158,12 +189,14 @@ class _Reader:
             self.refuse(place, f"tag '{one_line(event.tag)}' is not part of a recipe; remove it")
         if isinstance(event, yaml.ScalarEvent):
             node = Node(self._scalar(event, place), place)
+        elif self.flow_only and not event.flow_style:
+            self.stop(place, "write a list as [a, b], a mapping as {key: value}, or quote the text")
+        elif isinstance(event, yaml.MappingStartEvent):
+            node = self._mapping(place, depth)
         else:
-            if self.flow_only and not event.flow_style:
-                self.stop(place, "write a list as [a, b], a mapping as {key: value}, or quote the text")
-            node = (
-                self._mapping(place, depth) if isinstance(event, yaml.MappingStartEvent) else self._list(place, depth)
-            )
+            node = Node([], place)
+            while not isinstance(item := self.next(), yaml.SequenceEndEvent):
+                node.value.append(self.node(item, depth + 1))
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
@@ -195,12 +228,6 @@ class _Reader:
         if isinstance(scalar, str) and len(scalar) > MAX_TEXT:
             self.refuse(place, f"a text of {len(scalar):,} characters; the limit is {MAX_TEXT:,}")
         return scalar
-
-    def _list(self, place: Position, depth: int) -> Node:
-        items = []
-        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
-            items.append(self.node(event, depth + 1))
-        return Node(items, place)
 
     def _mapping(self, place: Position, depth: int) -> Node:
         entries: dict[str, Node] = {}
