@@ -62,7 +62,7 @@ def test_a_section(run_zoo: Run, name: str) -> None:
     [described] = json.loads(run_zoo("show", name, "--json").out)
     assert (described["kind"], described["name"]) == ("section", name)
     assert described["summary"] in told
-    check_source(described["source"], ("def ",))
+    check_source(described["source"], ("@dataclass",))
     check_options(described["options"])
     assert described["options"].keys() <= set(told.split())
 

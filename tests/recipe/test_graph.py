@@ -47,7 +47,7 @@ JOINT = [row("encoder decoder", "elbo"), row("generator", "reverse_kl", "latent_
 
 
 def test_it_is_pure_python():
-    code = "import sys, zoo.recipe.graph; sys.exit('torch' in sys.modules or 'yaml' in sys.modules)"
+    code = "import sys, zoo.recipe.graph; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

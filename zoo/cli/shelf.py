@@ -103,7 +103,11 @@ def _section(name: str) -> Signature | None:
 
 
 def _described_section(name: str, signature: Signature) -> dict[str, Any]:
-    source = f"{signature.file}:{signature.line}"
+    from inspect import getsourcefile, getsourcelines
+
+    from zoo.recipe.sections import SIGNED
+
+    source = f"{getsourcefile(SIGNED[name])}:{getsourcelines(SIGNED[name])[1]}"
     options = _described_options(signature)
     return {"kind": "section", "name": name, "summary": signature.doc, "options": options, "source": source}
 

@@ -36,10 +36,15 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
         RequestError: if there is no such recipe.
     """
     registry = registry or registry_for(source)
-    root, folder = _open(source, registry)
-    root = _extended(root, folder, registry, ())
-    root = _overridden(root, overrides)
-    return resolve(root, registry)
+    if isinstance(source, Mapping):
+        root, folder = read(write(source), "<recipe>"), Path()
+    else:
+        path = locate(source, registry)
+        root, folder = _read_file(path), path.parent
+        if root.child("models") and not root.child("slots"):
+            message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
+            raise RecipeError([Problem(root.at(("models",)), message)])
+    return resolve(_overridden(_extended(root, folder, registry, ()), overrides), registry)
 
 
 def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
@@ -52,8 +57,10 @@ def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
     Raises:
         RequestError: if one of those files is no plugin.
     """
-    beside = None if isinstance(source, Mapping) or not os.path.isfile(source) else Path(source).parent
-    registry = load_registry(tuple(plugins), _catalogue_beside(beside) if beside else None)
+    beside = None
+    if not isinstance(source, Mapping) and os.path.isfile(source):
+        beside = Path(source).with_name("registry.yaml")
+    registry = load_registry(tuple(plugins), beside if beside and beside.is_file() else None)
     for plugin in registry.plugins:
         if plugin.distribution == LOCAL and plugin.state != "ok":
             raise RequestError(f"--plugin {plugin.name}.py is {plugin.state}: {plugin.reason}")
@@ -67,11 +74,8 @@ def write_recipe(recipe: Recipe) -> str:
 
 def is_component(path: tuple[str | int, ...]) -> bool:
     """Whether a component's name may stand at a path, so that ``NAME`` means ``{use: NAME}``."""
-    if len(path) == 1:
-        return path[0] == "data"
-    if len(path) == 2:
-        return path[0] in ("slots", "values", "augment", "evaluate", "watch") or path == ("train", "optimizer")
-    return len(path) == 3 and path[:2] == ("train", "optimizers")
+    named = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("train", "optimizers")}
+    return path in (("data",), ("train", "optimizer")) or path[:-1] in named
 
 
 def locate(name: str | Path, registry: Registry) -> Path:
@@ -107,17 +111,6 @@ def _bundled(name: str, path: Path, registry: Registry) -> Path:
     raise RequestError(f"{nor}{registry.unknown('recipe', said)}")
 
 
-def _open(source: Source, registry: Registry) -> tuple[Node, Path]:
-    if isinstance(source, Mapping):
-        return read(write(source), "<recipe>"), Path()
-    path = locate(source, registry)
-    root = _read_file(path)
-    if root.child("models") and not root.child("slots"):
-        message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
-        raise RecipeError([Problem(root.at(("models",)), message)])
-    return root, path.parent
-
-
 def _read_file(path: Path) -> Node:
     try:
         with path.open("rb") as file:
@@ -135,23 +128,19 @@ def _overridden(root: Node, overrides: Sequence[str]) -> Node:
     for override in overrides:
         place = f"--set {one_line(override)}"
         path, equals, value = override.partition("=")
-        try:
-            if not equals:
-                raise RecipeError([Problem(Position(place), "write it as path=value, such as slots.encoder.width=32")])
-            if path.strip() == "extends":
-                message = "what a recipe extends cannot be set; build that recipe, or write a file that extends it"
-                raise RecipeError([Problem(Position(place), message)])
-            root = assign(root, path.strip(), value, is_component, source=place)
-        except RecipeError as error:
-            problems += error.problems
+        if not equals:
+            problems.append(Problem(Position(place), "write it as path=value, such as slots.encoder.width=32"))
+        elif path.strip() == "extends":
+            message = "what a recipe extends cannot be set; build that recipe, or write a file that extends it"
+            problems.append(Problem(Position(place), message))
+        else:
+            try:
+                root = assign(root, path.strip(), value, is_component, source=place)
+            except RecipeError as error:
+                problems += error.problems
     if problems:
         raise RecipeError(problems)
     return root
-
-
-def _catalogue_beside(folder: Path) -> Path | None:
-    path = folder / "registry.yaml"
-    return path if path.is_file() else None
 
 
 def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...]) -> Node:
@@ -163,24 +152,18 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
     if not isinstance(extends.value, str):
         what = f"'extends' must be the name of a recipe or a file, not {shown(extends.plain())}"
         raise RecipeError([Problem(extends.position, what)])
-    path, base = _base(extends.value, folder, place, registry)
+    beside = folder / extends.value
+    try:
+        path = beside if os.path.isfile(beside) else _bundled(extends.value, beside, registry)
+        base = _read_file(path)
+    except RecipeError:
+        raise
+    except RequestError as error:
+        raise RecipeError([Problem(place, f"extends: {error}")]) from None
     here = str(path.resolve())
     if here in seen:
         circle = " -> ".join(Path(p).name for p in (*seen, here))
         raise RecipeError([Problem(place, f"recipes extend each other in a circle: {circle}")])
     if len(seen) == MAX_DEPTH:
         raise RecipeError([Problem(place, f"recipes extend each other more than {MAX_DEPTH} deep")])
-    base = _extended(base, path.parent, registry, (*seen, here))
-    return merge(base, root.without("extends"), is_component)
-
-
-def _base(name: str, folder: Path, place: Position, registry: Registry) -> tuple[Path, Node]:
-    """The file that ``extends`` names, beside the recipe's own or a bundled one, and what it says."""
-    beside = folder / name
-    try:
-        path = beside if os.path.isfile(beside) else _bundled(name, beside, registry)
-        return path, _read_file(path)
-    except RecipeError:
-        raise
-    except RequestError as error:
-        raise RecipeError([Problem(place, f"extends: {error}")]) from None
+    return merge(_extended(base, path.parent, registry, (*seen, here)), root.without("extends"), is_component)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
-from zoo.recipe import sections
 from zoo.recipe.schema import Part, Schedule
-from zoo.recipe.sections import MINIMA, SPELT
+from zoo.recipe.sections import MINIMA, SIGNED, SPELT
 from zoo.recipe.yaml.read import MAX_PROBLEMS, Node
-from zoo.registry import REQUIRED, Entry, Registry, Signature, check_options
-from zoo.registry.option_types import shown
-from zoo.registry.signature import from_object
+from zoo.registry import REQUIRED, Entry, Option, Registry, Signature, check_options
+from zoo.registry.option_types import shown, type_text
+from zoo.registry.parameters import split
 
 Path = tuple[str | int, ...]
 LONGEST_NAME = 200
@@ -26,8 +25,20 @@ ON_OFF = {"on": 1.0, "off": 0.0}
 @cache
 def read_section(name: str) -> Signature:
     """The signature of a recipe's section, its keys as a recipe spells them."""
-    found = from_object("section", getattr(sections, name))
-    return replace(found, options=tuple(replace(o, name=SPELT.get(o.name, o.name)) for o in found.options))
+    section = SIGNED[name]
+    text, docs = split(section.__doc__ or "")
+    types = get_type_hints(section)
+    options = [
+        Option(
+            name=SPELT.get(key.name, key.name),
+            type=types[key.name],
+            type_text=type_text(types[key.name]),
+            default=REQUIRED if key.default is MISSING else key.default,
+            doc=docs[key.name],
+        )
+        for key in fields(section)
+    ]
+    return Signature((), tuple(options), text, file="", line=0)
 
 
 def a(kind: str) -> str:

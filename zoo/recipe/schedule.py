@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-SHAPES = ("linear", "cosine", "exponential")
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number that may change with the step: 0 before ``start``, then ``first`` to ``last`` in ``steps``."""
+    """A number that changes with the step; recipes write ``first`` as ``from`` and ``last`` as ``to``.
+
+    Args:
+        first: value at ``start``.
+        last: value ``steps`` later, and from then on.
+        steps: length of the change; 0 for the rest of the training.
+        start: before this step the number is 0.
+        shape: of the change.
+    """
 
     first: float
     last: float
     steps: int = 0
     start: int = 0
-    shape: str = "linear"
+    shape: Literal["linear", "cosine", "exponential"] = "linear"
 
     def __call__(self, step: int) -> float:
         """The number at a step."""

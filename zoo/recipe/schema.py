@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from zoo.errors import Position
 from zoo.recipe.graph import Graph
 from zoo.recipe.schedule import ONE as ONE
 from zoo.recipe.schedule import Schedule as Schedule
+from zoo.recipe.sections import Timing, Training
 from zoo.recipe.yaml.read import Node
 from zoo.registry import Entry, to_arguments
 from zoo.registry.signature import CALLED
@@ -138,23 +139,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Phase:
+class Phase(Timing):
     """Rows that move together: one shared forward, every gradient at the old weights, then every step.
 
     Args:
         rows: who minimises what.
-        repeat: times it is played in a step.
-        fresh: whether each play draws its own batch and noise.
-        every: played only at steps divisible by this (counted from ``start``).
-        start: first step at which it is played.
         position: where the recipe says so.
     """
 
     rows: tuple[Row, ...]
-    repeat: int = 1
-    fresh: bool = False
-    every: int = 1
-    start: int = 0
     position: Position = field(default_factory=lambda: Position(""))
 
     @property
@@ -171,8 +164,7 @@ class Phase:
     def plain(self) -> Any:
         """As a recipe writes it."""
         rows = {row.label: {term.label: term.plain() for term in row.terms} for row in self.rows}
-        timing = {"repeat": self.repeat, "fresh": self.fresh, "every": self.every, "start": self.start}
-        return {"rows": rows, **timing}
+        return {"rows": rows, **{timing.name: getattr(self, timing.name) for timing in fields(Timing)}}
 
 
 @dataclass(frozen=True)
@@ -187,38 +179,19 @@ class Optimizer:
         return {**self.part.plain(), "rate": self.rate.plain()}
 
 
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class Train(Training):
     """How long, in what pieces, and with which optimisers a model trains.
 
     Args:
         optimizers: player -> optimiser, for every player of every row.
-
-    The others are the keys of a recipe's ``train``, which ``zoo.recipe.sections.train`` documents.
     """
 
-    steps: int
-    batch: int
     optimizers: Mapping[str, Optimizer]
-    ema: float
-    clip: float
-    precision: str
-    channels_last: bool
-    accumulate: int
-    activation_checkpointing: bool
-    sync_batch_norm: bool
-    fully_shard: bool
-    compile: bool
-    cuda_graph: str
-    data_on: str
-    log_every: int
-    save_every: int
-    keep_last: int
-    keep_best: str
 
     def plain(self) -> Any:
         """As a recipe writes it."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "optimizers"}
+        plain = {key.name: getattr(self, key.name) for key in fields(Training)}
         return {**plain, "optimizers": {player: o.plain() for player, o in self.optimizers.items()}}
 
 

@@ -1,20 +1,17 @@
-"""The sections of a recipe, written as signatures: the same reader checks them and every part's options.
+"""The sections of a recipe, written as dataclasses: the same reader checks them and every part's options.
 
-None of these functions is called; their keyword-only parameters are the keys, types and defaults that a
-recipe may write, and their docstrings are what ``zoo show recipe``, ``zoo show train`` ... print.
+Their fields are the keys, types and defaults that a recipe may write, and their docstrings are what ``zoo show
+recipe``, ``zoo show train`` ... print.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
+from zoo.recipe.schedule import Schedule
 
-def recipe(
-    *,
-    name: str = "",
-    seed: int = 0,
-    latent: int = 64,
-    noise: int = 0,
-    batch_stats: Literal["running", "batch"] = "running",
-) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class Top:
     """The top level.
 
     Args:
@@ -25,27 +22,15 @@ def recipe(
         batch_stats: statistics that batch normalisation uses at evaluation and sampling.
     """
 
+    name: str = ""
+    seed: int = 0
+    latent: int = 64
+    noise: int = 0
+    batch_stats: Literal["running", "batch"] = "running"
 
-def train(
-    *,
-    steps: int = 2000,
-    batch: int = 64,
-    ema: float = 0.0,
-    clip: float = 0.0,
-    precision: Literal["float32", "bfloat16", "auto"] = "float32",
-    channels_last: bool = True,
-    accumulate: int = 1,
-    activation_checkpointing: bool = False,
-    sync_batch_norm: bool = False,
-    fully_shard: bool = False,
-    compile: bool = False,
-    cuda_graph: Literal["auto", "on", "off"] = "auto",
-    data_on: Literal["auto", "device", "host"] = "auto",
-    log_every: int = 20,
-    save_every: int = 500,
-    keep_last: int = 2,
-    keep_best: str = "",
-) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
     """How a model trains.
 
     Args:
@@ -68,8 +53,27 @@ def train(
         keep_best: a quick metric of evaluate; the checkpoint that scored best on the way is kept too. Empty for none.
     """
 
+    steps: int = 2000
+    batch: int = 64
+    ema: float = 0.0
+    clip: float = 0.0
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    channels_last: bool = True
+    accumulate: int = 1
+    activation_checkpointing: bool = False
+    sync_batch_norm: bool = False
+    fully_shard: bool = False
+    compile: bool = False
+    cuda_graph: Literal["auto", "on", "off"] = "auto"
+    data_on: Literal["auto", "device", "host"] = "auto"
+    log_every: int = 20
+    save_every: int = 500
+    keep_last: int = 2
+    keep_best: str = ""
 
-def phase(*, repeat: int = 1, fresh: bool = False, every: int = 1, start: int = 0) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
     """How often the rows of a phase move.
 
     Args:
@@ -79,25 +83,14 @@ def phase(*, repeat: int = 1, fresh: bool = False, every: int = 1, start: int = 
         start: first step at which it is played.
     """
 
+    repeat: int = 1
+    fresh: bool = False
+    every: int = 1
+    start: int = 0
 
-def schedule(
-    *,
-    first: float,
-    last: float,
-    steps: int = 0,
-    start: int = 0,
-    shape: Literal["linear", "cosine", "exponential"] = "linear",
-) -> None:
-    """A number that changes with the step; recipes write ``first`` as ``from`` and ``last`` as ``to``.
 
-    Args:
-        first: value at ``start``.
-        last: value ``steps`` later, and from then on.
-        steps: length of the change; 0 for the rest of the training.
-        start: before this step the number is 0.
-        shape: of the change.
-    """
-
+SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "schedule": Schedule}
+"""By the names that ``zoo show`` knows them by."""
 
 SPELT = {"first": "from", "last": "to"}
 """Keys that Python does not let a parameter have."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import replace
-from inspect import signature
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from zoo.errors import RequestError, RunError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
-from zoo.recipe.sections import train
+from zoo.recipe.sections import Training
 from zoo.recipe.yaml.read import read
 from zoo.runs.manifest import seal_holds
 from zoo.runs.provenance import FILE as PLUGINS
@@ -114,7 +113,7 @@ def refuse_another(run: Run, recipe: Recipe) -> None:
     own_recipe(run.folder)
     there = _leaves(_trained(recipe, read(text or "", str(run.path("recipe.yaml"))).plain()))
     here = _leaves(_trained(recipe, recipe.plain()))
-    unsaid = {f"train.{name}": parameter.default for name, parameter in signature(train).parameters.items()}
+    unsaid = {f"train.{key.name}": key.default for key in fields(Training)}
     there = {**{path: value for path, value in unsaid.items() if path in here}, **there}  # a key since then
     differ = [
         f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"

@@ -90,8 +90,7 @@ def assign(
         RecipeError: at ``source``: a path through a scalar, an index that is not there, an unreadable value.
     """
     place = Position(source or f"--set {path_text}={value_text}")
-    assignment = _Assignment(read_value(value_text, place), is_component)
-    return _merge(root, assignment.over(root, path_text, ()), (), is_component)
+    return _Assignment(read_value(value_text, place), is_component).into(root, path_text, ())
 
 
 class _Assignment:
@@ -102,8 +101,8 @@ class _Assignment:
         self.place = value.position
         self.is_component = is_component
 
-    def over(self, node: Node | None, rest: str, path: Path) -> Node:
-        """What to lay over ``node``, at ``path``, so that the value stands at ``rest`` below it."""
+    def into(self, node: Node | None, rest: str, path: Path) -> Node:
+        """``node``, at ``path``, with the value at ``rest`` below it."""
         if len(path) >= MAX_DEPTH:
             self.refuse(f"a path has at most {MAX_DEPTH} parts")
         if node is None or node.value is None:
@@ -111,7 +110,7 @@ class _Assignment:
         if self.is_component(path):
             node = _spelled_out(node, Node({}, self.place))
         if isinstance(node.value, list):
-            return self._over_list(node, node.value, rest, path)
+            return self._into_list(node, node.value, rest, path)
         if not isinstance(node.value, dict):
             whole = f"set the whole of it: {_dotted(path)}={{...}}"
             self.refuse(f"'{_dotted(path)}' is {node.kind}, {shown(node.value)}, and has no '{rest}'; {whole}")
@@ -119,29 +118,22 @@ class _Assignment:
         if not key:
             self.refuse("a part of the path is empty; write it as a.b.c")
         if below is None:
-            return Node({key: self.value}, node.position, {key: self.place})
-        inner = self.over(node.child(key), below, (*path, key))
-        return Node({key: inner}, node.position, {key: node.keys.get(key, self.place)})
+            return _merge(node, Node({key: self.value}, node.position, {key: self.place}), path, self.is_component)
+        inner = self.into(node.child(key), below, (*path, key))
+        return Node({**node.value, key: inner}, node.position, {key: self.place, **node.keys})
 
-    def _over_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
+    def _into_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
         """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
         parts = _by_label(items) if self.is_component((*path, "")) else {}
         text, below = _split(rest, list(parts))
         if text in parts:
-            here = (*path, text)
-            over = self.value if below is None else self.over(parts[text], below, here)
-            parts[text] = over if below is None else _merge(parts[text], over, here, self.is_component)
+            parts[text] = self.value if below is None else self.into(parts[text], below, (*path, text))
             kept = {label: part for label, part in parts.items() if part.value is not None}
             return Node(kept, node.position, {label: part.position for label, part in kept.items()})
         index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(items)
         if index >= len(items):
             self.refuse(_no_such_index(text, items, path, list(parts)))
-        here = (*path, index)
-        if below is None:
-            element = self.value
-        else:
-            inner = self.over(items[index], below, here)
-            element = _merge(items[index], inner, here, self.is_component)
+        element = self.value if below is None else self.into(items[index], below, (*path, index))
         return Node([*items[:index], element, *items[index + 1 :]], node.position)
 
     def refuse(self, message: str) -> NoReturn:
