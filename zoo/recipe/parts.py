@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
 from zoo.recipe.schema import Part, Schedule
-from zoo.recipe.sections import MINIMA, SIGNED, SPELT
+from zoo.recipe.sections import MINIMA, SIGNED, SPELT, Training
 from zoo.recipe.yaml.read import MAX_PROBLEMS, Node
 from zoo.registry import REQUIRED, Entry, Option, Registry, Signature, check_options
 from zoo.registry.option_types import shown, type_text
@@ -28,16 +28,11 @@ def read_section(name: str) -> Signature:
     section = SIGNED[name]
     text, docs = split(section.__doc__ or "")
     types = get_type_hints(section)
-    options = [
-        Option(
-            name=SPELT.get(key.name, key.name),
-            type=types[key.name],
-            type_text=type_text(types[key.name]),
-            default=REQUIRED if key.default is MISSING else key.default,
-            doc=docs[key.name],
-        )
-        for key in fields(section)
-    ]
+    options = []
+    for key in fields(section):
+        default = REQUIRED if key.default is MISSING else key.default
+        name, kind = SPELT.get(key.name, key.name), types[key.name]
+        options.append(Option(name, kind, type_text(kind), default, docs[key.name]))
     return Signature((), tuple(options), text, file="", line=0)
 
 
@@ -48,14 +43,7 @@ def a(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Lack:
-    """Someone who asks for what is not there.
-
-    Args:
-        position: where.
-        who: asks.
-        message: what to say there.
-        written: whether the recipe writes the name at that place.
-    """
+    """Someone who asks for what is not there; ``written`` where the recipe has the name at that position."""
 
     position: Position
     who: str
@@ -73,23 +61,12 @@ class PartReader:
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
         self.lacking: dict[str, list[Lack]] = {}
 
-    @property
-    def run_steps(self) -> int:
-        """``train.steps`` as written, or its default: how long a schedule is that does not say."""
-        node = self.root.get(("train", "steps"))
-        default = next(option.default for option in read_section("train").options if option.name == "steps")
-        return node.value if node and isinstance(node.value, int) else int(str(default))
-
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
         self.note(self.root.at(path), message)
 
     def note(self, position: Position, message: str) -> None:
-        """Notes a problem.
-
-        Raises:
-            RecipeError: with all of them, where there are so many that nobody would read on.
-        """
+        """Notes a problem; raises all of them where there are so many that nobody would read on."""
         self.problems.append(Problem(position, message))
         if len(self.problems) >= MAX_PROBLEMS:
             raise RecipeError(self.problems)
@@ -132,17 +109,18 @@ class PartReader:
         label: str,
         reserved: tuple[str, ...] = (),
         node: Node | None = None,
-        default: str = "",
+        name: str = "",
     ) -> Part | None:
-        """A component with its options: ``NAME`` or ``{use: NAME, with: {...}, option: value}``."""
+        """A component with its options: ``NAME`` or ``{use: NAME, with: {...}, option: value}``.
+
+        One that does not say which is that of a ``name``, else of its label; ``reserved`` are keys of the caller's own.
+        """
         node = node or self.root.get(path) or Node({}, self.root.at(path))
-        spec = {"use": node} if isinstance(node.value, str) else node.value
-        if spec is None:
-            spec = {}
+        spec = {"use": node} if isinstance(node.value, str) else {} if node.value is None else node.value
         if not isinstance(spec, dict):
             self.error(path, f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}")
             return None
-        use = spec["use"].value if "use" in spec else default or label
+        use = spec["use"].value if "use" in spec else name or label
         if not isinstance(use, str) or len(use) > LONGEST_NAME:
             self.error((*path, "use"), f"'use' must be the name of {a(kind)}, not {shown(spec['use'].plain())}")
             return None
@@ -153,32 +131,29 @@ class PartReader:
             entry = entry.variant(chosen)
             signature = entry.signature
         except RequestError as error:
-            self.note(self._named_at(path, spec), str(error))
+            place, said = (spec[key].position if key in spec else self.root.at(path) for key in ("use", "kind"))
+            # a slot's kind, where that is laid over a base's use
+            self.note(said if "kind" in spec and said.file != place.file else place, str(error))
             return None
-        options = {k: n for k, n in spec.items() if k not in ("use", "with", *reserved)}
         if chosen is not None and str(chosen) not in entry.component.variants:
             hint = did_you_mean(str(chosen), entry.component.variants)
             self.error((*path, by), f"{kind} '{entry.name}' has no {by} {shown(chosen)}{hint}")
             return None
-        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", ("use", "with", *reserved), kind)
-        wiring = self.bindings((*path, "with"), spec.get("with"), entry)
+        beside = ("use", "with", *reserved)
+        options = {key: node for key, node in spec.items() if key not in beside}
+        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", beside, kind)
+        wiring = self._bindings((*path, "with"), spec.get("with"), entry)
         bound = {need: self.root.at((*path, "with", need)) for need in wiring}
         return Part(label, entry, checked, self.root.at(path), wiring, bound=bound)
 
-    def _named_at(self, path: Path, spec: Mapping[str, Node]) -> Position:
-        """Where a part is named that there is not: the slot's ``kind``, if that is laid over a base's ``use``."""
-        use, kind = (spec[key].position if key in spec else self.root.at(path) for key in ("use", "kind"))
-        return kind if "kind" in spec and kind.file != use.file else use
-
-    def bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
+    def _bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
         """``with: {parameter: name}``: parameters bound to other slots or values than their namesakes."""
         entries = node.value if node else {}
         if not isinstance(entries, dict):
             what = "'with' binds parameters to slots or values, {parameter: name}"
             self.error(path, f"{what}, not {shown(node and node.plain())}")
             return {}
-        needs = entry.signature.bindable
-        bound = {}
+        needs, bound = entry.signature.bindable, {}
         for need, name in entries.items():
             if need not in needs:
                 hint = did_you_mean(need, needs)
@@ -195,22 +170,16 @@ class PartReader:
         given: Mapping[str, Node],
         signature: Signature,
         what: str,
-        besides: tuple[str, ...] = (),
+        beside: Iterable[str],
         kind: str = "",
     ) -> dict[str, Any]:
-        """Options complete with their defaults; what is wrong with them is noted.
+        """Options complete with their defaults, of a section or a part of a ``kind``; notes what is wrong with them.
 
-        Args:
-            path: where they are written.
-            given: as written.
-            signature: what there is to write.
-            what: whose they are, for a sentence.
-            besides: other keys that may stand there, for did-you-mean.
-            kind: of the part whose options they are; empty for a section.
+        ``what`` has them, for a sentence; keys that may stand ``beside`` them are for did-you-mean.
         """
         names = [option.name for option in signature.options]
         for key in (key for key in given if key not in names):
-            cure = self._elsewhere(path, key, kind) or did_you_mean(key, [*names, *besides])
+            cure = self._elsewhere(path, key, kind) or did_you_mean(key, [*names, *beside])
             self.error((*path, key), f"{what} has no option '{key}'{cure}")
         checked, problems = check_options(signature, {k: n.plain() for k, n in given.items() if k in names})
         for problem in problems:
@@ -219,8 +188,7 @@ class PartReader:
 
     def _elsewhere(self, path: Path, key: str, kind: str) -> str:
         """For an option that is not there: the section it belongs to, or the parts of the same kind that have it."""
-        train = ["optimizer", "optimizers", *(option.name for option in read_section("train").options)]
-        if path == () and key in train:
+        if path == () and key in ("optimizer", "optimizers", *(field.name for field in fields(Training))):
             return "; write it under 'train'"
         if path == () and key in ("size", "channels"):
             return "; write it under 'data'"
@@ -241,12 +209,12 @@ class PartReader:
         return found
 
     def section(
-        self, path: Path, given: Mapping[str, Node], name: str, what: str, besides: tuple[str, ...] = ()
+        self, path: Path, given: Mapping[str, Node], name: str, what: str, beside: Iterable[str] = ()
     ) -> dict[str, Any]:
         """The keys of a section (``zoo.recipe.sections``), with their smallest values enforced."""
         signature = read_section(name)
         defaults = {option.name: option.default for option in signature.options if option.default is not REQUIRED}
-        checked = defaults | self.options(path, given, signature, what, besides)
+        checked = defaults | self.options(path, given, signature, what, beside)
         for key, value in checked.items():
             low = MINIMA.get(key)
             if key in given and low is not None and isinstance(value, int | float) and value < low:
@@ -263,32 +231,31 @@ class PartReader:
             return {}
         return node.value
 
-    def weight(self, path: Path, label: str, written: Any) -> Schedule | None:
-        """A term's weight: a number, on or off."""
-        value = ON_OFF.get(written, written) if isinstance(written, str) else written
-        value = float(value) if isinstance(value, bool) else value
-        if isinstance(value, int | float) and abs(value) < float("inf"):
+    def schedule(self, path: Path, node: Node, what: str, switch: bool = False) -> Schedule | None:
+        """A number, or ``{from, to, steps, start, shape}``; a ``switch`` is also on or off."""
+        written = value = node.value
+        if isinstance(written, dict):
+            return self._changing(path, written, what)
+        if switch and isinstance(written, bool | str):
+            value = float(written) if isinstance(written, bool) else ON_OFF.get(written, written)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
             return Schedule(float(value), float(value))
-        choices = "a number, on, off or {from: A, to: B, steps: N}"
-        hint = " (text)" if isinstance(written, str) else ""
-        if isinstance(written, str) and closest(written, ON_OFF):
+        choices = f"a number{', on, off' if switch else ''} or {{from: A, to: B, steps: N}}"
+        hint = " (text)" if switch and isinstance(written, str) else ""
+        if hint and closest(written, ON_OFF):
             hint = did_you_mean(written, ON_OFF)
-        self.error(path, f"the weight of '{label}' must be {choices}, not {shown(written)}{hint}")
+        self.error(path, f"{what} must be {choices}, not {shown(node.plain())}{hint}")
         return None
 
-    def schedule(self, path: Path, node: Node, what: str) -> Schedule | None:
-        """A number, or ``{from, to, steps, start, shape}``."""
-        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            return Schedule(float(node.value), float(node.value))
-        if not isinstance(node.value, dict):
-            self.error(path, f"{what} must be a number or {{from: A, to: B, steps: N}}, not {shown(node.plain())}")
-            return None
+    def _changing(self, path: Path, written: dict[str, Node], what: str) -> Schedule | None:
         before = len(self.problems)
-        options = self.section(path, node.value, "schedule", what)
+        options = self.section(path, written, "schedule", what)
         if len(self.problems) > before:
             return None
         options["first"], options["last"] = options.pop("from"), options.pop("to")
-        options["steps"] = options["steps"] or max(self.run_steps - options["start"], 1)
+        steps = self.root.get(("train", "steps"))
+        whole = steps.value if steps and isinstance(steps.value, int) else Training.steps
+        options["steps"] = options["steps"] or max(whole - options["start"], 1)
         if options["shape"] == "exponential" and options["first"] * options["last"] <= 0:
             self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
             return None

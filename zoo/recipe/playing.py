@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from zoo.errors import did_you_mean
-from zoo.recipe.parts import Lack, PartReader, Path, read_section
+from zoo.recipe.parts import Lack, PartReader, Path
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
+from zoo.recipe.sections import Timing
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import merge
 from zoo.registry.option_types import shown
-
-_TIMING = ("repeat", "fresh", "every", "start")
 
 
 class PhaseReader(PartReader):
@@ -31,23 +30,16 @@ class PhaseReader(PartReader):
     def _optimizers(self, phases: tuple[Phase, ...]) -> dict[str, Optimizer]:
         players = dict.fromkeys(p for phase in phases for row in phase.played for p in row.players)
         own = self.mapping(("train", "optimizers"))
-        for name in own:
-            if name not in players:
-                self.error(
-                    ("train", "optimizers", name),
-                    f"no row has a player '{name}'{did_you_mean(name, players)}",
-                )
-        found = {player: self._optimizer(player, own.get(player)) for player in players}
-        return {player: optimizer for player, optimizer in found.items() if optimizer}
+        for name in (name for name in own if name not in players):
+            self.error(("train", "optimizers", name), f"no row has a player '{name}'{did_you_mean(name, players)}")
+        made = {player: self._optimizer(player, own.get(player)) for player in players}
+        return {player: optimizer for player, optimizer in made.items() if optimizer}
 
     def _optimizer(self, player: str, own: Node | None) -> Optimizer | None:
         common = self.root.get(("train", "optimizer"))
         path: Path = ("train", "optimizers", player) if own else ("train", "optimizer")
-        if common and own:
-            node: Node | None = merge(common, own, lambda path: path == ())
-        else:
-            node = own or common
-        part = self.part(path, "optimizer", player, reserved=("rate",), node=node, default="adam")
+        node = merge(common, own, lambda path: path == ()) if common and own else own or common
+        part = self.part(path, "optimizer", player, reserved=("rate",), node=node, name="adam")
         rate = node.value.get("rate") if node and isinstance(node.value, dict) else None
         schedule = self.schedule((*path, "rate"), rate, "'rate'") if rate else ONE
         if schedule and min(schedule.extremes) < 0:
@@ -59,26 +51,27 @@ class PhaseReader(PartReader):
         node = self.root.get(("phases",))
         if node is None or node.value is None:
             return ()  # said of the recipe already
-        if not isinstance(node.value, list) or not node.value:
-            found = f", not {node.kind}" if node.value != [] else " with at least one item"
-            self.error(("phases",), f"'phases' must be a list{found}: '- players: {{term: weight}}'")
-            return ()
-        return tuple(self._phase(("phases", i), slots) for i in range(len(node.value)))
+        if isinstance(node.value, list) and node.value:
+            return tuple(self._phase(("phases", i), slots) for i in range(len(node.value)))
+        wrong = f", not {node.kind}" if node.value != [] else " with at least one item"
+        self.error(("phases",), f"'phases' must be a list{wrong}: '- players: {{term: weight}}'")
+        return ()
 
     def _phase(self, path: Path, slots: Mapping[str, Part]) -> Phase:
         items = self.mapping(path)
-        rows_path: Path = (*path, "rows") if "rows" in items else path
+        below: Path = (*path, "rows") if "rows" in items else path
         timing: dict[str, Any] = {}
+        misplaced: list[str] = []
         if "rows" in items:
-            keys = {k: n for k, n in items.items() if k != "rows"}
+            keys = {key: node for key, node in items.items() if key != "rows"}
             timing = self.section(path, keys, "phase", "a phase", ("rows",))
+        else:
+            misplaced = [key.name for key in fields(Timing) if key.name in items and key.name not in slots]
         before = len(self.problems)
-        misplaced = [key for key in items if key in _TIMING and "rows" not in items and key not in slots]
         for key in misplaced:
             cure = f"write '- rows: {{players: {{term: weight}}}}', and '{key}' beside 'rows'"
             self.error((*path, key), f"'{key}' says how often a phase is played, and is no player; {cure}")
-        labels = [label for label in self.mapping(rows_path) if label not in misplaced]
-        rows = [self._row((*rows_path, label), slots) for label in labels]
+        rows = [self._row((*below, label), slots) for label in self.mapping(below) if label not in misplaced]
         self._refuse_overlap(rows)
         if not rows and len(self.problems) == before:
             self.error(path, "a phase needs at least one row: 'players: {term: weight}'")
@@ -95,10 +88,9 @@ class PhaseReader(PartReader):
             self.incomplete.add(self.root.at(path))
         if node and node.value is not None and not isinstance(node.value, dict):
             self.error(path, f"row '{label}' must say what it minimises, {{term: weight}}, not {shown(node.plain())}")
-        elif not terms:
-            self.error(path, f"row '{label}' minimises nothing: give it a term, 'term: weight'")
         elif not kept and all(terms):
-            self.error(path, f"row '{label}' minimises nothing: every weight in it is 0")
+            why = "every weight in it is 0" if terms else "give it a term, 'term: weight'"
+            self.error(path, f"row '{label}' minimises nothing: {why}")
         off = tuple(term.label for term in terms if term and term.weight.always_zero)
         return Row(players, kept, self.root.at(path), off)
 
@@ -128,12 +120,11 @@ class PhaseReader(PartReader):
 
     def _refuse_overlap(self, rows: list[Row]) -> None:
         """A weight that two players of a phase own would be moved twice."""
-        for row in rows:
-            for player in row.players:
-                whole = [p for other in rows for p in other.players if player.startswith(f"{p}.")]
-                if whole:
-                    message = f"player '{player}' is a part of player '{whole[0]}', and would be moved twice"
-                    self.note(row.position, f"{message}; give it a phase of its own")
+        wholes = [player for row in rows for player in row.players]
+        for row, player in [(each, player) for each in rows for player in each.players]:
+            if whole := next((name for name in wholes if player.startswith(f"{name}.")), None):
+                message = f"player '{player}' is a part of player '{whole}', and would be moved twice"
+                self.note(row.position, f"{message}; give it a phase of its own")
 
     def _term(self, path: Path) -> Term | None:
         node = self.root.get(path) or Node(None, self.root.at(path))
@@ -145,10 +136,7 @@ class PhaseReader(PartReader):
             path = (*path, "weight")
         else:
             part = self.part(path, "term", label, node=Node({}, node.position))
-        if isinstance(node.value, dict):
-            weight = self.schedule(path, node, f"the weight of '{label}'")
-        else:
-            weight = self.weight(path, label, node.plain())
+        weight = self.schedule(path, node, f"the weight of '{label}'", switch=True)
         if not part or not weight:
             return None
         asks = "weight" in part.entry.signature.sizes
@@ -158,7 +146,6 @@ class PhaseReader(PartReader):
         """Whether a term's mapping is the schedule of its weight, rather than its options."""
         if "from" in written:  # no option can be called that
             return True
-        keys = {option.name for option in read_section("schedule").options}
         named = [entry for entry in self.registry.components("term") if entry.name == label]
         options = {option.name for entry in named for option in entry.signature.options}
-        return "to" in written and written.keys() <= keys - options
+        return "to" in written and written.keys() <= {"to", "steps", "start", "shape"} - options
