@@ -77,11 +77,11 @@ def test_it_has_every_section_with_a_description() -> None:
 
 
 def test_options_have_types_defaults_and_descriptions() -> None:
-    timm = SCHEMA["$defs"]["encoder.timm.component"]["properties"]
+    timm = SCHEMA["$defs"]["encoder.generative-zoo.timm.component"]["properties"]
     assert timm["stem"]["anyOf"] == [{"enum": ["auto", "keep", "small"]}, {"type": "null"}]
     assert timm["model"]["default"] == "resnet18"
     assert timm["model"]["description"].startswith("a name of ``timm.list_models()``")
-    assert SCHEMA["$defs"]["optimizer.adam.component"]["properties"]["betas"]["default"] == [0.5, 0.999]
+    assert SCHEMA["$defs"]["optimizer.generative-zoo.adam.component"]["properties"]["betas"]["default"] == [0.5, 0.999]
     train = follow(SCHEMA["then"])["properties"]["train"]
     assert train["properties"]["steps"]["minimum"] == 1
     for key, _, option in options():
@@ -379,7 +379,7 @@ def options() -> Iterator[tuple[str, Entry, Any]]:
     """Every option of every installed component: its definition, whose it is, itself."""
     for entry in REGISTRY.components():
         for value, one in zip(entry.component.variants or [""], entry.variants(), strict=True):
-            key = ".".join(filter(None, (entry.kind, entry.name, value, "component")))
+            key = ".".join(filter(None, (entry.kind, entry.distribution, entry.name, value, "component")))
             yield from ((key, one, option) for option in one.signature.options)
 
 

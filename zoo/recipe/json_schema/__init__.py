@@ -7,13 +7,36 @@ base that is itself wrong and is put right by a null, and a common optimiser tha
 
 from __future__ import annotations
 
-from zoo.recipe.json_schema.components import choices_of
-from zoo.recipe.json_schema.sections import Sections
-from zoo.recipe.json_schema.types import Schema, says
+from dataclasses import replace
+from keyword import kwlist
+
+from zoo.recipe.graph import BUILTINS
+from zoo.recipe.json_schema.components import Parts, choices_of, definition
+from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, part, says, when
+from zoo.recipe.parts import read_section
+from zoo.recipe.sections import NEEDED, NETWORKS
 from zoo.registry import Registry
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-ID = "urn:generative-zoo:recipe"
+_LISTS = {
+    "evaluate": ("metric", "Metrics: a list of names or {label: {use: NAME}}, or a mapping."),
+    "augment": ("augmentation", "What is done to training images, in this order: a list of names, or a mapping."),
+    "watch": ("watcher", "Watchers of the training: a list of names, or a mapping."),
+}
+_NAME: Schema = {  # what a parameter can be called, as far as Python and editors read a pattern alike
+    "pattern": r"^(?![0-9])[^\s!-/:-@\[-^`{-~]+$",
+    "not": {"enum": sorted({*BUILTINS, *kwlist})},
+    "errorMessage": "A name has letters, digits and '_', so that a parameter can ask for it.",
+}
+_PLAYER = r"\s*[^+.\s][^+.]*(?:\.[^+.]+)*"
+_PLAYERS: Schema = {
+    "pattern": rf"^{_PLAYER}(?:\+{_PLAYER})*$",
+    "errorMessage": "A row is called by its players: encoder + decoder.",
+}
+_OUTPUTS = {
+    "sample": "What model.sample and zoo sample give.",
+    "reconstruction": "What model.reconstruct and zoo reconstruct give.",
+    "posterior": "What model.encode gives.",
+}
 
 
 def recipe_schema(registry: Registry) -> Schema:
@@ -26,15 +49,15 @@ def recipe_schema(registry: Registry) -> Schema:
         plain data, the same for the same plugins, whatever the machine.
     """
     definitions: dict[str, Schema] = {}
-    over, alone = (Sections(choices_of(registry), definitions, over) for over in (True, False))
+    over = Sections(choices_of(registry), definitions, over=True)
     shipped = registry.recipes()
     bundled = {"enum": [recipe.name for recipe in shipped], "enumDescriptions": [recipe.summary for recipe in shipped]}
     file = {"type": "string", "pattern": r"\S"}
     plugins = [plugin for plugin in registry.plugins if plugin.components or plugin.recipes]
     packages = sorted({f"{plugin.distribution} {plugin.version}" for plugin in plugins})
     return {
-        "$schema": DIALECT,
-        "$id": ID,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:generative-zoo:recipe",
         "$comment": f"Made by zoo schema from {', '.join(packages)}.",
         "title": "A recipe of the zoo",
         "description": "Who minimises what, with which parts, on what data.",
@@ -44,6 +67,158 @@ def recipe_schema(registry: Registry) -> Schema:
         },
         "if": says("extends"),
         "then": over.recipe(),
-        "else": alone.recipe(),
+        "else": replace(over, over=False).recipe(),
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+class Sections(Parts):
+    """Makes the schemas of sections."""
+
+    @definition
+    def recipe(self) -> Schema:
+        """A whole recipe."""
+        sizes = {key: {"minimum": 1} for key in ("size", "channels")}
+        data = {"allOf": [self.part("data", "data"), {"not": NULL, "properties": sizes}]}
+        values = self._parts("value", "Names bound to other values: {name: value}.")
+        return {
+            **self.needs(*NEEDED),
+            "properties": {
+                "extends": self.over,
+                **self.keys("recipe"),
+                "data": {"description": "What it learns from: NAME, or {use: NAME, option: value}.", **data},
+                "slots": self._slots(),
+                "values": {**values, "propertyNames": _NAME},
+                "phases": replace(self, over=False).phases(),
+                "outputs": self._outputs(),
+                "train": self._train(),
+                **{section: self._list(kind, text) for section, (kind, text) in _LISTS.items()},
+            },
+            "additionalProperties": False,
+        }
+
+    # -- slots, values, lists ----------------------------------------------------------------------------------
+
+    def _slots(self) -> Schema:
+        """A slot's kind is what it says, else the last word of its name."""
+        labels = [name for kind in NETWORKS for name in self.choices[kind] if name.isidentifier()]
+        known = {f"_{kind}$": kind for kind in NETWORKS} | {f"^{label}$": label for label in labels}
+        return {
+            "description": "The networks and the prior: {name: component}.",
+            "type": "object",
+            "minProperties": 0 if self.over else 1,
+            "propertyNames": _NAME,
+            "properties": {kind: self.slot(kind) for kind in NETWORKS},
+            "patternProperties": {pattern: self.slot(label) for pattern, label in known.items()},
+            "additionalProperties": self.slot(""),
+        }
+
+    @definition
+    def slot(self, label: str) -> Schema:
+        """A slot of a name that is a kind, a component, or neither."""
+        name, null = either(*map(self.name, NETWORKS)), [NULL] if self.over else []
+        said = unsaid = either(*(self.mapping(kind, label) for kind in NETWORKS))
+        if label in NETWORKS:
+            name, unsaid = self.name(label), self.mapping(label, label)
+        elif not self.over:
+            name = {"enum": [], "errorMessage": "Say what the slot is: {kind: encoder, use: NAME}."}
+            unsaid = {**said, **self.needs("kind")}
+        mapping = {"if": when("kind", TEXT), "then": said, "else": unsaid}
+        return {"description": "A slot: NAME, or {use: NAME, option: value}.", **part(name, mapping, *null)}
+
+    def _parts(self, kind: str, text: str) -> Schema:
+        """A mapping of parts of one kind; the names of components are offered as keys."""
+        parts = {name: self.part(kind, "" if self.over else name) for name in self.choices[kind]}
+        return {
+            "description": text,
+            "type": ["object", "null"],
+            "properties": {name: {**schema, "description": self.summary(kind, name)} for name, schema in parts.items()},
+            "patternProperties": {f"^[^/]+/{name}$": schema for name, schema in parts.items()},
+            "additionalProperties": self.part(kind),
+        }
+
+    def _list(self, kind: str, text: str) -> Schema:
+        """A name, a list or a mapping."""
+        items = {"type": "array", "items": replace(self, over=False).item(kind), "uniqueItems": True}
+        return {"description": text, **part(self.name(kind), self._parts(kind, text), items, NULL)}
+
+    @definition
+    def item(self, kind: str) -> Schema:
+        """A name, ``{use: name}`` or ``{label: part}``."""
+        one = {**self._parts(kind, "{label: part}"), "minProperties": 1, "maxProperties": 1}
+        return part(self.name(kind), {"if": says("use"), "then": self.options(kind), "else": one})
+
+    def _outputs(self) -> Schema:
+        return {
+            "description": "Which values the model shows the world: {output: value}.",
+            "type": ["object", "null"],
+            "properties": {key: {**self.bound(), "description": text} for key, text in _OUTPUTS.items()},
+            "additionalProperties": self.bound(),
+        }
+
+    # -- phases: nothing in them lies over a base ----------------------------------------------------------------
+
+    @definition
+    def phases(self) -> Schema:
+        """Who minimises what."""
+        phase = {
+            "description": "Rows, {players: {term: weight}}; or {rows: ..., repeat: N} and other timing.",
+            "type": "object",
+            "properties": {"rows": self.rows()},
+            "if": says("rows"),
+            "then": {"properties": {"rows": True, **self.keys("phase")}, "additionalProperties": False},
+            "else": self.rows(),
+        }
+        text = "Who minimises what. Rows of a phase move together; phases follow one another."
+        return {"description": text, "type": "array", "minItems": 1, "items": phase}
+
+    @definition
+    def rows(self) -> Schema:
+        """The rows of a phase, by their players."""
+        return {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": _PLAYERS,
+            "properties": dict.fromkeys(NETWORKS, self.row()),
+            "additionalProperties": self.row(),
+        }
+
+    @definition
+    def row(self) -> Schema:
+        """The terms of a row: each a weight, a schedule, options, or another term under this name."""
+        terms = {name: self.term(name) for name in self.choices["term"]}
+        other = {**says("use"), "errorMessage": "There is no such term; {use: NAME} gives one another name."}
+        zero = {"type": "object", "minProperties": 1, "additionalProperties": {"enum": [0, "off", False]}}
+        return {
+            "description": "What the players minimise together: {term: weight}.",
+            "type": "object",
+            "minProperties": 1,
+            "if": zero,
+            "then": {"enum": [], "errorMessage": "Every weight is 0: the row minimises nothing."},
+            "properties": terms,
+            "patternProperties": {f"^[^/]+/{name}$": term for name, term in terms.items()},
+            "additionalProperties": {**other, "if": says("from"), "then": False, "else": self.options("term")},
+        }
+
+    @definition
+    def term(self, name: str) -> Schema:
+        """A term of a row."""
+        mapping = {"if": says("from"), "then": self.schedule(), "else": self.mapping("term", name)}
+        return {"description": self.summary("term", name), **part(self.weight(), mapping)}
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def _train(self) -> Schema:
+        own = replace(self, over=True).part("optimizer")
+        players = {
+            "description": "What players have of their own, laid over 'optimizer': {player: {lr: 1e-4}}.",
+            "type": ["object", "null"],
+            "properties": {kind: own for kind in NETWORKS if kind != "prior"},
+            "additionalProperties": own,
+        }
+        return {
+            "description": read_section("train").doc,
+            "type": ["object", "null"],
+            "properties": {**self.keys("train"), "optimizer": self.part("optimizer", "adam"), "optimizers": players},
+            "additionalProperties": False,
+        }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import wraps
 from urllib.parse import quote
 
@@ -24,15 +24,20 @@ _LIMITS: dict[str, Schema] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A component, or one of its variants; told by the name of its definition."""
+    """A component, or one of its variants, which its option ``by`` chooses; as text, what its definition is called."""
 
-    name: str
     entry: Entry
-    variant: str
-    needed: list[str]
+    variant: str = ""
+    meant: bool = True
 
     def __str__(self) -> str:
-        return self.name
+        return ".".join(filter(None, [self.entry.kind, self.entry.distribution, self.entry.name, self.variant]))
+
+    @property
+    def needed(self) -> list[str]:
+        """Options without which it cannot be used."""
+        needed = [option.name for option in self.entry.signature.options if option.default is REQUIRED]
+        return needed if self.meant else [*needed, self.entry.component.by]
 
 
 Choices = Mapping[str, Mapping[str, list[Choice]]]
@@ -40,21 +45,14 @@ Choices = Mapping[str, Mapping[str, list[Choice]]]
 
 
 def choices_of(registry: Registry) -> Choices:
-    """Collects what parts can be; components that cannot be used are left out."""
+    """Collects what parts can be; components that cannot be used are left out: a recipe that uses one is told why."""
     found: dict[str, dict[str, list[Choice]]] = {kind: {} for kind in KINDS}
-    providers = Counter((entry.kind, entry.name) for entry in registry.components())
-    for whole in registry.components():
-        owner = [whole.distribution] if providers[whole.kind, whole.name] > 1 else []
-        for variant in whole.component.variants or [""]:
-            entry = whole.variant(variant)
-            try:
-                options = entry.signature.options
-            except RequestError:
-                continue  # a recipe that uses it is told why
-            needed = [option.name for option in options if option.default is REQUIRED]
-            needed += [whole.component.by] if entry.target != whole.target else []
-            name = ".".join([whole.kind, *owner, whole.name, *([variant] if variant else [])])
-            found[whole.kind].setdefault(whole.name, []).append(Choice(name, entry, variant, needed))
+    for entry in registry.components():
+        for variant in entry.component.variants or [""]:
+            one = entry.variant(variant)
+            with suppress(RequestError):
+                one.signature  # noqa: B018 - read, where its rules are checked
+                found[entry.kind].setdefault(entry.name, []).append(Choice(one, variant, one.target == entry.target))
     return found
 
 
@@ -91,6 +89,10 @@ class Parts:
         """The same; over a base also null."""
         return either(schema, NULL) if self.over else schema
 
+    def needs(self, *keys: str) -> Schema:
+        """Over no base, a mapping that has these keys. Below ``allOf``, where editors make no completion of it."""
+        return {} if self.over else {"allOf": [{"required": list(keys)}]}
+
     def keys(self, section: str) -> dict[str, Schema]:
         """The keys of a section (``zoo.recipe.sections``) with types, limits, defaults and descriptions."""
         options = read_section(section).options
@@ -112,18 +114,16 @@ class Parts:
     @definition
     def name(self, kind: str) -> Schema:
         """What stands for a part by itself: a component's name, with or without its package."""
-        names = self._complete(kind)
+        return {"description": f"The name of {a(kind)}.", **self._names(kind, self._complete(kind))}
+
+    def _names(self, kind: str, names: list[str]) -> Schema:
         bare = {"enum": names, "enumDescriptions": [self.summary(kind, name) for name in names]}
-        full = {**TEXT, "pattern": f"^[^/]+/(?:{'|'.join(names)})$"}
-        return {"description": f"The name of {a(kind)}.", "anyOf": [bare, full]}
+        return {"anyOf": [bare, {**TEXT, "pattern": f"^[^/]+/(?:{'|'.join(names)})$"}]}
 
     def _complete(self, kind: str) -> list[str]:
         """The names of components, over no base of those that need no option."""
         groups = self.choices[kind].items()
         return [name for name, group in groups if self.over or not all(choice.needed for choice in group)]
-
-    def _use(self, kind: str) -> Schema:
-        return self.or_null(replace(self, over=True).name(kind))
 
     def summary(self, kind: str, name: str) -> str:
         """What a component is."""
@@ -133,42 +133,37 @@ class Parts:
         """The options of the component that ``use`` says, or else the label; over a base, of any."""
         if self.over or label not in self.choices[kind]:
             return self.options(kind)
-        return {"if": says("use"), "then": self.options(kind), "else": self._named(kind, label)}
+        choices = self.choices[kind][label]
+        named = either(*map(self.component, choices))
+        if by := choices[0].entry.component.by:
+            named |= {"properties": {by: {"enum": [choice.variant for choice in choices]}}}
+        return {"if": says("use"), "then": self.options(kind), "else": named}
 
     @definition
     def options(self, kind: str) -> Schema:
-        """The options of the component that ``use`` says, or over a base of any."""
-        rules = [
-            {"if": when("use", {**TEXT, "pattern": f"^(?:[^/]+/)?{name}$"}), "then": self._named(kind, name)}
-            for name in self.choices[kind]
-        ]
-        unsaid = {"if": {"not": when("use", TEXT)}, "then": self.any(kind)} if self.over else says("use")
-        return {"type": "object", "properties": {"use": self._use(kind)}, "allOf": [*rules, unsaid]}
-
-    def any(self, *kinds: str) -> Schema:
-        """The options of any component of these kinds."""
-        return either(*(self._named(kind, name) for kind in kinds for name in self.choices[kind]))
-
-    def _named(self, kind: str, name: str) -> Schema:
-        return either(*map(self.component, self.choices[kind][name]))
+        """The options of any component; over no base with ``use``, which says of which."""
+        choices = [choice for group in self.choices[kind].values() for choice in group]
+        use = self.or_null(self._names(kind, list(self.choices[kind])))
+        every = either(*map(self.component, choices))
+        return {"type": "object", "properties": {"use": use}, **every, **self.needs("use")}
 
     @definition
     def component(self, choice: Choice) -> Schema:
         """The options of a component."""
-        entry, kind = choice.entry, choice.entry.kind
+        entry, kind, by = choice.entry, choice.entry.kind, choice.entry.component.by
         options = {option.name: of_option(option, removable=self.over) for option in entry.signature.options}
-        if choice.variant:
+        if by:
             value = {**self.or_null({"enum": [choice.variant]}), "default": choice.variant}
-            options[entry.component.by] = {"description": options[entry.component.by].get("description", ""), **value}
+            options[by] = {"description": options[by]["description"], **value}
         bound = dict.fromkeys(entry.signature.bindable, self.bound())
         binding = self.or_null({"type": "object", "properties": bound, "additionalProperties": False})
         text = "Other slots or values for what it asks for: {parameter: name}."
-        fixed = {"with": {"description": text, **binding}, "use": self._use(kind), **self._beside(kind)}
+        use = self.or_null(self._names(kind, [entry.name]))
         return {
             "description": entry.summary,
-            "properties": {**options, **fixed},
+            "properties": {"use": use, **options, "with": {"description": text, **binding}, **self._beside(kind)},
             "additionalProperties": False,
-            "required": [] if self.over else choice.needed,
+            **(self.needs(*choice.needed) if choice.needed else {}),
         }
 
     # -- what stands beside options, and in them -------------------------------------------------------------------
@@ -179,13 +174,8 @@ class Parts:
             return {"weight": {"default": 1.0, **part(self.weight(), self.schedule())}, "from": begins}
         if kind == "optimizer":
             return {"rate": self.rate()}
-        return {"kind": self.kind()} if kind in NETWORKS else {}
-
-    @definition
-    def kind(self) -> Schema:
-        """What a slot is."""
         text = "What the slot is, where the last word of its name does not say."
-        return {"description": text, **self.or_null({"enum": list(NETWORKS)})}
+        return {"kind": {"description": text, **self.or_null({"enum": [kind]})}} if kind in NETWORKS else {}
 
     @definition
     def bound(self) -> Schema:
