@@ -29,6 +29,8 @@ def zoo_components() -> list[api.Component]:
         part("encoder", "real", "Real"),
         part("encoder", "wordy", "Wordy"),
         part("critic", "pair", "Pair", "B C H W, B latent -> B"),
+        part("value", "twice", "twice"),
+        part("value", "decoded", "decoded"),
         part("term", "vector", "vector"),
         part("term", "stopped", "stopped"),
     ]
@@ -120,3 +122,11 @@ def vector(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 def stopped(reconstruction: Tensor) -> Tensor:
     return reconstruction.detach().sum()
+
+
+def twice(decoder: Any, z: Tensor) -> Any:
+    return decoder(z, z)
+
+
+def decoded(decoder: Any, images: Tensor) -> Any:
+    return decoder(images)

@@ -19,22 +19,11 @@ def zoo_components() -> list[api.Component]:
         ("term", "ramp"): "watcher_of_noise",
         ("value", "ramp"): "ramp",
         ("value", "spread"): "spread",
-        ("value", "twice"): "twice",
-        ("value", "drawn"): "drawn",
-        ("value", "decoded"): "decoded",
-        ("value", "given"): "given",
-        ("value", "several"): "several",
         ("value", "needy"): "needy",
         ("value", "starred"): "starred",
         ("metric", "varying"): "Varying",
-        ("encoder", "three"): "Network",
-        ("prior", "narrow"): "Network",
     }
-    contracts = {("encoder", "three"): "B C H W -> B 3", ("prior", "narrow"): "-> B 2"}
-    return [
-        api.Component(*key, f"wiring_parts:{target}", "for wiring", contracts.get(key, ""))
-        for key, target in made.items()
-    ]
+    return [api.Component(*key, f"wiring_parts:{target}", "for wiring") for key, target in made.items()]
 
 
 def sizeless(*, channels: int = 3): ...
@@ -51,10 +40,6 @@ def still(images): ...
 
 class Curious:
     def __init__(self, folder, recipe, model): ...
-
-
-class Network:
-    def __init__(self, *, width: int = 1): ...
 
 
 class Reader:
@@ -77,26 +62,6 @@ def ramp(z, *, to: float = 1.0): ...
 
 def spread(encoder, x):
     return encoder(*x)
-
-
-def decoded(decoder, images):
-    return decoder(images)
-
-
-def drawn(encoder, draw):
-    return encoder.sample(draw)
-
-
-def twice(decoder, z):
-    return decoder(z, z)
-
-
-def given(decoder, images):
-    return decoder(z=images)
-
-
-def several(decoder, z):
-    return [decoder(z)]
 
 
 def needy(z, *, width: int): ...

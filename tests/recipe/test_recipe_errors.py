@@ -685,6 +685,27 @@ def test_contracts_that_do_not_fit_are_told_with_both_places(run_zoo: Run, text:
     assert (outcome.code, outcome.err) == (2, said + "\n")
 
 
+def test_a_call_with_too_many_inputs(run_zoo: Run) -> None:
+    text = "values: {decoded_prior: twice}\noutputs: {sample: decoded_prior}\n"
+    [said] = problems(run_zoo, BASE + text, "--plugin", PARTS)
+    assert said.endswith("slot 'decoder' (decoder 'dcgan') takes 1 input ('B latent -> B C H W') and is handed 2")
+
+
+@pytest.mark.parametrize("image", ["x", "generated", "generated_held", "reconstruction_held"])
+def test_an_image_is_no_code(run_zoo: Run, image: str) -> None:
+    text = f"values: {{mine: {{use: decoded, with: {{images: {image}}}}}}}\noutputs: {{mine: mine}}\n"
+    [said] = problems(run_zoo, BASE + text, "--plugin", PARTS)
+    expected = "slot 'decoder' (decoder 'dcgan') expects B x 5 (latent is 5, r.yaml:3:1) and is handed B x 3 x 8 x 8"
+    assert expected in said
+
+
+@pytest.mark.parametrize("code", ["posterior_mean", "z_posterior"])
+def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(run_zoo: Run, code: str) -> None:
+    text = f"slots: {{encoder: three}}\nvalues: {{z_posterior: {code}}}\nphases: [{{decoder: {{reconstruction: 1}}}}]\n"
+    [said] = problems(run_zoo, BASE + text, "--plugin", PARTS)
+    assert said.endswith("and is handed B x 3 (as slot 'encoder' gives, line 4)")
+
+
 def test_a_contract_that_cannot_be_read_is_told_without_torch(here: Path) -> None:
     part = '"decoder", "odd", "odd_parts:Part", "promises", "B depth -> B C H W"'
     file = plugin("odd_parts", part)

@@ -1,4 +1,4 @@
-"""Who asks for what in a recipe, before torch is imported: learners, values of others, shapes from slot to slot."""
+"""Who asks for what in a recipe, before torch is imported: learners, values of others."""
 
 from __future__ import annotations
 
@@ -210,46 +210,6 @@ def test_where_a_name_is_short_for_a_component() -> None:
 def test_a_mapping_is_a_schedule_where_the_term_has_no_such_option(registry: Registry) -> None:
     said = problems("phases: [{generator: {reverse_kl: 1, ramp: {to: 2, steps: 3}}}]", registry)
     assert said == ["r.yaml:4:38: the weight of 'ramp' needs option 'from' (a number)"]
-
-
-# -- shapes ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", ["spread", "drawn", "given", "several"])
-def test_where_a_function_does_more_than_call_nothing_is_assumed(registry: Registry, value: str) -> None:
-    more = ", with: {images: x}" if value == "given" else ""
-    text = f"values: {{mine: {{use: {value}{more}}}}}\noutputs: {{mine: mine}}"
-    assert recipe(text, registry).outputs["mine"] == "mine"
-
-
-def test_a_call_with_too_many_inputs(registry: Registry) -> None:
-    [said] = problems("values: {decoded_prior: twice}\noutputs: {sample: decoded_prior}", registry)
-    assert "slot 'decoder' (decoder 'dcgan')" in said
-    assert said.endswith("takes 1 input ('B latent -> B C H W') and is handed 2")
-
-
-@pytest.mark.parametrize("image", ["x", "generated", "generated_held", "reconstruction_held"])
-def test_an_image_is_no_code(registry: Registry, image: str) -> None:
-    said = problems(f"values: {{mine: {{use: decoded, with: {{images: {image}}}}}}}\noutputs: {{mine: mine}}", registry)
-    assert len(said) == 1
-    assert (
-        "slot 'decoder' (decoder 'dcgan') expects B x 5 (latent is 5, r.yaml:3:1) and is handed B x 3 x 8 x 8"
-        in said[0]
-    )
-
-
-@pytest.mark.parametrize("code", ["posterior_mean", "z_posterior"])
-def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(registry: Registry, code: str) -> None:
-    text = f"slots: {{encoder: three}}\nvalues: {{z_posterior: {code}}}\nphases: [{{decoder: {{reconstruction: 1}}}}]"
-    said = problems(text, registry)
-    assert said
-    assert all("and is handed B x 3 (as slot 'encoder' gives, line 4)" in line for line in said)
-
-
-def test_a_prior_with_a_contract_of_its_own(registry: Registry) -> None:
-    said = problems("slots: {prior: narrow}", registry)
-    assert all("expects B x 5 (latent is 5, line 3) and is handed B x 2" in line for line in said)
-    assert said
 
 
 # -- tables, and what a part is known by -------------------------------------------------------------------
