@@ -156,7 +156,7 @@ def test_a_training_in_pieces_tells_what_one_in_one_go_tells_and_each_once(
                     )
         return told
 
-    monkeypatch.setattr(Alarms, "_found", found)
+    monkeypatch.setattr(Alarms, "_seen", found)
     monkeypatch.setattr("zoo.training.alarms.SOONEST", 6)
     recipe = engine("train.steps=40", f"train.log_every={log_every}", "train.save_every=11").recipe
     whole = train("whole", 1)

@@ -1,6 +1,6 @@
-"""Sentinels of a training: failures that losses alone do not show, each with advice. They change nothing.
+"""Alarms of a training: failures that losses alone do not show, each with advice. They change nothing.
 
-They look seldom, and later ever more seldom, so that they cost next to nothing; what is seen twice in a row is told.
+They look seldom, and later ever more seldom, so that they cost next to nothing; they tell what they see twice in a row.
 What they remember is with the engine, and so in its checkpoints: a training that goes on tells what it would have told.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from zoo.engine.engine import Engine
-from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.schema import Recipe
 from zoo.types import to_model
 
 LOOKED_AT = 64
@@ -42,7 +42,7 @@ class Alarms:
         self._first = max(FIRST * steps, SOONEST)
 
     def look(self, engine: Engine, losses: Mapping[str, float]) -> list[str]:
-        """What is wrong now and was at the last look; each sentence once.
+        """Gives a sentence, once, on whatever fails now and failed at the last look.
 
         Args:
             engine: at a record.
@@ -52,64 +52,50 @@ class Alarms:
         if engine.step_index < known["next"]:
             return []
         with engine.shards.whole():
-            found = dict(self._found(engine, losses))
-        new = [name for name in found if name in known["suspects"] and name not in known["told"]]
-        engine.alarms = {"next": engine.step_index * PACE, "suspects": [*found], "told": [*known["told"], *new]}
-        return [f"step {engine.step_index}: {found[name]}" for name in new]
+            seen = dict(self._seen(engine, losses))
+        new = [name for name in seen if name in known["suspects"] and name not in known["told"]]
+        engine.alarms = {"next": engine.step_index * PACE, "suspects": [*seen], "told": [*known["told"], *new]}
+        return [f"step {engine.step_index}: {seen[name]}" for name in new]
 
-    def _found(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-        model = engine.model
+    def _seen(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+        """What fails now: its name and a sentence."""
+        model, outputs = engine.model, self._recipe.outputs
         x = to_model(self._images.to(model.device), model.dtype)
-        outputs = self._recipe.outputs
         posterior = model.compute("posterior", given={"x": x})[0] if "posterior" in outputs else None
         mean = getattr(posterior, "mean", None)
         if isinstance(mean, Tensor) and len(x) > 1 and not (mean.float().var(0) > ACTIVE).any():
-            yield "posterior", _collapsed(*mean.shape)
+            yield (
+                "posterior",
+                f"posterior collapse: the codes of {len(mean)} images are all alike (no posterior mean among "
+                f"{mean.shape[1]} varies by more than {ACTIVE}). Lower the weight of the KL term, warm it up "
+                "(kl: {from: 0, to: 1, steps: N}), or raise the reconstruction's",
+            )
         samples = model.compute("sample", batch=len(x))[0] if "sample" in outputs else None
         if isinstance(samples, Tensor) and samples.shape[1:] == x.shape[1:] and len(x) > 1:
-            share = float(_variance(samples) / _variance(x).clamp(min=1e-12))
+            of_samples, of_images = (images.float().var(0).mean() for images in (samples, x))
+            share = float(of_samples / of_images.clamp(min=1e-12))
             if share < ALIKE:
-                yield "samples", _alike(len(x), share)
-        for row, part in _critics(self._recipe):
-            value = losses.get(f"{row}/{part.label}")
+                yield (
+                    "samples",
+                    f"generator collapse: {len(x)} samples are all alike (their pixels vary {share:.2g} times as much "
+                    "as those of images). Lower the generator's lr, give the critic more plays (repeat:), or try "
+                    "entropy: on in its row",
+                )
+        for row, term in _judging(self._recipe):
+            value = losses.get(f"{row}/{term}")
             if value is not None and 0 <= value < SATURATED:
-                yield f"{row}/{part.label}", _saturated(row, part.label, value)
+                yield (
+                    f"{row}/{term}",
+                    f"critic saturation: '{term}' of row '{row}' is {value:.2g}: the critic is right every time and "
+                    "its gradient teaches nothing. Lower its lr (train.optimizers), play it less often (every:), or "
+                    "make it smaller",
+                )
 
 
-def _variance(images: Tensor) -> Tensor:
-    """Mean variance of a pixel over images."""
-    return images.float().var(0).mean()
-
-
-def _critics(recipe: Recipe) -> Iterator[tuple[str, Part]]:
-    """Rows of critics, and their terms that judge; a penalty, which asks for the critic itself, may well be 0."""
-    for phase in recipe.phases:
-        for row in phase.rows:
-            if all(recipe.slots[slot].entry.kind == "critic" for slot in row.slots):
-                yield from ((row.label, t.part) for t in row.terms if not _asks_for_slots(t.part, recipe))
-
-
-def _asks_for_slots(part: Part, recipe: Recipe) -> bool:
-    return any(name in recipe.slots for name in part.arguments.values())
-
-
-def _collapsed(images: int, dimensions: int) -> str:
-    return (
-        f"posterior collapse: the codes of {images} images are all alike (no posterior mean among {dimensions} "
-        f"varies by more than {ACTIVE}). Lower the weight of the KL term, warm it up "
-        "(kl: {from: 0, to: 1, steps: N}), or raise the reconstruction's"
-    )
-
-
-def _alike(images: int, share: float) -> str:
-    return (
-        f"generator collapse: {images} samples are all alike (their pixels vary {share:.2g} times as much as those "
-        "of images). Lower the generator's lr, give the critic more plays (repeat:), or try entropy: on in its row"
-    )
-
-
-def _saturated(row: str, term: str, value: float) -> str:
-    return (
-        f"critic saturation: '{term}' of row '{row}' is {value:.2g}: the critic is right every time and its gradient "
-        "teaches nothing. Lower its lr (train.optimizers), play it less often (every:), or make it smaller"
-    )
+def _judging(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Rows of critics and their terms that judge; not penalties, which ask for the critic itself and may well be 0."""
+    for row in (row for phase in recipe.phases for row in phase.rows):
+        if all(recipe.slots[slot].entry.kind == "critic" for slot in row.slots):
+            for part in (term.part for term in row.terms):
+                if not any(name in recipe.slots for name in part.arguments.values()):
+                    yield row.label, part.label

@@ -1,9 +1,10 @@
-"""Watchers of a training: they see records, never stand between forward and step."""
+"""Watchers of a training: they see its records, and never stand between forward and step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partialmethod
+from typing import Any
 
 from zoo.api import Record, WatcherDefaults
 from zoo.errors import Problem, RecipeError
@@ -11,14 +12,11 @@ from zoo.machine.progress import Progress
 from zoo.recipe.schema import Part
 from zoo.runs.run import Run
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 ALARMS = "state/alarms.json"
 
 
 class Guarded:
-    """A watcher of a plugin's, which can neither stop the training nor change it: when it fails, it is left out.
+    """Keeps a plugin's watcher from stopping a training: one that fails is left out from there on.
 
     Args:
         part: where the recipe names it.
@@ -38,26 +36,6 @@ class Guarded:
             message = f"watcher '{part.entry.name}': {error or type(error).__name__}"
             raise RecipeError([Problem(part.position, message)]) from error
 
-    def start(self, step: int, steps: int, batch: int) -> None:
-        """Training begins."""
-        self._call("start", step, steps, batch)
-
-    def log(self, record: Record) -> None:
-        """A record was taken."""
-        self._call("log", record)
-
-    def end(self) -> None:
-        """Training ended, or was interrupted."""
-        self._call("end")
-
-    def picture(self, step: int, name: str, image: Tensor) -> None:
-        """A picture was made: uint8 (C, H, W)."""
-        self._call("picture", step, name, image)
-
-    def scores(self, step: int, values: Mapping[str, float]) -> None:
-        """The finished model was scored."""
-        self._call("scores", step, values)
-
     def _call(self, method: str, *arguments: Any) -> None:
         if self._failed or getattr(self._watcher, method, getattr(WatcherDefaults, method, ...)) is None:
             return
@@ -68,9 +46,15 @@ class Guarded:
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             self._say(f"watcher '{self._label}' failed in {method}() and is left out from here on: {what}")
 
+    start = partialmethod(_call, "start")
+    log = partialmethod(_call, "log")
+    end = partialmethod(_call, "end")
+    picture = partialmethod(_call, "picture")
+    scores = partialmethod(_call, "scores")
+
 
 class Bell:
-    """Whom a training tells of alarms and asks whether to stop. The run keeps them, for the report.
+    """Collects the alarms of a training and answers whether it should stop. The run keeps them, for the report.
 
     Args:
         run: where they are kept.
@@ -86,41 +70,34 @@ class Bell:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """All of the run's, those of processes before this one too."""
+        """All alarms of the run, those of processes before this one too."""
         return tuple(self._run.read_json(ALARMS) or ())
 
     def ring(self, alarm: str) -> None:
-        """An alarm."""
+        """Keeps an alarm and says it."""
         self.rung = self.rung or alarm
         self._run.write_json(ALARMS, list(dict.fromkeys((*self.alarms, alarm))))
         self.say(alarm)
 
     def stop(self) -> bool:
-        """Whether to save and end."""
+        """True where the training is to save and end."""
         return self.asked() or (self._stops and bool(self.rung))
 
 
 class ProgressWatcher:
     """Shows how far a training is: a bar on a terminal, else plain lines."""
 
-    def __init__(self) -> None:
-        self._shown: Progress | None = None
-        self._steps = 0
-
     def start(self, step: int, steps: int, batch: int) -> None:
-        """Training begins."""
-        self._steps = steps
-        self._shown = Progress("", steps * batch, step * batch, silent=0)
+        """Shows an empty bar."""
+        self._steps, self._shown = steps, Progress("", steps * batch, step * batch, silent=0)
 
     def log(self, record: Record) -> None:
-        """A record was taken."""
-        if self._shown:
-            self._shown.update(record.seen_images, told(record.losses), f"step {record.step}/{self._steps}")
+        """Moves the bar."""
+        self._shown.update(record.seen_images, told(record.losses), f"step {record.step}/{self._steps}")
 
     def end(self) -> None:
-        """Training ended."""
-        if self._shown:
-            self._shown.close()
+        """Closes the bar."""
+        self._shown.close()
 
 
 def told(losses: Mapping[str, float]) -> str:
