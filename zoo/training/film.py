@@ -34,8 +34,8 @@ def milestones(steps: int) -> tuple[int, ...]:
 
     The same whatever the length of the training, but for the last, so that one that is made longer keeps its film.
     """
-    found = [step for power in range(len(str(steps))) for step in (10**power, 3 * 10**power) if step < steps]
-    return (*found, steps) if steps else ()
+    early = [step for power in range(len(str(steps))) for step in (10**power, 3 * 10**power) if step < steps]
+    return (*early, steps) if steps else ()
 
 
 def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
@@ -85,7 +85,7 @@ def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, fl
             return {}
         scores = evaluate(engine.model, few, parts=quick)
     values = {label: score["value"] for label, score in scores.items()}
-    run.write_json(_scores(engine.step_index), {"n": len(few.test), "scores": values})
+    run.write_json(frame(engine.step_index, "json"), {"n": len(few.test), "scores": values})
     return values
 
 
@@ -104,23 +104,19 @@ def film(folder: Path, steps: int) -> dict[int, bytes]:
 
 def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
     """Scores on the way, those that are there: step -> ``n`` test images and their ``scores`` by label."""
-    found = {step: _read_scores(folder, _scores(step)) for step in milestones(steps)}
-    return {step: scores for step, scores in found.items() if scores}
+    there = ((step, _read_scores(folder, frame(step, "json"))) for step in milestones(steps))
+    return {step: scores for step, scores in there if scores}
 
 
 def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
     """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
     try:
-        found = json.loads(read_text(folder, name) or "null")
-        return {"n": int(found["n"]), "scores": {label: float(value) for label, value in found["scores"].items()}}
+        kept = json.loads(read_text(folder, name) or "null")
+        return {"n": int(kept["n"]), "scores": {label: float(value) for label, value in kept["scores"].items()}}
     except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
 
 
-def frame(step: int) -> str:
-    """A frame's file in a run."""
-    return f"{FOLDER}/step-{step:08d}.png"
-
-
-def _scores(step: int) -> str:
-    return f"{FOLDER}/step-{step:08d}.json"
+def frame(step: int, kind: str = "png") -> str:
+    """A frame's file in a run; that of its scores is of the kind ``json``."""
+    return f"{FOLDER}/step-{step:08d}.{kind}"

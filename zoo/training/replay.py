@@ -1,16 +1,16 @@
-"""Steps taken once more: to see that a continued training is the uninterrupted one, and to see a fault again."""
+"""Re-runs steps: to prove that resuming is bit-exact, and to reproduce a recorded fault."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from zoo.columns import table
 from zoo.data.batches import Batches, load_images
@@ -36,14 +36,7 @@ BEFORE, COLUMNS = 5, 8
 
 @dataclass(frozen=True)
 class Replayed:
-    """Steps that were taken twice.
-
-    Args:
-        first: steps done before them.
-        last: steps done after them.
-        how: in what two ways.
-        sha256: of the state that both led to.
-    """
+    """Steps that were taken in two ways, and the SHA-256 of the state that both led to."""
 
     first: int
     last: int
@@ -55,16 +48,23 @@ class Replayed:
 
 
 class _Bench:
-    """A recipe's model and data, and engines of it as often as they are wanted."""
+    """Trains a recipe as often as it is asked to, each time with a new model."""
 
     def __init__(self, recipe: Recipe, device: str) -> None:
-        self.recipe, self._device = recipe, choose_device(device)
+        self._recipe, self._device = recipe, choose_device(device)
         self._pixels = load_images(recipe).train
 
     def engine(self) -> tuple[Engine, Batches]:
-        """A new engine of a new model, and its batches."""
-        model = Model(self.recipe, self._device)
+        model = Model(self._recipe, self._device)
         return Engine(model), batches_of(model, self._pixels)
+
+    def played(self, start: Callable[[Engine], object], steps: int) -> Engine:
+        """A new engine, that many steps after where ``start`` puts it."""
+        engine, batches = self.engine()
+        start(engine)
+        for _ in range(steps):
+            engine.step(batches)
+        return engine
 
 
 def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: int = 10) -> list[Replayed]:
@@ -89,46 +89,27 @@ def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: 
             raise RequestError(f"{folder}: has no checkpoint to verify; build it first")
         refuse_another(run, recipe)
         bench = _Bench(recipe, device)
-        found = [_interrupted(bench, run, steps)]
-        if len(paths) > 1:
-            found.append(_between(bench, run, paths[1], paths[0]))
-    return found
+        newest, *older = paths
+        return [_interrupted(bench, run, steps), *(_between(bench, run, newest, path) for path in older[:1])]
 
 
 def _interrupted(bench: _Bench, run: Run, steps: int) -> Replayed:
-    """Steps in one go, against as many with a checkpoint written and taken up in the middle."""
-    whole, batches = bench.engine()
-    restore_checkpoint(run, whole)
-    first, (half, others) = whole.step_index, bench.engine()
-    half.restore(*_copied(whole))
-    for _ in range(steps):
-        whole.step(batches)
-    for _ in range(steps // 2):
-        half.step(others)
+    """Compares steps in one go with as many that a checkpoint, written and taken up again, interrupts half-way."""
+    whole = bench.played(partial(restore_checkpoint, run), steps)
+    half = bench.played(partial(restore_checkpoint, run), steps // 2)
     with tempfile.TemporaryDirectory() as name, Run(Path(name) / "run") as copy:
         save_checkpoint(copy, half)
-        rest, others = bench.engine()
-        restore_checkpoint(copy, rest)
-    for _ in range(steps - steps // 2):
-        rest.step(others)
+        rest = bench.played(partial(restore_checkpoint, copy), steps - steps // 2)
+    first = whole.step_index - steps
     return Replayed(first, whole.step_index, "with and without an interruption", _same(whole, rest))
 
 
-def _between(bench: _Bench, run: Run, older: Path, newest: Path) -> Replayed:
-    """What the run itself wrote, against its steps taken once more."""
-    there, _ = bench.engine()
-    take_up(run.folder, newest, there)
-    again, batches = bench.engine()
-    take_up(run.folder, older, again)
-    first = again.step_index
-    while again.step_index < there.step_index:
-        again.step(batches)
-    return Replayed(first, there.step_index, "as they were taken and once more", _same(there, again))
-
-
-def _copied(engine: Engine) -> tuple[dict[str, Tensor], Mapping[str, object]]:
-    tensors, plain = engine.state()
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}, plain
+def _between(bench: _Bench, run: Run, newest: Path, older: Path) -> Replayed:
+    """Compares a checkpoint of the run's with the steps to it, taken once more from the one before."""
+    first, last = step_of(older), step_of(newest)
+    there = bench.played(partial(take_up, run.folder, newest), 0)
+    again = bench.played(partial(take_up, run.folder, older), last - first)
+    return Replayed(first, last, "as they were taken and once more", _same(there, again))
 
 
 def _same(one: Engine, other: Engine) -> str:
@@ -151,8 +132,8 @@ def _same(one: Engine, other: Engine) -> str:
 def _digests(engine: Engine) -> dict[str, str]:
     tensors, _ = engine.state()
     bits = {name: tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for name, tensor in tensors.items()}
-    found = {name: hashlib.sha256(flat.numpy().tobytes()).hexdigest() for name, flat in bits.items()}
-    return {**found, "step": str(engine.step_index)}  # alarms are not looked for here
+    digests = {name: hashlib.sha256(flat.numpy().tobytes()).hexdigest() for name, flat in bits.items()}
+    return {**digests, "step": str(engine.step_index)}  # alarms are not looked for here
 
 
 # -- a fault -------------------------------------------------------------------------------------------------
@@ -188,16 +169,16 @@ def replay_fault(
                 take_up(run.folder, path, engine)
                 break
         say(f"step {kept['step']} went wrong; replaying from step {engine.step_index}")
-        told: list[dict[str, str]] = []
+        before: list[dict[str, str]] = []
         try:
             while engine.step_index <= kept["step"]:
                 losses = {name: f"{float(value):.4g}" for name, value in engine.step(batches).items()}
-                told = [*told[1 - BEFORE :], {"step": str(engine.step_index - 1), **losses}]
+                before = [*before[1 - BEFORE :], {"step": str(engine.step_index - 1), **losses}]
             engine.check()
         except Poisoned as poisoned:
             fault = diagnose(engine, poisoned, batches)
             last = {"step": str(fault.step), **{name: f"{float(v):.4g}" for name, v in poisoned.losses.items()}}
-            say(_terms([*told, last]))
+            say(_terms([*before, last]))
             say(table(_norms(engine, poisoned)))
             x = batches(engine.turn(poisoned.which)).float().clamp(-1, 1)
             run.write(PICTURE, grid_png(torch.split(x, COLUMNS)))
@@ -206,7 +187,7 @@ def replay_fault(
 
 
 def _terms(steps: list[dict[str, str]]) -> str:
-    """The terms of some steps; a phase that is not due leaves its places empty."""
+    """A table of the terms of some steps; a phase that is not due leaves its places empty."""
     names = list(dict.fromkeys(name for step in steps for name in step))
     return table([names, *([step.get(name, "") for name in names] for step in steps)])
 
@@ -216,7 +197,7 @@ def _norms(engine: Engine, poisoned: Poisoned) -> list[list[str]]:
     lines = [["player", "largest weight", "norm of the gradient"]]
     for name, player in engine.players.items():
         largest = max(float(p.detach().abs().max()) for p in player.parameters.values())
-        own = [poisoned.gradients[key] for key in player.parameters if key in poisoned.gradients]
-        norm = float(torch.stack([g.float().norm() for g in own]).norm()) if own else 0.0
+        gradients = [poisoned.gradients[key] for key in player.parameters if key in poisoned.gradients]
+        norm = float(torch.stack([g.float().norm() for g in gradients]).norm()) if gradients else 0.0
         lines.append([name, f"{largest:.4g}", f"{norm:.4g}"])
     return lines
