@@ -219,12 +219,14 @@ def test_the_rows_of_a_picture_lie_beside_it(out):
                 assert np.array_equal(np.array(shown), np.array(row.convert("RGB")))
 
 
-def test_a_picture_without_its_rows_is_drawn_anew(built, tmp_path):
+def test_pictures_without_their_rows_are_drawn_anew(built, tmp_path):
     out = Path(shutil.copytree(built[0], tmp_path / "out"))
-    before = {name: (out / f"samples-digits.{name}").read_bytes() for name in ("png", "json")}
-    (out / "samples-digits.json").unlink()
-    compare(*PAIR, "--out", str(out))
-    assert {name: (out / f"samples-digits.{name}").read_bytes() for name in ("png", "json")} == before
+    rows, picture = out / "pictures-digits.json", out / "samples-digits.png"
+    for damaged in ("", "{"):
+        before = [file.read_bytes() for file in (rows, picture)]
+        rows.write_text(damaged)
+        assert "drawing digits: " in compare(*PAIR, "--out", str(out)).err
+        assert [file.read_bytes() for file in (rows, picture)] == before
 
 
 def test_names_beside_rows_are_those_that_a_font_has():

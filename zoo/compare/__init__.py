@@ -12,7 +12,7 @@ from pathlib import Path
 from zoo.api import Watcher
 from zoo.compare.build import Site, build_cells
 from zoo.compare.pictures import draw_missing
-from zoo.compare.plan import Plan, plan, refuse_unknown_metrics
+from zoo.compare.plan import Plan, file_name, plan, refuse_unknown_metrics
 from zoo.compare.protocol import Score
 from zoo.compare.runs import find, given_runs
 from zoo.compare.scores import Comparison, Member, columns, read_scores
@@ -83,7 +83,7 @@ def compare(
     pictures: list[Path] = []
     notes = [*planned.notes]
     for data, shown in runs.items():
-        drawn, failed = draw_missing(data, shown, registry, request.out, device, say)
+        drawn, failed = draw_missing(file_name(data), shown, registry, request.out, device, say)
         pictures += drawn
         notes += failed
     measured = {column.label for column in made}

@@ -26,15 +26,7 @@ AGAIN = 1.0
 
 @dataclass(frozen=True)
 class Site:
-    """Where and under whose eyes cells are built.
-
-    Args:
-        registry: the plugins they were resolved against.
-        device: ``auto``, ``cpu``, ``cuda`` ...
-        watchers: who sees a training, made anew for each.
-        stop: asked after each step; True saves and ends.
-        say: told what happens, a sentence at a time.
-    """
+    """The arguments of ``zoo.compare.compare`` with which cells are built."""
 
     registry: Registry
     device: str
@@ -47,12 +39,8 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
     """Builds every cell, continues it, or finds it up to date; one that fails is noted and passed over.
 
     A cell that another process is building is put off, and waited for when nothing else is left: several
-    processes may share the work.
-
-    Args:
-        cells: what to build.
-        site: with what.
-        check: shown the members so far whenever one is finished; may refuse to go on.
+    processes may share the work. Whenever a cell is finished, ``check`` is shown the members so far; it may refuse to
+    go on.
 
     Raises:
         Interrupted: if it was stopped; what was done is saved.
@@ -125,11 +113,7 @@ def _member(cell: Cell, state: str, error: str = "", seconds: float = 0.0) -> Me
 
 
 class Pace:
-    """Guesses the time left from the cells that were built.
-
-    Args:
-        cells: those to build.
-    """
+    """Guesses the time left of the cells to build from those that were built."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self._left = list(cells)

@@ -1,6 +1,6 @@
 """Models side by side: the same test images through each, and samples of each, a labelled row for every one.
 
-A picture is a PNG with names at the left, and a JSON file beside it with the rows alone: pages set the names themselves.
+Of each data set the rows are kept as data too, in a JSON file beside the pictures: pages set the names themselves.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from zoo.model.model import Model
 
-MARKS = "pictures.json"
-"""In it: data set -> its pictures, and a digest of the runs that are in them."""
+ROWS = "pictures-{}.json"
+"""Of a data set: a digest of the runs in its pictures, and picture -> row -> a PNG file's bytes in base 64."""
 SHOWN = 8
 """Images in a row."""
 MARGIN = 10
@@ -34,54 +34,54 @@ MARGIN = 10
 def draw_missing(
     data: str, runs: Mapping[str, Path], registry: Registry, out: Path, device: str, say: Callable[[str], None]
 ) -> tuple[list[Path], list[str]]:
-    """The pictures of a data set, drawn if the runs in them are other than those of the last drawing.
+    """Draws a data set's pictures, if the runs in them are other than those of the last drawing.
 
     Args:
         data: its name.
         runs: model -> the run that stands for it.
         registry: the plugins the runs are loaded with.
-        out: where the pictures go.
+        out: where the pictures go: ``comparison-DATA.png`` and ``samples-DATA.png``, those that have a model's row.
         device: where the models compute.
         say: told that something is drawn.
 
     Returns:
         the PNG files, and a sentence for each run that could not be loaded.
     """
-    try:
-        marks: dict[str, Any] = json.loads((out / MARKS).read_text())
-    except (OSError, ValueError):
-        marks = {}
     texts = [[(run / name).read_text() for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
     shown = [str(out), *zip(runs, (str(run.resolve()) for run in runs.values()), texts, strict=True)]
     digest = hashlib.sha256(json.dumps(shown).encode()).hexdigest()
-    mark = marks.get(data, {})
-    files = [out / name for name in mark.get("files", ())]
-    if mark.get("runs") == digest and all(path.is_file() for file in files for path in (file, _beside(file))):
+    file = out / ROWS.format(data)
+    try:
+        kept: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        kept = {}
+    files = [out / name for name in kept.get("pictures", ())]
+    if kept.get("runs") == digest and all(file.is_file() for file in files):
         return files, []
 
+    from zoo.report.pictures import grid_png
+
     say(f"drawing {data}: {', '.join(runs)}")
-    pictures, notes = draw(data, runs, registry, device)
+    pictures, notes = _draw(data, runs, registry, device)
+    pngs = {}
     for name, rows in pictures.items():
-        _write(out / name, rows)
-    marks[data] = {"runs": "" if notes else digest, "files": list(pictures)}
-    write_atomically(out / MARKS, json.dumps(marks, indent=2).encode())
+        write_atomically(out / name, labelled(rows))
+        pngs[name] = {row: b64encode(grid_png([images])).decode() for row, images in rows.items()}
+    write_atomically(file, json.dumps({"runs": "" if notes else digest, "pictures": pngs}).encode())
     return [out / name for name in pictures], notes
 
 
-def draw(
+def rows_of(picture: Path) -> list[tuple[str, bytes]]:
+    """The rows of a picture: each its name and a PNG file's bytes, clear between the images."""
+    file = picture.with_name(ROWS.format(picture.stem.partition("-")[2]))
+    rows = json.loads(file.read_text())["pictures"][picture.name]
+    return [(name, b64decode(png)) for name, png in rows.items()]
+
+
+def _draw(
     data: str, runs: Mapping[str, Path], registry: Registry, device: str
 ) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
-    """The rows of ``comparison-DATA.png`` and ``samples-DATA.png``; only of those that have a model's row.
-
-    Args:
-        data: the data set's name.
-        runs: model -> the run that stands for it.
-        registry: the plugins the runs are loaded with.
-        device: where the models compute.
-
-    Returns:
-        file name -> row -> images (N, C, H, W) in [-1, 1], and a sentence for each run that could not be loaded.
-    """
+    """Picture -> row -> images (N, C, H, W) in [-1, 1]; and a sentence for each run that could not be loaded."""
     from zoo.data.batches import load_images
     from zoo.report.figures import SEED, reconstructions
     from zoo.types import to_model
@@ -119,29 +119,8 @@ def _loaded(folder: Path, registry: Registry, device: str) -> Model:
     return model
 
 
-def _write(picture: Path, rows: Mapping[str, Tensor]) -> None:
-    from zoo.report.pictures import grid_png
-
-    pngs = {name: b64encode(grid_png([images])).decode() for name, images in rows.items()}
-    write_atomically(_beside(picture), json.dumps(pngs).encode())
-    write_atomically(picture, labelled(rows))
-
-
-def rows_of(picture: Path) -> list[tuple[str, bytes]]:
-    """The rows of a picture: each its name and a PNG file's bytes, clear between the images."""
-    return [(name, b64decode(png)) for name, png in json.loads(_beside(picture).read_text()).items()]
-
-
-def _beside(picture: Path) -> Path:
-    return picture.with_suffix(".json")
-
-
 def labelled(rows: Mapping[str, Tensor]) -> bytes:
-    """Rows of images as one PNG file's bytes, each with its name at the left.
-
-    Args:
-        rows: name -> images (N, C, H, W) in [-1, 1], the same sizes in all.
-    """
+    """Rows of images (N, C, H, W) in [-1, 1], of one size, as a PNG file's bytes, each with its name at the left."""
     from PIL import Image, ImageDraw, ImageFont
 
     from zoo.report.pictures import GAP, SIDE, grid_image, png

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,12 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
 
 
 def _cell(model: str, data: str, recipe: Recipe, seed: int, out: Path) -> Cell:
-    folder = out / _folder_name(data) / _folder_name(model) / f"seed-{seed}"
+    folder = out / file_name(data) / file_name(model) / f"seed-{seed}"
     return Cell(model, data, seed, replace(recipe, seed=seed), folder)
 
 
-def _folder_name(label: str) -> str:
-    """A label as it is where it can name a folder, else what of it can, and a digest of it."""
+def file_name(label: str) -> str:
+    """A label as it is where it can name a file, else what of it can, and a digest of it."""
     plain = re.sub(r"[^\w=+,. -]+", "_", label)[:80]
     return label if plain == label and label.strip(".") else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
@@ -145,25 +146,17 @@ def _overrides(
         """Without those about what the recipe lacks; a metric may yet be added to it."""
         return [override for override in overrides if _of_a_metric(override) or not _lacked(override, recipe)]
 
-    here = [only for only in table.only if only.model in ("", row.recipe) and only.data in ("", data)]
-    own = [override for only in here for override in only.overrides]
-    return [*source, *fitting(table.overrides), *own, *fitting(request.overrides), *row.overrides]
+    only = [said for model, name, said in table.only if model in ("", row.recipe) and name in ("", data)]
+    return [*source, *fitting(table.overrides), *chain(*only), *fitting(request.overrides), *row.overrides]
 
 
 def _with_metrics(
     name: str, overrides: Sequence[str], wanted: Mapping[str, Any], registry: Registry
 ) -> tuple[Recipe, dict[str, str]]:
-    """The recipe that is built, the metrics wanted added where its outputs serve them.
+    """The recipe with the metrics wanted that its outputs serve, and label -> why it cannot have such a score.
 
-    Args:
-        name: the recipe.
-        overrides: ``path=value``; those about options of metrics are applied once these are there.
-        wanted: label -> a metric's name, which leaves a recipe's own of that label as it is; or the component and
-            its options, which replace the recipe's, but for what it judges (``with``).
-        registry: the plugins to resolve against.
-
-    Returns:
-        the recipe; label -> why it cannot have such a score.
+    A metric's name leaves a recipe's own of that label as it is; a component and its options replace it, but for what
+    it judges (``with``). Overrides of metrics' options are applied once these are there.
     """
     early = [override for override in overrides if not _of_a_metric(override)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.compare.pictures import MARKS
+from zoo.compare.pictures import ROWS
 from zoo.compare.scores import Member, read_scores
 from zoo.compare.tables import find_table, tree
 from zoo.errors import RequestError
@@ -17,11 +17,7 @@ from zoo.registry import Registry
 
 @dataclass(frozen=True)
 class Named:
-    """What the names of a request mean: names and files of recipes, directories of runs, files of tables.
-
-    Args:
-        left_out: a sentence for each name that means nothing here.
-    """
+    """What names mean: recipes by name or file, directories of runs, files of tables, sentences about the rest."""
 
     recipes: Sequence[str]
     runs: Sequence[Path]
@@ -62,7 +58,7 @@ def _no_candidate(path: Path, single: bool, registry: Registry) -> str:
         return ""
     if (path / "recipe.yaml").is_file():
         return f"{path}: has no scores.json; finish it with: zoo build {path / 'recipe.yaml'} --out {path}"
-    if single and (path / MARKS).is_file():
+    if single and any(path.glob(ROWS.format("*"))):
         return f"{path}: is a comparison of its own; give its runs, such as {path}/*/*/*"
     return "" if _below(path) else f"{path}: holds no finished run; give recipes, or directories that 'zoo build' made"
 
@@ -76,11 +72,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def given_runs(folders: Sequence[Path]) -> list[Member]:
-    """Runs as members of a comparison.
-
-    Raises:
-        RequestError: if one cannot be read, or has no scores.
-    """
+    """Runs as members of a comparison; one that cannot be read, or has no scores, is refused."""
     recipes = {folder: tree(folder / "recipe.yaml").plain() for folder in folders}
     members = []
     for folder, model in row_names(recipes).items():
@@ -95,9 +87,6 @@ def row_names(recipes: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
 
     Runs of one recipe that differ in nothing but data and seed are one row, called as the recipe is. Where
     that is not so, or one of them is there twice, each is a row called by its directory.
-
-    Args:
-        recipes: run -> its recipe.
     """
     names = {folder: str(recipe.get("name")) for folder, recipe in recipes.items()}
     rows = {}

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
 from zoo.errors import RequestError, RunError
-
-DISTANCES: Mapping[str, Callable[[float], float]] = {
-    "lower": lambda value: value,
-    "higher": lambda value: -value,
-    "one": lambda value: abs(value - 1),
-}
-"""Which way a metric is better -> how far a value is from the best."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ class Comparison:
         models: the rows.
         columns: the columns.
         members: every run, failed ones too.
-        pictures: PNG files, each with its rows in a JSON file beside it (``zoo.compare.pictures``).
+        pictures: PNG files, whose rows lie in a JSON file beside them (``zoo.compare.pictures``).
         notes: sentences worth telling.
         baseline: the row that the others' differences are taken from; none when empty.
     """
@@ -154,12 +147,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
-    """The scores of a run.
-
-    Args:
-        folder: the run.
-        model: its row.
-        data: what the table calls its data set; the protocol's name for it when empty.
+    """The scores of a run; where ``data`` is empty, of the data set that their protocols name.
 
     Raises:
         RequestError: if it has none.
@@ -183,11 +171,7 @@ def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
 
 
 def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Scores as the columns of a table, by data set, then by metric.
-
-    Args:
-        scores: of every run.
-        metrics: the labels wanted, in their order; all when empty.
+    """Scores as the columns of a table, by data set, then by metric: those wanted, in their order, or all.
 
     Raises:
         RequestError: if the scores of a column were measured in different ways, naming the fields that differ.
@@ -213,7 +197,11 @@ def _column(scores: Sequence[Score]) -> Column:
 
 def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
     """The models whose mean is best; none where all are equal, or there is only one."""
-    known = {model: entry.mean for model, entry in entries.items() if math.isfinite(entry.mean)}
-    far = {model: DISTANCES[better](mean) for model, mean in known.items()} if better in DISTANCES else {}
+    means = {model: entry.mean for model, entry in entries.items() if math.isfinite(entry.mean)}
+    far = {
+        "lower": means,
+        "higher": {model: -mean for model, mean in means.items()},
+        "one": {model: abs(mean - 1) for model, mean in means.items()},
+    }.get(better, {})
     best = {model for model, distance in far.items() if distance == min(far.values())}
     return best if len(best) < len(entries) else set()

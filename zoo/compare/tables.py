@@ -74,21 +74,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Only:
-    """Overrides of some cells of a table.
-
-    Args:
-        model: the recipe, as the table writes it; any when empty.
-        data: the data set, as the table calls it; any when empty.
-        overrides: ``path=value``.
-    """
-
-    model: str
-    data: str
-    overrides: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Table:
     """A comparison as a file says it.
 
@@ -99,7 +84,7 @@ class Table:
         metrics: label -> a metric's name, or the component and its options; the recipes' own when empty.
         seeds: how many.
         overrides: ``path=value``, for every recipe that has it.
-        only: what holds for some cells alone.
+        only: for some cells alone: a recipe and a data set, any when empty, and overrides.
     """
 
     name: str = ""
@@ -108,7 +93,7 @@ class Table:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 1
     overrides: Sequence[str] = ()
-    only: Sequence[Only] = ()
+    only: Sequence[tuple[str, str, Sequence[str]]] = ()
 
 
 def find_table(name: str, registry: Registry) -> Path | None:
@@ -116,27 +101,21 @@ def find_table(name: str, registry: Registry) -> Path | None:
     if not os.path.isfile(name):
         entry = registry.find_table(name.removesuffix(".yaml"))
         return entry.file if entry else None
-    path = Path(name)
     try:
-        named = name.endswith((".yaml", ".yml")) and b"models" in _content(path)
-        return path if named and tree(path).child("models") else None
+        return Path(name) if name.endswith((".yaml", ".yml")) and tree(Path(name)).child("models") else None
     except RequestError:  # it is refused as a recipe
         return None
 
 
 def tree(path: Path) -> Node:
-    """What a file says.
+    """The tree of a YAML file.
 
     Raises:
         RequestError: if it cannot be read.
     """
-    return read(_content(path), str(path))
-
-
-def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return read(file.read(MAX_BYTES + 1), str(path))
     except OSError as error:
         raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -172,9 +151,6 @@ class _Reader:
             self._check(False, (key,), f"a table has no '{key}'{did_you_mean(key, KEYS)}")
         models, data, metrics = self._names("models"), self._parts("data"), self._parts("metrics")
         self._check(bool(models), ("models",), "'models' must name a recipe, or several: [vae, avae]")
-        for label in data:
-            named = re.fullmatch(r"[\w.+=-]+", label)
-            self._check(bool(named), ("data", label), f"'{label}' names files: letters, digits and . + = - _ alone")
         seeds = self._said.get("seeds", 1)
         counts = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1
         self._check(counts, ("seeds",), "'seeds' must be a whole number, 1 or more")
@@ -209,6 +185,8 @@ class _Reader:
         parts = {}
         for label, part in said.items():
             options = {"use": part or label} if isinstance(part, str | None) else part
+            right = key != "data" or bool(re.fullmatch(r"[\w.+=-]+", label))
+            self._check(right, (key, label), f"'{label}' names files: letters, digits and . + = - _ alone")
             if self._check(isinstance(options, dict), (key, label), f"'{label}' must be a name, or options in braces"):
                 parts[label] = {"use": label, **options}
         return parts
@@ -220,7 +198,7 @@ class _Reader:
         self._check(right, (*place, "set"), "'set' must be a mapping, such as {train.steps: 2000}")
         return [f"{path}={json.dumps(value)}" for path, value in settings.items()] if right else []
 
-    def _only(self, there: Mapping[str, Sequence[str]]) -> list[Only]:
+    def _only(self, there: Mapping[str, Sequence[str]]) -> list[tuple[str, str, list[str]]]:
         said, only = self._said.get("where", []), []
         for number, item in enumerate(said if isinstance(said, list) else [said]):
             place: Place = ("where", number) if isinstance(said, list) else ("where",)
@@ -233,7 +211,7 @@ class _Reader:
                 near = did_you_mean(name, there[key])
                 self._check(name in ("", *there[key]), (*place, key), f"the table has no {key} '{name}'{near}")
             model = self._beside(named["model"]) if named["model"] else ""
-            only.append(Only(model, named["data"], self._overrides(item, place)))
+            only.append((model, named["data"], self._overrides(item, place)))
         return only
 
 

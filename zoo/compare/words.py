@@ -69,12 +69,9 @@ def warnings(comparison: Comparison) -> list[str]:
 def rows(
     comparison: Comparison, escape: Callable[[str], str] = str, bold: Callable[[str], str] | None = None
 ) -> list[list[str]]:
-    """A row for each model: its name, then its scores in each column; or those of the differences from the baseline.
+    """A row for each model: its name, then its scores in each column; without ``bold``, the differences from the baseline.
 
-    Args:
-        comparison: what to show.
-        escape: makes text safe for the form.
-        bold: marks the best of a column; differences are shown where it is None.
+    ``escape`` makes text safe for the form, ``bold`` marks the best of a column.
     """
     columns, sign = (comparison.columns, "") if bold else (comparison.differences, "+")
     made = []
@@ -133,12 +130,9 @@ def described(picture: Path) -> tuple[str, str, str]:
 
 
 def shown(entry: Entry | None, seeds: int, sign: str = "") -> str:
-    """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where seeds are missing.
+    """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where some of the seeds are missing.
 
-    Args:
-        entry: the scores of a model in a column.
-        seeds: how many seeds an entry should have.
-        sign: ``+`` where what is above 0 says so, as of differences.
+    With the sign ``+``, numbers above 0 have one, as differences do.
     """
     if entry is None:
         return "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -51,11 +51,7 @@ LATEX = {
 
 def as_text(comparison: Comparison, width: int = 120, bold: Callable[[str], str] = "{} *".format) -> str:
     """For a terminal: one table, or as many as it takes where it would be wider than ``width``; then the differences.
-
-    Args:
-        comparison: what to show.
-        width: in letters.
-        bold: marks the best of a column.
+    The best of a column is marked by ``bold``.
     """
 
     def fits(part: Comparison) -> bool:
@@ -191,21 +187,13 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     """The whole comparison as one JSON document; a number that JSON does not have is null."""
     return {
         "models": comparison.models,
-        "scores": _finite(words.entries(comparison)),
+        "scores": json.loads(json.dumps(words.entries(comparison)), parse_constant=lambda _: None),
         "columns": [{"data": c.data, "metric": c.label, "protocol": dict(c.protocol)} for c in comparison.columns],
         "cells": [{**asdict(member), "folder": str(member.folder)} for member in comparison.members],
         "pictures": [str(path) for path in comparison.pictures],
         "notes": comparison.notes,
         "baseline": comparison.baseline,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 WRITERS: dict[str, Callable[[Comparison, Path], str]] = {
