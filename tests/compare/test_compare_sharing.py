@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 import zoo.compare.build as building
-from zoo.columns import duration
 from zoo.compare.build import Pace, Site, build_cells
 from zoo.compare.plan import Cell
 from zoo.errors import Interrupted
@@ -104,19 +103,3 @@ def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path, monkeypatch):
     assert pace.left == 10 + 40 + 20 + 40
     monkeypatch.setattr("zoo.compare.build.up_to_date", lambda folder, _: folder == cells[4].folder)
     assert pace.left == 40 + 20 + 40  # another process finished one
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (130, "2 min 10 s"),
-        (1100, "18 min"),
-        (3599, "1 h 00 min"),
-        (11100, "3 h 05 min"),
-    ],
-)
-def test_durations_are_no_finer_than_matters(seconds, text):
-    assert duration(seconds) == text

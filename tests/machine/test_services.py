@@ -65,8 +65,8 @@ def test_lines_come_every_ten_seconds_and_at_the_end(clock: list[float]) -> None
             clock[0] += 1
             bar.update(1000 + 100 * second, "2 bad" if second == 15 else "")
     assert said.getvalue().splitlines() == [
-        "packing cats: 2,000 of 4,000 images, 100 images/s, 0:20 left",
-        "packing cats: 2,500 of 4,000 images, 100 images/s, 0:15 left, 2 bad",
+        "packing cats: 2,000 of 4,000 images, 100 images/s, 20 s left",
+        "packing cats: 2,500 of 4,000 images, 100 images/s, 15 s left, 2 bad",
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_line_may_begin_with_something_else(clock: list[float]) -> None:
     with api.Progress("", 80000, silent=0, stream=said) as bar:
         clock[0] += 1
         bar.update(10, place="step 1/8000")
-    assert said.getvalue() == "step 1/8000, 10 images/s, 2:13:19 left\n"
+    assert said.getvalue() == "step 1/8000, 10 images/s, 2 h 13 min left\n"
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

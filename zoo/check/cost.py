@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +87,27 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
 
 
 def _counted(run: Callable[[], Any]) -> tuple[int, int]:
-    """FLOPs of ``run``, and the bytes it saves for a backward (parameters left out: they are there anyway)."""
-    saved: dict[int, int] = {}
-    with _Flops() as counter, _saving(saved):
+    """FLOPs of ``run``, and the bytes it saves for a backward."""
+    with _Flops() as counter:
+        saved = saved_bytes(run)
+    return counter.total, saved
+
+
+def saved_bytes(run: Callable[[], object]) -> int:
+    """Runs something and counts what autograd saves for its backward, in bytes.
+
+    Each storage counts once; parameters are left out: they are there anyway.
+    """
+    storages: set[torch.UntypedStorage] = set()
+
+    def keep(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter) and not (tensor.is_leaf and tensor.requires_grad):
+            storages.add(tensor.untyped_storage())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         run()
-    return counter.total, sum(saved.values())
+    return sum(storage.nbytes() for storage in storages)
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -112,21 +127,6 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula:
             self.total += formula(*args, **(kwargs or {}), out_val=found)
         return found
-
-
-@contextmanager
-def _saving(saved: dict[int, int]) -> Iterator[None]:
-    held: list[Tensor] = []  # kept alive, so that no two storages have one address
-
-    def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter) and not (tensor.is_leaf and tensor.requires_grad):
-            storage = tensor.untyped_storage()
-            saved[storage._cdata] = storage.nbytes()
-            held.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        yield
 
 
 def _moments(chosen: Optimizer) -> float:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from zoo.columns import duration
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -84,12 +86,5 @@ class Progress:
         left = max(self._total - self._done, 0) / max(rate, 1e-9)
         self._said_at, self._said_done = now, self._done
         place = self._place or f"{self._what}: {self._done:,} of {self._total:,} images"
-        line = f"{place}, {rate:,.0f} images/s, {clock(left)} left"
+        line = f"{place}, {rate:,.0f} images/s, {duration(left)} left"
         print(f"{line}, {self._note}" if self._note else line, file=self._stream, flush=True)
-
-
-def clock(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
