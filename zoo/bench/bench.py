@@ -13,22 +13,9 @@ import torch
 from torch import Tensor
 
 from zoo.bench.advice import advise, candidates
-from zoo.bench.clock import Middle, Spent, in_turns, median, ratio
+from zoo.bench.clock import Middle, Spent, in_turns, ratio
 from zoo.bench.floor import ceilings, floor
-from zoo.bench.parts import (
-    AVERAGE,
-    DATA,
-    FORWARD,
-    MOVE,
-    NONE,
-    SHARES,
-    Piece,
-    Subject,
-    batches_a_step,
-    held,
-    pieces,
-    plays,
-)
+from zoo.bench.parts import FORWARD, SHARES, Pieces, Subject, held, pieces
 from zoo.bench.report import Against, Bench, Part
 from zoo.check.cost import costs
 from zoo.check.probe import probe
@@ -42,15 +29,12 @@ from zoo.recipe.schema import Recipe
 LEAST_NOISE = 1024
 """Images that random data has at least, so that a batch is gathered from more than a cache line or two."""
 
-STEP, AGAIN = (NONE, "step"), (NONE, "again")
-
-Variant = Callable[[str], Recipe]
-"""An override -> the recipe with it."""
+STEP, AGAIN = ("", "step"), ("", "again")
 
 
 def bench(
     recipe: Recipe,
-    variant: Variant,
+    variant: Callable[[str], Recipe],
     *,
     against: Mapping[str, Recipe] | None = None,
     device: str = "auto",
@@ -61,7 +45,7 @@ def bench(
 
     Args:
         recipe: what to time.
-        variant: makes the recipes that are worth timing against it.
+        variant: makes the recipes that are worth timing against it: given an override, the recipe with it.
         against: override -> recipe, others to time against it.
         device: ``auto``, ``cpu``, ``cuda`` ...
         steps: how many of the recipe's own are timed.
@@ -74,17 +58,17 @@ def bench(
     if where.type not in ("cpu", "cuda"):
         raise RequestError(f"--device {device}: steps are timed on cpu and cuda, not on {where.type}")
     probe(recipe, "cpu")
-    pixels = noise(recipe) if random_data else _images(recipe)
+    pixels = _noise(recipe) if random_data else _images(recipe)
     with forked(where):
         subject = Subject.of(recipe, pixels, where)
-        found = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
-        others = dict(against or {}) | {other: variant(other) for other in candidates(found, subject)}
+        measured = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
+        others = dict(against or {}) | {other: variant(other) for other in candidates(measured, subject)}
         tried = tuple(_against(subject, name, other, pixels, steps) for name, other in others.items())
-        found = replace(found, against=tried)
-    return replace(found, advice=tuple(advise(found, subject)))
+        measured = replace(measured, against=tried)
+    return replace(measured, advice=tuple(advise(measured, subject)))
 
 
-def noise(recipe: Recipe) -> Tensor:
+def _noise(recipe: Recipe) -> Tensor:
     """Random pixels in the place of a recipe's images, uint8 (N, C, H, W)."""
     sizes, count = recipe.sizes, max(4 * recipe.train.batch, LEAST_NOISE)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -101,13 +85,18 @@ def _images(recipe: Recipe) -> Tensor:
 
 
 def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
+    import resource  # which Windows has not
+
     recipe, device = subject.recipe, subject.engine.device
+    gpu = device.type == "cuda"
     first, cycle = subject.engine.step_index, _cycle(recipe)
-    rounds = _rounds(steps, cycle)
     _warm(subject, cycle)
-    peak, rss = _peaks(device)
+    peak = torch.cuda.max_memory_allocated(device) if gpu else 0
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     whole = partial(subject.step, cycle)
-    spent = in_turns({STEP: whole, AGAIN: whole, **pieces(subject)}, rounds, device)
+    taken = pieces(subject)
+    sides = {STEP: whole, AGAIN: whole} | {piece: run for piece, (_, run) in taken.items()}
+    spent = in_turns(sides, _rounds(steps, cycle), device)
     both = [*spent[STEP], *spent[AGAIN]]
     seconds = Middle.of([one.seconds / cycle for one in both])
     counted, flops = held(subject), costs(recipe)[-1].flops
@@ -117,8 +106,8 @@ def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
         recipe=recipe.name,
         data=data,
         images=images,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        clock="CUDA events" if device.type == "cuda" else "CPU time of the process",
+        device=torch.cuda.get_device_name(device) if gpu else "CPU",
+        clock="CUDA events" if gpu else "CPU time of the process",
         threads=torch.get_num_threads(),
         precision=str(dtype).removeprefix("torch."),
         batch=recipe.train.batch,
@@ -134,7 +123,7 @@ def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
         rss=rss,
         ceilings=best,
         floor=floor(flops * recipe.train.batch, counted.moved, counted.weights, counted.optimizer, best),
-        parts=_parts(recipe, spent, seconds.median),
+        parts=_parts(taken, spent, seconds.median),
         eager=subject.engine.eager,
     )
 
@@ -153,37 +142,24 @@ def _warm(subject: Subject, cycle: int) -> None:
     subject.step(cycle * (WARM + 2 if not subject.engine.eager else 2))
 
 
-def _peaks(device: torch.device) -> tuple[int, int]:
-    """Bytes allocated on a GPU at the most (0 on a CPU), and this process's largest resident set so far."""
-    import resource  # which Windows has not
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0, rss
-
-
-def _parts(recipe: Recipe, spent: Mapping[Piece, Sequence[Spent]], step: float) -> tuple[Part, ...]:
+def _parts(pieces: Pieces, spent: Mapping[tuple[str, str], Sequence[Spent]], step: float) -> tuple[Part, ...]:
     """Each part's seconds in a step; shares are of the step, or of all parts where these take longer alone."""
-    taken = {key: median(times) for key, times in spent.items()}
-    found = [("", DATA, taken[NONE, DATA] * batches_a_step(recipe))]
-    for number, phase in enumerate(recipe.phases):
-        forward = taken.get((number, FORWARD), 0.0)
-        gradients = max(taken[number, SHARES] - forward, 0.0)
-        alone = {FORWARD: forward, SHARES: gradients, MOVE: taken[number, MOVE]}
-        rows = ", ".join(row.label for row in phase.rows)
-        title = f"{number + 1}: {rows}"
-        found += [(title, name, alone[name] * plays(phase)) for name in alone if (number, name) in taken]
-    if (NONE, AVERAGE) in taken:
-        found.append(("", AVERAGE, taken[NONE, AVERAGE]))
-    known = sum(seconds for *_, seconds in found)
+    seconds = {
+        piece: plays * statistics.median(s.seconds for s in spent[piece]) for piece, (plays, _) in pieces.items()
+    }
+    for (title, name), taken in seconds.items():
+        if name == SHARES:
+            seconds[title, name] = max(taken - seconds.get((title, FORWARD), 0.0), 0.0)
+    known = sum(seconds.values())
     whole = max(step, known)
-    rest = [("", "rest", whole - known)] if whole > known else []
-    return tuple(Part(title, name, seconds, seconds / whole) for title, name, seconds in [*found, *rest])
+    if whole > known:
+        seconds["", "rest"] = whole - known
+    return tuple(Part(title, name, taken, taken / whole) for (title, name), taken in seconds.items())
 
 
 def _against(subject: Subject, name: str, recipe: Recipe, pixels: Tensor, steps: int) -> Against:
     """Another recipe's time an image over this one's, taken in turns."""
-    fitting = pixels if recipe.sizes == subject.recipe.sizes else noise(recipe)
+    fitting = pixels if recipe.sizes == subject.recipe.sizes else _noise(recipe)
     cycle = math.lcm(_cycle(recipe), _cycle(subject.recipe))
     try:
         other = Subject.of(recipe, fitting, subject.engine.device)

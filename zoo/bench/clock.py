@@ -20,7 +20,7 @@ OFF, SPREAD = 0.02, 0.05
 
 @dataclass(frozen=True)
 class Spent:
-    """What a piece of work took.
+    """The time of a piece of work.
 
     Args:
         seconds: of the device: between two CUDA events, else CPU time of the process, summed over its threads.
@@ -83,7 +83,7 @@ def in_turns(
 ) -> dict[Side, list[Spent]]:
     """Times every side once a round, in a new random order each; garbage is collected before, not meanwhile."""
     order, names = random.Random(seed), list(sides)
-    found: dict[Side, list[Spent]] = {name: [] for name in names}
+    spent: dict[Side, list[Spent]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -91,18 +91,13 @@ def in_turns(
         for _ in range(rounds):
             order.shuffle(names)
             for name in names:
-                found[name].append(timed(sides[name], device))
+                spent[name].append(timed(sides[name], device))
     finally:
         if collecting:
             gc.enable()
-    return found
+    return spent
 
 
 def ratio(a: Sequence[Spent], b: Sequence[Spent]) -> Middle:
     """Seconds of ``a`` over those of ``b``, round by round."""
     return Middle.of([one.seconds / max(other.seconds, 1e-9) for one, other in zip(a, b, strict=True)])
-
-
-def median(spent: Sequence[Spent]) -> float:
-    """Seconds of the middle round."""
-    return statistics.median(one.seconds for one in spent)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,6 @@ from zoo.bench.clock import timed
 
 TRAFFIC = 2
 """Times that what the backward needs is moved at least: written, then read."""
-
 WEIGHT_TRAFFIC = 4
 """A weight is read and written, its gradient written and read."""
 
@@ -46,35 +44,27 @@ class Floor:
 
 
 def ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
-    """The matmul and the copy ceiling of a device."""
+    """The matmul and the copy ceiling of a device; products of float32 are taken as convolutions are, in TF32."""
     side, numbers, each = (8192, 2**28, 10) if device.type == "cuda" else (1024, 2**24, 1)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     source = torch.rand(numbers, device=device)
     target = torch.empty_like(source)
-    with _tf32():
-        product = _best(lambda: a @ b, device, each)
-    copy = _best(lambda: target.copy_(source), device, each)
-    return Ceilings(2 * side**3 / product, 2 * source.nbytes / copy)
 
+    def best(run: Callable[[], object]) -> float:
+        def several() -> None:
+            for _ in range(each):
+                run()
 
-@contextmanager
-def _tf32() -> Iterator[None]:
-    """Products of float32 inside are taken as convolutions are by default: in TF32, on a GPU that has it."""
+        several()
+        return min(timed(several, device).seconds for _ in range(8)) / each
+
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     try:
-        yield
+        product = best(lambda: a @ b)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _best(run: Callable[[], object], device: torch.device, each: int) -> float:
-    def several() -> None:
-        for _ in range(each):
-            run()
-
-    several()
-    return min(timed(several, device).seconds for _ in range(8)) / each
+    return Ceilings(2 * side**3 / product, 2 * source.nbytes / best(lambda: target.copy_(source)))
 
 
 def floor(flops: float, kept: float, weights: float, state: float, best: Ceilings) -> Floor:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zoo.data.augment import augmentations
+from zoo.check.cost import saved_bytes
 from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.recipe.schema import Phase, Recipe
 
-NONE = -1
-"""In the place of a phase's number: of no phase."""
+DATA, FORWARD, SHARES, MOVE, AVERAGE = "data", "forward", "gradients", "optimiser", "average"
 
-DATA, AVERAGE = "data", "average"
-FORWARD, SHARES, MOVE = "forward", "gradients", "optimiser"
-
-Piece = tuple[int, str]
-"""A phase's number and which part of it."""
+Pieces = dict[tuple[str, str], tuple[float, Callable[[], object]]]
+"""A phase's number and rows, empty for no phase, and a part -> how often it is played in a step, and one play of it."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +40,9 @@ class Subject:
     @classmethod
     def of(cls, recipe: Recipe, pixels: Tensor, device: torch.device) -> Subject:
         """A model of its own, on a device."""
-        model, settings = Model(recipe, device), recipe.train
-        engine = Engine(model)
-        engine.step_index = middle(recipe)
-        batches = Batches(
-            pixels,
-            settings.batch,
-            recipe.seed,
-            device=device,
-            dtype=model.dtype,
-            channels_last=settings.channels_last,
-            augment=augmentations(recipe),
-            on=settings.data_on,
-        )
+        engine = Engine(Model(recipe, device))
+        engine.step_index = recipe.train.steps // 2
+        batches = Batches.of(recipe, pixels, device, engine.model.dtype)
         return cls(engine, batches, count(engine.step_index * engine.turns))
 
     @property
@@ -67,18 +53,13 @@ class Subject:
     def step(self, times: int = 1) -> None:
         """Trains; where the training would be over, back from its middle, as rates may end at 0."""
         if self.engine.step_index + times > self.recipe.train.steps:
-            self.engine.step_index = middle(self.recipe)
+            self.engine.step_index = self.recipe.train.steps // 2
         for _ in range(times):
             self.engine.step(self.batches)
 
     def images(self) -> Tensor:
         """The next batch."""
         return self.batches(next(self.turns))
-
-
-def middle(recipe: Recipe) -> int:
-    """The step that is timed first."""
-    return recipe.train.steps // 2
 
 
 def plays(phase: Phase) -> float:
@@ -91,15 +72,16 @@ def batches_a_step(recipe: Recipe) -> float:
     return 1 + sum(plays(phase) for phase in recipe.phases if phase.fresh)
 
 
-def pieces(subject: Subject) -> dict[Piece, Callable[[], object]]:
-    """Part -> one play of it, on its own. ``gradients`` is with its forward; compiled, these are one."""
+def pieces(subject: Subject) -> Pieces:
+    """The parts of a step, each on its own. ``gradients`` is with its forward; compiled, these are one."""
     engine, x = subject.engine, subject.images()
-    found: dict[Piece, Callable[[], object]] = {(NONE, DATA): subject.images}
-    for number in range(len(subject.recipe.phases)):
-        found |= {(number, name): run for name, run in _of_phase(engine, number, x).items()}
+    taken: Pieces = {("", DATA): (batches_a_step(subject.recipe), subject.images)}
+    for number, phase in enumerate(subject.recipe.phases):
+        title = f"{number + 1}: {', '.join(row.label for row in phase.rows)}"
+        taken |= {(title, name): (plays(phase), run) for name, run in _of_phase(engine, number, x).items()}
     if engine.average:
-        found[NONE, AVERAGE] = partial(engine.average.update, engine.step_index)
-    return found
+        taken["", AVERAGE] = 1, partial(engine.average.update, engine.step_index)
+    return taken
 
 
 def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], object]]:
@@ -149,33 +131,15 @@ class Held:
 
 def held(subject: Subject) -> Held:
     """Counts what a subject that has stepped holds."""
-    engine, settings = subject.engine, subject.recipe.train
+    engine, phases, accumulate = subject.engine, subject.recipe.phases, subject.recipe.train.accumulate
     x = subject.images()
-    x = x[: max(len(x) // settings.accumulate, 1)]
-    kept = [_kept(engine, number, x) for number in range(len(subject.recipe.phases))]
-    moved = sum(plays(phase) * n * settings.accumulate for phase, n in zip(subject.recipe.phases, kept, strict=True))
-    parameters = [p for player in engine.players.values() for p in player.parameters.values()]
-    tensors = [tensor for player in engine.players.values() for tensor in player.state().values()]
-    averaged = _bytes(engine.average.averaged) if engine.average else 0
-    return Held(max(kept), moved, sum(p.nbytes for p in parameters), sum(v.nbytes for v in tensors), averaged)
-
-
-def _kept(engine: Engine, number: int, x: Tensor) -> int:
-    """Bytes that autograd keeps for a phase's backward, each storage once; parameters are there anyway."""
-    saved: dict[int, int] = {}
-    alive: list[Tensor] = []  # so that no two storages have one address
-
-    def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
-            saved[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        engine.gradients(engine.plan_now(number), x)
-    return sum(saved.values())
-
-
-def _bytes(tensors: Mapping[str, Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
+    x = x[: max(len(x) // accumulate, 1)]
+    kept = [saved_bytes(partial(engine.gradients, engine.plan_now(number), x)) for number in range(len(phases))]
+    players = engine.players.values()
+    return Held(
+        backward=max(kept),
+        moved=sum(plays(phase) * saved * accumulate for phase, saved in zip(phases, kept, strict=True)),
+        weights=sum(parameter.nbytes for player in players for parameter in player.parameters.values()),
+        optimizer=sum(tensor.nbytes for player in players for tensor in player.state().values()),
+        average=sum(tensor.nbytes for tensor in engine.average.averaged.values()) if engine.average else 0,
+    )

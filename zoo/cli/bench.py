@@ -29,7 +29,7 @@ def bench(arguments: argparse.Namespace) -> int:
         ) from None
     import_torch()
     from zoo.bench import bench as benched
-    from zoo.bench.show import as_json, as_text
+    from zoo.bench.report import as_json, as_text
 
     found = benched(
         recipe,

@@ -69,7 +69,7 @@ def warnings(comparison: Comparison) -> list[str]:
 def rows(
     comparison: Comparison, escape: Callable[[str], str] = str, bold: Callable[[str], str] | None = None
 ) -> list[list[str]]:
-    """A row for each model: its name, then its scores in each column; without ``bold``, the differences from the baseline.
+    """A row for each model: its name, then its scores in each column; without ``bold``, its differences.
 
     ``escape`` makes text safe for the form, ``bold`` marks the best of a column.
     """
@@ -130,7 +130,7 @@ def described(picture: Path) -> tuple[str, str, str]:
 
 
 def shown(entry: Entry | None, seeds: int, sign: str = "") -> str:
-    """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where some of the seeds are missing.
+    """``0.0451 ± 0.0012``, ``0.04512`` for a single seed, ``-`` for none, ``(n=2)`` where seeds are missing.
 
     With the sign ``+``, numbers above 0 have one, as differences do.
     """

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from zoo.data.augment import Augmentation
+from zoo.data.augment import Augmentation, augmentations
 from zoo.draws import WHOLE, Shard, seeded
 from zoo.errors import Problem, RecipeError
 from zoo.recipe.schema import Recipe
@@ -86,6 +86,24 @@ class Batches:
         self._dtype = dtype
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._orders: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, pixels: Tensor, device: torch.device | str, dtype: torch.dtype, shard: Shard = WHOLE
+    ) -> Batches:
+        """The batches that a recipe's model is trained on."""
+        settings = recipe.train
+        return cls(
+            pixels,
+            settings.batch,
+            recipe.seed,
+            device=device,
+            dtype=dtype,
+            channels_last=settings.channels_last,
+            augment=augmentations(recipe),
+            shard=shard,
+            on=settings.data_on,
+        )
 
     def __call__(self, turn: int) -> Tensor:
         """The batch of a turn, this process's share of it, (B, C, H, W) in [-1, 1]."""

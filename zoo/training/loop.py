@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from zoo.api import Record, Watcher
-from zoo.data.augment import augmentations
 from zoo.data.batches import Batches, load_images
 from zoo.draws import forked
 from zoo.engine.engine import Engine
@@ -74,7 +73,7 @@ def train(
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
     _level(engine)
-    batches = batches_of(model, pixels, processes)
+    batches = Batches.of(model.recipe, pixels, model.device, model.dtype, processes.shard)
     if engine.step_index:
         say(f"continuing at step {engine.step_index} of {steps}")
     for watcher in watchers:
@@ -101,28 +100,6 @@ def _level(engine: Engine) -> None:
         if not processes.first:
             engine.restore(tensors, {"step": step, "alarms": alarms})
         shards.read = {}
-
-
-def batches_of(model: Model, pixels: Tensor, processes: Processes = ALONE) -> Batches:
-    """The batches that a model is trained on, as its recipe says.
-
-    Args:
-        model: whose recipe and device they are for.
-        pixels: uint8 (N, C, H, W).
-        processes: those that share them.
-    """
-    settings = model.recipe.train
-    return Batches(
-        pixels,
-        settings.batch,
-        model.recipe.seed,
-        device=model.device,
-        dtype=model.dtype,
-        channels_last=settings.channels_last,
-        augment=augmentations(model.recipe),
-        shard=processes.shard,
-        on=settings.data_on,
-    )
 
 
 @dataclass

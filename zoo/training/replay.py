@@ -26,7 +26,6 @@ from zoo.runs.checkpointer import save_checkpoint
 from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run
 from zoo.training.diagnosis import FILE, Fault, diagnose
-from zoo.training.loop import batches_of
 
 PICTURE = "fault.png"
 """The images of the batch at which a training went wrong, in a run."""
@@ -56,7 +55,7 @@ class _Bench:
 
     def engine(self) -> tuple[Engine, Batches]:
         model = Model(self._recipe, self._device)
-        return Engine(model), batches_of(model, self._pixels)
+        return Engine(model), Batches.of(model.recipe, self._pixels, model.device, model.dtype)
 
     def played(self, start: Callable[[Engine], object], steps: int) -> Engine:
         """A new engine, that many steps after where ``start`` puts it."""
