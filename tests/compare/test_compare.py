@@ -222,8 +222,9 @@ def test_the_rows_of_a_picture_lie_beside_it(out):
 def test_pictures_without_their_rows_are_drawn_anew(built, tmp_path):
     out = Path(shutil.copytree(built[0], tmp_path / "out"))
     rows, picture = out / "pictures-digits.json", out / "samples-digits.png"
+    compare(*PAIR, "--out", str(out))
+    before = [file.read_bytes() for file in (rows, picture)]
     for damaged in ("", "{"):
-        before = [file.read_bytes() for file in (rows, picture)]
         rows.write_text(damaged)
         assert "drawing digits: " in compare(*PAIR, "--out", str(out)).err
         assert [file.read_bytes() for file in (rows, picture)] == before
