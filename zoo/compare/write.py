@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -184,10 +183,10 @@ def _figure(picture: Path) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The whole comparison as one JSON document; a number that JSON does not have is null."""
+    """The whole comparison as one JSON document."""
     return {
         "models": comparison.models,
-        "scores": json.loads(json.dumps(words.entries(comparison)), parse_constant=lambda _: None),
+        "scores": words.entries(comparison),
         "columns": [{"data": c.data, "metric": c.label, "protocol": dict(c.protocol)} for c in comparison.columns],
         "cells": [{**asdict(member), "folder": str(member.folder)} for member in comparison.members],
         "pictures": [str(path) for path in comparison.pictures],
