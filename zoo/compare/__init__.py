@@ -29,20 +29,20 @@ def draw_up(request: Request, registry: Registry) -> Plan:
     Raises:
         RequestError: if the request is wrong, or scores were measured in different ways.
     """
-    named = find(request.names, registry)
-    if len(named.tables) > 1:
-        raise RequestError(f"one table at a time, not {' and '.join(map(str, named.tables))}")
-    table = read_table(named.tables[0]) if named.tables else Table()
-    rows = [*request.rows, *map(Row, (*table.models, *named.recipes))]
+    recipes, runs, tables, left_out = find(request.names, registry)
+    if len(tables) > 1:
+        raise RequestError(f"one table at a time, not {' and '.join(map(str, tables))}")
+    table = read_table(tables[0]) if tables else Table()
+    rows = [*request.rows, *map(Row, (*table.models, *recipes))]
     planned = plan(rows, registry, request, table)
     taken = {cell.model for cell in planned.cells}
-    runs = given_runs(named.runs)
-    given = [replace(run, model=f"{run.model} (runs)") if run.model in taken else run for run in runs]
+    members = given_runs(runs)
+    given = [replace(run, model=f"{run.model} (runs)") if run.model in taken else run for run in members]
     scores = _scores(given)
     labels = [part.label for cell in planned.cells for part in cell.recipe.evaluate]
     refuse_unknown_metrics(planned.metrics, [*labels, *(score.label for score in scores)], registry)
     columns(scores, planned.metrics)  # refuses those that cannot share one
-    return replace(planned, given=given, notes=[*named.left_out, *planned.notes])
+    return replace(planned, given=given, notes=[*left_out, *planned.notes])
 
 
 def compare(

@@ -22,9 +22,6 @@ from zoo.recipe import Recipe, load_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.registry import Registry
 
-Drawn = Sequence[tuple[str, str, Recipe]]
-"""Model, data set and recipe of every cell, but for its seed."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -76,25 +73,24 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
     _refuse_idle_options(rows, request)
     wanted = {label: table.metrics.get(label, label) for label in request.metrics} or dict(table.metrics)
     notes: dict[str, None] = {}
-    drawn: list[tuple[str, str, Recipe]] = []
+    drawn: list[Cell] = []
     for data, source in _sources(request, table, registry).items():
         for row in rows:
             overrides = _overrides(row, data, source, request, table, registry)
             recipe, lacking = _with_metrics(row.recipe, overrides, wanted, registry)
-            model = row.label or recipe.name
-            drawn.append((model, data or recipe.data.entry.name, recipe))
+            model, name = row.label or recipe.name, data or recipe.data.entry.name
+            drawn.append(Cell(model, name, 0, recipe, request.out / file_name(name) / file_name(model)))
             notes |= dict.fromkeys(f"{model} has no {label}: {why}" for label, why in lacking.items())
-    _refuse_idle_overrides(request.overrides, [recipe for *_, recipe in drawn])
+    _refuse_idle_overrides(request.overrides, [cell.recipe for cell in drawn])
     _refuse_same(rows, drawn)
     trained_apart = any(_path(override).startswith("data") for row in rows for override in row.overrides)
-    refuse_different_protocols(s for cell in drawn for s in _expected(*cell, list(wanted), trained_apart))
-    seeds = range(request.seeds or table.seeds)
-    return Plan([_cell(*cell, seed, request.out) for seed in seeds for cell in drawn], list(wanted), list(notes))
-
-
-def _cell(model: str, data: str, recipe: Recipe, seed: int, out: Path) -> Cell:
-    folder = out / file_name(data) / file_name(model) / f"seed-{seed}"
-    return Cell(model, data, seed, replace(recipe, seed=seed), folder)
+    refuse_different_protocols(s for cell in drawn for s in _expected(cell, list(wanted), trained_apart))
+    cells = [
+        replace(cell, seed=seed, recipe=replace(cell.recipe, seed=seed), folder=cell.folder / f"seed-{seed}")
+        for seed in range(request.seeds or table.seeds)
+        for cell in drawn
+    ]
+    return Plan(cells, list(wanted), list(notes))
 
 
 def file_name(label: str) -> str:
@@ -103,18 +99,20 @@ def file_name(label: str) -> str:
     return label if plain == label and label.strip(".") else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
-def _expected(model: str, data: str, recipe: Recipe, metrics: Sequence[str], trained_apart: bool) -> list[Score]:
-    """What is known of a recipe's protocols before anything is built: hours are not spent on a refusal.
+def _expected(cell: Cell, metrics: Sequence[str], trained_apart: bool) -> list[Score]:
+    """Scores without a number, of the protocols as far as the recipe tells them: hours are not spent on a refusal.
 
     Where rows differ by options of their data on purpose, whether the images measured are the same is seen later.
     """
+    recipe = cell.recipe
     known: dict[str, Any] = {} if trained_apart else {"data": recipe.data.identity()}
     known |= {"batch_stats": recipe.batch_stats, "size": recipe.sizes.size}
     scores = []
     for part in recipe.evaluate:
         if not metrics or part.label in metrics:
             options = {name: value for name, value in part.options.items() if name not in WHEREABOUTS}
-            scores.append(Score(model, data, part.label, 0, 0.0, {**known, "metric": part.entry.id, **options}))
+            protocol = {**known, "metric": part.entry.id, **options}
+            scores.append(Score(cell.model, cell.data, part.label, 0, 0.0, protocol))
     return scores
 
 
@@ -253,16 +251,15 @@ def _refuse_idle_overrides(overrides: Sequence[str], recipes: Sequence[Recipe]) 
             raise RequestError(f"--set {override}: no recipe here has '{prefix}.{name}'{did_you_mean(name, names)}")
 
 
-def _refuse_same(rows: Sequence[Row], drawn: Drawn) -> None:
+def _refuse_same(rows: Sequence[Row], drawn: Sequence[Cell]) -> None:
     """Refuses two recipes of one name, and toggles of one recipe that come to the same model."""
-    files: dict[tuple[str, str], list[str]] = {}
-    for model, data, recipe in drawn:
-        files.setdefault((model, data), []).append(recipe.file)
-    for (model, _), there in files.items():
+    for cell in drawn:
+        there = [other.recipe.file for other in drawn if other.folder == cell.folder]
         if len(there) > 1:
-            said = ", ".join(sorted(set(there)))
-            raise RequestError(f"two recipes are called '{model}' ({said}); give one another 'name'")
+            files = ", ".join(sorted(set(there)))
+            raise RequestError(f"two recipes are called '{cell.model}' ({files}); give one another 'name'")
     first: dict[str, str] = {}
-    for row, (model, _, recipe) in zip(rows, drawn, strict=False):
-        if row.label and (other := first.setdefault(json.dumps(recipe.plain(), default=str), model)) != model:
-            raise RequestError(f"'{other}' and '{model}' are the same recipe; there is nothing to compare")
+    for row, cell in zip(rows, drawn, strict=False):
+        other = first.setdefault(json.dumps(cell.recipe.plain(), default=str), cell.model)
+        if row.label and other != cell.model:
+            raise RequestError(f"'{other}' and '{cell.model}' are the same recipe; there is nothing to compare")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,15 @@ from zoo.errors import RequestError
 from zoo.registry import Registry
 
 
-@dataclass(frozen=True)
-class Named:
-    """What names mean: recipes by name or file, directories of runs, files of tables, sentences about the rest."""
-
-    recipes: Sequence[str]
-    runs: Sequence[Path]
-    tables: Sequence[Path]
-    left_out: Sequence[str]
-
-
-def find(names: Sequence[str], registry: Registry) -> Named:
-    """Sorts names into recipes, finished runs and tables; what a shell's ``runs/*`` names besides is left out.
+def find(names: Sequence[str], registry: Registry) -> tuple[list[str], list[Path], list[Path], list[str]]:
+    """Sorts names into recipes, finished runs, tables, and sentences about what a shell's ``runs/*`` names besides.
 
     A directory of runs means every finished run below it. A comparison's own directory beside single runs is left out.
 
     Raises:
         RequestError: if nothing is left to compare, with the reason.
     """
-    recipes, runs, tables, left_out = [], [], [], []
+    recipes, runs, tables, left_out = list[str](), list[Path](), list[Path](), list[str]()
     single = any(_is_finished(Path(name)) for name in names)
     for name in names:
         folder = Path(name)
@@ -47,7 +36,7 @@ def find(names: Sequence[str], registry: Registry) -> Named:
             recipes.append(name)
     if left_out and not (recipes or runs or tables):
         raise RequestError(left_out[0])
-    return Named(recipes, list(dict.fromkeys(runs)), tables, [f"left out: {reason}" for reason in left_out])
+    return recipes, list(dict.fromkeys(runs)), tables, [f"left out: {reason}" for reason in left_out]
 
 
 def _no_candidate(path: Path, single: bool, registry: Registry) -> str:

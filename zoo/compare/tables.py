@@ -1,14 +1,6 @@
-"""What to compare: a request, the toggles of an ablation, and tables, which are comparisons written down in a file::
+"""What to compare: a request, the toggles of an ablation, and tables, which are comparisons written down in a file.
 
-models: [vae-paper, avae-paper]                    # recipes: names, or files beside this one
-data:                                              # or a list of names; left out: the recipes' own
-  celeba: {size: 64, crop: paper}                  # options; 'use: NAME' where the label is not the name
-  svhn: {train_on: extra}
-metrics: {mse: mse, fid: {samples: 50000}}         # likewise; left out: the recipes' own
-seeds: 3
-set: {train.steps: 2000}                           # for every recipe that has it
-where:                                             # for some cells alone
-  - {model: vae-paper, data: svhn, set: {latent: 32}}
+docs/compare.md has an example of each.
 """
 
 from __future__ import annotations

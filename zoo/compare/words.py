@@ -137,19 +137,11 @@ def shown(entry: Entry | None, seeds: int, sign: str = "") -> str:
     if entry is None:
         return "-"
     missing = f" (n={len(entry.values)})" if len(entry.values) != seeds else ""
-    mean, sd = entry.mean, entry.sd
+    mean, sd, places = entry.mean, entry.sd, -1
     if sd is None or not math.isfinite(mean):
         return f"{mean:{sign}.{DIGITS}g}{missing}"
-    places = _places(mean, sd)
-    if places is None:
-        return f"{mean:{sign}.{DIGITS}g} ± {sd:.2g}{missing}"
-    return f"{mean:{sign}.{places}f} ± {sd:.{places}f}{missing}"
-
-
-def _places(mean: float, sd: float) -> int | None:
-    """Decimal places that give the spread two digits and the mean at most six; None where no such places are."""
-    if sd == 0:
-        return None
-    wanted = 1 - math.floor(math.log10(sd))
-    most = 5 - (math.floor(math.log10(abs(mean))) if mean else 0)
-    return min(wanted, most) if 0 <= min(wanted, most) <= 12 else None
+    if sd:  # two digits of the spread, at most six of the mean
+        places = min(1 - math.floor(math.log10(sd)), 5 - (math.floor(math.log10(abs(mean))) if mean else 0))
+    if 0 <= places <= 12:
+        return f"{mean:{sign}.{places}f} ± {sd:.{places}f}{missing}"
+    return f"{mean:{sign}.{DIGITS}g} ± {sd:.2g}{missing}"
