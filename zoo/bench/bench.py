@@ -85,14 +85,12 @@ def _images(recipe: Recipe) -> Tensor:
 
 
 def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
-    import resource  # which Windows has not
-
     recipe, device = subject.recipe, subject.engine.device
     gpu = device.type == "cuda"
     first, cycle = subject.engine.step_index, _cycle(recipe)
     _warm(subject, cycle)
     peak = torch.cuda.max_memory_allocated(device) if gpu else 0
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    rss = _largest_resident_set()
     whole = partial(subject.step, cycle)
     taken = pieces(subject)
     sides = {STEP: whole, AGAIN: whole} | {piece: run for piece, (_, run) in taken.items()}
@@ -126,6 +124,12 @@ def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
         parts=_parts(taken, spent, seconds.median),
         eager=subject.engine.eager,
     )
+
+
+def _largest_resident_set() -> int:
+    import resource  # which Windows has not
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _cycle(recipe: Recipe) -> int:
