@@ -1,4 +1,4 @@
-"""The list ``disabled`` of the user's settings, edited in place: the rest of the file stays as it is, comments too."""
+"""Edits the list ``disabled`` of the user's settings in place: the rest of the file stays as it is, comments too."""
 
 from __future__ import annotations
 
@@ -50,34 +50,25 @@ def set_disabled(file: Path, names: Sequence[str]) -> None:
 
 
 def _edited(text: str, before: Sequence[str], names: Sequence[str]) -> str:
-    for name in before:
-        while name not in names and name in _items(text):
-            text = _without(text, _items(text).index(name))
-    for name in names:
-        if name not in before:
-            text = _with(text, name)
+    for name in (name for name in before if name not in names):
+        while name in (items := [item.value for item in _parsed(text)[1].value]):
+            text = _without(text, items.index(name))
+    for name in (name for name in names if name not in before):
+        text = _with(text, name)
     return text
 
 
-def _root(text: str) -> Any:
+def _parsed(text: str) -> tuple[Any, Any]:
+    """The nodes of the whole and of the list ``disabled``; None for what is not there."""
     import yaml
 
-    return yaml.compose(text, Loader=yaml.SafeLoader)  # the loader in Python: its marks count characters
-
-
-def _list(root: Any) -> Any:
-    """The node at ``disabled``."""
-    return next((value for key, value in root.value if key.value == "disabled"), None) if root else None
-
-
-def _items(text: str) -> list[str]:
-    return [item.value for item in _list(_root(text)).value]
+    root = yaml.compose(text, Loader=yaml.SafeLoader)  # the loader in Python: its marks count characters
+    return root, next((value for key, value in root.value if key.value == "disabled"), None) if root else None
 
 
 def _with(text: str, name: str) -> str:
     """``text`` with a name more in the list."""
-    root = _root(text)
-    node = _list(root)
+    root, node = _parsed(text)
     end = "\r\n" if "\r\n" in text else "\n"
     name = name if re.fullmatch(r"[A-Za-z][\w./-]*", name) else json.dumps(name)
     if node is None and root is not None and root.flow_style:
@@ -98,12 +89,12 @@ def _with(text: str, name: str) -> str:
 
 def _without(text: str, index: int) -> str:
     """``text`` without an item of the list; of a list in lines, without its line."""
-    node = _list(_root(text))
+    _, node = _parsed(text)
     start, stop = node.value[index].start_mark.index, node.value[index].end_mark.index
     if not node.flow_style:
         return text[: text.rfind("\n", 0, start) + 1] + text[_next_line(text, stop) :]
     if index and "#" in text[node.value[index - 1].end_mark.index : start]:  # the comma there stays with its comment
-        stop += len(text[stop:]) - len(text[stop:].removeprefix(","))
+        stop += text[stop:].startswith(",")
     elif index:
         start = node.value[index - 1].end_mark.index
     elif len(node.value) > 1:
@@ -112,5 +103,5 @@ def _without(text: str, index: int) -> str:
 
 
 def _next_line(text: str, index: int) -> int:
-    """Where the line after the one at ``index`` begins."""
+    """Index at which the line after the one at ``index`` begins."""
     return (text.find("\n", index) + 1) or len(text)
