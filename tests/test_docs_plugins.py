@@ -21,7 +21,7 @@ import pytest
 from conftest import Outcome, Run
 
 from zoo import api
-from zoo.cli.new_plugin import LAYOUT, TEMPLATES, Names
+from zoo.cli.new_plugin import LAYOUT, TEMPLATES, parts_of, words_for
 from zoo.registry import clear_cache, load_registry
 from zoo.registry.catalogue import read
 from zoo.registry.discovery import State
@@ -107,10 +107,10 @@ def test_commands_print_what_the_page_shows(page: Path, run_zoo: Run, text: str)
 @pytest.mark.parametrize("text", unnamed("toml"))
 def test_toml_is_that_of_a_new_plugin(text: str) -> None:
     entry_points = tomllib.loads(text)["project"]["entry-points"]["zoo"]
-    names = Names(next(iter(entry_points)))
-    assert entry_points == {names.part: names.module}
+    words = words_for(next(iter(entry_points)))
+    assert entry_points == {words["part"]: words["module"]}
     template = (TEMPLATES / LAYOUT["pyproject.toml"]).read_text()
-    assert text in template.replace("$part", names.part).replace("$module", names.module)
+    assert text in template.replace("$part", words["part"]).replace("$module", words["module"])
 
 
 @pytest.mark.parametrize("text", unnamed("yaml"))
@@ -119,7 +119,7 @@ def test_yaml_that_is_no_recipe_is_a_registry(tmp_path: Path, text: str) -> None
     (tmp_path / "registry.yaml").write_text(text)
     for distribution, package in read(tmp_path / "registry.yaml").packages.items():
         parts = [(kind, name) for kind, names in package.provides.items() for name in names]
-        assert [*parts, *(("recipe", name) for name in package.recipes)] == list(Names(distribution).parts)
+        assert [*parts, *(("recipe", name) for name in package.recipes)] == parts_of(words_for(distribution))
 
 
 # -- nothing of the API is left out --------------------------------------------------------------------------

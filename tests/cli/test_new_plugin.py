@@ -16,7 +16,7 @@ from zipfile import ZipFile
 import pytest
 from conftest import Run, without_torch
 
-from zoo.cli.new_plugin import LAYOUT, TEMPLATES, Names
+from zoo.cli.new_plugin import LAYOUT, TEMPLATES, parts_of, words_for
 
 HOUSE = ["--select", "E,F,I,B,UP,SIM,C4,PT,RUF,D1,BLE,PIE,RET,ARG", "--ignore", "D105,D107", "--line-length", "120"]
 
@@ -75,8 +75,8 @@ def test_a_name_that_something_has_already_is_refused(here: Path, run_zoo: Run, 
 
 
 def test_two_plugins_have_no_name_in_common() -> None:
-    one, other = Names("zoo-wavelets"), Names("zoo-curvelets")
-    assert not {*one.parts} & {*other.parts}
+    one, other = words_for("zoo-wavelets"), words_for("zoo-curvelets")
+    assert not {*parts_of(one)} & {*parts_of(other)}
 
 
 # -- the folder ----------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from importlib import util as importlib_util
 from keyword import iskeyword
@@ -22,6 +23,7 @@ from zoo.columns import json_text
 from zoo.errors import RequestError
 from zoo.registry import Registry, load_registry
 from zoo.registry.discovery import canonical
+from zoo.registry.entries import Named
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,104 +45,58 @@ see what is installed, as the zoo does, and setuptools finds the one package the
 _LEGAL = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
 
 
-@dataclass(frozen=True)
-class Names:
-    """What a new package and its parts are called, all derived from the distribution's name.
-
-    Args:
-        distribution: as its author wrote it: letters, digits, ``.``, ``_`` and ``-`` (PEP 508).
-    """
-
-    distribution: str
-
-    @property
-    def module(self) -> str:
-        """Its import name; ``zoo_`` goes before one that Python would not take (``3d-nets``, ``class``)."""
-        name = canonical(self.distribution).replace("-", "_")
-        return name if name.isidentifier() and not iskeyword(name) else f"zoo_{name}"
-
-    @property
-    def part(self) -> str:
-        """Its encoder, its recipe and its plugin: the distribution's name without a leading ``zoo-``."""
-        return canonical(self.distribution).removeprefix("zoo-")
-
-    @property
-    def term(self) -> str:
-        """Its term; an identifier, as terms' names are."""
-        return f"pseudo_huber_{self.part.replace('-', '_')}"
-
-    @property
-    def parts(self) -> tuple[tuple[str, str], ...]:
-        """The kind and name of everything it provides."""
-        return ("encoder", self.part), ("term", self.term), ("recipe", self.part)
+def words_for(distribution: str) -> dict[str, str]:
+    """The words of the templates, all derived from the name of a new distribution (PEP 508), as its author wrote it."""
+    name = canonical(distribution)
+    module, part = name.replace("-", "_"), name.removeprefix("zoo-")
+    return {
+        "distribution": distribution,
+        "module": module if module.isidentifier() and not iskeyword(module) else f"zoo_{module}",  # 3d-nets, class
+        "part": part,
+        "term": f"pseudo_huber_{part.replace('-', '_')}",
+        "api": repr(api.VERSION),
+        "zoo": zoo.__version__,
+    }
 
 
-def check_names(names: Names, registry: Registry, folder: Path) -> None:
-    """Refuses names that are not legal, or that something installed has already.
+def parts_of(words: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The kind and name of everything that a new package provides."""
+    return [("encoder", words["part"]), ("term", words["term"]), ("recipe", words["part"])]
 
-    Args:
-        names: of the new package.
-        registry: what is installed.
-        folder: where the package goes; an empty one is no module in anybody's way.
 
-    Raises:
-        RequestError: saying which name, who has it, and what to do.
-    """
-    name = names.distribution
+def _check(words: Mapping[str, str], registry: Registry, folder: Path) -> None:
+    """Refuses names that are not legal, or that something installed has. An empty folder is no module in the way."""
+    name, module = words["distribution"], words["module"]
     if not _LEGAL.fullmatch(name):
         raise RequestError(
             f"'{name}' is not the name of a package; write letters, digits, '.', '_' and '-', "
             "with a letter or a digit at both ends, such as my-zoo-plugin"
         )
-    version = _installed(name)
-    if version:
+    with suppress(metadata.PackageNotFoundError):
+        version = metadata.version(name)
         raise RequestError(f"package '{name}' is installed already (version {version}); choose another name")
-    where = _module_at(names.module, folder)
-    if where:
-        raise RequestError(f"module '{names.module}' is there already ({where}); choose another name")
-    owners = {(entry.kind, entry.name): entry.distribution for entry in registry.components()}
-    owners |= {("recipe", recipe.name): recipe.distribution for recipe in registry.recipes()}
-    for kind, part in names.parts:
+    spec = importlib_util.find_spec(module)  # found, not imported
+    places = [] if spec is None else [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    taken = [place for place in places if place and Path(place) != folder.resolve()]
+    if taken:
+        raise RequestError(f"module '{module}' is there already ({taken[0]}); choose another name")
+    entries: list[Named] = [*registry.components(), *registry.recipes()]
+    owners = {(entry.kind, entry.name): entry.distribution for entry in entries}
+    for kind, part in parts_of(words):
         if (kind, part) in owners:
             raise RequestError(f"{kind} '{part}' is in {owners[kind, part]} already; choose another name than '{name}'")
 
 
-def _installed(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def _module_at(module: str, folder: Path) -> str:
-    """Where a module of that name is, or nothing; found, not imported."""
-    spec = importlib_util.find_spec(module)
-    places = [] if spec is None else [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
-    return next((place for place in places if place and Path(place) != folder.resolve()), "")
-
-
-def write_package(names: Names, folder: Path) -> list[Path]:
+def _write(words: Mapping[str, str], folder: Path) -> list[Path]:
     """Writes the package, whole or not at all: beside its place first, then renamed.
-
-    Args:
-        names: of the package; see ``check_names``.
-        folder: its directory; made if it is missing. One that holds anything is refused.
 
     Returns:
         the files, as paths inside the folder.
 
     Raises:
-        RequestError: if the folder is not empty, or cannot be written.
+        RequestError: the folder is not empty, or cannot be written.
     """
-    words = {
-        "distribution": names.distribution,
-        "module": names.module,
-        "part": names.part,
-        "term": names.term,
-        "api": repr(api.VERSION),
-        "zoo": zoo.__version__,
-    }
-    files = {Path(Template(path).substitute(words)): _filled(template, words) for path, template in LAYOUT.items()}
+    files = {Path(Template(path).substitute(words)): TEMPLATES / template for path, template in LAYOUT.items()}
     place = folder.resolve()
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
@@ -148,31 +104,27 @@ def write_package(names: Names, folder: Path) -> list[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as beside:
             whole = Path(beside, place.name)
-            for path, text in files.items():
+            for path, template in files.items():
                 (whole / path).parent.mkdir(parents=True, exist_ok=True)
-                (whole / path).write_text(text, "utf-8")
+                (whole / path).write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
             whole.rename(place)  # over an empty directory; the system refuses one that has been filled meanwhile
     except OSError as error:
         raise RequestError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
     return list(files)
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
-    return Template((TEMPLATES / template).read_text("utf-8")).substitute(words)
-
-
 def new_plugin(arguments: argparse.Namespace) -> int:
     """``zoo new-plugin NAME``."""
-    names = Names(arguments.name)
-    folder = arguments.out or Path(names.distribution)
-    check_names(names, load_registry(tuple(arguments.plugin)), folder)
-    files = write_package(names, folder)
-    steps = [f"cd {shlex.quote(str(folder))}", "pip install -e '.[test]'", "pytest", f"zoo build {names.part}"]
+    words = words_for(arguments.name)
+    folder = arguments.out or Path(arguments.name)
+    _check(words, load_registry(tuple(arguments.plugin)), folder)
+    files = _write(words, folder)
+    steps = [f"cd {shlex.quote(str(folder))}", "pip install -e '.[test]'", "pytest", f"zoo build {words['part']}"]
     if arguments.json:
-        provides = [{"kind": kind, "name": name} for kind, name in names.parts]
+        provides = [{"kind": kind, "name": name} for kind, name in parts_of(words)]
         listed = [str(file) for file in files]
         print(json_text({"folder": str(folder), "files": listed, "provides": provides, "next": steps}))
     else:
-        provided = ", ".join(f"{kind} '{name}'" for kind, name in names.parts)
+        provided = ", ".join(f"{kind} '{name}'" for kind, name in parts_of(words))
         print("\n".join([f"{folder}: {provided}", "", "next:", *(f"    {step}" for step in steps)]))
     return 0

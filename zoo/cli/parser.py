@@ -19,76 +19,66 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zoo", description="Generative models built from parts that anyone can swap.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    _recipe_verbs(verbs)
-    _shelf_verbs(verbs)
-    _run_verbs(verbs)
-    _compare_verb(verbs)
-    _author_verb(verbs)
+    for add in (_recipe_verbs, _shelf_verbs, _run_verbs, _compare_verbs, _author_verb):
+        add(verbs)
     return parser
 
 
-def _verb(verbs: Any, name: str, text: str, module: str, function: str) -> argparse.ArgumentParser:
+def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
-    verb.set_defaults(run=_command(module, function))
+    verb.set_defaults(run=_command(module, function or name))
     verb.add_argument("--json", action="store_true", help="print one JSON document on stdout, nothing else")
-    verb.add_argument("--plugin", action="append", default=[], type=Path, metavar="FILE", help="a plugin file")
+    _list(verb, "--plugin", "FILE", "a plugin file", type=Path)
     verb.add_argument("--no-plugins", action="store_true", help="import no package's plugins but zoo's own")
     return verb
 
 
+def _list(verb: argparse.ArgumentParser, option: str, metavar: str, text: str, **more: Any) -> None:
+    """An option that may be given several times."""
+    verb.add_argument(option, action="append", default=[], metavar=metavar, help=text, **more)
+
+
 def _recipe_verbs(verbs: Any) -> None:
-    build = _verb(verbs, "build", "assemble, train, evaluate and report a recipe", "recipes", "build")
-    build.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
+    recipe = "a YAML file, or the name of a bundled recipe"
+    build = _verb(verbs, "build", "assemble, train, evaluate and report a recipe", "recipes")
+    build.add_argument("recipe", help=recipe)
     build.add_argument("--out", type=Path, metavar="DIR", help="the run's directory (runs/NAME)")
     build.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     build.add_argument("--no-tensorboard", action="store_true", help="no event files in RUN/tensorboard")
-    build.add_argument(
-        "--on-alarm", choices=("warn", "stop"), default="warn", help="of a collapse or a saturated critic (warn)"
-    )
+    alarm = "of a collapse or a saturated critic (warn)"
+    build.add_argument("--on-alarm", choices=("warn", "stop"), default="warn", help=alarm)
     again = build.add_mutually_exclusive_group()
     verify = "take steps of the run once more, interrupted and not, and compare every bit (10)"
     again.add_argument("--verify-resume", nargs="?", type=int, const=10, metavar="STEPS", help=verify)
     again.add_argument("--replay-fault", action="store_true", help="show once more what made the training go wrong")
     build.add_argument("--stop-after", choices=("assemble", "train", "evaluate"), default="")
-    check = _verb(verbs, "check", "everything short of training", "recipes", "check")
+    check = _verb(verbs, "check", "everything short of training", "recipes")
     check.add_argument("recipes", nargs="+", metavar="recipe")
-    explain = _verb(verbs, "explain", "who learns from what, values, parameters", "recipes", "explain")
+    explain = _verb(verbs, "explain", "who learns from what, values, parameters", "recipes")
     explain.add_argument("recipe")
     explain.add_argument("--dot", action="store_true", help="the graph, for Graphviz: zoo explain R --dot | dot -Tsvg")
-    init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes", "init")
+    init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes")
     init.add_argument("recipe")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to (NAME.yaml)")
-    for verb in (build, check, explain, _bench_verb(verbs)):
-        verb.add_argument(
-            "--set", action="append", default=[], metavar="PATH=VALUE", help="such as slots.encoder.width=32"
-        )
-
-
-def _bench_verb(verbs: Any) -> argparse.ArgumentParser:
-    bench = _verb(verbs, "bench", "what a step takes here, where it goes, what would be quicker", "bench", "bench")
-    bench.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
+    bench = _verb(verbs, "bench", "what a step takes here, where it goes, what would be quicker", "bench")
+    bench.add_argument("recipe", help=recipe)
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     bench.add_argument("--steps", type=int, default=24, metavar="N", help="steps of the recipe that are timed (24)")
     bench.add_argument("--random-data", action="store_true", help="random pixels in the place of the recipe's images")
-    bench.add_argument(
-        "--try",
-        action="append",
-        default=[],
-        dest="against",
-        metavar="PATH=VALUE",
-        help="time the recipe with this against it, such as train.compile=true",
-    )
-    return bench
+    against = "time the recipe with this against it, such as train.compile=true"
+    _list(bench, "--try", "PATH=VALUE", against, dest="against")
+    for verb in (build, check, explain, bench):
+        _list(verb, "--set", "PATH=VALUE", "such as slots.encoder.width=32")
 
 
 def _shelf_verbs(verbs: Any) -> None:
     listing = _verb(verbs, "list", "what is installed", "shelf", "list_parts")
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
-    show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf", "show")
+    show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
-    schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "schema", "schema")
+    schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "schema")
     schema.add_argument("--out", type=Path, metavar="FILE", help="such as zoo.schema.json")
-    plugins = _verb(verbs, "plugins", "every plugin and how it fared; leave one out", "plugins", "plugins")
+    plugins = _verb(verbs, "plugins", "every plugin and how it fared; leave one out", "plugins")
     plugins.add_argument(
         "action", nargs="?", choices=("disable", "enable"), help="leave plugins out, or take them back"
     )
@@ -97,17 +87,15 @@ def _shelf_verbs(verbs: Any) -> None:
 
 
 def _run_verbs(verbs: Any) -> None:
-    sample = _verb(verbs, "sample", "images from a run's prior", "runs", "sample")
+    sample = _verb(verbs, "sample", "images from a run's prior", "runs")
     sample.add_argument("-n", type=int, default=64, help="how many (64)")
-    reconstruct = _verb(verbs, "reconstruct", "images through a run's model", "runs", "reconstruct")
-    interpolate = _verb(verbs, "interpolate", "paths between codes of a run", "runs", "interpolate")
+    reconstruct = _verb(verbs, "reconstruct", "images through a run's model", "runs")
+    interpolate = _verb(verbs, "interpolate", "paths between codes of a run", "runs")
     interpolate.add_argument("-n", type=int, default=6, help="paths (6)")
     interpolate.add_argument("--steps", type=int, default=10, help="images on a path (10)")
-    evaluate = _verb(verbs, "evaluate", "score a run again", "runs", "evaluate")
-    evaluate.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="these (the recipe's)")
-    evaluate.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="such as evaluate.fid.download=true"
-    )
+    evaluate = _verb(verbs, "evaluate", "score a run again", "runs")
+    _list(evaluate, "--metrics", "A[,B]", "these (the recipe's)")
+    _list(evaluate, "--set", "PATH=VALUE", "such as evaluate.fid.download=true")
     for verb in (sample, reconstruct, interpolate, evaluate):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
@@ -118,28 +106,21 @@ def _run_verbs(verbs: Any) -> None:
     reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
 
 
-def _compare_verb(verbs: Any) -> None:
+def _compare_verbs(verbs: Any) -> None:
     text = "recipes on data sets over seeds, in one table with pictures; runs and tables too"
     compare = _verb(verbs, "compare", text, "compare", "compare_models")
     compare.add_argument("models", nargs="+", metavar="RECIPE|RUN|TABLE", help="a recipe, a directory of runs, a table")
     compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="(runs/compare)")
-    ablate = _verb(verbs, "ablate", "a recipe with and without something, in one table", "compare", "ablate")
+    ablate = _verb(verbs, "ablate", "a recipe with and without something, in one table", "compare")
     ablate.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
-    ablate.add_argument(
-        "--toggle",
-        action="append",
-        required=True,
-        metavar="PATH=A,B",
-        help="such as phases.0.generator.entropy=off,on; of several, every combination",
-    )
+    toggle = "such as phases.0.generator.entropy=off,on; of several, every combination"
+    _list(ablate, "--toggle", "PATH=A,B", toggle, required=True)
     ablate.add_argument("--out", type=Path, metavar="DIR", help="(runs/ablate/RECIPE)")
     for verb in (compare, ablate):
-        verb.add_argument("--data", action="append", default=[], metavar="NAME[,NAME]", help="(each recipe's own)")
+        _list(verb, "--data", "NAME[,NAME]", "(each recipe's own)")
         verb.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1 (a table's, else 1)")
-        verb.add_argument("--metrics", action="append", default=[], metavar="A[,B]", help="columns, in order (all)")
-        verb.add_argument(
-            "--set", action="append", default=[], metavar="PATH=VALUE", help="for every recipe that has it"
-        )
+        _list(verb, "--metrics", "A[,B]", "columns, in order (all)")
+        _list(verb, "--set", "PATH=VALUE", "for every recipe that has it")
         verb.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--dry-run", action="store_true", help="say what would be built, and what is missing for it")
