@@ -108,9 +108,9 @@ def _section(name: str) -> dict[str, Any]:
     from zoo.recipe.parts import read_section
     from zoo.recipe.sections import SIGNED
 
-    keys = read_section(name)
-    place = {"file": getsourcefile(SIGNED[name]) or "", "line": getsourcelines(SIGNED[name])[1]}
-    return {"kind": "section", "name": name, "summary": keys.doc, **_defined(replace(keys, **place))}
+    file, line = getsourcefile(SIGNED[name]) or "", getsourcelines(SIGNED[name])[1]
+    keys = replace(read_section(name), file=file, line=line)
+    return {"kind": "section", "name": name, "summary": keys.doc, **_defined(keys)}
 
 
 def _defined(signature: Signature) -> dict[str, Any]:
