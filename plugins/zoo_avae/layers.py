@@ -32,13 +32,14 @@ class SameConv(nn.Module):
         inputs: channels in.
         outputs: channels out.
         stride: 1 or 2.
+        bias: whether it adds one; none before batch norm, which takes it away again.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, *, bias: bool = True) -> None:
         super().__init__()
         before, after = same_padding(stride)
         self.pad = nn.ZeroPad2d((before, after, before, after))
-        self.convolve = nn.Conv2d(inputs, outputs, KERNEL, stride)
+        self.convolve = nn.Conv2d(inputs, outputs, KERNEL, stride, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, H), H divisible by the stride -> (B, outputs, H / stride, H / stride)."""
@@ -56,13 +57,14 @@ class SameTransposed(nn.Module):
         inputs: channels in.
         outputs: channels out.
         stride: 1 or 2.
+        bias: as for ``SameConv``.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, *, bias: bool = True) -> None:
         super().__init__()
         before, after = same_padding(stride)
         self.excess = after - before
-        self.convolve = nn.ConvTranspose2d(inputs, outputs, KERNEL, stride, padding=before)
+        self.convolve = nn.ConvTranspose2d(inputs, outputs, KERNEL, stride, padding=before, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, H) -> (B, outputs, H * stride, H * stride)."""
@@ -101,7 +103,7 @@ def down(channels: int, size: int, width: int) -> nn.ModuleList:
     stages = nn.ModuleList()
     for i, (a, b) in enumerate(pairwise([channels, *_widths(width)])):
         norm = batch_norm(b) if i else nn.Identity()
-        stages.append(nn.Sequential(SameConv(a, b, strides[i]), norm, nn.LeakyReLU(0.2)))
+        stages.append(nn.Sequential(SameConv(a, b, strides[i], bias=not i), norm, nn.LeakyReLU(0.2)))
     return stages
 
 
@@ -116,7 +118,7 @@ def up(channels: int, size: int, width: int, inputs: int) -> nn.Sequential:
     )
     outward = pairwise(reversed(widths))  # 8 -> 4, 4 -> 2, 2 -> 1 times width
     stages = [
-        nn.Sequential(SameTransposed(a, b, stride), batch_norm(b), nn.ReLU())
+        nn.Sequential(SameTransposed(a, b, stride, bias=False), batch_norm(b), nn.ReLU())
         for (a, b), stride in zip(outward, _outward(strides), strict=True)
     ]
     return nn.Sequential(unit, *stages, SameTransposed(width, channels, 2), nn.Tanh())

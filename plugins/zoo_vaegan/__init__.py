@@ -24,6 +24,7 @@ def zoo_components() -> Sequence[api.Component]:
             "zoo_vaegan.terms:non_saturating_both",
             "non-saturating loss of both fakes",
         ),
+        api.Component("term", "reverse_kl_both", "zoo_vaegan.terms:reverse_kl_both", "raw logits of both fakes"),
     )
 
 

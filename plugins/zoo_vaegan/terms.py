@@ -40,6 +40,11 @@ def discriminate_both(
     return softplus(-critic_x.logit).mean() + fakes
 
 
+def reverse_kl_both(critic_reconstruction: api.CriticOutput, critic_generated: api.CriticOutput) -> Tensor:
+    """-C(x_rec) - C(D(z)): the decoder's loss on the raw logits of both fakes (as ``reverse_kl``)."""
+    return -critic_reconstruction.logit.mean() - critic_generated.logit.mean()
+
+
 def non_saturating_both(critic_reconstruction: api.CriticOutput, critic_generated: api.CriticOutput) -> Tensor:
     """sp(-C(x_rec)) + sp(-C(D(z))): the decoder's non-saturating loss on both fakes."""
     return softplus(-critic_reconstruction.logit).mean() + softplus(-critic_generated.logit).mean()

@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from zoo_avae.layers import SameConv, SameTransposed
 from zoo_avae.networks import Critic, Decoder, Encoder, Generator, JointCritic
 from zoo_losses.terms import discriminate, latent_nll, reverse_kl
+from zoo_vaegan.terms import reverse_kl_both
 
 import zoo
 from zoo import api
@@ -110,8 +111,7 @@ def scattered(y: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
 @pytest.mark.parametrize(("layer", "oracle"), [(SameConv, gathered), (SameTransposed, scattered)])
 @pytest.mark.parametrize(("stride", "side"), [(2, 4), (2, 6), (2, 8), (1, 4), (1, 6)])
 def test_same_padding_against_indices(layer, oracle, stride, side):
-    convolution = layer(2, 3, stride).double()
-    nn.init.zeros_(convolution.convolve.bias)
+    convolution = layer(2, 3, stride, bias=False).double()
     x = torch.randn(1, 2, side, side, dtype=torch.float64)
     expected = oracle(x[0].numpy(), convolution.convolve.weight.detach().numpy(), stride)
     torch.testing.assert_close(convolution(x)[0], torch.from_numpy(expected))
@@ -123,9 +123,7 @@ def test_stride_two_pads_one_before_and_two_after():
 
 def test_the_transposed_convolution_is_the_convolutions_adjoint():
     """TensorFlow's definition of it: <conv(x), y> = <x, transposed(y)> with one kernel."""
-    conv, back = SameConv(2, 3, 2).double(), SameTransposed(3, 2, 2).double()
-    for layer in (conv, back):
-        nn.init.zeros_(layer.convolve.bias)
+    conv, back = SameConv(2, 3, 2, bias=False).double(), SameTransposed(3, 2, 2, bias=False).double()
     back.convolve.weight.data = conv.convolve.weight.data
     x, y = torch.randn(1, 2, 8, 8).double(), torch.randn(1, 3, 4, 4).double()
     torch.testing.assert_close((conv(x) * y).sum(), (x * back(y)).sum())
@@ -140,7 +138,8 @@ def drawn(network: nn.Module) -> list[str]:
     lines = []
     for m in network.modules():
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
-            lines.append(f"{m.kernel_size[0]}x{m.kernel_size[1]} {m.out_channels} s{m.stride[0]}")
+            bias = "" if m.bias is not None else " no bias"
+            lines.append(f"{m.kernel_size[0]}x{m.kernel_size[1]} {m.out_channels} s{m.stride[0]}{bias}")
         elif isinstance(m, nn.Linear):
             lines.append(f"dense {m.out_features}{'' if m.bias is not None else ' no bias'}")
         elif type(m) in said:
@@ -150,16 +149,16 @@ def drawn(network: nn.Module) -> list[str]:
 
 @pytest.mark.parametrize(("size", "middle"), [(32, 1), (64, 2)])
 def test_layers_of_the_critic_and_the_encoder(size, middle):
-    trunk = ["5x5 4 s2", "leaky", "5x5 8 s2", "bn", "leaky", f"5x5 16 s{middle}", "bn", "leaky"]
-    trunk += ["5x5 32 s2", "bn", "leaky"]
+    trunk = ["5x5 4 s2", "leaky", "5x5 8 s2 no bias", "bn", "leaky", f"5x5 16 s{middle} no bias", "bn", "leaky"]
+    trunk += ["5x5 32 s2 no bias", "bn", "leaky"]
     assert drawn(Critic(3, size, width=4)) == [*trunk, "dense 1"]
     assert drawn(Encoder(3, size, K, width=4)) == [*trunk, f"dense {K}"]
 
 
 @pytest.mark.parametrize(("size", "middle"), [(32, 1), (64, 2)])
 def test_layers_of_the_generator_and_the_decoder(size, middle):
-    painter = ["dense 512 no bias", "bn", "relu", "5x5 16 s2", "bn", "relu", f"5x5 8 s{middle}", "bn", "relu"]
-    painter += ["5x5 4 s2", "bn", "relu", "5x5 3 s2", "tanh"]
+    painter = ["dense 512 no bias", "bn", "relu", "5x5 16 s2 no bias", "bn", "relu", f"5x5 8 s{middle} no bias", "bn"]
+    painter += ["relu", "5x5 4 s2 no bias", "bn", "relu", "5x5 3 s2", "tanh"]
     assert drawn(Generator(3, size, K, A, width=4)) == drawn(Decoder(3, size, K, width=4)) == painter
 
 
@@ -184,13 +183,13 @@ def test_weights_start_at_002_and_gammas_around_one():
 
 
 def trunk_count(c: int) -> int:
-    """5x5 convolutions 3 -> c -> 2c -> 4c -> 8c with biases; gamma and beta of three batch norms."""
-    return 25 * (3 * c + 2 * c * c + 8 * c * c + 32 * c * c) + 15 * c + 2 * 14 * c
+    """5x5 convolutions 3 -> c -> 2c -> 4c -> 8c a bias on the first; gamma and beta of three batch norms."""
+    return 25 * (3 * c + 2 * c * c + 8 * c * c + 32 * c * c) + c + 2 * 14 * c
 
 
 def painter_count(c: int, inputs: int) -> int:
-    """Dense to 16 * 8c; transposed 8c -> 4c -> 2c -> c -> 3 with biases; four batch norms."""
-    return 128 * c * inputs + 25 * (32 * c * c + 8 * c * c + 2 * c * c + 3 * c) + 7 * c + 3 + 2 * 15 * c
+    """Dense to 16 * 8c; transposed 8c -> 4c -> 2c -> c -> 3, biases on the last; four batch norms."""
+    return 128 * c * inputs + 25 * (32 * c * c + 8 * c * c + 2 * c * c + 3 * c) + 3 + 2 * 15 * c
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -362,10 +361,10 @@ ROWS = {
         "critic": {"discriminate": 1},
     },
     "vae-paper": {"encoder + decoder": {"reconstruction": 1, "kl": 1}},
-    "gan-paper": {"generator": {"non_saturating": 1}, "critic": {"discriminate": 1}},
+    "gan-paper": {"generator": {"reverse_kl": 1}, "critic": {"discriminate": 1}},
     "vaegan-paper": {
         "encoder": {"kl": 10, "feature_match": 1},
-        "decoder": {"feature_match": 0.01, "non_saturating_both": 1},
+        "decoder": {"feature_match": 0.01, "reverse_kl_both": 1},
         "critic": {"discriminate_both": 1},
     },
     "bigan-paper": {"encoder + generator": {"pairs_swapped": 1}, "critic": {"pairs": 1}},
@@ -376,6 +375,23 @@ ROWS = {
 def test_rows_are_those_of_methods_in_one_joint_phase(name):
     (phase,) = published(name).phases
     assert {row.label: {t.label: t.weight(0) for t in row.terms} for row in phase.rows} == ROWS[name]
+
+
+def test_features_are_matched_at_the_published_stage():
+    """At 32 px the last block's 8 ch of 4 x 4, at 64 px the third's 4 ch of 8 x 8, after LeakyReLU."""
+    encoder, decoder, critic = published("vaegan-paper").phases[0].rows
+    assert [row.terms[i].part.options["tap"] for row, i in ((encoder, 1), (decoder, 0))] == ["stage4", "stage4"]
+    assert "feature_match" not in {term.label for term in critic.terms}
+    shapes = [
+        Critic(3, size, width=4)(images(2, size)).taps[tap].shape for size, tap in ((32, "stage4"), (64, "stage3"))
+    ]
+    assert [tuple(shape) for shape in shapes] == [(2, 32, 4, 4), (2, 16, 8, 8)]
+
+
+def test_the_decoder_of_vaegan_minimises_both_raw_logits():
+    logits = [torch.randn(8, requires_grad=True) for _ in range(2)]
+    gradients = torch.autograd.grad(reverse_kl_both(*map(api.CriticOutput, logits)), logits)
+    assert all(torch.equal(gradient, torch.full((8,), -1 / 8)) for gradient in gradients)
 
 
 def test_beta_of_another_data_set_is_one_override():
@@ -405,10 +421,12 @@ def test_the_schedule_reaches_the_optimisers():
 def test_sizes_steps_and_optimisers_are_as_published(name):
     recipe = published(name)
     train = recipe.train
-    optimizers = [(o.part.entry.name, tuple(o.part.options["betas"])) for o in train.optimizers.values()]
+    optimizers = [
+        (o.part.entry.name, tuple(o.part.options["betas"]), o.part.options["eps"]) for o in train.optimizers.values()
+    ]
     assert (train.steps, train.batch, recipe.sizes.latent) == (50_000, 64, 100)
     assert recipe.sizes.noise == (100 if name == "avae-paper" else 0)
-    assert optimizers == [("adam", (0.5, 0.999))] * len(recipe.players())
+    assert optimizers == [("adam", (0.5, 0.999), 1e-7)] * len(recipe.players())
     assert {p.options["width"] for label, p in recipe.slots.items() if label != "prior"} == {128}
 
 
