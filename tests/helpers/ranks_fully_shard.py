@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.draws import SharedDraw
-from zoo.engine import gathering
-from zoo.engine import layout as fully_shard
+from zoo.engine import layout
 from zoo.engine.engine import Engine
-from zoo.engine.gathering import Group, Whole
+from zoo.engine.layout import Piece
 from zoo.errors import Interrupted, ZooError
 from zoo.machine.processes import ALONE, Processes, joined
 from zoo.model.model import Model
@@ -84,7 +83,7 @@ def stepped(model: Model, processes: Processes, steps: int = STEPS) -> Engine:
 def trained(model: Model, processes: Processes) -> dict[str, Tensor]:
     """Weights, statistics and averages after some steps, and the losses of the last."""
     engine = stepped(model, processes)
-    engine.average = engine.shards.end(engine.average)
+    engine.shards.end(engine.average)
     assert engine.average
     averaged = {f"average of {key}": value for key, value in engine.average.averaged.items()}
     return {**model.state_dict(), **averaged, **engine.losses}  # type: ignore[attr-defined]
@@ -133,22 +132,23 @@ def alive(processes: Processes, *overrides: str) -> tuple[int, int]:
     """Bytes of whole weights that a forward gathers, and of those that are there when it is over."""
     engine = Engine(tiny("avae", *overrides, SHARDED), processes=processes)
     made: list[tuple[int, weakref.ref[Tensor]]] = []
-    own = Whole.gathered
+    own = Piece.gathered
 
-    def noting(whole: Whole, shard: Tensor, dtype: torch.dtype) -> Tensor:
-        tensor = own(whole, shard, dtype)
-        storage = tensor.untyped_storage()
+    def noting(piece: Piece, tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        whole = own(piece, tensor, dtype)
+        storage = whole.untyped_storage()
         made.append((storage.nbytes(), weakref.ref(storage)))
-        return tensor
+        return whole
 
-    Whole.gathered = noting  # type: ignore[method-assign]
+    Piece.gathered = noting  # type: ignore[method-assign]
     try:
         plan = engine.plan_now(0)
         rows = {"rows": BATCH // processes.count, "shard": processes.shard, "device": engine.device}
         draws = partial(SharedDraw, **rows, dtype=torch.float32)
-        known = plan.forward(share(0, processes), engine.step_index, draws)
+        with engine.shards.computing():
+            known = plan.forward(share(0, processes), engine.step_index, draws)
     finally:
-        Whole.gathered = own  # type: ignore[method-assign]
+        Piece.gathered = own  # type: ignore[method-assign]
     assert known
     until = time.monotonic() + 5
     while (left := sum(size for size, there in made if there() is not None)) and time.monotonic() < until:
@@ -173,24 +173,26 @@ def spoilt_weight(processes: Processes, recipe: Model) -> None:
     engine = stepped(recipe, processes, 1)
     if not processes.first:
         with torch.no_grad():
-            next(p for p in engine.players["critic"].parameters.values() if gathering.whole_of(p))[0] = torch.nan
+            next(p for p in engine.players["critic"].parameters.values() if isinstance(p, Piece))[0] = torch.nan
     engine.check()
 
 
 def spoilt_gradient(processes: Processes, recipe: Model) -> None:
     """One process's piece of a gradient is not finite."""
-    own = Whole.scattered
+    own = Piece.made
 
-    def spoiling(whole: Whole, gradient: Tensor) -> Tensor:
-        piece = own(whole, gradient)
-        return piece if processes.first or whole.shape != spoilt else piece.fill_(torch.nan)
+    def spoiling(whole: nn.Parameter) -> Piece:
+        piece = own(whole)
+        if piece.form.shape == spoilt and not processes.first:
+            piece.requires_grad_(True).register_hook(lambda gradient: gradient * torch.nan)
+        return piece
 
     spoilt = recipe.decoder.paint[0][0].weight.shape
-    Whole.scattered = spoiling  # type: ignore[method-assign]
+    Piece.made = spoiling  # type: ignore[method-assign]
     try:
         train(recipe, pixels(), processes=processes)
     finally:
-        Whole.scattered = own  # type: ignore[method-assign]
+        Piece.made = own  # type: ignore[method-assign]
 
 
 def walking(processes: Processes, _: Model) -> None:
@@ -263,31 +265,21 @@ def resumed(folder: Path, processes: Processes) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def twice_through(processes: Processes) -> tuple[Tensor, Tensor]:
-    """The gradient of a gradient's square norm by a shared-out weight, and what it is."""
-    w = torch.linspace(-1, 1, 10, dtype=torch.float64)
-    shard = fully_shard._shard(nn.Parameter(w.clone().view(5, 2)), Group(processes, forgets=False))
-    whole = gathering.the_whole(shard)
-    full = gathering._Gather.apply(shard, whole, shard.dtype)
-    (slope,) = torch.autograd.grad((processes.rank + 1) * full.square().sum(), shard, create_graph=True)
-    (found,) = torch.autograd.grad(slope.square().sum(), shard)
-    mean = (processes.count + 1) / 2
-    return whole.gathered(found, found.dtype), (8 * mean**2 / processes.count * w).view(5, 2)
-
-
-def shown(processes: Processes) -> tuple[list[Tensor], list[str]]:
-    """What the model shows while it is whole in a training, and when that is over; and its hooks."""
-    engine = stepped(tiny("avae", SHARDED), processes, 1)
+def shown(processes: Processes) -> tuple[list[Tensor], bool]:
+    """What the model shows while it is whole in a training, and when that is over; and whether it is what it was."""
+    model = tiny("avae", SHARDED, "train.sync_batch_norm=false")  # which replaces modules
+    before = [*model.parameters(), *map(type, model.modules())]
+    engine = stepped(model, processes, 1)
     with engine.shards.whole():
-        on_the_way = engine.model.sample(2)
-    engine.average = engine.shards.end(engine.average)
-    hooks = [name for name, m in engine.model.named_modules() if m._forward_pre_hooks or m._forward_hooks]
-    return [on_the_way, engine.model.sample(2)], hooks
+        on_the_way = model.sample(2)
+    engine.shards.end(engine.average)
+    after = [*model.parameters(), *map(type, model.modules())]
+    return [on_the_way, model.sample(2)], all(one is other for one, other in zip(before, after, strict=True))
 
 
 def main() -> None:
     """Everything, in as few processes as it takes."""
-    fully_shard.LEAST = 16
+    layout.LEAST = 16
     folder = Path(sys.argv[1])
     with joined("cpu") as (processes, _):
         found: dict[str, Any] = {"compared": compared(processes)}
@@ -296,7 +288,6 @@ def main() -> None:
             found["alive"] = [alive(processes), alive(processes, "train.precision=bfloat16")]
             found["said"] = {f.__name__: said(partial(f, processes, tiny("avae", SHARDED))) for f in FAULTS}
             found["resumed"] = resumed(folder, processes)
-            found["twice"] = twice_through(processes)
             found["shown"] = shown(processes)
         everybody = processes.gathered(found)
     if processes.first:

@@ -27,9 +27,11 @@ def r1(critic: nn.Module, x: Tensor) -> Tensor:
 
 
 def dense_part(decoder: nn.Module, z: Tensor) -> Tensor:
-    """The decoder's dense layer, called by itself, and its weight, read."""
+    """The decoder's dense layer, called by itself, and its weight, read: a gradient of a gradient by it."""
     dense = decoder.paint[0][0]  # type: ignore[index]
-    return dense(z).square().mean() + dense.weight.square().mean()  # type: ignore[operator]
+    weight: Tensor = dense.weight  # type: ignore[assignment]
+    (slope,) = torch.autograd.grad(weight.pow(3).mean(), weight, create_graph=True)
+    return dense(z).square().mean() + weight.square().mean() + slope.square().sum()  # type: ignore[operator,no-any-return]
 
 
 def weight_decay(decoder: nn.Module) -> Tensor:

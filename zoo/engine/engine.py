@@ -13,7 +13,7 @@ from zoo.draws import WHOLE, Draws, Streams
 from zoo.engine.average import Average
 from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, why_not
 from zoo.engine.compiled import Compiled
-from zoo.engine.layout import laid_out
+from zoo.engine.layout import Layout
 from zoo.engine.phases import PhasePlan, Plans, Replay, Weights, repeated
 from zoo.engine.players import Gradients, laid_out_like, move, players_of, summed
 from zoo.engine.sentinel import Sentinel
@@ -55,7 +55,7 @@ class Engine:
         model.requires_grad_(False)
         if settings.sync_batch_norm and processes.count > 1:
             synchronise(model)
-        self.shards = laid_out(model, processes)
+        self.shards = Layout(model, processes)
         learning = {name: self._learning(name) for name in self.recipe.players()}
         self.players = players_of(learning, settings.optimizers, optimizers)
         self.shards.check(self.players)
@@ -222,7 +222,8 @@ class Engine:
     def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
         """The gradients of a phase, by a compiled graph where the recipe asks for one."""
         if not self.recipe.train.compile:
-            return plan.compute(x, self.step_index, draws, weights)
+            with self.shards.computing():
+                return plan.compute(x, self.step_index, draws, weights)
         plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
         return plan.compiled(x, draws, weights)
 

@@ -9,46 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from zoo.engine.gathering import Place, gathered, places_of, whole_of
 
-
-@dataclass(frozen=True)
-class Parametrised:
-    """A weight that is computed.
-
-    Args:
-        module: whose it is.
-        name: its name there.
-        shards: where what it is computed from is shared out among processes.
-    """
-
-    module: nn.Module
-    name: str
-    shards: tuple[Place, ...]
-
-    def compute(self) -> None:
-        """Computes it; inside ``parametrize.cached()`` it stays."""
-        with gathered(self.shards, None):
-            getattr(self.module, self.name)
-
-
-def parametrised(networks: Iterable[nn.Module]) -> list[Parametrised]:
-    """The computed weights of networks."""
-    found = []
-    for module in dict.fromkeys(module for network in networks for module in network.modules()):
-        if isinstance(held := getattr(module, "parametrizations", None), nn.ModuleDict):
-            shards = tuple((owner, name) for owner, name in places_of(module) if whole_of(owner._parameters[name]))
-            found += [Parametrised(module, name, shards) for name in held]
-    return found
+def parametrised(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
+    """The computed weights of networks: each a module and the weight's name there."""
+    modules = dict.fromkeys(module for network in networks for module in network.modules())
+    held = {module: getattr(module, "parametrizations", None) for module in modules}
+    return [(module, name) for module, by in held.items() if isinstance(by, nn.ModuleDict) for name in by]
 
 
 @contextmanager
-def computed_once(learning: Sequence[Parametrised]) -> Iterator[None]:
+def computed_once(learning: Sequence[tuple[nn.Module, str]]) -> Iterator[None]:
     """Inside, a parametrised weight is computed once, however often its network is called.
 
     Args:
@@ -56,6 +30,6 @@ def computed_once(learning: Sequence[Parametrised]) -> Iterator[None]:
             them without a step of spectral norm, and for nobody to learn from.
     """
     with parametrize.cached():
-        for weight in learning:
-            weight.compute()
+        for module, name in learning:
+            getattr(module, name)  # stays inside ``cached``
         yield

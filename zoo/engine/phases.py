@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draws import Draws
-from zoo.engine.gathering import ShardedView, is_sharded
-from zoo.engine.parametrised import Parametrised, computed_once, parametrised
+from zoo.engine.layout import Piece, ShardedView
+from zoo.engine.parametrised import computed_once, parametrised
 from zoo.engine.players import Gradients, Player
 from zoo.machine.device import compute_type
 from zoo.model.forward import Function, SlotView, lowering
@@ -118,7 +118,7 @@ class PhasePlan:
     program: Sequence[Computed]
     movers: Sequence[Player]
     leaders: Sequence[Player]
-    parametrised: Sequence[Parametrised] | None
+    parametrised: Sequence[tuple[nn.Module, str]] | None
     sizes: Sizes
     lowering: AbstractContextManager[object]
     compiled: Callable[[Tensor, Draws, Weights], Gradients] | None = None
@@ -276,7 +276,7 @@ class Plans:
         learns = slot in call.learning
         dtype = self.dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
         again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
-        if is_sharded(module):
+        if any(isinstance(parameter, Piece) for parameter in module.parameters()):
             return ShardedView(module, learns, dtype, again)
         if not again and (_bare(module) or (learns and dtype is None)):
             return module

@@ -84,7 +84,7 @@ def train(
     finally:
         for watcher in watchers:
             watcher.end()
-    engine.average = engine.shards.end(engine.average)
+    engine.shards.end(engine.average)
     if engine.average and run is None:
         model.load_state_dict(engine.average.state_dict())
     return engine
