@@ -7,8 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ from zoo.machine.disk import read_bytes
 from zoo.runs.manifest import LARGEST, Manifest, identity
 from zoo.runs.provenance import software
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import check_digest, check_fit, reading, tensors_in
+from zoo.runs.tensorfile import check_fit, checked, tensors_in
 
 UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError, SafetensorError)
-"""What reading a damaged or hostile checkpoint may raise."""
+"""Errors that reading a damaged or hostile checkpoint may raise."""
 CHECKED = ("model/", "ema/")
 """Tensors whose shapes are known before a checkpoint is read; an optimiser's are made by its first step."""
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")
-"""What torch's fused optimisers walk as flat memory, beside the parameter, without a look at its shape."""
+"""Moments that torch's fused optimisers walk as flat memory, beside the parameter, without a look at its shape."""
 
 
 def checkpoints(run: Run) -> list[Path]:
@@ -50,22 +49,18 @@ def step_of(path: Path) -> int:
 
 def steps_of(folder: Path, ending: str) -> set[int]:
     """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``."""
-    found = (folder / "state").glob(f"step-*.{ending}")
-    names = (path.name.removeprefix("step-").partition(".")[0] for path in found)
+    files = (folder / "state").glob(f"step-*.{ending}")
+    names = (path.name.removeprefix("step-").partition(".")[0] for path in files)
     return {int(name) for name in names if name.isascii() and name.isdecimal() and f"{int(name):08d}" == name}
 
 
 def computed(engine: Engine) -> dict[str, Any]:
-    """What the bits of the next step depend on, beside the state."""
+    """Names what the bits of the next step depend on, beside the state."""
     device = engine.model.device
     compute = compute_type(engine.recipe.train.precision, device) or engine.model.dtype
     where = {"device": device.type, "threads": torch.get_num_threads()}
-    return {**_versions(), **where, "precision": str(compute).removeprefix("torch.")}
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version for name, version in software().items() if name != "Python"}
+    versions = {name: version for name, version in software().items() if name != "Python"}
+    return {**versions, **where, "precision": str(compute).removeprefix("torch.")}
 
 
 def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
@@ -86,7 +81,11 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
         except UNREADABLE as error:
             notes.append(f"{path}: cannot be read ({error}); going back to the checkpoint before it")
             continue
-        return [*notes, *_computed_otherwise(path, manifest, engine)]
+        then, now = manifest.computed, computed(engine)
+        moved = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
+        if moved:
+            notes.append(f"{path}: goes on, but not bit for bit as it would have: {'; '.join(moved)}")
+        return notes
     if finished or len(paths) > 1:
         why = "\n".join(notes).replace("; going back to the checkpoint before it", "")
         raise RunError(
@@ -117,20 +116,17 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
 
 
 def _moments(engine: Engine) -> dict[str, Tensor]:
-    """What an optimiser may keep of each parameter, and the parameter, whose type and shape it has."""
-    found: dict[str, Tensor] = {}
-    for name, player in engine.players.items():
-        for index, parameter in enumerate(player.moved.values()):
-            found |= {f"optimizer/{name}/{index}/{moment}": parameter for moment in MOMENTS}
-    return found
+    """Names the moments that an optimiser may keep, each with its parameter, whose type and shape it must have."""
+    return {
+        f"optimizer/{name}/{index}/{moment}": parameter
+        for name, player in engine.players.items()
+        for index, parameter in enumerate(player.moved.values())
+        for moment in MOMENTS
+    }
 
 
 def read_manifest(folder: Path, path: Path) -> Manifest:
-    """The manifest of a checkpoint.
-
-    Args:
-        folder: the run.
-        path: the checkpoint's tensors.
+    """Reads the manifest of a checkpoint.
 
     Raises:
         ValueError: if it is missing, not what was written, or another checkpoint's.
@@ -144,7 +140,7 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
         manifest = Manifest.read(text)
     except ValueError as error:
         raise ValueError(f"its manifest {path.stem}.json: {error}") from None
-    if manifest.step != int(path.stem.removeprefix("step-")) or list(manifest.files) != [path.name]:
+    if manifest.step != step_of(path) or list(manifest.files) != [path.name]:
         raise ValueError(f"its manifest {path.stem}.json is that of step {manifest.step}")
     return manifest
 
@@ -152,7 +148,7 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
 def read_tensors(
     folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], moments: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The tensors of a checkpoint.
+    """Reads the tensors of a checkpoint.
 
     Args:
         folder: the run.
@@ -167,8 +163,7 @@ def read_tensors(
     file, name = manifest.files[path.name], f"state/{path.name}"
     if file.bytes > (most := memory()):
         raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
-    check_digest(folder, name, file.bytes, file.sha256)
-    with reading(folder, name) as tensors:
+    with checked(folder, name, file.bytes, file.sha256) as tensors:
         names = set(tensors.keys())
         check_fit(tensors, {name for name in names if name.startswith(CHECKED)}, wanted)
         there = names & moments.keys()
@@ -176,22 +171,11 @@ def read_tensors(
         return tensors_in(tensors)
 
 
-def _computed_otherwise(path: Path, manifest: Manifest, engine: Engine) -> Iterator[str]:
-    here = computed(engine)
-    moved = [
-        f"{name} {manifest.computed.get(name)} then, {here[name]} now"
-        for name in here
-        if manifest.computed.get(name) != here[name]
-    ]
-    if moved:
-        yield f"{path}: goes on, but not bit for bit as it would have: {'; '.join(moved)}"
-
-
 # -- the best ----------------------------------------------------------------------------------------------
 
 
 def best_checkpoint(folder: Path, label: str) -> Manifest | None:
-    """The manifest of the checkpoint with the best score.
+    """Reads the manifest of the checkpoint with the best score.
 
     Args:
         folder: the run.
@@ -200,9 +184,9 @@ def best_checkpoint(folder: Path, label: str) -> Manifest | None:
     best: Manifest | None = None
     for step in sorted(steps_of(folder, "json")) if label else ():
         try:
-            found = read_manifest(folder, tensors_path(folder, step))
+            manifest = read_manifest(folder, tensors_path(folder, step))
         except UNREADABLE:  # it is told of when it is to be taken up
             continue
-        if found.score and found.score.label == label and (not best or not best.score or found.score.beats(best.score)):
-            best = found
+        if manifest.score and manifest.score.label == label and manifest.score.beats(best.score if best else None):
+            best = manifest
     return best

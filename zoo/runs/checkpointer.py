@@ -1,9 +1,8 @@
-"""Writes checkpoints: copied at a step, written beside the steps that follow, the newest and the best kept."""
+"""Writes checkpoints: copied at a step, written beside the steps that follow; the newest and the best are kept."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from torch import Tensor
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted, RunError
 from zoo.machine.disk import remove, write_atomically
+from zoo.recipe.schema import Train
 from zoo.runs.checkpoint import best_checkpoint, computed, steps_of, tensors_path
 from zoo.runs.manifest import File, Manifest, Score, identity
 from zoo.runs.run import Run
@@ -55,7 +55,7 @@ class Checkpointer:
             return None
         part = next(part for part in self._engine.recipe.evaluate if part.label == label)
         score = Score(label, float(scores[label]), part.load().better)
-        if not math.isfinite(score.value) or (self._best and not score.beats(self._best)):
+        if not score.beats(self._best):
             return None
         self._best = score
         return score
@@ -71,8 +71,7 @@ class Checkpointer:
         """
         self._wait()
         tensors, manifest = _snapshot(self._engine, self._copies, score)
-        settings = self._engine.recipe.train
-        self._writing = self._pool.submit(_write, self._run, tensors, manifest, settings.keep_last, settings.keep_best)
+        self._writing = self._pool.submit(_write, self._run, tensors, manifest, self._engine.recipe.train)
 
     def _wait(self) -> None:
         if self._writing is None or os.getpid() != self._process:  # a forked process has no such thread
@@ -113,18 +112,14 @@ def save_checkpoint(run: Run, engine: Engine, score: Score | None = None) -> Non
     Raises:
         RunError: naming the file that cannot be written.
     """
-    settings = engine.recipe.train
-    _write(run, *_snapshot(engine, {}, score), settings.keep_last, settings.keep_best)
+    _write(run, *_snapshot(engine, {}, score), engine.recipe.train)
 
 
 @torch.no_grad()
 def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) -> tuple[dict[str, Tensor], Manifest]:
-    """The engine's state, in memory that no step changes, and its manifest, which names no file yet.
+    """Copies the engine's state into memory that no step changes: ``copies``, as new memory costs more than the copy.
 
-    Args:
-        engine: whose state.
-        copies: the memory of the snapshot before, to use again: new memory costs more than the copy.
-        score: of this step.
+    Its manifest names no file yet.
     """
     pieces, plain = engine.state()
     tensors = engine.shards.gathered(pieces)
@@ -139,24 +134,23 @@ def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) ->
     return copies, manifest
 
 
-def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, keep_last: int, keep_best: str) -> None:
+def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, settings: Train) -> None:
     path = tensors_path(run.folder, manifest.step)
     parts = pieces({name: contiguous(tensor) for name, tensor in tensors.items()}, {"step": str(manifest.step)})
-    digest, size = hashlib.sha256(), 0
+    digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-        size += len(part)
     write_atomically(path, parts)
-    files = {path.name: File(size, digest.hexdigest())}
+    files = {path.name: File(sum(map(len, parts)), digest.hexdigest())}
     run.write(f"state/{path.stem}.json", replace(manifest, files=files).text())
-    _prune(run.folder, manifest.step, keep_last, keep_best)
+    _prune(run.folder, manifest.step, settings)
 
 
-def _prune(folder: Path, newest: int, keep_last: int, keep_best: str) -> None:
+def _prune(folder: Path, newest: int, settings: Train) -> None:
     """Leaves the newest checkpoints and the best; later steps than the newest are of files that could not be read."""
     finished = steps_of(folder, "json")
-    kept = set(sorted(step for step in finished if step <= newest)[-keep_last:])
-    best = best_checkpoint(folder, keep_best)
+    kept = set(sorted(step for step in finished if step <= newest)[-settings.keep_last :])
+    best = best_checkpoint(folder, settings.keep_best)
     kept |= {best.step} if best and best.step <= newest else set()
     for step in sorted(finished - kept):
         remove(tensors_path(folder, step).with_suffix(".json"))

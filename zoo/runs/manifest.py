@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,9 +13,7 @@ FORMAT = 1
 LARGEST = 4 * 2**20
 """Bytes of the largest manifest that is read."""
 SHAPING = ("seed", "latent", "noise", "augment", "slots", "phases")
-"""What of a recipe makes its weights another's; how long it trains, and who looks on, does not."""
-_NAME = re.compile(r"[\w-]+\.safetensors")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+"""The parts of a recipe that make its weights another's; how long it trains, and who looks on, does not."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +38,18 @@ class Score:
     value: float
     better: str
 
-    def beats(self, other: Score) -> bool:
-        """Whether it is better, and not as good; a number that is none is never better."""
-        return not math.isnan(self.value) and not self._distance() >= other._distance()
+    def beats(self, other: Score | None) -> bool:
+        """True if it is better than another, or there is none; one that is not finite never is."""
+        return math.isfinite(self.value) and not (other and self.distance() >= other.distance())
 
-    def _distance(self) -> float:
-        distances = {"lower": self.value, "higher": -self.value, "one": abs(self.value - 1)}
-        return distances[self.better]
+    def distance(self) -> float:
+        """How far it is from the best there is: 0, or minus infinity where less or more is always better."""
+        return {"lower": self.value, "higher": -self.value, "one": abs(self.value - 1)}[self.better]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What makes files a checkpoint; it is written after them, so that there is none of half a checkpoint.
+    """Makes files a checkpoint; it is written after them, so that there is none of half a checkpoint.
 
     Args:
         step: steps done.
@@ -73,12 +70,11 @@ class Manifest:
     def text(self) -> str:
         """As it is written: JSON that has its own SHA-256."""
         content = {"format": FORMAT, **asdict(self)}
-        digest = hashlib.sha256(_json(content).encode()).hexdigest()
-        return _json({**content, "sha256": digest})
+        return _json({**content, "sha256": sha256(_json(content))})
 
     @classmethod
     def read(cls, text: str) -> Manifest:
-        """What ``text`` wrote.
+        """Reads what ``text`` wrote.
 
         Raises:
             ValueError: if a single byte is another, or it says what no manifest says.
@@ -87,30 +83,23 @@ class Manifest:
             content = json.loads(text)
             if content["format"] != FORMAT:
                 raise ValueError(f"it has format {content['format']!r}; this version reads format {FORMAT}")
-            found = _checked(content)
+            step, plain, score = content["step"], content["plain"], content["score"]
+            files = {name: File(**file) for name, file in content["files"].items()}
+            found = cls(step, content["recipe"], files, plain, content["computed"], Score(**score) if score else None)
+            if type(step) is not int or step < 0 or plain["step"] != step:
+                raise ValueError("its step is none")
+            if found.score:
+                found.score.distance()
+            if found.text() != text:
+                raise ValueError("its content is not what was written")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"it is no manifest ({type(error).__name__}: {error})") from None
-        if found.text() != text:
-            raise ValueError("its content is not what was written")
         return found
 
 
-def _checked(content: Mapping[str, Any]) -> Manifest:
-    step, plain, score = content["step"], content["plain"], content["score"]
-    if type(step) is not int or step < 0 or plain["step"] != step:
-        raise ValueError("its step is none")
-    files = {name: File(**file) for name, file in content["files"].items()}
-    for name, file in files.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"it names a file {name[:100]!r}, which is no name of a checkpoint's")
-        if type(file.bytes) is not int or file.bytes < 0 or not _DIGEST.fullmatch(file.sha256):
-            raise ValueError(f"it does not say what {name} holds")
-    if not files:
-        raise ValueError("it names no file")
-    found = Manifest(step, content["recipe"], files, plain, content["computed"], Score(**score) if score else None)
-    if found.score and (found.score.better not in ("lower", "higher", "one") or type(found.score.value) is not float):
-        raise ValueError("its score is none")
-    return found
+def sha256(text: str) -> str:
+    """The SHA-256 of text, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(content: Any) -> str:
@@ -123,8 +112,7 @@ def identity(plain: Mapping[str, Any]) -> str:
     Args:
         plain: the recipe as plain data, as ``Recipe.plain`` gives it or as a run's ``recipe.yaml`` says it.
     """
-    content = {name: plain.get(name) for name in SHAPING}
-    return hashlib.sha256(_json(content).encode()).hexdigest()
+    return sha256(_json({name: plain.get(name) for name in SHAPING}))
 
 
 # -- a run's recipe ------------------------------------------------------------------------------------------
@@ -136,9 +124,9 @@ EDITED = "# edited\n"
 
 def sealed(text: str) -> str:
     """Text that ends in a comment with the SHA-256 of what stands before it."""
-    return f"{text}{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n"
+    return f"{text}{SEAL}{sha256(text)}\n"
 
 
 def seal_holds(text: str) -> bool:
-    """Whether text is as ``sealed`` wrote it, or says that it was edited."""
+    """True of text that is as ``sealed`` wrote it, or says that it was edited."""
     return text.endswith(EDITED) or text == sealed(text.rpartition(SEAL)[0])

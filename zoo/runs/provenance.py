@@ -1,9 +1,11 @@
-"""Who provided the parts of a run, in which versions. No torch here."""
+"""Notes who provided the parts of a run, in which versions. No torch."""
 
 from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,34 +19,32 @@ FILE = "plugins.json"
 
 
 def provenance(recipe: Recipe, registry: Registry) -> dict[str, Any]:
-    """Who provided each part of a recipe, and every plugin that was installed."""
-    parts = {
-        f"{part.entry.kind} {part.entry.id}": {
-            "distribution": part.entry.distribution,
-            "version": part.entry.version,
-            "plugin": part.entry.plugin,
-            "target": part.entry.target,
-        }
-        for part in recipe.parts()
-    }
+    """Notes who provided each part of a recipe, and every plugin that was installed."""
+    known = ("distribution", "version", "plugin", "target")
+    entries = [part.entry for part in recipe.parts()]
     plugins = [
         {"plugin": p.name, "distribution": p.distribution, "version": p.version, "state": p.state}
         for p in registry.plugins
     ]
+    parts = {f"{entry.kind} {entry.id}": {name: getattr(entry, name) for name in known} for entry in entries}
     return {"parts": parts, "plugins": plugins}
 
 
-def software() -> dict[str, str]:
+@cache
+def software() -> Mapping[str, str]:
     """The versions of what everything here runs on."""
     return {"Python": platform.python_version(), "PyTorch": version("torch"), "zoo": version("generative-zoo")}
 
 
 def other_versions(folder: Path, recipe: Recipe) -> list[str]:
-    """What is installed in another version than the one a run was built with, a sentence for each package.
+    """Compares what is installed with what a run was built with.
 
     Args:
         folder: the run.
         recipe: its recipe, resolved against what is installed now.
+
+    Returns:
+        a sentence for each package that has another version.
     """
     try:
         text = read_text(folder, FILE)

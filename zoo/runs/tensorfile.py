@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,9 @@ def sealed(parts: Sequence[Bytes]) -> bytes:
     return content[:PLACE] + hashlib.sha256(content).hexdigest().encode() + content[PLACE + len(BLANK) :]
 
 
-def check_digest(folder: Path, name: str, most: int, digest: str = "") -> None:
-    """Checks that every byte of a file is the one that was written.
+@contextmanager
+def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[Any]:
+    """Opens a file once every byte of it is known to be the one that was written.
 
     Args:
         folder: the run.
@@ -90,10 +92,14 @@ def check_digest(folder: Path, name: str, most: int, digest: str = "") -> None:
         most: bytes that it may have.
         digest: its SHA-256; where none is given, the file is a sealed one, which has its own.
 
+    Returns:
+        the library's open file. Its header is checked; its tensors are read when they are asked for.
+
     Raises:
         FileNotFoundError: if there is none.
         RunError: if it lies elsewhere, cannot be read or is too large.
         ValueError: if a byte is another, or its header is larger than any that is written here.
+        SafetensorError: if it is no safetensors file.
     """
     with opened(folder, name, most) as file:
         head = file.read(PLACE + len(BLANK))
@@ -105,18 +111,15 @@ def check_digest(folder: Path, name: str, most: int, digest: str = "") -> None:
             digest, head = head[PLACE:].decode("latin-1"), head[:PLACE] + BLANK.encode()
         if hashlib.file_digest(file, lambda: hashlib.sha256(head)).hexdigest() != digest:
             raise ValueError("its content is not what was written")
-
-
-def reading(folder: Path, name: str) -> Any:
-    """Opens a file whose bytes were checked; its header is checked here, its tensors when they are asked for."""
-    return safe_open(inside(folder, name), "pt", backend="pread")  # mapped, it must stay there for as long as a tensor
+    with safe_open(inside(folder, name), "pt", backend="pread") as tensors:  # mapped, it would have to stay there
+        yield tensors
 
 
 def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
-    """Checks that tensors of a file are those that are wanted, in their types and shapes.
+    """Checks that tensors of an open file are those that are wanted, in their types and shapes.
 
     Args:
-        file: the open file.
+        file: as ``checked`` gives it.
         names: of tensors in it.
         wanted: by name; no tensor has another name.
 
@@ -138,7 +141,7 @@ def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
 
 
 def tensors_in(file: Any) -> dict[str, Tensor]:
-    """The tensors of an open file.
+    """Reads the tensors of an open file.
 
     Raises:
         ValueError: if a truth value is neither true nor false: torch would count on that.

@@ -18,7 +18,7 @@ from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
 from zoo.runs.manifest import identity
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_digest, check_fit, pieces, reading, sealed, tensors_in
+from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, checked, pieces, sealed, tensors_in
 
 FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 """Which weights are in which file."""
@@ -46,9 +46,8 @@ def trained_steps(folder: Path) -> int:
     """Steps behind a run's finished weights; 0 if there are none that can be read."""
     try:
         _, plain = _unpacked(folder, "raw")
-        return (
-            int(plain["step"]) if not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"] else 0
-        )
+        whole = not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"]
+        return int(plain["step"]) if whole else 0
     except UNREADABLE:
         return 0
 
@@ -110,27 +109,16 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
 def _unpacked(
     folder: Path, weights: str, wanted: Mapping[str, Tensor] | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``save_weights`` wrote.
-
-    Args:
-        folder: the run.
-        weights: ``raw`` or ``ema``.
-        wanted: the tensors that must be in it.
-
-    Raises:
-        ValueError: if it is not, byte for byte, what was written, or does not fit.
-    """
+    """Reads what ``save_weights`` wrote; no tensors where none are ``wanted``."""
     name = FILES[weights]
     most = memory() if wanted is None else LARGEST_HEADER + sum(tensor.nbytes for tensor in wanted.values())
-    check_digest(folder, name, most)
-    with reading(folder, name) as file:
+    with checked(folder, name, most) as file:
         plain = json.loads(file.metadata()["zoo"])
         if plain["weights"] != weights:
             raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
-        if wanted is None:
-            return {}, plain
-        check_fit(file, set(file.keys()), wanted)
-        return tensors_in(file), plain
+        if wanted is not None:
+            check_fit(file, set(file.keys()), wanted)
+        return {} if wanted is None else tensors_in(file), plain
 
 
 def _identity(folder: Path) -> str:
@@ -139,7 +127,7 @@ def _identity(folder: Path) -> str:
 
 
 def _best(model: Model, folder: Path) -> dict[str, Tensor]:
-    """The weights of the best checkpoint, averaged ones in place of what is averaged."""
+    """Reads the weights of the best checkpoint, averaged ones in place of what is averaged."""
     label = model.recipe.train.keep_best
     if not label:
         raise RunError(f"{folder}: keeps no best checkpoint; set train.keep_best to a quick metric and build it again")
@@ -157,6 +145,4 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
         tensors = read_tensors(folder, path, manifest, wanted, {})
     except UNREADABLE as error:
         raise RunError(f"{path}: cannot be loaded: {error}") from None
-    return {
-        name.removeprefix(prefix): t for prefix in CHECKED for name, t in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(kind): t for kind in CHECKED for name, t in tensors.items() if name.startswith(kind)}
