@@ -1,4 +1,4 @@
-"""Checkpoints of a run, verified before one is taken up.
+"""Reads the checkpoints of a run, each verified before it is taken up.
 
 A checkpoint is ``state/step-00000500.safetensors`` and its manifest, ``state/step-00000500.json``, which is written
 after it and names its size and SHA-256: without its manifest, no file is a checkpoint. ``zoo.runs.checkpointer`` writes
@@ -110,8 +110,8 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
     if manifest.recipe != identity(engine.recipe.plain()):
         raise ValueError("it belongs to a run of another recipe")
     known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
-    wanted, moments = engine.shards.like(known), engine.shards.like(_moments(engine))
-    engine.restore(read_tensors(folder, path, manifest, wanted, moments), manifest.plain)
+    tensors = read_tensors(folder, path, manifest, engine.shards.like({**known, **_moments(engine)}))
+    engine.restore(tensors, manifest.plain)
     return manifest
 
 
@@ -145,29 +145,26 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
     return manifest
 
 
-def read_tensors(
-    folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], moments: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def read_tensors(folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint.
 
     Args:
         folder: the run.
         path: its file.
         manifest: what the file must be.
-        wanted: tensors that must be in it, in their types and shapes, and no others of ``CHECKED``.
-        moments: tensors that may be in it, in their types and shapes.
+        wanted: the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it. All of them in
+            these types and shapes.
 
     Raises:
         ValueError: if it is not what the manifest says, or does not fit.
     """
-    file, name = manifest.files[path.name], f"state/{path.name}"
-    if file.bytes > (most := memory()):
+    file, most = manifest.files[path.name], memory()
+    if file.bytes > most:
         raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
-    with checked(folder, name, file.bytes, file.sha256) as tensors:
+    with checked(folder, f"state/{path.name}", file.bytes, file.sha256) as tensors:
         names = set(tensors.keys())
-        check_fit(tensors, {name for name in names if name.startswith(CHECKED)}, wanted)
-        there = names & moments.keys()
-        check_fit(tensors, there, {name: moments[name] for name in there})
+        must = {name: tensor for name, tensor in wanted.items() if name in names or name.startswith(CHECKED)}
+        check_fit(tensors, {name for name in names if name in must or name.startswith(CHECKED)}, must)
         return tensors_in(tensors)
 
 

@@ -1,4 +1,4 @@
-"""What makes two builds the same run: whether one is up to date, and what may change under it."""
+"""Decides whether a build continues an existing run, is up to date, or is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import Training
 from zoo.recipe.yaml.read import read
-from zoo.runs.manifest import seal_holds
+from zoo.runs.manifest import seal_holds, sha256
 from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.run import DONE, Run, own_recipe
 
@@ -25,19 +25,19 @@ FREE = (
     *("evaluate", "outputs", "watch"),
     *(f"data.{name}" for name in WHEREABOUTS),
 )
-"""What may change between two builds of one run without another model coming out."""
+"""Settings that may change between two builds of one run without another model coming out."""
 
 VOUCHED = (PLUGINS, "model.safetensors", "ema.safetensors", "scores.json", "report.html")
-"""What a finished run vouches for, beside its pictures; ``recipe.yaml`` has a seal of its own."""
+"""Files that a finished run vouches for, beside its pictures; ``recipe.yaml`` has a seal of its own."""
 
 
 def up_to_date(folder: Path, recipe: Recipe) -> bool:
-    """Whether a finished run of this very recipe is there, and whole."""
+    """True where a finished run of this very recipe is, and is whole."""
     return finished(folder, recipe) and not damaged(folder)
 
 
 def finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether this very recipe was built there to its end; its files may have been lost since."""
+    """True where this very recipe was built to its end; files may have been lost since."""
     return plain_json(folder, DONE).get("recipe") == digest(recipe)
 
 
@@ -51,19 +51,20 @@ def vouch_again(run: Run, names: Iterable[str]) -> None:
     """Notes what some files of a finished run hold now that they were written anew."""
     done = plain_json(run.folder, DONE)
     if isinstance(done.get("files"), dict):
-        run.write_json(
-            DONE, {**done, "files": {**done["files"], **{name: _sha256(run.folder, name) for name in names}}}
-        )
+        done["files"] |= {name: _sha256(run.folder, name) for name in names}
+        run.write_json(DONE, done)
 
 
 def damaged(folder: Path) -> list[str]:
-    """Files of a finished run that are gone, or not what was written. Its records, ``metrics.jsonl``, are not looked
-    at: nothing but a training makes them again."""
+    """Lists the files of a finished run that are gone, or not what was written.
+
+    Its records, ``metrics.jsonl``, are not looked at: nothing but a training makes them again.
+    """
     files = plain_json(folder, DONE).get("files")
     if not isinstance(files, dict):
         return [DONE]
-    own = [] if _recipe_holds(folder) else ["recipe.yaml"]
-    return [*own, *(name for name, sha in files.items() if not sha or _sha256(folder, name) != sha)]
+    first = [] if _recipe_holds(folder) else ["recipe.yaml"]
+    return [*first, *(name for name, sha in files.items() if not sha or _sha256(folder, name) != sha)]
 
 
 def _recipe_holds(folder: Path) -> bool:
@@ -74,32 +75,31 @@ def _recipe_holds(folder: Path) -> bool:
 
 
 def _sha256(folder: Path, name: str) -> str:
-    """Of a file; empty where there is none that can be read."""
+    """Hashes a file; gives no text where there is none that can be read."""
     try:
         with opened(folder, name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, RunError):
+    except (FileNotFoundError, RunError):
         return ""
 
 
 def plain_json(folder: Path, name: str) -> dict[str, Any]:
-    """What a run's JSON file holds; nothing where it is not there, or holds no mapping."""
+    """Reads the mapping in a run's JSON file; an empty one where there is none."""
     try:
-        found = json.loads(read_text(folder, name) or "")
+        content = json.loads(read_text(folder, name) or "")
     except (RunError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def digest(recipe: Recipe) -> str:
-    """Of everything that a finished run is a function of: not of who looked on."""
+    """Hashes everything that a finished run is a function of: not who looked on."""
     data = {name: value for name, value in recipe.data.options.items() if name not in WHEREABOUTS}
-    same = replace(recipe, watch=(), data=replace(recipe.data, options=data))
-    return hashlib.sha256(write_recipe(same).encode()).hexdigest()
+    return sha256(write_recipe(replace(recipe, watch=(), data=replace(recipe.data, options=data))))
 
 
 def refuse_another(run: Run, recipe: Recipe) -> None:
-    """A run belongs to one recipe; of what shapes the model, nothing may change under it.
+    """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
     Raises:
         RequestError: naming what differs.
@@ -107,14 +107,14 @@ def refuse_another(run: Run, recipe: Recipe) -> None:
     """
     if finished(run.folder, recipe) and not _recipe_holds(run.folder):
         return  # it is written again
-    text = run.read_text("recipe.yaml")
+    text = read_text(run.folder, "recipe.yaml")
     if text is None and not run.path(DONE).is_file():
         return
     own_recipe(run.folder)
     there = _leaves(_trained(recipe, read(text or "", str(run.path("recipe.yaml"))).plain()))
     here = _leaves(_trained(recipe, recipe.plain()))
-    unsaid = {f"train.{key.name}": key.default for key in fields(Training)}
-    there = {**{path: value for path, value in unsaid.items() if path in here}, **there}  # a key since then
+    defaults = {f"train.{key.name}": key.default for key in fields(Training)}
+    there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
     differ = [
         f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
         for path in sorted(there.keys() | here.keys())
@@ -134,7 +134,7 @@ def refuse_another(run: Run, recipe: Recipe) -> None:
 
 
 def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's plain data less the values that only outputs and metrics need."""
+    """Leaves out of a recipe's plain data the values that only outputs and metrics need."""
     terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
     needed = recipe.graph.order([name for part in terms for name in part.arguments.values()])
     return {**plain, "values": {name: part for name, part in plain.get("values", {}).items() if name in needed}}

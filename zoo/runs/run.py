@@ -1,8 +1,9 @@
-"""Run directories: what a build leaves behind. Every file is written whole or not at all. No torch here."""
+"""Run directories: what a build leaves behind. Every file is written whole or not at all. No torch."""
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ __all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
 
 
 DONE = "state/done.json"
-"""What a finished run vouches for: the digest of its recipe, and of its files."""
+"""Where a finished run keeps the digest of its recipe, and those of its files."""
 
 
-class Run:
+class Run(AbstractContextManager["Run"]):
     """A run directory, held by this process alone until it is closed.
 
     Args:
@@ -51,9 +52,6 @@ class Run:
         """Lets other processes in."""
         self._lock.release()
 
-    def __enter__(self) -> Run:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -63,21 +61,13 @@ class Run:
         """A file of the run."""
         return self.folder / name
 
-    def read_text(self, name: str) -> str | None:
-        """A file's text; None if it is not there.
-
-        Raises:
-            RunError: if it cannot be read, is no text, or is a link that leads out of the run.
-        """
-        return read_text(self.folder, name)
-
     def read_json(self, name: str) -> Any:
-        """A file's JSON; None if it is not there.
+        """Reads a file's JSON; None if it is not there.
 
         Raises:
-            RunError: if it is not JSON.
+            RunError: if it cannot be read, is no JSON, or is a link that leads out of the run.
         """
-        text = self.read_text(name)
+        text = read_text(self.folder, name)
         try:
             return None if text is None else json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -102,9 +92,8 @@ def check_own(folder: Path) -> None:
         raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
     if not folder.exists() or any((folder / name).is_file() for name in ("recipe.yaml", DONE)):
         return
-    own = (p for p in folder.iterdir() if p.name != "state" and not temporary(p))  # somebody died writing the first
-    foreign = sorted(p.name for p in own)
-    if foreign:
+    names = (p.name for p in folder.iterdir() if p.name != "state" and not temporary(p))  # a kill at the first file
+    if foreign := sorted(names):
         raise RequestError(
             f"{folder}: is not a run (it has no recipe.yaml but holds {', '.join(foreign[:3])}"
             f"{' ...' if len(foreign) > 3 else ''}); choose another --out"
@@ -112,7 +101,7 @@ def check_own(folder: Path) -> None:
 
 
 def own_recipe(folder: Path) -> Path:
-    """The file of a run's recipe, once it is known to be the one that was written.
+    """Finds the file of a run's recipe, once it is known to be the one that was written.
 
     Raises:
         RequestError: if it is no run.

@@ -134,15 +134,14 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
     manifest = best_checkpoint(folder, label)
     if manifest is None:
         raise RunError(f"{folder}: has no checkpoint that was scored by {label}; they are kept as it trains")
-    path = tensors_path(folder, manifest.step)
-    own = model.state_dict()
-    wanted = {f"model/{name}": tensor for name, tensor in own.items()}
+    path, state = tensors_path(folder, manifest.step), model.state_dict()
+    wanted = {f"model/{name}": tensor for name, tensor in state.items()}
     if model.recipe.train.ema:
-        wanted |= {f"ema/{name}": tensor for name, tensor in own.items() if tensor.is_floating_point()}
+        wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
     try:
         if manifest.recipe != _identity(folder):
             raise ValueError("it belongs to a run of another recipe")
-        tensors = read_tensors(folder, path, manifest, wanted, {})
+        tensors = read_tensors(folder, path, manifest, wanted)
     except UNREADABLE as error:
         raise RunError(f"{path}: cannot be loaded: {error}") from None
     return {name.removeprefix(kind): t for kind in CHECKED for name, t in tensors.items() if name.startswith(kind)}
