@@ -61,7 +61,7 @@ def advise(bench: Bench, subject: Subject) -> Iterator[str]:
 
 
 def _quicker(bench: Bench, against: Against) -> bool:
-    """Whether three quarters of its rounds were quicker by more than the noise."""
+    """True where three quarters of its rounds were quicker by more than the noise."""
     noise = max(abs(bench.same.median - 1) + bench.same.third - bench.same.first, OFF)
     return against.ratio is not None and against.ratio.third < 1 - noise
 

@@ -47,7 +47,7 @@ class Against:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a step of a recipe takes, and where it goes.
+    """The time of a recipe's step, where it goes, and how it could be shorter.
 
     Args:
         recipe: its name.
@@ -108,7 +108,7 @@ class Bench:
 
     @property
     def gpu(self) -> bool:
-        """Whether it ran on a GPU."""
+        """True if it ran on a GPU."""
         return self.clock == "CUDA events"
 
     @property

@@ -24,7 +24,7 @@ __all__ = ["Comparison", "Member", "Plan", "Request", "Row", "compare", "draw_up
 
 
 def draw_up(request: Request, registry: Registry) -> Plan:
-    """What a comparison has to build and what it is given; whatever can be refused by now is.
+    """Plans what a comparison has to build beside what it is given; whatever can be refused by now is.
 
     Raises:
         RequestError: if the request is wrong, or scores were measured in different ways.

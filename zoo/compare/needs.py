@@ -87,7 +87,7 @@ def as_text(states: States, lacking: Lacking) -> str:
 
 
 def as_json(states: States, lacking: Lacking) -> dict[str, object]:
-    """The same as one JSON document."""
+    """The cells and their needs as one JSON document."""
     cells = [
         {
             "model": cell.model,

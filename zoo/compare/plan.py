@@ -1,4 +1,4 @@
-"""What a comparison has to build: every recipe on every data set with every seed. No torch here.
+"""Plans what a comparison has to build: every recipe on every data set with every seed. No torch here.
 
 An override is for those recipes that have what it names; metrics wanted are added to recipes that can have them.
 """
@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What progress and errors call it."""
+        """Its name in progress and errors."""
         return f"{self.model} on {self.data}, seed {self.seed}"
 
 
@@ -192,7 +192,7 @@ def _path(override: str) -> str:
 
 
 def _of_a_metric(override: str) -> bool:
-    """Whether it sets an option of a metric, which may be there only once the metrics wanted are added."""
+    """Tells overrides of a metric's options: the metric may be there only once those wanted are added."""
     return _path(override).startswith("evaluate.") and _path(override).count(".") > 1
 
 

@@ -82,10 +82,10 @@ def refuse_different_protocols(scores: Iterable[Score]) -> None:
 
 def by_column(scores: Iterable[Score]) -> dict[tuple[str, str], list[Score]]:
     """(data, label) -> its scores."""
-    found: dict[tuple[str, str], list[Score]] = {}
+    columns: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
-        found.setdefault(score.column, []).append(score)
-    return found
+        columns.setdefault(score.column, []).append(score)
+    return columns
 
 
 def shared(scores: Sequence[Score]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def shared(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def apart(scores: Sequence[Score]) -> tuple[str, ...]:
-    """In what the models of a column differ: sentences."""
+    """How the models of a column differ: sentences."""
     fields: dict[str, dict[str, Any]] = {"weights": {s.model: s.protocol.get("weights") for s in scores}}
     made = all("made" in score.protocol for score in scores)
     for score in scores:
@@ -103,9 +103,18 @@ def apart(scores: Sequence[Score]) -> tuple[str, ...]:
             fields.setdefault(f"how each makes its {need}" if made else need, {})[score.model] = how
     if _same_images(scores):
         for field in _unequal([leaves(score.protocol.get("data", {}), "data") for score in scores]):
-            found = {s.model: leaves(s.protocol.get("data", {}), "data").get(field, "not set") for s in scores}
-            fields[f"trained with {field}"] = found
-    return tuple(_told(field, said) for field, said in fields.items() if len(set(map(_text, said.values()))) > 1)
+            options = {s.model: leaves(s.protocol.get("data", {}), "data").get(field, "not set") for s in scores}
+            fields[f"trained with {field}"] = options
+    sentences = []
+    for field, values in fields.items():
+        sides: dict[str, list[str]] = {}
+        for model, value in values.items():
+            sides.setdefault(_text(value), []).append(model)
+        if len(sides) > 1:
+            sentences.append(
+                f"{field}: " + "; ".join(f"{value} ({', '.join(names)})" for value, names in sides.items())
+            )
+    return tuple(sentences)
 
 
 def leaves(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -121,14 +130,15 @@ def leaves(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _differing(column: Sequence[Score]) -> dict[str, dict[str, list[str]]]:
-    """Field of the measuring -> what it is -> in which runs; those alone that differ."""
+    """Field of the measuring -> its value -> the runs that have it; of the fields that differ."""
     flat = [_measured(score, column) for score in column]
-    found: dict[str, dict[str, list[str]]] = {}
+    differing: dict[str, dict[str, list[str]]] = {}
     for field in _unequal(flat):
+        sides = differing.setdefault(field, {})
         for score, fields in zip(column, flat, strict=True):
             value = _text(fields[field]) if field in fields else "not set"
-            found.setdefault(field, {}).setdefault(value, []).append(score.place or score.model)
-    return found
+            sides.setdefault(value, []).append(score.place or score.model)
+    return differing
 
 
 def _measured(score: Score, column: Sequence[Score]) -> dict[str, Any]:
@@ -151,13 +161,6 @@ def _unequal(flat: Sequence[Mapping[str, Any]]) -> list[str]:
     names = sorted({name for fields in flat for name in fields})
     missing = object()
     return [n for n in names if any(fields.get(n, missing) != first.get(n, missing) for fields in flat)]
-
-
-def _told(field: str, said: Mapping[str, Any]) -> str:
-    sides: dict[str, list[str]] = {}
-    for model, value in said.items():
-        sides.setdefault(_text(value), []).append(model)
-    return f"{field}: " + "; ".join(f"{value} ({', '.join(models)})" for value, models in sides.items())
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What to compare: a request, the toggles of an ablation, and tables, which are comparisons written down in a file.
+"""Requests of a comparison, the toggles of an ablation, and tables, which are comparisons written down in a file.
 
 docs/compare.md has an example of each.
 """
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare.
+    """Says what to compare.
 
     Args:
         names: recipes, directories of runs, a table.

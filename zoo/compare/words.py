@@ -62,7 +62,7 @@ def _plain(value: Any) -> str:
 
 
 def warnings(comparison: Comparison) -> list[str]:
-    """What a reader must know of a comparison that is not whole: sentences."""
+    """Sentences that a reader of a comparison that is not whole must know."""
     return [*comparison.notes, *(f"failed: {failure}".replace("\n", " ") for failure in comparison.failures)]
 
 

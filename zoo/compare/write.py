@@ -22,34 +22,19 @@ from zoo.report.document import document, section
 from zoo.report.gallery import Gallery, gallery
 from zoo.report.markup import escaped
 
-OWN_STYLE = """
-.numbers th,.numbers td{white-space:nowrap;overflow-wrap:normal}
-.numbers thead tr+tr th{padding-top:0;border-top:0}
-.numbers th:first-child:not(thead tr+tr th){position:sticky;left:0;background:var(--card)}
-.numbers .first{border-left:1px solid var(--rule)}
-.numbers [colspan]{font-weight:620;color:var(--ink)}
-.numbers tbody td{color:var(--soft)}.numbers strong{color:var(--ink);font-weight:650}
-.measured{margin:0;padding:14px 18px 14px 34px;font-size:13px;color:var(--soft);overflow-wrap:anywhere}
-.measured li+li{margin-top:6px}
-.told{margin:0;padding:14px 18px 0;font-size:13px;color:var(--soft)}
-header p{color:var(--soft);margin:0}
-"""
-"""Numbers do not break."""
+STYLE = Path(__file__).with_name("table.css")
+"""Of a page's numbers, which do not break."""
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "→": r"$\to$",
-}
+LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$"}
+)
 
 
 def as_text(comparison: Comparison, width: int = 120, bold: Callable[[str], str] = "{} *".format) -> str:
     """For a terminal: one table, or as many as it takes where it would be wider than ``width``; then the differences.
+
     The best of a column is marked by ``bold``.
     """
 
@@ -64,8 +49,8 @@ def as_text(comparison: Comparison, width: int = 120, bold: Callable[[str], str]
         else:
             parts.append(replace(comparison, columns=(column,)))
     tables = [_text(part, bold) for part in parts]
-    told = words.difference(comparison)
-    return "\n\n".join([*tables, *([told, *map(_text, parts)] if told else [])])
+    about = words.difference(comparison)
+    return "\n\n".join([*tables, *([about, *map(_text, parts)] if about else [])])
 
 
 def _text(comparison: Comparison, bold: Callable[[str], str] | None = None) -> str:
@@ -81,8 +66,8 @@ def as_markdown(comparison: Comparison, folder: Path) -> str:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     parts = [piped("**{}**".format), words.caption(comparison)]
-    if told := words.difference(comparison):
-        parts += [told, piped()]
+    if about := words.difference(comparison):
+        parts += [about, piped()]
     for picture in comparison.pictures:
         data, _, seen = words.described(picture)
         link = quote(Path(os.path.relpath(picture, folder)).as_posix())
@@ -110,12 +95,12 @@ def as_latex(comparison: Comparison, _folder: Path) -> str:
     """A ``tabular`` for ``booktabs``, the data sets above their metrics."""
     over = [f"\\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, n in _spans(comparison).items()]
     labels = [_latex(words.label(column)) for column in comparison.columns]
-    told = [words.caption(comparison), *words.protocols(comparison), *words.warnings(comparison)]
+    comments = [words.caption(comparison), *words.protocols(comparison), *words.warnings(comparison)]
     rows = words.rows(comparison, _latex, "\\textbf{{{}}}".format)
     less = words.rows(comparison, _latex)
     about = f"\\multicolumn{{{len(labels) + 1}}}{{l}}{{{_latex(words.difference(comparison))}}}"
     lines = [
-        *(f"% {line}" for line in told),
+        *(f"% {line}" for line in comments),
         f"\\begin{{tabular}}{{l{'c' * len(labels)}}}",
         "\\toprule",
         *map(_latex_row, [["", *over], ["model", *labels]]),
@@ -133,7 +118,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in text)
+    return text.translate(LATEX)
 
 
 def as_html(comparison: Comparison, _folder: Path) -> str:
@@ -150,7 +135,7 @@ def as_html(comparison: Comparison, _folder: Path) -> str:
         + section("Pictures", "".join(map(_figure, comparison.pictures)), "galleries")
         + section("How it was measured", f'<ul class="measured">{measured}</ul>' if measured else "", "card")
     )
-    return document("Comparison", body, style=OWN_STYLE)
+    return document("Comparison", body, style=f"\n{STYLE.read_text()}")
 
 
 def _grid(comparison: Comparison, rows: list[list[str]]) -> str:
@@ -195,21 +180,13 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-WRITERS: dict[str, Callable[[Comparison, Path], str]] = {
-    ".md": as_markdown,
-    ".csv": as_csv,
-    ".tex": as_latex,
-    ".html": as_html,
-}
-"""By the file's extension."""
-
-
 def writer_for(path: Path) -> Callable[[Comparison, Path], str]:
     """The function that writes a file of that name.
 
     Raises:
         RequestError: with the choices.
     """
-    if path.suffix not in WRITERS:
-        raise RequestError(f"--to {path}: no table is written as '{path.suffix}'; choices: {', '.join(WRITERS)}")
-    return WRITERS[path.suffix]
+    writers = {".md": as_markdown, ".csv": as_csv, ".tex": as_latex, ".html": as_html}
+    if path.suffix not in writers:
+        raise RequestError(f"--to {path}: no table is written as '{path.suffix}'; choices: {', '.join(writers)}")
+    return writers[path.suffix]
