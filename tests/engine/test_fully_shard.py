@@ -1,4 +1,4 @@
-"""Weights shared out among processes (``train.fully_shard``): the model, and all that is told of it, stay the same."""
+"""Weights sharded among processes (``train.fully_shard``): the model, and all that is told of it, stay the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What ``tests/helpers/ranks_fully_shard.py`` found, in each of two processes."""
+    """The findings of ``tests/helpers/ranks_fully_shard.py`` in each of two processes."""
     return _found(2, tmp_path_factory)
 
 
@@ -38,7 +38,7 @@ def assert_same(shared: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
         torch.testing.assert_close(shared[key], value, **close, msg=lambda m, k=key: f"{k}: {m}")
 
 
-@pytest.mark.parametrize("name", [*SLOTS, "r1", "frozen", "a part of a slot", "timm"])
+@pytest.mark.parametrize("name", [*SLOTS, "r1", "frozen and tied", "a part of a slot", "timm"])
 def test_two_processes_are_one_with_the_whole_batch(everybody: list[dict[str, Any]], name: str) -> None:
     """Weights, averages, statistics and losses after three steps with a clipped gradient, in single precision.
 

@@ -1,4 +1,4 @@
-"""What each process of ``test_fully_shard.py`` does: trains with shared-out weights, and tells what came of it.
+"""Trains with sharded weights in each process of ``test_fully_shard.py``, and hands in what came of it.
 
 torchrun --nproc-per-node N -m helpers.ranks_fully_shard DIRECTORY
 """
@@ -48,18 +48,18 @@ PARTED = ("train.accumulate=2", "train.sync_batch_norm=false")
 
 
 def tiny(name: str, *overrides: str, **given: Any) -> Model:
-    """A system whose parameters are nearly all shared out; its recipe is read once, which takes longer than a step."""
+    """A system whose parameters are nearly all sharded; its recipe is read once, which takes longer than a step."""
     key = repr((name, overrides, given))
     if key not in RECIPES:
         RECIPES[key] = small(name, *SETTINGS, *overrides, **given).recipe
     return Model(RECIPES[key])
 
 
-def frozen(name: str, *overrides: str) -> Model:
-    """A system one of whose weights its maker froze."""
-    model = tiny(name, *overrides)
-    weight = model.decoder.paint[0][0].weight
-    model.frozen |= {id(weight)}
+def frozen_and_tied(*overrides: str) -> Model:
+    """A VAE one of whose weights its maker froze, and two of whose layers share one."""
+    model = tiny("vae", *overrides)
+    model.frozen |= {id(model.decoder.paint[0][0].weight)}
+    model.encoder.log_sigma.weight = model.encoder.mean.weight
     return model
 
 
@@ -90,13 +90,13 @@ def trained(model: Model, processes: Processes) -> dict[str, Tensor]:
 
 
 def compared(processes: Processes) -> dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """What shared-out models come to, and what it should be: one process's, or that of processes with whole models."""
+    """What sharded models come to, and what it should be: one process's, or that of processes with whole models."""
     r1 = [{"critic": {"discriminate": 1.0, "r1": 2.0}, "generator": {"non_saturating": 1.0}}]
     dense = [{"encoder + decoder": {"reconstruction": 1.0, "kl": 1.0, "dense_part": 1.0}}]
     makers: dict[str, Callable[..., Model]] = {
         **{name: partial(tiny, name) for name in SLOTS},
         "r1": lambda *o: tiny("gan", *o, phases=r1, plugins=[PARTS]),
-        "frozen": partial(frozen, "vae"),
+        "frozen and tied": frozen_and_tied,
         "a part of a slot": lambda *o: tiny("vae", *o, phases=dense, plugins=[PARTS]),
         "timm": backbone,
     }
