@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build came to.
+    """The outcome of a build.
 
     Args:
         folder: the run.
@@ -82,7 +82,6 @@ def build_run(
         tell("over")
         return Built(folder, "up to date", plain_json(folder, "scores.json"))
     with Run(folder) as run:
-        refuse_another(run, recipe)
         model, images = _assemble(run, recipe, registry, device, say)
         if stop_after == "assemble":
             tell("over")
@@ -97,22 +96,12 @@ def build_run(
             return Built(folder, "trained", {}, notes)
         if ending:
             raise Interrupted("trained, not evaluated")
-        scores, pictures = _evaluate(run, model, images, weights, say, processes)
-        _tell_scores(plugged, recipe.train.steps, scores)
-        built = Built(folder, "evaluated", scores, notes)
-        return built if stop_after == "evaluate" else _finish(run, recipe, built, pictures)
-
-
-def _tell_scores(watchers: Sequence[Guarded], steps: int, scores: Mapping[str, Any]) -> None:
-    values = {label: score["value"] for label, score in scores.items()}
-    for watcher in watchers:
-        watcher.scores(steps, values)
-
-
-def _finish(run: Run, recipe: Recipe, evaluated: Built, pictures: Sequence[Picture]) -> Built:
-    write_report(run, recipe, evaluated.scores, pictures, evaluated.notes)
-    vouch(run, recipe, (*VOUCHED, *(picture.file for picture in pictures)))
-    return replace(evaluated, state="done")
+        say("evaluating")
+        scores, pictures = _evaluate(run, model, images, weights, plugged, processes)
+        if stop_after != "evaluate":
+            write_report(run, recipe, scores, pictures, notes)
+            vouch(run, recipe, (*VOUCHED, *(picture.file for picture in pictures)))
+    return Built(folder, "evaluated" if stop_after == "evaluate" else "done", scores, notes)
 
 
 # -- the stages --------------------------------------------------------------------------------------------
@@ -121,6 +110,7 @@ def _finish(run: Run, recipe: Recipe, evaluated: Built, pictures: Sequence[Pictu
 def _assemble(
     run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None]
 ) -> tuple[Model, Images]:
+    refuse_another(run, recipe)
     import_torch()
     from zoo.check.assembly import check_size
     from zoo.check.probe import probe, probe_batch
@@ -147,16 +137,11 @@ def _assemble(
 
 
 def _train(
-    run: Run,
-    model: Model,
-    images: Images,
-    watchers: Sequence[Watcher],
-    bell: Bell,
-    processes: Processes | None,
+    run: Run, model: Model, images: Images, watchers: Sequence[Watcher], bell: Bell, processes: Processes | None
 ) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.machine.processes import ALONE
-    from zoo.runs.weights import refuse_lost_weights, save_weights, trained_steps
+    from zoo.runs.weights import load_weights, refuse_lost_weights, save_weights, trained_steps
     from zoo.training.loop import train
 
     settings = model.recipe.train
@@ -166,24 +151,14 @@ def _train(
         together.told("train")
         bell.say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
         seen_by = (Journal(run.path("metrics.jsonl")), *watchers)
+        hooks: dict[str, Any] = {"stop": bell.stop, "say": bell.say, "on_alarm": bell.ring}
         try:
-            engine = train(
-                model,
-                images,
-                watchers=seen_by,
-                run=run,
-                stop=bell.stop,
-                say=bell.say,
-                on_alarm=bell.ring,
-                processes=together,
-            )
+            engine = train(model, images, watchers=seen_by, run=run, processes=together, **hooks)
         except Interrupted as stopped:
             if bell.asked() or not bell.rung:
                 raise
             raise TrainingError(f"stopped and saved at {stopped}, as --on-alarm stop asks: {bell.rung}") from None
         save_weights(run, engine)
-    from zoo.runs.weights import load_weights
-
     return load_weights(model, run.folder)
 
 
@@ -192,7 +167,7 @@ def _evaluate(
     model: Model,
     images: Images,
     weights: str,
-    say: Callable[[str], None],
+    watchers: Sequence[Guarded],
     processes: Processes | None,
 ) -> tuple[Mapping[str, Any], list[Picture]]:
     """Writes scores and pictures, and gives them back."""
@@ -200,11 +175,12 @@ def _evaluate(
     from zoo.report.figures import show
     from zoo.score.evaluate import evaluate
 
-    say("evaluating")
     together = processes or ALONE
     together.shared(model.state_dict(), model.device)
     scores = evaluate(model, images, weights=weights, processes=together)
     run.write_json("scores.json", scores)
+    for watcher in watchers:
+        watcher.scores(model.recipe.train.steps, {label: score["value"] for label, score in scores.items()})
     pictures = show(model, images)
     for picture in pictures:
         run.write(picture.file, picture.png)

@@ -69,7 +69,7 @@ def train(
     steps = settings.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
     pixels, shown = (images.train, images) if isinstance(images, Images) else (images, None)
-    engine, sentinels = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
+    engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
     _level(engine)
@@ -80,7 +80,7 @@ def train(
         watcher.start(engine.step_index, steps, settings.batch)
     try:
         with forked(engine.device), told_why(engine, batches, run):
-            _Loop(engine, batches, steps, watchers, run, shown, stop, sentinels, on_alarm or say).play()
+            _Loop(engine, batches, steps, watchers, run, shown, stop, alarms, on_alarm or say).play()
     finally:
         for watcher in watchers:
             watcher.end()
@@ -104,7 +104,7 @@ def _level(engine: Engine) -> None:
 
 @dataclass
 class _Loop:
-    """Steps, and what is done beside them; ``train`` says what its parts are."""
+    """Takes the steps of a training and does what is done beside them; ``train`` says what its parts are."""
 
     engine: Engine
     batches: Batches
@@ -113,50 +113,55 @@ class _Loop:
     run: Run | None
     images: Images | None
     stop: Callable[[], bool]
-    sentinels: Alarms
+    alarms: Alarms
     on_alarm: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._begin = self._then = time.monotonic()
+        self._step = self.engine.step_index
 
     def play(self) -> None:
         """Trains up to the last step, or until asked to stop; checkpoints are whole when it returns."""
-        with Checkpointer(self.run, self.engine) if self.run else nullcontext() as keeper:
-            self._play(keeper)
-
-    def _play(self, keeper: Checkpointer | None) -> None:
         engine, settings = self.engine, self.engine.recipe.train
         kept = engine.shards.told(self.run is not None)
-        clock, framed = _Clock(engine), milestones(self.steps) if kept else ()
-        while engine.step_index < self.steps:
-            losses = engine.step(self.batches)
-            last, logging = engine.step_index == self.steps, engine.step_index % settings.log_every == 0
-            stopping = self._stopping(logging or last)
-            saving = kept and (last or engine.step_index % settings.save_every == 0)
-            if last or saving or logging:  # not at a stop, of which a training that goes on shows nothing
-                engine.check()
-                self._record(clock.record(_numbers(losses)))
-            filming = engine.step_index in framed
-            best = self._film(keeper) if filming else None  # before the checkpoint, which then has its film
-            if kept and (saving or stopping or (filming and engine.shards.told(best is not None))):
-                engine.check()
-                self._save(keeper, best)
-            if stopping and not last:
-                raise Interrupted(f"step {engine.step_index} of {self.steps}")
+        framed = milestones(self.steps) if kept else ()
+        with Checkpointer(self.run, engine) if self.run else nullcontext() as keeper:
+            while engine.step_index < self.steps:
+                losses = engine.step(self.batches)
+                last, logging = engine.step_index == self.steps, engine.step_index % settings.log_every == 0
+                stopping = self._stopping(logging or last)
+                saving = kept and (last or engine.step_index % settings.save_every == 0)
+                if last or saving or logging:  # not at a stop, of which a training that goes on shows nothing
+                    engine.check()
+                    self._record(losses)
+                filming = engine.step_index in framed
+                best = self._film(keeper) if filming else None  # before the checkpoint, which then has its film
+                if kept and (saving or stopping or (filming and engine.shards.told(best is not None))):
+                    engine.check()
+                    if keeper:
+                        keeper.save(best)
+                    else:
+                        engine.shards.gathered(engine.state()[0])  # the first process saves what it is given of it
+                if stopping and not last:
+                    raise Interrupted(f"step {engine.step_index} of {self.steps}")
 
     def _stopping(self, agreeing: bool) -> bool:
-        """Whether to save and end; several processes agree on it at records, for each hears of it at another step."""
+        """True to save and end; several processes agree on it at records, for each hears of it at another step."""
         processes = self.engine.processes
         return self.stop() if processes.count == 1 else agreeing and processes.any(self.stop(), self.engine.device)
 
-    def _record(self, record: Record) -> None:
+    def _record(self, losses: Mapping[str, Tensor]) -> None:
+        """Tells watchers and alarms of the step. Reading losses waits for the device, once."""
+        numbers = torch.stack([*losses.values()]).tolist() if losses else []
+        sync_device(self.engine.device)
+        now, step, batch = time.monotonic(), self.engine.step_index, self.engine.recipe.train.batch
+        speed = (step - self._step) * batch / max(now - self._then, 1e-9)
+        self._then, self._step = now, step
+        record = Record(step, step * batch, now - self._begin, speed, dict(zip(losses, numbers, strict=True)))
         for watcher in self.watchers:
             watcher.log(record)
-        for sentence in self.sentinels.look(self.engine, record.losses):
+        for sentence in self.alarms.look(self.engine, record.losses):
             self.on_alarm(sentence)
-
-    def _save(self, keeper: Checkpointer | None, best: Score | None) -> None:
-        if keeper:
-            keeper.save(best)
-        else:
-            self.engine.shards.gathered(self.engine.state()[0])  # of which the first process saves what it is given
 
     def _film(self, keeper: Checkpointer | None) -> Score | None:
         """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
@@ -166,25 +171,3 @@ class _Loop:
                 picture(self.engine.step_index, "samples", frame)
         scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
         return keeper.best(scores) if keeper else None
-
-
-def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Losses, read with one wait for the device."""
-    return dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True)) if losses else {}
-
-
-class _Clock:
-    """Turns losses into records; reading them waits for the device, so it is done at records only."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._begin = self._then = time.monotonic()
-        self._step = engine.step_index
-
-    def record(self, losses: Mapping[str, float]) -> Record:
-        sync_device(self._engine.model.device)
-        now, step = time.monotonic(), self._engine.step_index
-        batch = self._engine.recipe.train.batch
-        speed = (step - self._step) * batch / max(now - self._then, 1e-9)
-        self._then, self._step = now, step
-        return Record(step, step * batch, now - self._begin, speed, losses)
