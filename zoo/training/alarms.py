@@ -28,13 +28,7 @@ SATURATED = 1e-3
 
 
 class Alarms:
-    """Looks at a training now and then.
-
-    Args:
-        recipe: what is trained.
-        images: uint8 (N, C, H, W), to look at the model with.
-        steps: of the whole training.
-    """
+    """Looks at a training of so many steps now and then, with the first of its images, uint8 (N, C, H, W)."""
 
     def __init__(self, recipe: Recipe, images: Tensor, steps: int) -> None:
         self._recipe = recipe

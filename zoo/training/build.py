@@ -190,15 +190,7 @@ def _evaluate(
 def write_report(
     run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
 ) -> None:
-    """Writes ``report.html``.
-
-    Args:
-        run: a run that is trained.
-        recipe: its recipe.
-        scores: label -> value and protocol.
-        pictures: what the model makes.
-        notes: what is worth telling.
-    """
+    """Writes ``report.html`` of a run that is trained, with scores (label -> value and protocol) and notes."""
     from zoo.recipe.routes import route_lines
     from zoo.report import Gallery, report_html
     from zoo.training.film import film, score_curve

@@ -1,4 +1,4 @@
-"""Why a training went wrong: which term, which network, which images; and what memory it would have needed."""
+"""Finds why a training went wrong: which term, which network, which images; and what memory it would have needed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,9 @@ ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong at a step.
+    """The step that went wrong: the first term at fault, its row, its phase and play, both from 0, its value as text.
 
     Args:
-        step: steps done before it.
-        phase: the phase, from 0.
-        play: which play of it, from 0.
-        row: the row whose term or gradient is not finite.
-        term: the first guilty term of it.
-        value: the term's value, as text.
         module: the first network, or part of one, whose output is not finite; empty if all are.
         weights: players whose weights are not finite.
         images: those of the batch, by their place in the set.
@@ -66,7 +60,7 @@ class Fault:
 
 @contextmanager
 def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None]:
-    """What goes wrong inside is told with its reason, and kept in the run, to be replayed.
+    """Tells what goes wrong inside with its reason, and keeps it in the run, to be replayed.
 
     Raises:
         TrainingError: with the reason and what to do.

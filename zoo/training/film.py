@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ FOLDER = "samples"
 SEED = 0
 SCORED = 250
 """Test images that are scored on the way."""
+DAMAGES = (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+"""Errors of a file of scores that is not there, or not as it was written."""
 SHOWN, COLUMNS = 8, 2
 """Samples in a frame, and how many stand beside each other."""
 
@@ -39,17 +41,10 @@ def milestones(steps: int) -> tuple[int, ...]:
 
 
 def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
-    """Writes a frame, ``samples/step-00001000.png``; the training goes on as if it had not been made.
+    """Writes a frame, ``samples/step-00001000.png``, and gives it, uint8 (3, H, W); None for a model without samples.
 
-    Averaged weights are used where there are any. The codes are a function of the recipe's seed, the same in
-    every frame.
-
-    Args:
-        run: where; None in a process that has but to take part (``train.fully_shard``).
-        engine: whose model.
-
-    Returns:
-        the frame, uint8 (3, H, W); None for a model that makes no samples.
+    The training goes on as if it had not been made. Averaged weights are used where there are any. The codes are a
+    function of the recipe's seed, the same in every frame. A process without a run has but to take part.
     """
     model = engine.model
     if not model.samples:
@@ -64,17 +59,9 @@ def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
 
 
 def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, float]:
-    """Writes ``samples/step-00001000.json``: the metrics that are ``quick``, on the first test images.
+    """Writes ``samples/step-00001000.json`` and gives it by label: the ``quick`` metrics, on the first test images.
 
-    The training goes on as if they had not been measured. Averaged weights are used where there are any.
-
-    Args:
-        run: where; None in a process that has but to take part (``train.fully_shard``).
-        engine: whose model.
-        images: of which the first few for testing are taken.
-
-    Returns:
-        the scores by label.
+    As of ``keep_samples``, the training goes on as if they had not been measured.
     """
     quick = [part for part in engine.recipe.evaluate if optional(part.load(), "quick")]
     few = replace(images, test=images.test[:SCORED])
@@ -97,24 +84,20 @@ def _shown(engine: Engine) -> Iterator[None]:
 
 
 def film(folder: Path, steps: int) -> dict[int, bytes]:
-    """The frames of a training of so many steps, those that are there: step -> PNG."""
+    """The frames of a training of so many steps that are there: step -> PNG."""
     paths = {step: folder / frame(step) for step in milestones(steps)}
     return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
 
 
 def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
-    """Scores on the way, those that are there: step -> ``n`` test images and their ``scores`` by label."""
-    there = ((step, _read_scores(folder, frame(step, "json"))) for step in milestones(steps))
-    return {step: scores for step, scores in there if scores}
-
-
-def _read_scores(folder: Path, name: str) -> dict[str, Any] | None:
-    """Scores as ``keep_scores`` wrote them; None where they are not there, or damaged: a point less in a chart."""
-    try:
-        kept = json.loads(read_text(folder, name) or "null")
-        return {"n": int(kept["n"]), "scores": {label: float(value) for label, value in kept["scores"].items()}}
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
-        return None
+    """The scores on the way that are there: step -> ``n`` test images and their ``scores`` by label."""
+    curve = {}
+    for step in milestones(steps):
+        with suppress(*DAMAGES):  # a point less in a chart
+            kept = json.loads(read_text(folder, frame(step, "json")) or "null")
+            scores = {label: float(value) for label, value in kept["scores"].items()}
+            curve[step] = {"n": int(kept["n"]), "scores": scores}
+    return curve
 
 
 def frame(step: int, kind: str = "png") -> str:

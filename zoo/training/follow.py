@@ -1,4 +1,4 @@
-"""What every process but the first does in a build of ``torchrun``'s: it trains, measures and writes nothing."""
+"""Every process but the first in a build of ``torchrun``'s: it trains and measures, and writes nothing."""
 
 from __future__ import annotations
 
@@ -14,36 +14,30 @@ from zoo.score.evaluate import evaluate
 from zoo.training.loop import train
 
 TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
-"""What the first process tells the others to do next: train and then ask again, measure with its weights, or end."""
+"""Orders of the first process to the others: train and then ask again, measure with its weights, or end."""
 
 
 class Stop(Watcher, Protocol):
-    """Whether this process was asked to stop; told when it trains."""
+    """Answers whether this process was asked to stop; sees when it trains."""
 
     def __call__(self) -> bool:
-        """Whether it was."""
+        """True where it was."""
 
 
 def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
-    """Does what the first process says until it is over.
-
-    Args:
-        recipe: what it builds.
-        device: this process's.
-        stop: whether this process was asked to stop; all stop together.
-        processes: those that work together.
+    """Does what the first process says until it is over; where one is asked to stop, all stop together.
 
     Raises:
         TrainingError: as ``train``.
         Interrupted: as ``train``.
     """
-    told = processes.told()
-    if told == OVER:
+    order = processes.told()
+    if order == OVER:
         return
     model, images = Model(recipe, choose_device(device)), load_images(recipe)
-    if told == TRAIN:
+    if order == TRAIN:
         train(model, images, watchers=[stop], stop=stop, processes=processes)
-        told = processes.told()
-    if told == EVALUATE:
+        order = processes.told()
+    if order == EVALUATE:
         model.load_state_dict(processes.shared({}, model.device))
         evaluate(model, images, processes=processes)

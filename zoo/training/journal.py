@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Journal:
-    """A watcher that writes a record a line; on resuming, it drops lines past the checkpoint."""
+    """Writes a record a line; on resuming, drops the lines past the checkpoint."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
