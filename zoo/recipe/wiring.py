@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zoo.errors import Position, RequestError
@@ -43,8 +43,8 @@ def connect(
     reader: PartReader,
     slots: Mapping[str, Part],
     own: Mapping[str, Part],
-    demands: Iterable[Demand],
-    phases: Iterable[Phase],
+    demands: list[Demand],
+    phases: Sequence[Phase],
 ) -> tuple[Graph, dict[str, Part]]:
     """The graph of everything asked for, and the values in it; problems go to ``reader``.
 
@@ -52,25 +52,30 @@ def connect(
     is wrong has been reported; its name is known all the same, so that no more is said of it.
     """
     demands = [*(Demand.of(part, f"value '{label}'") for label, part in own.items()), *demands]
-    phases = list(phases)
     known = dict.fromkeys([*slots, *reader.mapping(("slots",))])
     wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in own}
     if not known:
         return Graph((), {}), {}
-    learners = _learners(reader, slots, phases)
-    values = dict(own)
+    known |= dict.fromkeys(_learners(reader, slots, phases))
+    values, absent = dict(own), dict[str, str]()
     names = [name for demand in demands for name in demand.names]
     while names:
         name = names.pop()
         base = name.removesuffix(HELD)
-        if name in BUILTINS or {name, base} & {*known, *learners, *values, *wrong}:
+        if name in BUILTINS or {name, base} & {*known, *values, *wrong, *absent}:
             continue
-        part = _registered(reader, base)
-        if part:
-            values[base] = part
-            names.extend(part.arguments.values())
-    graph = Graph((*known, *learners), {name: part.arguments for name, part in values.items()} | wrong)
-    sound = [demand for demand in demands if _check(reader, graph, demand)]
+        try:
+            entry = reader.registry.find("value", base)
+            defaults, missing = check_options(entry.signature, {})
+        except RequestError as error:
+            told = not isinstance(error, UnknownName) or reader.registry.catalogue.providers("value", base)
+            absent[base] = str(error) if told else ""
+            continue
+        if not missing:
+            values[base] = Part(base, entry, defaults, Position("registry"))
+            names.extend(values[base].arguments.values())
+    graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong)
+    sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
     if len(sound) == len(demands) and not wrong:
         for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
             _check_row(reader, graph, row)
@@ -80,8 +85,8 @@ def connect(
 def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Phase]) -> dict[str, Part]:
     """Terms that own networks that learn, by label: each label is the name of one player."""
     found: dict[str, Part] = {}
-    terms = [term for phase in phases for row in phase.rows for term in row.terms if term.part.learns]
-    for part in (term.part for term in terms):
+    terms = [term.part for phase in phases for row in phase.rows for term in row.terms if term.part.learns]
+    for part in terms:
         first = found.setdefault(part.label, part)
         if part.label in slots:
             taken = "a slot has that name"
@@ -94,35 +99,15 @@ def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Ph
     return found
 
 
-def _registered(reader: PartReader, name: str) -> Part | None:
-    try:
-        entry = reader.registry.find("value", name)
-        signature = entry.signature
-    except RequestError:
-        return None  # reported by _check, with the route that asked for it
-    defaults, missing = check_options(signature, {})
-    return None if missing else Part(name, entry, defaults, Position("registry"))
-
-
-def _elsewhere(reader: PartReader, name: str) -> str:
-    """Why a value that some package has is not here, or not the only one; nothing if none has it."""
-    try:
-        reader.registry.find("value", name)
-    except UnknownName as error:
-        return str(error) if reader.registry.catalogue.providers("value", name) else ""
-    except RequestError as error:
-        return str(error)
-    return ""
-
-
-def _check(reader: PartReader, graph: Graph, demand: Demand) -> bool:
+def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str, str]) -> bool:
+    """Notes what a demand asks for in vain; ``absent`` are values that the registry does not give, and why."""
     if not all(map(graph.known, demand.shown)):
         return False  # said of the output already
     try:
         graph.verify(demand.names)
     except UnknownNameError as error:
         written = demand.written.get(error.name)
-        message = f"{demand.who}: {_elsewhere(reader, error.name) or error}"
+        message = f"{demand.who}: {absent.get(error.name) or error}"
         reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
     idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]
@@ -135,10 +120,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand) -> bool:
 def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
     """A row that cannot reach its player is an error; torch is silent there."""
     reached = {t.label: frozenset().union(*map(graph.reaches, t.part.arguments.values())) for t in row.terms}
+    told = [f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()]
     for player in row.players:
         if not any(slot_of(player) in slots for slots in reached.values()):
-            routes = "; ".join(
-                f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()
-            )
-            message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}' ({routes})"
-            reader.note(row.position, message)
+            message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}'"
+            reader.note(row.position, f"{message} ({'; '.join(told)})")
