@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest
-from zoo.recipe.resolve import resolve
+from zoo.recipe.resolve import Reader
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.node import one_line
 from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, too_large, write
@@ -44,7 +44,7 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
         if root.child("models") and not root.child("slots"):
             message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
             raise RecipeError([Problem(root.at(("models",)), message)])
-    return resolve(_overridden(_extended(root, folder, registry, ()), overrides), registry)
+    return Reader(_overridden(_extended(root, folder, registry, ()), overrides), registry).recipe()
 
 
 def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:

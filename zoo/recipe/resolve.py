@@ -6,25 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from keyword import iskeyword
 from pathlib import PurePath
-from typing import Any
 
 from zoo.errors import RecipeError, closest, did_you_mean
 from zoo.recipe.contract import contract_of
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
-from zoo.recipe.schema import Part, Phase, Recipe, Sizes
+from zoo.recipe.schema import Part, Recipe, Sizes
 from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
-from zoo.registry import Registry
 from zoo.registry.option_types import shown
 
 
 class Reader(PhaseReader):
     """Reads the sections of a recipe."""
-
-    # -- sections ----------------------------------------------------------------------------------------
 
     def recipe(self) -> Recipe:
         """The whole recipe.
@@ -32,9 +28,10 @@ class Reader(PhaseReader):
         Raises:
             RecipeError: with every problem found.
         """
-        self._refuse_absent()
-        top = self.section((), self._top(), "recipe", "a recipe", (*SECTIONS, "extends"))
-        name = self._run_name(top.get("name", ""))
+        keys = {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
+        self._refuse_absent({closest(key, (*SECTIONS, "extends")) for key in keys})
+        top = self.section((), keys, "recipe", "a recipe", (*SECTIONS, "extends"))
+        self._check_name(top["name"])
         data = self._data()
         slots = self._slots()
         values = self._values()
@@ -44,16 +41,24 @@ class Reader(PhaseReader):
         evaluate = self._listed("evaluate", "metric")
         augment = self._listed("augment", "augmentation")
         watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
-        demands = [*self._demands(phases), *self._shown(outputs, evaluate)]
+        terms = [(term, row) for phase in phases for row in phase.played for term in row.terms]
+        demands = [Demand.of(term.part, f"term '{term.label}' of row '{row.label}'") for term, row in terms]
+        demands += self._shown(outputs, evaluate)
         graph, values = connect(self, slots, values, demands, phases)
         self.report_lacking()
         if self.problems or data is None:
             raise RecipeError(self.problems)
-        file = self.root.position.file
         sizes = Sizes(data.options["channels"], data.options["size"], top["latent"], top["noise"])
-        self._read_contracts(slots, sizes)
+        for part in slots.values():
+            try:
+                contract_of(part, sizes)
+            except ValueError as error:
+                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
+        if self.problems:
+            raise RecipeError(self.problems)
+        file = self.root.position.file
         return Recipe(
-            name=name or PurePath(file).stem,
+            name=top["name"] or PurePath(file).stem,
             file=file,
             seed=top["seed"],
             sizes=sizes,
@@ -71,59 +76,45 @@ class Reader(PhaseReader):
             source=self.root,
         )
 
-    def _read_contracts(self, slots: Mapping[str, Part], sizes: Sizes) -> None:
-        for part in slots.values():
-            try:
-                contract_of(part, sizes)
-            except ValueError as error:
-                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
-        if self.problems:
-            raise RecipeError(self.problems)
-
-    def _top(self) -> dict[str, Node]:
-        return {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
-
     def _absent(self, key: str) -> bool:
         node = self.root.get((key,))
         return node is None or node.value is None
 
-    def _refuse_absent(self) -> None:
+    def _refuse_absent(self, slips: set[str | None]) -> None:
         """Sections that every recipe has; not those that some unknown key is probably a slip of."""
-        slips = {closest(key, (*SECTIONS, "extends")) for key in self._top()}
         absent = [key for key in NEEDED if self._absent(key) and not slips & {key, "extends"}]
         for place in dict.fromkeys(self.root.at((key,)) for key in absent):
             keys = [f"'{key}'" for key in absent if self.root.at((key,)) == place]
             cure = "add what is missing, or begin with 'extends: NAME' ('zoo list recipe' has the names)"
             self.note(place, f"the recipe has no {', no '.join(keys)}; {cure}")
 
-    def _run_name(self, name: str) -> str:
+    def _check_name(self, name: str) -> None:
         if name and (PurePath(name).name != name or name == ".."):
             self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} is a path")
         elif not name.isprintable() or name != name.strip() or len(name.encode()) > LONGEST_NAME:
             cure = f"write at most {LONGEST_NAME} letters, none of them invisible, no blank at either end"
             self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} cannot be; {cure}")
-        return name
 
     def _data(self) -> Part | None:
         if self._absent("data"):
             return None
         part = self.part(("data",), "data", "data")
-        known = [option.name for option in part.entry.signature.options] if part else []
-        missing = [o for o in ("size", "channels") if part and o not in known]
-        for option in missing:
-            self.error(("data",), f"data '{part and part.entry.name}' has no option '{option}', which every data needs")
-        for option in ("size", "channels"):
-            if part and part.options.get(option, 1) < 1:
+        if part is None:
+            return None
+        sizes = {"size", "channels"}
+        for option in sizes.difference(option.name for option in part.entry.signature.options):
+            self.error(("data",), f"data '{part.entry.name}' has no option '{option}', which every data needs")
+        for option in sizes.intersection(part.options):
+            if part.options[option] < 1:
                 self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
-        return None if missing else part
+        return part
 
     def _slots(self) -> dict[str, Part]:
         slots = {}
         for label in self.mapping(("slots",)):
             path: Path = ("slots", label)
-            kind = self._name(path, "slot") and self._kind(path, label)
-            part = kind and self.part(path, kind, label, reserved=("kind",))
-            if part:
+            kind = self._name("slot", path) and self._kind(path, label)
+            if kind and (part := self.part(path, kind, label, reserved=("kind",))):
                 slots[label] = part
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
@@ -144,21 +135,21 @@ class Reader(PhaseReader):
         return None
 
     def _values(self) -> dict[str, Part]:
-        labels = [label for label in self.mapping(("values",)) if self._name(("values", label), "value")]
-        twice = [label for label in labels if label in self.mapping(("slots",))]
-        for label in twice:
-            self.error(("values", label), f"value '{label}' has the name of a slot; call it something else")
-        parts = {label: self.part(("values", label), "value", label) for label in labels if label not in twice}
+        labels = [label for label in self.mapping(("values",)) if self._name("value", ("values", label))]
+        parts = {label: self.part(("values", label), "value", label) for label in labels}
         return {label: part for label, part in parts.items() if part}
 
-    def _name(self, path: Path, what: str) -> bool:
+    def _name(self, what: str, path: Path) -> bool:
         """Whether parameters can ask for a slot or value by its name."""
         label = str(path[-1])
+        taken = "what the zoo provides" if label in BUILTINS else ""
+        if what == "value" and label in self.mapping(("slots",)):
+            taken = "a slot"
         if not label.isidentifier() or iskeyword(label):
             cure = "write it with letters, digits and '_', so that a parameter can ask for it"
             self.error(path, f"{what} '{label}' is not a name; {cure}")
-        elif label in BUILTINS:
-            self.error(path, f"{what} '{label}' has the name of what the zoo provides; call it something else")
+        elif taken:
+            self.error(path, f"{what} '{label}' has the name of {taken}; call it something else")
         else:
             return True
         return False
@@ -182,8 +173,11 @@ class Reader(PhaseReader):
             if part and label in found:
                 self.error(path, f"two {kind}s are called '{label}'; give one a name: 'other: {{use: ...}}'")
             elif part:
-                self._refuse_needs(path, part)
                 found[label] = part
+                given = TAKES.get(kind, part.entry.signature.needs)
+                for need in (need for need in part.entry.signature.needs if need not in given):
+                    only = f"{a(kind)} is given {' and '.join(map(repr, given))} only"
+                    self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {only}")
         return tuple(found.values())
 
     def _default_watch(self) -> tuple[Part, ...]:
@@ -192,13 +186,6 @@ class Reader(PhaseReader):
         node = Node({}, self.root.position)
         part = self.part(("watch",), "watcher", DEFAULT_WATCHER, node=node) if there else None
         return (part,) if part else ()
-
-    def _refuse_needs(self, path: Path, part: Part) -> None:
-        kind, given = part.entry.kind, TAKES.get(part.entry.kind)
-        for need in part.entry.signature.needs if given else ():
-            if need not in (given or ()):
-                choices = " and ".join(map(repr, given or ()))
-                self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {a(kind)} is given {choices} only")
 
     def _items(self, section: str, kind: str) -> list[tuple[Path, str]]:
         node = self.root.get((section,))
@@ -209,23 +196,18 @@ class Reader(PhaseReader):
         items: list[tuple[Path, str]] = []
         for i, item in enumerate(node.value if isinstance(node.value, list) else [node]):
             path: Path = (section, i) if isinstance(node.value, list) else (section,)
-            if isinstance(item.value, dict) and len(item.value) == 1 and "use" not in item.value:
+            use = item.child("use")
+            if isinstance(item.value, dict) and len(item.value) == 1 and not use:
                 label = next(iter(item.value))
                 items.append(((*path, label), label))
-            elif isinstance(item.value, dict) and isinstance(self._use(item), str):
-                items.append((path, str(self._use(item))))
+            elif use and isinstance(use.value, str):
+                items.append((path, use.value))
             elif isinstance(item.value, str):
                 items.append((path, item.value.rsplit("/", 1)[-1]))
             else:
                 what = f"'{section}' lists {kind}s: names, or 'label: {{use: NAME, ...}}'"
                 self.error(path, f"{what}, not {shown(item.plain())}")
         return items
-
-    @staticmethod
-    def _demands(phases: tuple[Phase, ...]) -> Iterator[Demand]:
-        for row in (row for phase in phases for row in phase.played):
-            for term in row.terms:
-                yield Demand.of(term.part, f"term '{term.label}' of row '{row.label}'")
 
     def _shown(self, outputs: Mapping[str, str], metrics: tuple[Part, ...]) -> Iterator[Demand]:
         for label, name in outputs.items():
@@ -242,17 +224,3 @@ class Reader(PhaseReader):
             varied = {outputs.get(name, name): given for name, given in part.computed.items()}
             if not wrong.intersection(names):
                 yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)
-
-    @staticmethod
-    def _use(node: Node) -> Any:
-        use = node.value.get("use")
-        return use and use.value
-
-
-def resolve(root: Node, registry: Registry) -> Recipe:
-    """A merged tree as a recipe.
-
-    Raises:
-        RecipeError: with every problem, sorted by place.
-    """
-    return Reader(root, registry).recipe()
