@@ -63,12 +63,9 @@ def contract_of(part: Part, sizes: Sizes) -> Contract | None:
     left, arrow, right = text.partition("->")
     if not arrow:
         raise ValueError(f"contract '{text}' has no '->'")
-    return Contract(text, tuple(_shape(side, sizes) for side in left.split(",")), _shape(right, sizes))
-
-
-def _shape(text: str, sizes: Sizes) -> Shape:
-    names = tuple(text.split())
-    return Shape(names, tuple(_number(name, sizes) for name in names))
+    names = [tuple(side.split()) for side in (*left.split(","), right)]
+    *inputs, output = (Shape(side, tuple(_number(name, sizes) for name in side)) for side in names)
+    return Contract(text, tuple(inputs), output)
 
 
 def _number(name: str, sizes: Sizes) -> int | None:
@@ -94,17 +91,21 @@ def wrong_count(part: Part, contract: Contract, given: int) -> Problem:
 
 def wrong_input(part: Part, shape: Shape, given: Dims, recipe: Recipe) -> Problem:
     """A slot that is handed another shape than it expects: both shapes, and where each comes from."""
-    givers = [slot.position for slot in recipe.slots.values() if _gives(slot, given, recipe) and slot is not part]
-    own = [place for place in (part.position, *givers) if place.file == recipe.file or not place.line]
+    sizes, givers = recipe.sizes, dict[str, Position]()
+    for label, slot in recipe.slots.items():
+        contract = contract_of(slot, sizes)
+        if slot is not part and contract and contract.output.admits(given):
+            givers[label] = slot.position
+    own = [place for place in (part.position, *givers.values()) if place.file == recipe.file or not place.line]
     at = (own or [part.position])[0]  # where the user wrote one of the two, rather than in what that extends
     whose = named(part) if at == part.position else f"{named(part)}, {_place(part.position, at)},"
-    handed = f"{whose} expects {told(shape, recipe, at)} and is handed {dims(given)}"
-    return Problem(at, handed + _source(given, part, recipe, at))
-
-
-def _gives(part: Part, given: Dims, recipe: Recipe) -> bool:
-    contract = contract_of(part, recipe.sizes)
-    return contract is not None and contract.output.admits(given)
+    sources = [f"as slot '{label}' gives, {_place(place, at)}" for label, place in givers.items()]
+    if len(given) == 2:
+        sources += [_size(name, recipe, at) for name in ("latent", "noise") if getattr(sizes, name) == given[1]]
+    elif given[1:] == (sizes.channels, sizes.size, sizes.size):
+        sources.append(_size("images", recipe, at))
+    source = f" ({'; '.join(sources)})" if sources else ""
+    return Problem(at, f"{whose} expects {told(shape, recipe, at)} and is handed {dims(given)}{source}")
 
 
 def named(part: Part) -> str:
@@ -125,29 +126,14 @@ def told(shape: Shape, recipe: Recipe, at: Position) -> str:
     return f"{shape} ({', '.join(sources)})" if sources else str(shape)
 
 
-def _source(given: Dims, part: Part, recipe: Recipe, at: Position) -> str:
-    """Where a shape that was handed on may come from: the slots that give such a one, and the sizes in it."""
-    sources = []
-    for label, other in recipe.slots.items():
-        if other is not part and _gives(other, given, recipe):
-            sources.append(f"as slot '{label}' gives, {_place(other.position, at)}")
-    sizes = recipe.sizes
-    if len(given) == 2:
-        sources += [_size(name, recipe, at) for name in ("latent", "noise") if getattr(sizes, name) == given[1]]
-    elif given[1:] == (sizes.channels, sizes.size, sizes.size):
-        sources.append(_size("images", recipe, at))
-    return f" ({'; '.join(sources)})" if sources else ""
-
-
 def _size(name: str, recipe: Recipe, at: Position) -> str:
     """``latent is 64, line 3``."""
     sizes = recipe.sizes
-    if name == "images":
-        told, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
-    else:
-        told, paths = f"{name} is {getattr(sizes, name)}", [(name,)]
+    text, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
+    if name != "images":
+        text, paths = f"{name} is {getattr(sizes, name)}", [(name,)]
     written = next((path for path in paths if recipe.source.get(path)), None)
-    return f"{told}, {_place(recipe.source.at(written), at) if written else 'by default'}"
+    return f"{text}, {_place(recipe.source.at(written), at) if written else 'by default'}"
 
 
 def _place(position: Position, at: Position) -> str:

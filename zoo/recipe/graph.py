@@ -6,9 +6,8 @@ before torch is imported. ``check``, ``explain`` and the engine all read this on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from zoo.api import KINDS
 from zoo.errors import did_you_mean
@@ -17,19 +16,19 @@ BUILTINS = ("x", "batch", "draw", "step", "sizes")
 """Names that the engine provides: the images, how many, random numbers, the step, the recipe's sizes."""
 
 HELD = "_held"
-"""``NAME_held`` is the value NAME with its gradient stopped."""
-
+"""``NAME_held`` is the value NAME with its gradient stopped (detached)."""
 
 LONGEST_ROUTE = 8
 """Names of a route that an error shows in full."""
+
+Terms = Iterable[tuple[str, Mapping[str, str]]]
+"""Each term's key and its arguments."""
 
 
 class UnknownNameError(LookupError):
     """A parameter names neither a slot nor a value; or values ask for each other in a circle.
 
-    Args:
-        message: a sentence with the route to it.
-        name: the name; for a circle, one that is the same wherever it is entered.
+    ``name`` is that name; for a circle, a text that is the same wherever it is entered.
     """
 
     def __init__(self, message: str, name: str) -> None:
@@ -49,12 +48,18 @@ class Graph:
 
     slots: tuple[str, ...]
     arguments: Mapping[str, Mapping[str, str]]
+    _verified: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _broken: dict[str, UnknownNameError] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _reached: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def stops(self, name: str) -> bool:
+        """Whether a name is a held value: no gradient flows through it."""
+        return name.endswith(HELD) and name not in self.arguments
 
     def needs(self, name: str) -> tuple[str, ...]:
         """The names that ``name`` asks for directly; a held value asks for the value it holds."""
-        if name.endswith(HELD) and name not in self.arguments:
-            return (name.removesuffix(HELD),)
-        return tuple(self.arguments.get(name, {}).values())
+        held = (name.removesuffix(HELD),) if self.stops(name) else ()
+        return held or tuple(self.arguments.get(name, {}).values())
 
     def order(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Every name that ``targets`` need, each after what it needs.
@@ -73,11 +78,7 @@ class Graph:
         The route that the exception tells is that of the first to fail for the same reason.
         """
         for target in targets:
-            self._visit(target, *self._verified)
-
-    @cached_property
-    def _verified(self) -> tuple[dict[str, None], dict[str, UnknownNameError]]:
-        return {}, {}
+            self._visit(target, self._verified, self._broken)
 
     def _visit(self, target: str, done: dict[str, None], broken: dict[str, UnknownNameError]) -> None:
         """Adds ``target`` to ``done``, after all that it needs; else raises, and all on the way are ``broken``."""
@@ -98,18 +99,18 @@ class Graph:
                     del route[last]
 
     def _fault(
-        self, route: Mapping[str, object], name: str, broken: Mapping[str, UnknownNameError]
+        self, route: Collection[str], name: str, broken: Mapping[str, UnknownNameError]
     ) -> UnknownNameError | None:
-        """What is wrong with ``name`` at the end of a route, if anything is."""
+        """Finds what is wrong with ``name`` at the end of a route."""
         if name in broken:
             return UnknownNameError(str(broken[name]), broken[name].name)
+        if name not in route and self.known(name):
+            return None
+        way = list(route)
         if name in route:
-            way = list(route)
             members = f"circle {' '.join(sorted(way[way.index(name) :]))}"
             return UnknownNameError(f"values ask for each other in a circle: {_arrows([*way, name])}", members)
-        if self.known(name):
-            return None
-        asked = f"{_arrows(list(route))} asks for '{name}'" if route else f"'{name}' is asked for"
+        asked = f"{_arrows(way)} asks for '{name}'" if way else f"'{name}' is asked for"
         hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
         if name in KINDS:
             hint = f"; give it a slot: 'slots: {{{name}: ...}}' ('zoo list {name}' has the choices)"
@@ -123,22 +124,11 @@ class Graph:
     def reaches(self, name: str) -> frozenset[str]:
         """The slots that a gradient of ``name`` arrives at."""
         if name not in self._reached:
-            for need in self.order([name]):
-                if need not in self._reached:
-                    self._reached[need] = self._reach(need)
+            for visited in self.order([name]):  # each after its needs
+                own = frozenset({visited} if visited in self.slots else ())
+                needs = () if self.stops(visited) else self.needs(visited)
+                self._reached[visited] = own.union(*(self._reached[need] for need in needs))
         return self._reached[name]
-
-    @cached_property
-    def _reached(self) -> dict[str, frozenset[str]]:
-        return {}
-
-    def _reach(self, name: str) -> frozenset[str]:
-        """The same, what it needs being known."""
-        if name in self.slots:
-            return frozenset({name})
-        if name.endswith(HELD) and name not in self.arguments:
-            return frozenset()
-        return frozenset().union(*(self._reached[need] for need in self.needs(name)))
 
     def depends(self, name: str, on: str) -> bool:
         """Whether computing ``name`` needs ``on`` (held or not)."""
@@ -167,9 +157,6 @@ def _arrows(names: list[str]) -> str:
     """A route, its middle left out where it is long."""
     shown = names if len(names) <= LONGEST_ROUTE else [*names[:3], "...", *names[-3:]]
     return " -> ".join(shown)
-
-
-Terms = Iterable[tuple[str, Mapping[str, str]]]
 
 
 def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> dict[str, Call]:
@@ -205,10 +192,9 @@ def _gradient_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
     stack = list(names)
     while stack:
         name = stack.pop()
-        if name in found or name in graph.slots or (name.endswith(HELD) and name not in graph.arguments):
-            continue
-        found.add(name)
-        stack.extend(graph.needs(name))
+        if name not in found and name not in graph.slots and not graph.stops(name):
+            found.add(name)
+            stack.extend(graph.needs(name))
     return found
 
 
