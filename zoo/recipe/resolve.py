@@ -12,7 +12,7 @@ from zoo.recipe.contract import contract_of
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
-from zoo.recipe.schema import Part, Recipe, Sizes
+from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
@@ -48,21 +48,10 @@ class Reader(PhaseReader):
         self.report_lacking()
         if self.problems or data is None:
             raise RecipeError(self.problems)
-        sizes = Sizes(data.options["channels"], data.options["size"], top["latent"], top["noise"])
-        for part in slots.values():
-            try:
-                contract_of(part, sizes)
-            except ValueError as error:
-                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
-        if self.problems:
-            raise RecipeError(self.problems)
         file = self.root.position.file
-        return Recipe(
-            name=top["name"] or PurePath(file).stem,
+        recipe = Recipe(
+            **top | {"name": top["name"] or PurePath(file).stem},
             file=file,
-            seed=top["seed"],
-            sizes=sizes,
-            batch_stats=top["batch_stats"],
             data=data,
             slots=slots,
             values=values,
@@ -75,6 +64,14 @@ class Reader(PhaseReader):
             graph=graph,
             source=self.root,
         )
+        for part in slots.values():
+            try:
+                contract_of(part, recipe.sizes)
+            except ValueError as error:
+                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
+        if self.problems:
+            raise RecipeError(self.problems)
+        return recipe
 
     def _absent(self, key: str) -> bool:
         node = self.root.get((key,))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from zoo.columns import table
 from zoo.recipe.graph import BUILTINS, route
-from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
+from zoo.recipe.schema import Part, Phase, Recipe, Row, Term, slot_of
 
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
 
@@ -20,9 +18,9 @@ def route_lines(recipe: Recipe) -> list[list[str]]:
     for number, phase in enumerate(recipe.phases, 1):
         for row in phase.played:
             terms = [term.part.arguments for term in row.terms]
-            found = route(recipe.graph, row.slots, terms)
-            name = f"{number}{_timing(phase)}"
-            lines.append([name, row.label, _objective(row), *(found.get(slot, ".") for slot in slots)])
+            does = route(recipe.graph, row.slots, terms)
+            cells = [does.get(slot, ".") for slot in slots]
+            lines.append([f"{number}{_timing(phase)}", row.label, _objective(row), *cells])
     return lines
 
 
@@ -42,29 +40,28 @@ def _weighted(term: Term) -> str:
 
 
 def _timing(phase: Phase) -> str:
-    said = [
-        f"x{phase.repeat}" if phase.repeat > 1 else "",
-        "fresh" if phase.fresh else "",
-        f"every {phase.every}" if phase.every > 1 else "",
-        f"from step {phase.start}" if phase.start else "",
-    ]
-    told = ", ".join(filter(None, said))
-    return f" ({told})" if told else ""
+    said = [f"x{phase.repeat}"] if phase.repeat > 1 else []
+    said += ["fresh"] if phase.fresh else []
+    said += [f"every {phase.every}"] if phase.every > 1 else []
+    said += [f"from step {phase.start}"] if phase.start else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def values(recipe: Recipe) -> str:
     """The values a recipe uses: what each is made from, by whose component."""
-    terms = [t.part for phase in recipe.phases for row in phase.played for t in row.terms]
-    wanted = [name for part in terms for name in part.arguments.values()]
-    wanted += [*recipe.outputs.values()]
-    order = [n for n in recipe.graph.order(wanted) if n not in recipe.graph.slots and n not in BUILTINS]
     shown = {value: output for output, value in recipe.outputs.items()}
     lines = [["value", "made from", "component", "output"]]
-    for name in order:
-        part = recipe.values.get(name)
-        made = ", ".join(recipe.graph.needs(name))
-        lines.append([name, made, part.entry.id if part else "gradient stopped", shown.get(name, "")])
+    for name in _needed(recipe):
+        if name not in recipe.graph.slots and name not in BUILTINS:
+            component = recipe.values[name].entry.id if name in recipe.values else "gradient stopped"
+            lines.append([name, ", ".join(recipe.graph.needs(name)), component, shown.get(name, "")])
     return table(lines)
+
+
+def _needed(recipe: Recipe) -> tuple[str, ...]:
+    """The names that terms and outputs need, each after what it needs."""
+    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+    return recipe.graph.order([*(name for part in terms for name in part.arguments.values()), *recipe.outputs.values()])
 
 
 def slots(recipe: Recipe) -> str:
@@ -72,31 +69,29 @@ def slots(recipe: Recipe) -> str:
     lines = [["slot", "component", "options", "optimizer"]]
     for label, part in [*recipe.slots.items(), *recipe.learners().items()]:
         optimizer = recipe.train.optimizers.get(label)
-        told = f"{optimizer.part.entry.name} {_options(optimizer.part.options)}" if optimizer else ""
-        lines.append([label, part.entry.id, _options(part.options), told])
+        how = f"{optimizer.part.entry.name} {_options(optimizer.part)}" if optimizer else ""
+        lines.append([label, part.entry.id, _options(part), how])
     return table(lines)
 
 
-def _options(options: Any) -> str:
-    return " ".join(f"{key}={value}" for key, value in options.items())
+def _options(part: Part) -> str:
+    return " ".join(f"{key}={value}" for key, value in part.options.items())
 
 
 def dot(recipe: Recipe) -> str:
     """The graph in Graphviz' language: slots are boxes, values ovals, rows diamonds that point at their players."""
     lines = [f"digraph {_quoted(recipe.name)} {{", "  rankdir=LR;"]
     lines += [f"  {_quoted(slot)} [shape=box];" for slot in recipe.graph.slots]
-    terms = [t.part for phase in recipe.phases for row in phase.played for t in row.terms]
-    wanted = [name for part in terms for name in part.arguments.values()]
-    for name in recipe.graph.order([*wanted, *recipe.outputs.values()]):
+    for name in _needed(recipe):
         lines += [f"  {_quoted(need)} -> {_quoted(name)};" for need in dict.fromkeys(recipe.graph.needs(name))]
     for number, phase in enumerate(recipe.phases, 1):
         for row in phase.played:
             who = _quoted(f"{number}: {row.label}")
             lines.append(f"  {who} [shape=diamond];")
             for term in row.terms:
+                label = f"[label={_quoted(_weighted(term))}]"
                 lines += [
-                    f"  {_quoted(need)} -> {who} [label={_quoted(_weighted(term))}];"
-                    for need in dict.fromkeys(term.part.arguments.values())
+                    f"  {_quoted(need)} -> {who} {label};" for need in dict.fromkeys(term.part.arguments.values())
                 ]
             lines += [f"  {who} -> {_quoted(slot)} [style=bold, color=red];" for slot in sorted(row.slots)]
     return "\n".join([*lines, "}"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from zoo.errors import Position
 from zoo.recipe.graph import Graph
 from zoo.recipe.schedule import ONE as ONE
 from zoo.recipe.schedule import Schedule as Schedule
-from zoo.recipe.sections import Timing, Training
+from zoo.recipe.sections import Timing, Top, Training
 from zoo.recipe.yaml.read import Node
 from zoo.registry import Entry, to_arguments
 from zoo.registry.signature import CALLED
@@ -153,13 +154,9 @@ class Phase(Timing):
     @property
     def played(self) -> tuple[Row, ...]:
         """The rows, then one for each term of theirs that owns networks that learn."""
-        return (*self.rows, *self._learners())
-
-    def _learners(self) -> Iterator[Row]:
-        terms = [term for row in self.rows for term in row.terms if term.part.learns and not term.part.learning]
-        for part in {term.label: term.part for term in terms}.values():
-            learning = Term(replace(part, learning=True), ONE)
-            yield Row((part.label,), (learning,), part.position)
+        terms = [term.part for row in self.rows for term in row.terms]
+        learners = {part.label: replace(part, learning=True) for part in terms if part.learns and not part.learning}
+        return (*self.rows, *(Row((part.label,), (Term(part, ONE),), part.position) for part in learners.values()))
 
     def plain(self) -> Any:
         """As a recipe writes it."""
@@ -205,15 +202,11 @@ class Sizes:
     noise: int
 
 
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Top):
     """A whole model: what it is made of, who learns from what, on what, for how long, judged by what."""
 
-    name: str
     file: str
-    seed: int
-    sizes: Sizes
-    batch_stats: str
     data: Part
     slots: Mapping[str, Part]
     values: Mapping[str, Part]
@@ -226,6 +219,11 @@ class Recipe:
     graph: Graph
     source: Node = field(compare=False, repr=False)
 
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The sizes that its parts ask for."""
+        return Sizes(self.data.options["channels"], self.data.options["size"], self.latent, self.noise)
+
     def parts(self) -> list[Part]:
         """Every part the recipe uses, in its order."""
         terms = [term.part for phase in self.phases for row in phase.rows for term in row.terms]
@@ -235,16 +233,12 @@ class Recipe:
 
     def plain(self) -> dict[str, Any]:
         """As a recipe writes it, with every default."""
-        slots = {label: _with_kind(label, part) for label, part in self.slots.items()}
+        kinds = {label: {"kind": part.entry.kind} for label, part in self.slots.items() if label != part.entry.kind}
         return {
-            "name": self.name,
-            "seed": self.seed,
-            "latent": self.sizes.latent,
-            "noise": self.sizes.noise,
-            "batch_stats": self.batch_stats,
+            **{key.name: getattr(self, key.name) for key in fields(Top)},
             "data": self.data.plain(),
             "augment": {part.label: part.plain() for part in self.augment},
-            "slots": slots,
+            "slots": {label: kinds.get(label, {}) | part.plain() for label, part in self.slots.items()},
             "values": {name: part.plain() for name, part in self.values.items()},
             "phases": [phase.plain() for phase in self.phases],
             "outputs": dict(self.outputs),
@@ -261,11 +255,6 @@ class Recipe:
         """The terms that own networks that learn, by label."""
         terms = [term for phase in self.phases for row in phase.rows for term in row.terms]
         return {term.label: term.part for term in terms if term.part.learns}
-
-
-def _with_kind(label: str, part: Part) -> dict[str, Any]:
-    kind = {} if label == part.entry.kind else {"kind": part.entry.kind}
-    return {**kind, **part.plain()}
 
 
 def slot_of(player: str) -> str:

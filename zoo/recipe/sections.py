@@ -1,7 +1,6 @@
-"""The sections of a recipe, written as dataclasses: the same reader checks them and every part's options.
+"""The sections of a recipe as dataclasses: their fields are the keys that a recipe may write, with types and defaults.
 
-Their fields are the keys, types and defaults that a recipe may write, and their docstrings are what ``zoo show
-recipe``, ``zoo show train`` ... print.
+The same reader checks them and every part's options; ``zoo show train`` prints their docstrings.
 """
 
 from dataclasses import dataclass
@@ -93,43 +92,23 @@ SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "s
 """By the names that ``zoo show`` knows them by."""
 
 SPELT = {"first": "from", "last": "to"}
-"""Keys that Python does not let a parameter have."""
+"""Keys that Python does not let a field have."""
 
-MINIMA = {
-    "latent": 1,
-    "noise": 0,
-    "seed": 0,
-    "steps": 1,
-    "batch": 1,
-    "clip": 0,
-    "log_every": 1,
-    "save_every": 1,
-    "accumulate": 1,
-    "keep_last": 1,
-    "repeat": 1,
-    "every": 1,
-    "start": 0,
-}
+MINIMA = dict.fromkeys(("noise", "seed", "clip", "start"), 0)
+MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", "accumulate", "keep_last"), 1)
+MINIMA |= dict.fromkeys(("repeat", "every"), 1)
 """Smallest value of each number that has one."""
 
-
 SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
-
-
-DEFAULT_WATCHER = "tensorboard"
-
-
 NEEDED = ("data", "slots", "phases")
 """Sections without which there is no recipe."""
-
 
 NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
 """Kinds that a slot may be of."""
 
-
+DEFAULT_WATCHER = "tensorboard"
 LONGEST_NAME = 100
 """Bytes of the longest name of a run."""
-
 
 TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
 """What parts of these kinds may ask for."""
