@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import Position, RecipeError
-from zoo.recipe import is_component as stands_for_a_part
 from zoo.recipe.yaml.node import Node
 from zoo.recipe.yaml.read import read, write
 from zoo.recipe.yaml.tree import assign, merge
@@ -29,20 +28,16 @@ notes:
 """
 
 
-def is_component(path: tuple[str | int, ...]) -> bool:
-    return (len(path) == 2 and path[0] == "slots") or path == ("train", "optimizer")
-
-
 def base() -> Node:
     return read(BASE, "base.yaml")
 
 
 def over(text: str) -> Node:
-    return merge(base(), read(text, "over.yaml"), is_component)
+    return merge(base(), read(text, "over.yaml"))
 
 
 def after(path: str, value: str) -> dict[str, Any]:
-    return assign(base(), path, value, is_component).plain()
+    return assign(base(), path, value).plain()
 
 
 # -- merge ---------------------------------------------------------------------------------------------------
@@ -99,7 +94,7 @@ def test_a_mapping_over_a_name_is_short_for_use(text: str, critic: object) -> No
 
 
 def test_elsewhere_a_name_is_only_text() -> None:
-    assert merge(base(), read("train: fast", "over.yaml"), is_component).plain()["train"] == "fast"
+    assert merge(base(), read("train: fast", "over.yaml")).plain()["train"] == "fast"
 
 
 def test_places_follow_who_said_it_last() -> None:
@@ -113,7 +108,7 @@ def test_places_follow_who_said_it_last() -> None:
 def test_a_name_that_is_spelled_out_stays_where_it_stands() -> None:
     under = read("slots: {critic: {use: dcgan, width: 3}}", "base.yaml")
     upper = read("slots:\n  critic: dcgan", "over.yaml")
-    merged = merge(under, upper, is_component)
+    merged = merge(under, upper)
     for path in (("slots", "critic"), ("slots", "critic", "use")):
         found = merged.get(path)
         assert found is not None
@@ -121,9 +116,9 @@ def test_a_name_that_is_spelled_out_stays_where_it_stands() -> None:
     assert merged.at(("slots", "critic", "use")) == Position("over.yaml", 2, 11)
 
 
-def test_a_predicate_that_is_always_true_ends() -> None:
+def test_a_component_may_be_merged_alone() -> None:
     left, right = read("use: adam\nlr: fast", "a"), read("use: adam\nlr: slow", "b")
-    assert merge(left, right, lambda _: True).plain() == {"use": "adam", "lr": "slow"}
+    assert merge(left, right, ("data",)).plain() == {"use": "adam", "lr": "slow"}
 
 
 keys = st.sampled_from(["a", "b", "c", "use"])
@@ -157,12 +152,12 @@ def test_merge_does_what_the_rules_say(under: dict[str, Any], upper: dict[str, A
 
 
 @quick
-@given(st.dictionaries(keys, trees), st.booleans())
-def test_merging_the_same_again_changes_nothing(data: dict[str, Any], everywhere: bool) -> None:
+@given(st.dictionaries(keys, trees), st.sampled_from([(), ("data",), ("slots",)]))
+def test_merging_the_same_again_changes_nothing(data: dict[str, Any], path: tuple[str, ...]) -> None:
     once = merge(read(write({}), "a"), read(write(data), "b"))
     assert once.plain() == data
-    without_null = merge(once, once, lambda _: everywhere)
-    assert merge(without_null, without_null, lambda _: everywhere).plain() == without_null.plain()
+    without_null = merge(once, once, path)
+    assert merge(without_null, without_null, path).plain() == without_null.plain()
 
 
 # -- assign --------------------------------------------------------------------------------------------------
@@ -201,18 +196,18 @@ def test_one_value_is_set() -> None:
     ],
 )
 def test_a_path_reaches_its_value(path: str, value: str, where: tuple[str | int, ...], expected: object) -> None:
-    node = assign(base(), path, value, is_component).get(where)
+    node = assign(base(), path, value).get(where)
     assert node is not None
     assert node.plain() == expected
 
 
 def test_what_was_set_points_at_the_argument_and_the_rest_at_the_file() -> None:
-    root = assign(base(), "slots.encoder.width", "x", is_component)
+    root = assign(base(), "slots.encoder.width", "x")
     assert root.at(("slots", "encoder", "width")) == Position("--set slots.encoder.width=x")
     assert str(root.at(("slots", "encoder", "width"))) == "--set slots.encoder.width=x"
     assert root.at(("slots", "encoder")) == Position("base.yaml", 3, 3)
     assert root.at(("slots", "encoder", "model")) == Position("base.yaml", 3, 24)
-    listed = assign(base(), "train.optimizer.betas.0", "x", is_component)
+    listed = assign(base(), "train.optimizer.betas.0", "x")
     assert listed.at(("train", "optimizer", "betas", 0)) == Position("--set train.optimizer.betas.0=x")
     assert listed.at(("train", "optimizer", "betas", 1)) == Position("base.yaml", 10, 39)
 
@@ -244,7 +239,7 @@ def test_what_was_set_points_at_the_argument_and_the_rest_at_the_file() -> None:
 )
 def test_an_error_points_at_the_argument(path: str, value: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        assign(base(), path, value, is_component)
+        assign(base(), path, value)
     assert str(caught.value).startswith(f"--set {path}={value}: error: {message}")
 
 
@@ -257,7 +252,7 @@ def test_a_caller_may_name_the_place() -> None:
 @given(st.text("abc.0 +", max_size=8), st.text("ab01.[]{}:,-'\"&*!#\n ", max_size=8))
 def test_any_argument_is_applied_or_refused(path: str, value: str) -> None:
     try:
-        root = assign(base(), path, value, is_component)
+        root = assign(base(), path, value)
     except RecipeError as error:
         places = {problem.position for problem in error.problems}
     else:
@@ -283,13 +278,13 @@ METRICS = "evaluate: [mse, {fid: {samples: 10}}, {use: zoo-one/lpips, net: vgg}]
     ],
 )
 def test_a_part_of_a_list_is_set_by_its_name(path: str, value: str, expected: dict[str, Any]) -> None:
-    made = assign(read(METRICS, "r.yaml"), path, value, stands_for_a_part)
+    made = assign(read(METRICS, "r.yaml"), path, value)
     assert made.plain() == {"evaluate": expected}
     assert list(made.plain()["evaluate"]) == list(expected)
 
 
 def test_a_name_that_the_list_has_not() -> None:
     with pytest.raises(RecipeError) as caught:
-        assign(read(METRICS, "r.yaml"), "evaluate.lpip.net", "alex", stands_for_a_part)
+        assign(read(METRICS, "r.yaml"), "evaluate.lpip.net", "alex")
     [problem] = caught.value.problems
     assert problem.message == "'evaluate' has no 'lpip'; did you mean 'lpips'?"

@@ -9,7 +9,8 @@ import pytest
 from zoo import api
 from zoo.compare.tables import find_table, tree
 from zoo.errors import RecipeError
-from zoo.recipe import Recipe, is_component, load_recipe, registry_for
+from zoo.recipe import Recipe, load_recipe, registry_for
+from zoo.recipe.yaml.tree import is_component
 from zoo.registry import Plugin, Registry, load_registry
 
 PARTS = Path(__file__).parents[1] / "parts" / "wiring_parts.py"
@@ -143,7 +144,10 @@ def test_every_part_of_a_recipe(registry: Registry) -> None:
 
 def test_a_value_that_breaks_the_rules_is_told_where_it_is_asked_for(registry: Registry) -> None:
     [said] = problems("outputs: {sample: starred}", registry)
-    assert said.startswith("r.yaml:4:11: output 'sample': 'starred' is asked for, which is neither a slot")
+    assert said == (
+        "r.yaml:4:11: output 'sample': value 'starred' of local 0 (plugin 'wiring_parts') cannot be used: "
+        "starred() takes **options, so its options cannot be known; name each one"
+    )
 
 
 def test_who_else_needs_what_was_removed(registry: Registry) -> None:

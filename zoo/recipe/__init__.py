@@ -72,12 +72,6 @@ def write_recipe(recipe: Recipe) -> str:
     return write(recipe.plain())
 
 
-def is_component(path: tuple[str | int, ...]) -> bool:
-    """Whether a component's name may stand at a path, so that ``NAME`` means ``{use: NAME}``."""
-    named = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("train", "optimizers")}
-    return path in (("data",), ("train", "optimizer")) or path[:-1] in named
-
-
 def locate(name: str | Path, registry: Registry) -> Path:
     """The file of a recipe: a path, else a bundled recipe of that name (with or without ``.yaml``).
 
@@ -135,7 +129,7 @@ def _overridden(root: Node, overrides: Sequence[str]) -> Node:
             problems.append(Problem(Position(place), message))
         else:
             try:
-                root = assign(root, path.strip(), value, is_component, source=place)
+                root = assign(root, path.strip(), value, source=place)
             except RecipeError as error:
                 problems += error.problems
     if problems:
@@ -166,4 +160,4 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
         raise RecipeError([Problem(place, f"recipes extend each other in a circle: {circle}")])
     if len(seen) == MAX_DEPTH:
         raise RecipeError([Problem(place, f"recipes extend each other more than {MAX_DEPTH} deep")])
-    return merge(_extended(base, path.parent, registry, (*seen, here)), root.without("extends"), is_component)
+    return merge(_extended(base, path.parent, registry, (*seen, here)), root.without("extends"))

@@ -38,7 +38,7 @@ class PhaseReader(PartReader):
     def _optimizer(self, player: str, own: Node | None) -> Optimizer | None:
         common = self.root.get(("train", "optimizer"))
         path: Path = ("train", "optimizers", player) if own else ("train", "optimizer")
-        node = merge(common, own, lambda path: path == ()) if common and own else own or common
+        node = merge(common, own, path) if common and own else own or common
         part = self.part(path, "optimizer", player, reserved=("rate",), node=node, name="adam")
         rate = node.value.get("rate") if node and isinstance(node.value, dict) else None
         schedule = self.schedule((*path, "rate"), rate, "'rate'") if rate else ONE

@@ -5,7 +5,7 @@ Nothing is changed in place; every node of a result keeps the place it came from
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn
 
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
@@ -13,44 +13,34 @@ from zoo.recipe.yaml.node import Node, Path
 from zoo.recipe.yaml.read import MAX_DEPTH, read_value
 from zoo.registry.option_types import shown
 
-IsComponent = Callable[[Path], bool]
-"""Whether a component is expected at a path, where ``timm`` is short for ``{use: timm}``."""
+_NAMED = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("train", "optimizers")}
+"""Where each entry is a component."""
 
 
-def _nowhere(_path: Path) -> bool:
-    return False
+def is_component(path: Path) -> bool:
+    """Whether a component's name may stand at a path, so that ``NAME`` means ``{use: NAME}``."""
+    return path in (("data",), ("train", "optimizer")) or path[:-1] in _NAMED
 
 
-def merge(base: Node, over: Node, is_component: IsComponent = _nowhere) -> Node:
-    """``over`` laid over ``base``.
+def merge(base: Node, over: Node, path: Path = ()) -> Node:
+    """``over`` laid over ``base``, both at ``path`` of a recipe. Places follow ``over`` wherever it says something.
 
     Mappings merge key by key: the base's order, then new keys. Everything else is replaced. Null removes
     the base's entry and keeps its place (it stays null where the base has none, so that a mistyped key is
     still noticed).
     A mapping that uses another component replaces the base's, whose options would make no sense.
-
-    Args:
-        base: the tree underneath.
-        over: the tree that wins; positions follow it wherever it says something.
-        is_component: at which paths a bare string is short for ``{use: string}``.
     """
-    return _merge(base, over, (), is_component)
-
-
-def _merge(base: Node, over: Node, path: Path, is_component: IsComponent) -> Node:
     if base.value and over.value and is_component(path):
         base, over = _spelled_out(base, over), _spelled_out(over, base)
     if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _uses_another(base, over):
         return over
-    entries, keys = dict(base.value), dict(base.keys)
+    entries, keys = dict(base.value), base.keys | over.keys
     for key, node in over.value.items():
         under = entries.get(key)
         if under is not None and node.value is None:
             del entries[key]
-            keys[key] = over.keys[key]
-            continue
-        entries[key] = node if under is None else _merge(under, node, (*path, key), is_component)
-        keys[key] = over.keys[key]
+        else:
+            entries[key] = node if under is None else merge(under, node, (*path, key))
     return Node(entries, over.position, keys)
 
 
@@ -68,14 +58,7 @@ def _uses_another(base: Node, over: Node) -> bool:
     return present is None or present.plain() != chosen.plain()
 
 
-def assign(
-    root: Node,
-    path_text: str,
-    value_text: str,
-    is_component: IsComponent = _nowhere,
-    *,
-    source: str | None = None,
-) -> Node:
+def assign(root: Node, path_text: str, value_text: str, *, source: str | None = None) -> Node:
     """``root`` with one value set, as if a recipe with that value alone were laid over it.
 
     Args:
@@ -83,23 +66,21 @@ def assign(
         path_text: keys and list indices with dots between, such as ``phases.0.generator.entropy``; a key
             that has dots of its own is recognised if it exists, and ``a+b`` is the row ``a + b``.
         value_text: a scalar, or a list or mapping in brackets, read as in a recipe.
-        is_component: as for ``merge``.
         source: what positions call the argument; ``--set path=value`` when None.
 
     Raises:
         RecipeError: at ``source``: a path through a scalar, an index that is not there, an unreadable value.
     """
-    place = Position(source or f"--set {path_text}={value_text}")
-    return _Assignment(read_value(value_text, place), is_component).into(root, path_text, ())
+    value = read_value(value_text, Position(source or f"--set {path_text}={value_text}"))
+    return _Assignment(value, value.position).into(root, path_text, ())
 
 
+@dataclass(frozen=True)
 class _Assignment:
     """One value on its way down a tree."""
 
-    def __init__(self, value: Node, is_component: IsComponent) -> None:
-        self.value = value
-        self.place = value.position
-        self.is_component = is_component
+    value: Node
+    place: Position
 
     def into(self, node: Node | None, rest: str, path: Path) -> Node:
         """``node``, at ``path``, with the value at ``rest`` below it."""
@@ -107,7 +88,7 @@ class _Assignment:
             self.refuse(f"a path has at most {MAX_DEPTH} parts")
         if node is None or node.value is None:
             node = Node({}, self.place)
-        if self.is_component(path):
+        if is_component(path):
             node = _spelled_out(node, Node({}, self.place))
         if isinstance(node.value, list):
             return self._into_list(node, node.value, rest, path)
@@ -118,13 +99,13 @@ class _Assignment:
         if not key:
             self.refuse("a part of the path is empty; write it as a.b.c")
         if below is None:
-            return _merge(node, Node({key: self.value}, node.position, {key: self.place}), path, self.is_component)
+            return merge(node, Node({key: self.value}, node.position, {key: self.place}), path)
         inner = self.into(node.child(key), below, (*path, key))
         return Node({**node.value, key: inner}, node.position, {key: self.place, **node.keys})
 
     def _into_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
         """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
-        parts = _by_label(items) if self.is_component((*path, "")) else {}
+        parts = _by_label(items) if is_component((*path, "")) else {}
         text, below = _split(rest, list(parts))
         if text in parts:
             parts[text] = self.value if below is None else self.into(parts[text], below, (*path, text))
