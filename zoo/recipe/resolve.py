@@ -16,6 +16,7 @@ from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
+from zoo.recipe.yaml.tree import label_of
 from zoo.registry.option_types import shown
 
 
@@ -193,14 +194,8 @@ class Reader(PhaseReader):
         items: list[tuple[Path, str]] = []
         for i, item in enumerate(node.value if isinstance(node.value, list) else [node]):
             path: Path = (section, i) if isinstance(node.value, list) else (section,)
-            use = item.child("use")
-            if isinstance(item.value, dict) and len(item.value) == 1 and not use:
-                label = next(iter(item.value))
-                items.append(((*path, label), label))
-            elif use and isinstance(use.value, str):
-                items.append((path, use.value))
-            elif isinstance(item.value, str):
-                items.append((path, item.value.rsplit("/", 1)[-1]))
+            if labelled := label_of(item):
+                items.append(((*path, *labelled[1]), labelled[0]))
             else:
                 what = f"'{section}' lists {kind}s: names, or 'label: {{use: NAME, ...}}'"
                 self.error(path, f"{what}, not {shown(item.plain())}")

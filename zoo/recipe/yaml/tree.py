@@ -105,7 +105,11 @@ class _Assignment:
 
     def _into_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
         """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
-        parts = _by_label(items) if is_component((*path, "")) else {}
+        parts: dict[str, Node] = {}
+        if is_component((*path, "")):  # by label, if they have one each
+            labelled = [(item, label_of(item)) for item in items]
+            parts = {found[0]: item.get(found[1]) or item for item, found in labelled if found}
+            parts = parts if len(parts) == len(items) else {}
         text, below = _split(rest, list(parts))
         if text in parts:
             parts[text] = self.value if below is None else self.into(parts[text], below, (*path, text))
@@ -121,17 +125,17 @@ class _Assignment:
         raise RecipeError([Problem(self.place, message)])
 
 
-def _by_label(items: list[Node]) -> dict[str, Node]:
-    """A list of parts as the mapping it is short for: ``NAME``, ``{use: NAME, ...}`` or ``{LABEL: ...}`` each."""
-    found: dict[str, Node] = {}
-    for item in items:
-        use = item.child("use")
-        if isinstance(item.value, dict) and use is None and len(item.value) == 1:
-            label, item = next(iter(item.value.items()))
-        else:
-            label = str(use.value if use else item.value).rsplit("/", 1)[-1]
-        found[label] = item
-    return found if len(found) == len(items) else {}
+def label_of(item: Node) -> tuple[str, Path] | None:
+    """The label of a part in a list, and where below it the part is; None for what is no part.
+
+    A part is ``NAME``, ``{use: NAME, ...}`` or ``{LABEL: ...}``.
+    """
+    use = item.child("use")
+    if isinstance(item.value, dict) and len(item.value) == 1 and not use:
+        [label] = item.value
+        return label, (label,)
+    name = use.value if use else item.value
+    return (name.rsplit("/", 1)[-1], ()) if isinstance(name, str) else None
 
 
 def _split(rest: str, keys: list[str]) -> tuple[str, str | None]:
