@@ -12,7 +12,7 @@ from keyword import kwlist
 
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.json_schema.components import Parts, choices_of, definition
-from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, part, says, when
+from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, part, says, when
 from zoo.recipe.parts import read_section
 from zoo.recipe.sections import NEEDED, NETWORKS
 from zoo.registry import Registry
@@ -81,21 +81,18 @@ class Sections(Parts):
         sizes = {key: {"minimum": 1} for key in ("size", "channels")}
         data = {"allOf": [self.part("data", "data"), {"not": NULL, "properties": sizes}]}
         values = self._parts("value", "Names bound to other values: {name: value}.")
-        return {
-            **self.needs(*NEEDED),
-            "properties": {
-                "extends": self.over,
-                **self.keys("recipe"),
-                "data": {"description": "What it learns from: NAME, or {use: NAME, option: value}.", **data},
-                "slots": self._slots(),
-                "values": {**values, "propertyNames": _NAME},
-                "phases": replace(self, over=False).phases(),
-                "outputs": self._outputs(),
-                "train": self._train(),
-                **{section: self._list(kind, text) for section, (kind, text) in _LISTS.items()},
-            },
-            "additionalProperties": False,
+        keys = {
+            "extends": self.over,
+            **self.keys("recipe"),
+            "data": {"description": "What it learns from: NAME, or {use: NAME, option: value}.", **data},
+            "slots": self._slots(),
+            "values": {**values, "propertyNames": _NAME},
+            "phases": replace(self, over=False).phases(),
+            "outputs": self._outputs(),
+            "train": self._train(),
+            **{section: self._list(kind, text) for section, (kind, text) in _LISTS.items()},
         }
+        return {**mapping("The sections of a recipe.", keys, False), **self.needs(*NEEDED)}
 
     # -- slots, values, lists ----------------------------------------------------------------------------------
 
@@ -103,15 +100,12 @@ class Sections(Parts):
         """A slot's kind is what it says, else the last word of its name."""
         labels = [name for kind in NETWORKS for name in self.choices[kind] if name.isidentifier()]
         known = {f"_{kind}$": kind for kind in NETWORKS} | {f"^{label}$": label for label in labels}
-        return {
-            "description": "The networks and the prior: {name: component}.",
-            "type": "object",
-            "minProperties": 0 if self.over else 1,
-            "propertyNames": _NAME,
-            "properties": {kind: self.slot(kind) for kind in NETWORKS},
-            "patternProperties": {pattern: self.slot(label) for pattern, label in known.items()},
-            "additionalProperties": self.slot(""),
-        }
+        slots = {kind: self.slot(kind) for kind in NETWORKS}
+        schema = mapping(
+            "The networks and the prior: {name: component}.", slots, self.slot(""), least=0 if self.over else 1
+        )
+        patterns = {pattern: self.slot(label) for pattern, label in known.items()}
+        return {**schema, "propertyNames": _NAME, "patternProperties": patterns}
 
     @definition
     def slot(self, label: str) -> Schema:
@@ -123,19 +117,15 @@ class Sections(Parts):
         elif not self.over:
             name = {"enum": [], "errorMessage": "Say what the slot is: {kind: encoder, use: NAME}."}
             unsaid = {**said, **self.needs("kind")}
-        mapping = {"if": when("kind", TEXT), "then": said, "else": unsaid}
-        return {"description": "A slot: NAME, or {use: NAME, option: value}.", **part(name, mapping, *null)}
+        options = {"if": when("kind", TEXT), "then": said, "else": unsaid}
+        return {"description": "A slot: NAME, or {use: NAME, option: value}.", **part(name, options, *null)}
 
     def _parts(self, kind: str, text: str) -> Schema:
         """A mapping of parts of one kind; the names of components are offered as keys."""
         parts = {name: self.part(kind, "" if self.over else name) for name in self.choices[kind]}
-        return {
-            "description": text,
-            "type": ["object", "null"],
-            "properties": {name: {**schema, "description": self.summary(kind, name)} for name, schema in parts.items()},
-            "patternProperties": {f"^[^/]+/{name}$": schema for name, schema in parts.items()},
-            "additionalProperties": self.part(kind),
-        }
+        offered = {name: {**schema, "description": self.summary(kind, name)} for name, schema in parts.items()}
+        full = {f"^[^/]+/{name}$": schema for name, schema in parts.items()}
+        return {**mapping(text, offered, self.part(kind), null=True), "patternProperties": full}
 
     def _list(self, kind: str, text: str) -> Schema:
         """A name, a list or a mapping."""
@@ -149,12 +139,9 @@ class Sections(Parts):
         return part(self.name(kind), {"if": says("use"), "then": self.options(kind), "else": one})
 
     def _outputs(self) -> Schema:
-        return {
-            "description": "Which values the model shows the world: {output: value}.",
-            "type": ["object", "null"],
-            "properties": {key: {**self.bound(), "description": text} for key, text in _OUTPUTS.items()},
-            "additionalProperties": self.bound(),
-        }
+        offered = {key: {**self.bound(), "description": text} for key, text in _OUTPUTS.items()}
+        text = "Which values the model shows the world: {output: value}."
+        return mapping(text, offered, self.bound(), null=True)
 
     # -- phases: nothing in them lies over a base ----------------------------------------------------------------
 
@@ -162,9 +149,9 @@ class Sections(Parts):
     def phases(self) -> Schema:
         """Who minimises what."""
         phase = {
-            "description": "Rows, {players: {term: weight}}; or {rows: ..., repeat: N} and other timing.",
-            "type": "object",
-            "properties": {"rows": self.rows()},
+            **mapping(
+                "Rows, {players: {term: weight}}; or {rows: ..., repeat: N} and timing.", {"rows": self.rows()}, True
+            ),
             "if": says("rows"),
             "then": {"properties": {"rows": True, **self.keys("phase")}, "additionalProperties": False},
             "else": self.rows(),
@@ -175,13 +162,8 @@ class Sections(Parts):
     @definition
     def rows(self) -> Schema:
         """The rows of a phase, by their players."""
-        return {
-            "type": "object",
-            "minProperties": 1,
-            "propertyNames": _PLAYERS,
-            "properties": dict.fromkeys(NETWORKS, self.row()),
-            "additionalProperties": self.row(),
-        }
+        rows = mapping("Rows: {players: {term: weight}}.", dict.fromkeys(NETWORKS, self.row()), self.row(), least=1)
+        return {**rows, "propertyNames": _PLAYERS}
 
     @definition
     def row(self) -> Schema:
@@ -189,36 +171,25 @@ class Sections(Parts):
         terms = {name: self.term(name) for name in self.choices["term"]}
         other = {**says("use"), "errorMessage": "There is no such term; {use: NAME} gives one another name."}
         zero = {"type": "object", "minProperties": 1, "additionalProperties": {"enum": [0, "off", False]}}
+        other |= {"if": says("from"), "then": False, "else": self.options("term")}
         return {
-            "description": "What the players minimise together: {term: weight}.",
-            "type": "object",
-            "minProperties": 1,
+            **mapping("What the players minimise together: {term: weight}.", terms, other, least=1),
             "if": zero,
             "then": {"enum": [], "errorMessage": "Every weight is 0: the row minimises nothing."},
-            "properties": terms,
             "patternProperties": {f"^[^/]+/{name}$": term for name, term in terms.items()},
-            "additionalProperties": {**other, "if": says("from"), "then": False, "else": self.options("term")},
         }
 
     @definition
     def term(self, name: str) -> Schema:
         """A term of a row."""
-        mapping = {"if": says("from"), "then": self.schedule(), "else": self.mapping("term", name)}
-        return {"description": self.summary("term", name), **part(self.weight(), mapping)}
+        options = {"if": says("from"), "then": self.schedule(), "else": self.mapping("term", name)}
+        return {"description": self.summary("term", name), **part(self.weight(), options)}
 
     # -- training ------------------------------------------------------------------------------------------------
 
     def _train(self) -> Schema:
         own = replace(self, over=True).part("optimizer")
-        players = {
-            "description": "What players have of their own, laid over 'optimizer': {player: {lr: 1e-4}}.",
-            "type": ["object", "null"],
-            "properties": {kind: own for kind in NETWORKS if kind != "prior"},
-            "additionalProperties": own,
-        }
-        return {
-            "description": read_section("train").doc,
-            "type": ["object", "null"],
-            "properties": {**self.keys("train"), "optimizer": self.part("optimizer", "adam"), "optimizers": players},
-            "additionalProperties": False,
-        }
+        text = "What players have of their own, laid over 'optimizer': {player: {lr: 1e-4}}."
+        players = mapping(text, {kind: own for kind in NETWORKS if kind != "prior"}, own, null=True)
+        keys = {**self.keys("train"), "optimizer": self.part("optimizer", "adam"), "optimizers": players}
+        return mapping(read_section("train").doc, keys, False, null=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from zoo.api import KINDS
 from zoo.errors import RequestError
-from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, of_option, part, says, when
+from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, of_option, part, says, when
 from zoo.recipe.parts import ON_OFF, a, read_section
 from zoo.recipe.sections import LONGEST_NAME, MINIMA, NETWORKS
 from zoo.registry import REQUIRED, Entry, Registry
@@ -24,20 +24,14 @@ _LIMITS: dict[str, Schema] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A component, or one of its variants, which its option ``by`` chooses; as text, what its definition is called."""
+    """A component, or one of its variants, which its option ``by`` chooses, with the options that it needs."""
 
     entry: Entry
-    variant: str = ""
-    meant: bool = True
+    variant: str
+    needed: list[str]
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # its definition is called so
         return ".".join(filter(None, [self.entry.kind, self.entry.distribution, self.entry.name, self.variant]))
-
-    @property
-    def needed(self) -> list[str]:
-        """Options without which it cannot be used."""
-        needed = [option.name for option in self.entry.signature.options if option.default is REQUIRED]
-        return needed if self.meant else [*needed, self.entry.component.by]
 
 
 Choices = Mapping[str, Mapping[str, list[Choice]]]
@@ -51,8 +45,9 @@ def choices_of(registry: Registry) -> Choices:
         for variant in entry.component.variants or [""]:
             one = entry.variant(variant)
             with suppress(RequestError):
-                one.signature  # noqa: B018 - read, where its rules are checked
-                found[entry.kind].setdefault(entry.name, []).append(Choice(one, variant, one.target == entry.target))
+                needed = [option.name for option in one.signature.options if option.default is REQUIRED]
+                needed += [entry.component.by] if one.target != entry.target else []
+                found[entry.kind].setdefault(entry.name, []).append(Choice(one, variant, needed))
     return found
 
 
@@ -156,15 +151,11 @@ class Parts:
             value = {**self.or_null({"enum": [choice.variant]}), "default": choice.variant}
             options[by] = {"description": options[by]["description"], **value}
         bound = dict.fromkeys(entry.signature.bindable, self.bound())
-        binding = self.or_null({"type": "object", "properties": bound, "additionalProperties": False})
         text = "Other slots or values for what it asks for: {parameter: name}."
+        binding = mapping(text, bound, False, null=self.over)
         use = self.or_null(self._names(kind, [entry.name]))
-        return {
-            "description": entry.summary,
-            "properties": {"use": use, **options, "with": {"description": text, **binding}, **self._beside(kind)},
-            "additionalProperties": False,
-            **(self.needs(*choice.needed) if choice.needed else {}),
-        }
+        keys = {"use": use, **options, "with": binding, **self._beside(kind)}
+        return {**mapping(entry.summary, keys, False), **(self.needs(*choice.needed) if choice.needed else {})}
 
     # -- what stands beside options, and in them -------------------------------------------------------------------
 
@@ -193,15 +184,9 @@ class Parts:
     def schedule(self) -> Schema:
         """A number that changes with the step."""
         signs = ("exclusiveMinimum", "exclusiveMaximum")
-        return {
-            "description": read_section("schedule").doc,
-            "type": "object",
-            "properties": self.keys("schedule"),
-            "additionalProperties": False,
-            "required": [] if self.over else ["from", "to"],
-            "if": when("shape", {"const": "exponential"}),
-            "then": either(*({"properties": {"from": {sign: 0}, "to": {sign: 0}}} for sign in signs)),
-        }
+        signed = either(*({"properties": {"from": {sign: 0}, "to": {sign: 0}}} for sign in signs))
+        rules = {"if": when("shape", {"const": "exponential"}), "then": signed, **self.needs("from", "to")}
+        return {**mapping(read_section("schedule").doc, self.keys("schedule"), False), **rules}
 
     @definition
     def rate(self) -> Schema:

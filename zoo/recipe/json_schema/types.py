@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -60,6 +61,14 @@ def says(key: str) -> Schema:
     return {"type": "object", "required": [key]}
 
 
-def part(names: Schema, mapping: Schema, *others: Schema) -> Schema:
+def mapping(
+    text: str, keys: Mapping[str, Schema], other: Schema | bool, *, null: bool = False, least: int = 0
+) -> Schema:
+    """A mapping that offers some keys, and takes what it says of any ``other``."""
+    kind = {"type": ["object", "null"] if null else "object", "minProperties": least}
+    return {"description": text, **kind, "properties": keys, "additionalProperties": other}
+
+
+def part(names: Schema, options: Schema, *others: Schema) -> Schema:
     """A name or a mapping: two forms that editors complete, and what is wrong in a mapping told of the mapping."""
-    return {"anyOf": [names, {"type": "object"}, *others], "if": {"type": "object"}, "then": mapping}
+    return {"anyOf": [names, {"type": "object"}, *others], "if": {"type": "object"}, "then": options}
