@@ -61,9 +61,7 @@ def says(key: str) -> Schema:
     return {"type": "object", "required": [key]}
 
 
-def mapping(
-    text: str, keys: Mapping[str, Schema], other: Schema | bool, *, null: bool = False, least: int = 0
-) -> Schema:
+def mapping(text: str, keys: Mapping[str, Any], other: Schema | bool, *, null: bool = False, least: int = 0) -> Schema:
     """A mapping that offers some keys, and takes what it says of any ``other``."""
     kind = {"type": ["object", "null"] if null else "object", "minProperties": least}
     return {"description": text, **kind, "properties": keys, "additionalProperties": other}
