@@ -12,7 +12,7 @@ from zoo.recipe.contract import contract_of
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
-from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.schema import Part, Recipe, Sizes
 from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
@@ -50,7 +50,7 @@ class Reader(PhaseReader):
         if self.problems or data is None:
             raise RecipeError(self.problems)
         file = self.root.position.file
-        recipe = Recipe(
+        return Recipe(
             **top | {"name": top["name"] or PurePath(file).stem},
             file=file,
             data=data,
@@ -65,14 +65,6 @@ class Reader(PhaseReader):
             graph=graph,
             source=self.root,
         )
-        for part in slots.values():
-            try:
-                contract_of(part, recipe.sizes)
-            except ValueError as error:
-                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
-        if self.problems:
-            raise RecipeError(self.problems)
-        return recipe
 
     def _absent(self, key: str) -> bool:
         node = self.root.get((key,))
@@ -114,6 +106,10 @@ class Reader(PhaseReader):
             kind = self._name("slot", path) and self._kind(path, label)
             if kind and (part := self.part(path, kind, label, reserved=("kind",))):
                 slots[label] = part
+                try:
+                    contract_of(part, Sizes(1, 1, 1, 1))  # read here, for what it names
+                except ValueError as error:
+                    self.note(part.position, f"{kind} '{part.entry.name}': {error}")
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
