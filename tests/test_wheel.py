@@ -59,8 +59,12 @@ def test_the_wheel_holds_the_catalogue_the_recipes_and_nothing_of_the_tests(whee
     for recipe in (ROOT / "plugins").rglob("*.yaml"):
         assert str(recipe.relative_to(ROOT / "plugins")) in names
     assert "zoo/py.typed" in names
-    for template in (ROOT / "zoo" / "cli" / "templates").iterdir():
-        assert str(template.relative_to(ROOT)) in names
+    for file in (
+        *(ROOT / "zoo" / "cli" / "templates").iterdir(),
+        *(ROOT / "zoo").rglob("*.css"),
+        *(ROOT / "zoo").rglob("*.js"),
+    ):
+        assert str(file.relative_to(ROOT)) in names
     for source in [*(ROOT / "zoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
         inside = source.relative_to(ROOT / "plugins" if "plugins" in source.parts else ROOT)
         assert str(inside) in names

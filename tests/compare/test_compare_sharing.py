@@ -17,7 +17,7 @@ from zoo.runs.run import Run
 
 
 def cell(folder: Path, model: str, data: str = "digits", seed: int = 0) -> Cell:
-    return Cell(model, data, seed, load_recipe("vae"), folder / model / data / str(seed))
+    return Cell(model, data, seed, folder / model / data / str(seed), load_recipe("vae"))
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from zoo.compare.protocol import Score, refuse_different_protocols
-from zoo.compare.scores import Member
+from zoo.compare.scores import Member, Place
 from zoo.compare.tables import Request, Row, Table
 from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe import Recipe, load_recipe
@@ -24,27 +23,10 @@ from zoo.registry import Registry
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of the comparison.
+class Cell(Place):
+    """A run that a recipe is to be built in."""
 
-    Args:
-        model: the row it belongs to.
-        data: the data set, as the table calls it.
-        seed: the recipe's seed.
-        recipe: what to build.
-        folder: where.
-    """
-
-    model: str
-    data: str
-    seed: int
     recipe: Recipe
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its name in progress and errors."""
-        return f"{self.model} on {self.data}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +61,7 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
             overrides = _overrides(row, data, source, request, table, registry)
             recipe, lacking = _with_metrics(row.recipe, overrides, wanted, registry)
             model, name = row.label or recipe.name, data or recipe.data.entry.name
-            drawn.append(Cell(model, name, 0, recipe, request.out / file_name(name) / file_name(model)))
+            drawn.append(Cell(model, name, 0, request.out / file_name(name) / file_name(model), recipe))
             notes |= dict.fromkeys(f"{model} has no {label}: {why}" for label, why in lacking.items())
     _refuse_idle_overrides(request.overrides, [cell.recipe for cell in drawn])
     _refuse_same(rows, drawn)

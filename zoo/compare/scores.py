@@ -77,23 +77,37 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Member:
-    """A run of the comparison.
+class Place:
+    """The place of a run in a comparison.
 
     Args:
         model: its row.
-        data: its data set.
+        data: its data set, as the table calls it.
         seed: its recipe's seed.
         folder: where it is.
-        state: ``"done"``, ``"up to date"``, ``"given"``, or ``"failed"``.
-        error: why it failed.
-        seconds: how long all of it took to build; 0 where not all of it was built now.
     """
 
     model: str
     data: str
     seed: int
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its name in progress and errors."""
+        return f"{self.model} on {self.data}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Member(Place):
+    """A run of the comparison, built or given.
+
+    Args:
+        state: ``"done"``, ``"up to date"``, ``"given"``, or ``"failed"``.
+        error: why it failed.
+        seconds: how long all of it took to build; 0 where not all of it was built now.
+    """
+
     state: str
     error: str = ""
     seconds: float = 0.0
@@ -125,7 +139,7 @@ class Comparison:
         runs: dict[str, list[str]] = {}
         for member in self.members:
             if member.state == "failed":
-                runs.setdefault(member.error, []).append(f"{member.model} on {member.data}, seed {member.seed}")
+                runs.setdefault(member.error, []).append(member.name)
         return tuple(f"{_first(names)}: {error}" for error, names in runs.items())
 
     @property
