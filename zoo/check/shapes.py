@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.errors import Position, Problem
 from zoo.model.model import Model
-from zoo.recipe.contract import Contract, contract_of, dims, named, told, wrong_count, wrong_input
+from zoo.recipe.contract import Contract, contract_of, dims, named, with_sources, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
 from zoo.types import CriticOutput, Gaussian
 
@@ -71,7 +71,7 @@ def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recip
         raise Broken(wrong_count(part, contract, len(inputs)))
     for shape, given in zip(contract.inputs, inputs, strict=True):
         if not isinstance(given, Tensor):
-            _misfit(part, f"expects {told(shape, recipe, part.position)} and is handed {type(given).__name__}")
+            _misfit(part, f"expects {with_sources(shape, recipe, part.position)} and is handed {type(given).__name__}")
         if not shape.admits(tuple(given.shape)):
             raise Broken(wrong_input(part, shape, tuple(given.shape), recipe))
 
@@ -82,7 +82,7 @@ def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -
         tensor = output.mean
     elif isinstance(output, CriticOutput):
         tensor = output.logit
-    promised = told(contract.output, recipe, part.position)
+    promised = with_sources(contract.output, recipe, part.position)
     if not isinstance(tensor, Tensor):
         _misfit(part, f"gives {type(output).__name__}, where {promised} is promised")
     if not contract.output.admits(tuple(tensor.shape)):

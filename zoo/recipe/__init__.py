@@ -19,7 +19,7 @@ from zoo.registry.option_types import shown
 __all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
 
 Source = str | Path | Mapping[str, Any]
-"""What a recipe can be given as: a file, the name of a bundled recipe, or its content."""
+"""A recipe's file, the name of a bundled recipe, or a recipe's content."""
 
 
 def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registry | None = None) -> Recipe:

@@ -34,7 +34,7 @@ class Shape:
     numbers: tuple[int | None, ...]
 
     def admits(self, shape: Dims) -> bool:
-        """Whether a tensor of this shape keeps the contract."""
+        """Tells whether a tensor of this shape keeps the contract."""
         pairs = zip(self.numbers, shape, strict=False)
         return len(shape) == len(self.numbers) and all(n is None or n == s for n, s in pairs)
 
@@ -44,7 +44,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Contract:
-    """What a slot takes and gives."""
+    """The shapes that a slot takes and gives."""
 
     text: str
     inputs: tuple[Shape, ...]
@@ -96,8 +96,8 @@ def wrong_input(part: Part, shape: Shape, given: Dims, recipe: Recipe) -> Proble
         contract = contract_of(slot, sizes)
         if slot is not part and contract and contract.output.admits(given):
             givers[label] = slot.position
-    own = [place for place in (part.position, *givers.values()) if place.file == recipe.file or not place.line]
-    at = (own or [part.position])[0]  # where the user wrote one of the two, rather than in what that extends
+    users = [place for place in (part.position, *givers.values()) if place.file == recipe.file or not place.line]
+    at = (users or [part.position])[0]  # where the user wrote one of the two, rather than in what that extends
     whose = named(part) if at == part.position else f"{named(part)}, {_place(part.position, at)},"
     sources = [f"as slot '{label}' gives, {_place(place, at)}" for label, place in givers.items()]
     if len(given) == 2:
@@ -105,7 +105,7 @@ def wrong_input(part: Part, shape: Shape, given: Dims, recipe: Recipe) -> Proble
     elif given[1:] == (sizes.channels, sizes.size, sizes.size):
         sources.append(_size("images", recipe, at))
     source = f" ({'; '.join(sources)})" if sources else ""
-    return Problem(at, f"{whose} expects {told(shape, recipe, at)} and is handed {dims(given)}{source}")
+    return Problem(at, f"{whose} expects {with_sources(shape, recipe, at)} and is handed {dims(given)}{source}")
 
 
 def named(part: Part) -> str:
@@ -118,7 +118,7 @@ def dims(shape: Sequence[int | None]) -> str:
     return " x ".join(["B", *map(str, shape[1:])]) if len(shape) else "a scalar"
 
 
-def told(shape: Shape, recipe: Recipe, at: Position) -> str:
+def with_sources(shape: Shape, recipe: Recipe, at: Position) -> str:
     """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
     sources = [_size(name, recipe, at) for name in ("latent", "noise") if name in shape.names]
     if {"C", "H", "W", "channels", "size"} & set(shape.names):

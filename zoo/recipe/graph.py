@@ -1,4 +1,4 @@
-"""The resolver: values ask for slots and values by name; this finds the order and the routes.
+"""The graph of a recipe: values ask for slots and values by name; this finds the order and the routes.
 
 It is pure Python: what a row reaches, what needs no gradient and what must be computed at all is known
 before torch is imported. ``check``, ``explain`` and the engine all read this one graph.
@@ -53,7 +53,7 @@ class Graph:
     _reached: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def stops(self, name: str) -> bool:
-        """Whether a name is a held value: no gradient flows through it."""
+        """Tells whether a name is a held value: no gradient flows through it."""
         return name.endswith(HELD) and name not in self.arguments
 
     def needs(self, name: str) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class Graph:
         return tuple(done)
 
     def verify(self, targets: Iterable[str]) -> None:
-        """Raises what ``order`` would; no name is looked at twice, however often this is called.
+        """Raises as ``order`` would. No name is visited twice, however often this is called.
 
         The route that the exception tells is that of the first to fail for the same reason.
         """
@@ -117,7 +117,7 @@ class Graph:
         return UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}", name)
 
     def known(self, name: str) -> bool:
-        """Whether a name is a slot, a value, a builtin, or a value or builtin held (a slot computes; it has none)."""
+        """Tells whether a name is a slot, a value, a builtin, or a value or builtin held (a slot cannot be)."""
         base = name.removesuffix(HELD)
         return name in self.slots or any(n in self.arguments or n in BUILTINS for n in (name, base))
 
@@ -125,13 +125,13 @@ class Graph:
         """The slots that a gradient of ``name`` arrives at."""
         if name not in self._reached:
             for visited in self.order([name]):  # each after its needs
-                own = frozenset({visited} if visited in self.slots else ())
+                itself = frozenset({visited} if visited in self.slots else ())
                 needs = () if self.stops(visited) else self.needs(visited)
-                self._reached[visited] = own.union(*(self._reached[need] for need in needs))
+                self._reached[visited] = itself.union(*(self._reached[need] for need in needs))
         return self._reached[name]
 
     def depends(self, name: str, on: str) -> bool:
-        """Whether computing ``name`` needs ``on`` (held or not)."""
+        """Tells whether computing ``name`` needs ``on`` (held or not)."""
         return on in self.order([name])
 
 
@@ -160,7 +160,7 @@ def _arrows(names: list[str]) -> str:
 
 
 def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> dict[str, Call]:
-    """How each value and term of a phase is computed.
+    """Plans how each value and term of a phase is computed.
 
     Args:
         graph: the recipe's graph.
@@ -188,18 +188,18 @@ def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> di
 
 def _gradient_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
     """Values that a gradient from ``names`` flows through (a held value stops it)."""
-    found: set[str] = set()
+    ancestors: set[str] = set()
     stack = list(names)
     while stack:
         name = stack.pop()
-        if name not in found and name not in graph.slots and not graph.stops(name):
-            found.add(name)
+        if name not in ancestors and name not in graph.slots and not graph.stops(name):
+            ancestors.add(name)
             stack.extend(graph.needs(name))
-    return found
+    return ancestors
 
 
 def route(graph: Graph, players: frozenset[str], terms: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """What a row does to each slot.
+    """Finds what a row does to each slot.
 
     Returns:
         slot -> ``"learns"``; ``"passes"``, where the gradient flows through it to a player and it takes
@@ -208,9 +208,9 @@ def route(graph: Graph, players: frozenset[str], terms: Iterable[Mapping[str, st
     """
     asked = [tuple(arguments.values()) for arguments in terms]
     wanted = [name for names in asked for name in names]
-    found = dict.fromkeys(frozenset().union(*map(graph.reaches, wanted)), "stops")
+    does = dict.fromkeys(frozenset().union(*map(graph.reaches, wanted)), "stops")
     for needs in (*asked, *map(graph.needs, _gradient_ancestors(graph, wanted))):
         for slot in set(needs).intersection(graph.slots):
             if any(graph.reaches(need) & players for need in needs if need != slot):
-                found[slot] = "passes"
-    return found | dict.fromkeys(players & found.keys(), "learns")
+                does[slot] = "passes"
+    return does | dict.fromkeys(players & does.keys(), "learns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
@@ -86,9 +87,9 @@ class PartReader:
             removed = self._removed(name)
             written = [lack for lack in lacks if lack.written]
             if removed:
-                told = [f"{lack.who} ({lack.position})" for lack in lacks[:3]]
-                told += [f"{len(lacks) - 3} more"] if len(lacks) > 3 else []
-                what = f"'{name}' is removed here, and still asked for by {' and '.join(told)}"
+                asking = [f"{lack.who} ({lack.position})" for lack in lacks[:3]]
+                asking += [f"{len(lacks) - 3} more"] if len(lacks) > 3 else []
+                what = f"'{name}' is removed here, and still asked for by {' and '.join(asking)}"
                 self.note(removed, f"{what}; remove or replace those too")
             elif written:
                 for lack in written:
@@ -98,7 +99,7 @@ class PartReader:
                 self.note(lacks[0].position, f"{lacks[0].message}{more}")
 
     def _removed(self, name: str) -> Position | None:
-        """Where null removed a slot, value or output of the recipe that this one extends."""
+        """Finds where null removed a slot, value or output of the recipe that this one extends."""
         sections = [node for key in ("slots", "values", "outputs") if (node := self.root.get((key,)))]
         return next((s.keys[name] for s in sections if name in s.keys and s.child(name) is None), None)
 
@@ -199,14 +200,11 @@ class PartReader:
 
     def _having(self, kind: str, key: str) -> list[str]:
         """The parts of a kind that have an option of that name; those that cannot be read have none."""
-        found = []
+        names = []
         for entry in self.registry.components(kind):
-            try:
-                options = entry.signature.options
-            except RequestError:
-                continue
-            found += [entry.name] if key in [option.name for option in options] else []
-        return found
+            with suppress(RequestError):
+                names += [entry.name for option in entry.signature.options if option.name == key]
+        return names
 
     def section(
         self, path: Path, given: Mapping[str, Node], name: str, what: str, beside: Iterable[str] = ()

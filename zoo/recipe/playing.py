@@ -20,7 +20,7 @@ class PhaseReader(PartReader):
     """Reads ``phases`` and ``train``."""
 
     def train(self, phases: tuple[Phase, ...]) -> Train:
-        """How long it trains, in what pieces, and with which optimisers."""
+        """Reads ``train``."""
         keys = {k: n for k, n in self.mapping(("train",)).items() if k not in ("optimizer", "optimizers")}
         options = self.section(("train",), keys, "train", "'train'", ("optimizer", "optimizers"))
         if not 0 <= options.get("ema", 0) < 1:
@@ -29,16 +29,16 @@ class PhaseReader(PartReader):
 
     def _optimizers(self, phases: tuple[Phase, ...]) -> dict[str, Optimizer]:
         players = dict.fromkeys(p for phase in phases for row in phase.played for p in row.players)
-        own = self.mapping(("train", "optimizers"))
-        for name in (name for name in own if name not in players):
+        overrides = self.mapping(("train", "optimizers"))
+        for name in (name for name in overrides if name not in players):
             self.error(("train", "optimizers", name), f"no row has a player '{name}'{did_you_mean(name, players)}")
-        made = {player: self._optimizer(player, own.get(player)) for player in players}
+        made = {player: self._optimizer(player, overrides.get(player)) for player in players}
         return {player: optimizer for player, optimizer in made.items() if optimizer}
 
-    def _optimizer(self, player: str, own: Node | None) -> Optimizer | None:
+    def _optimizer(self, player: str, override: Node | None) -> Optimizer | None:
         common = self.root.get(("train", "optimizer"))
-        path: Path = ("train", "optimizers", player) if own else ("train", "optimizer")
-        node = merge(common, own, path) if common and own else own or common
+        path: Path = ("train", "optimizers", player) if override else ("train", "optimizer")
+        node = merge(common, override, path) if common and override else override or common
         part = self.part(path, "optimizer", player, reserved=("rate",), node=node, name="adam")
         rate = node.value.get("rate") if node and isinstance(node.value, dict) else None
         schedule = self.schedule((*path, "rate"), rate, "'rate'") if rate else ONE
@@ -47,7 +47,7 @@ class PhaseReader(PartReader):
         return Optimizer(part, schedule) if part and schedule else None
 
     def phases(self, slots: Mapping[str, Part]) -> tuple[Phase, ...]:
-        """Who minimises what, in which order."""
+        """Reads ``phases``."""
         node = self.root.get(("phases",))
         if node is None or node.value is None:
             return ()  # said of the recipe already
@@ -95,7 +95,7 @@ class PhaseReader(PartReader):
         return Row(players, kept, self.root.at(path), off)
 
     def _players(self, path: Path, slots: Mapping[str, Part]) -> tuple[str, ...]:
-        """Who a row is of; what is wrong with that is noted."""
+        """Splits a row's name into its players, and notes what is wrong with them."""
         label = str(path[-1])
         players = tuple(player.strip() for player in label.split("+"))
         written = self.mapping(("slots",))
@@ -119,7 +119,7 @@ class PhaseReader(PartReader):
         return players
 
     def _refuse_overlap(self, rows: list[Row]) -> None:
-        """A weight that two players of a phase own would be moved twice."""
+        """Refuses players of a phase that share weights: those would be moved twice."""
         wholes = [player for row in rows for player in row.players]
         for row, player in [(each, player) for each in rows for player in each.players]:
             if whole := next((name for name in wholes if player.startswith(f"{name}.")), None):
@@ -143,7 +143,7 @@ class PhaseReader(PartReader):
         return Term(replace(part, weight=weight.extremes) if asks else part, weight)
 
     def _is_schedule(self, label: str, written: Mapping[str, Node]) -> bool:
-        """Whether a term's mapping is the schedule of its weight, rather than its options."""
+        """Tells whether a term's mapping is the schedule of its weight, rather than its options."""
         if "from" in written:  # no option can be called that
             return True
         named = [entry for entry in self.registry.components("term") if entry.name == label]

@@ -71,7 +71,7 @@ class Reader(PhaseReader):
         return node is None or node.value is None
 
     def _refuse_absent(self, slips: set[str | None]) -> None:
-        """Sections that every recipe has; not those that some unknown key is probably a slip of."""
+        """Refuses a recipe without sections that it needs, but for those that an unknown key may be a slip of."""
         absent = [key for key in NEEDED if self._absent(key) and not slips & {key, "extends"}]
         for place in dict.fromkeys(self.root.at((key,)) for key in absent):
             keys = [f"'{key}'" for key in absent if self.root.at((key,)) == place]
@@ -115,7 +115,7 @@ class Reader(PhaseReader):
         return slots
 
     def _kind(self, path: Path, label: str) -> str | None:
-        """A slot's kind: what it says, else its name, else the last word of its name."""
+        """A slot's kind: as it says, else its name, else the last word of its name."""
         node = self.root.get((*path, "kind"))
         kind = node.value if node else label.rsplit("_", 1)[-1]
         if kind in NETWORKS:
@@ -134,7 +134,7 @@ class Reader(PhaseReader):
         return {label: part for label, part in parts.items() if part}
 
     def _name(self, what: str, path: Path) -> bool:
-        """Whether parameters can ask for a slot or value by its name."""
+        """Checks that parameters can ask for a slot or value by its name."""
         label = str(path[-1])
         taken = "what the zoo provides" if label in BUILTINS else ""
         if what == "value" and label in self.mapping(("slots",)):
@@ -161,21 +161,21 @@ class Reader(PhaseReader):
 
     def _listed(self, section: str, kind: str) -> tuple[Part, ...]:
         """A section that is a list, or a mapping, of parts of one kind."""
-        found: dict[str, Part] = {}
+        parts: dict[str, Part] = {}
         for path, label in self._items(section, kind):
             part = self.part(path, kind, label)
-            if part and label in found:
+            if part and label in parts:
                 self.error(path, f"two {kind}s are called '{label}'; give one a name: 'other: {{use: ...}}'")
             elif part:
-                found[label] = part
+                parts[label] = part
                 given = TAKES.get(kind, part.entry.signature.needs)
                 for need in (need for need in part.entry.signature.needs if need not in given):
                     only = f"{a(kind)} is given {' and '.join(map(repr, given))} only"
                     self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {only}")
-        return tuple(found.values())
+        return tuple(parts.values())
 
     def _default_watch(self) -> tuple[Part, ...]:
-        """Where a recipe says nothing: TensorBoard's files, unless their plugin is not there."""
+        """The watcher of a recipe that names none: TensorBoard's files, if their plugin is installed."""
         there = any(entry.name == DEFAULT_WATCHER for entry in self.registry.components("watcher"))
         node = Node({}, self.root.position)
         part = self.part(("watch",), "watcher", DEFAULT_WATCHER, node=node) if there else None

@@ -1,4 +1,4 @@
-"""Who learns from what, said in tables."""
+"""Tables and a graph of a recipe: which slots each row trains, passes and stops at, its values, its slots."""
 
 from __future__ import annotations
 

@@ -40,17 +40,17 @@ class Schedule:
 
     @property
     def always_zero(self) -> bool:
-        """Whether the number is 0 at every step."""
+        """Tells whether the number is 0 at every step."""
         return self.first == self.last == 0
 
     @property
     def switches(self) -> bool:
-        """Whether the number is 0 at some steps and not at others."""
+        """Tells whether the number is 0 at some steps and not at others."""
         return not self.always_zero and (self.start > 0 or 0 in (self.first, self.last))
 
     @property
     def constant(self) -> bool:
-        """Whether the number is the same at every step."""
+        """Tells whether the number is the same at every step."""
         return not self.start and (not self.steps or self.first == self.last)
 
     @property

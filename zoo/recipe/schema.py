@@ -1,4 +1,4 @@
-"""What a resolved recipe is: frozen data, every name bound to a part, every default filled in."""
+"""The dataclasses of a resolved recipe: every name bound to a part, every default filled in."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def learns(self) -> bool:
-        """Whether it owns networks that learn: they are a slot of the graph, called by the part's label."""
+        """Tells whether it owns networks that learn: they are a slot of the graph, called by the part's label."""
         return self.entry.signature.learn is not None
 
     @property
@@ -55,8 +55,8 @@ class Part:
         """Parameter -> name of the slot, value or builtin it asks for."""
         signature = self.entry.signature
         needs = (signature.learn or ()) if self.learning else signature.needs
-        own = {"self": self.label} if self.learns else {}
-        return own | {need: self.named(need) for need in needs}
+        networks = {"self": self.label} if self.learns else {}
+        return networks | {need: self.named(need) for need in needs}
 
     @property
     def computed(self) -> dict[str, tuple[str, ...]]:
@@ -65,22 +65,22 @@ class Part:
         return {self.named(name): tuple(map(self.named, given)) for name, given in anew.items()}
 
     def named(self, name: str) -> str:
-        """What the recipe calls what the component asks for by this name."""
+        """Translates a name that the component asks for to the recipe's name for it."""
         return self.wiring.get(name, name)
 
     @property
     def key(self) -> str:
-        """What makes two terms the same computation: component, options and what it is bound to."""
+        """Identifies the computation of a term: equal for equal component, options and bindings."""
         extra = [what for what in (self.weight, self.learning) if what]
         return json.dumps([self.entry.id, self.options, self.arguments, *extra], sort_keys=True)
 
     def plain(self) -> Any:
-        """As a recipe writes it."""
+        """Converts to plain data as a recipe writes it."""
         wiring = {"with": dict(self.wiring)} if self.wiring else {}
         return {"use": self.entry.id, **wiring, **self.options}
 
     def identity(self) -> Any:
-        """As a recipe writes it, less what changes nothing that comes out."""
+        """Plain data as ``plain`` gives it, less the options that change no result."""
         return {name: value for name, value in self.plain().items() if name not in WHEREABOUTS}
 
     def load(self) -> Any:
@@ -108,17 +108,17 @@ class Term:
         return "learn" if self.part.learning else self.part.label
 
     def plain(self) -> Any:
-        """As a recipe writes it."""
+        """Converts to plain data as a recipe writes it."""
         return {**self.part.plain(), "weight": self.weight.plain()}
 
 
 @dataclass(frozen=True)
 class Row:
-    """Players, and what they minimise together. A player is a slot or a dotted part of one.
+    """Players and the terms that they minimise together. A player is a slot or a dotted part of one.
 
     Args:
-        players: who.
-        terms: what; those that weigh nothing at any step are left out.
+        players: names.
+        terms: those that weigh nothing at any step are left out.
         position: where the recipe says so.
         off: labels of the terms left out.
     """
@@ -130,7 +130,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """As a recipe writes it: ``encoder + decoder``."""
+        """The row's name in a recipe: ``encoder + decoder``."""
         return " + ".join(self.players)
 
     @property
@@ -144,7 +144,7 @@ class Phase(Timing):
     """Rows that move together: one shared forward, every gradient at the old weights, then every step.
 
     Args:
-        rows: who minimises what.
+        rows: their terms are summed for each player.
         position: where the recipe says so.
     """
 
@@ -159,7 +159,7 @@ class Phase(Timing):
         return (*self.rows, *(Row((part.label,), (Term(part, ONE),), part.position) for part in learners.values()))
 
     def plain(self) -> Any:
-        """As a recipe writes it."""
+        """Converts to plain data as a recipe writes it."""
         rows = {row.label: {term.label: term.plain() for term in row.terms} for row in self.rows}
         return {"rows": rows, **{timing.name: getattr(self, timing.name) for timing in fields(Timing)}}
 
@@ -172,13 +172,13 @@ class Optimizer:
     rate: Schedule = ONE
 
     def plain(self) -> Any:
-        """As a recipe writes it."""
+        """Converts to plain data as a recipe writes it."""
         return {**self.part.plain(), "rate": self.rate.plain()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Training):
-    """How long, in what pieces, and with which optimisers a model trains.
+    """The training of a model: its length, its batches, its optimisers.
 
     Args:
         optimizers: player -> optimiser, for every player of every row.
@@ -187,7 +187,7 @@ class Train(Training):
     optimizers: Mapping[str, Optimizer]
 
     def plain(self) -> Any:
-        """As a recipe writes it."""
+        """Converts to plain data as a recipe writes it."""
         plain = {key.name: getattr(self, key.name) for key in fields(Training)}
         return {**plain, "optimizers": {player: o.plain() for player, o in self.optimizers.items()}}
 
@@ -204,7 +204,7 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Top):
-    """A whole model: what it is made of, who learns from what, on what, for how long, judged by what."""
+    """A whole model: its parts, the phases that train it, its data, its training, its metrics."""
 
     file: str
     data: Part
@@ -232,7 +232,7 @@ class Recipe(Top):
         return [self.data, *self.slots.values(), *self.values.values(), *terms, *optimizers, *listed]
 
     def plain(self) -> dict[str, Any]:
-        """As a recipe writes it, with every default."""
+        """Converts to plain data as a recipe writes it, with every default."""
         kinds = {label: {"kind": part.entry.kind} for label, part in self.slots.items() if label != part.entry.kind}
         return {
             **{key.name: getattr(self, key.name) for key in fields(Top)},

@@ -34,7 +34,7 @@ class Demand:
 
     @classmethod
     def of(cls, part: Part, who: str) -> Demand:
-        """What a part asks for."""
+        """The demand of a part."""
         written = {part.wiring[need]: place for need, place in part.bound.items()}
         return cls(who, tuple(part.arguments.values()), part.position, written=written)
 
@@ -42,7 +42,7 @@ class Demand:
 def connect(
     reader: PartReader,
     slots: Mapping[str, Part],
-    own: Mapping[str, Part],
+    written: Mapping[str, Part],
     demands: list[Demand],
     phases: Sequence[Phase],
 ) -> tuple[Graph, dict[str, Part]]:
@@ -51,13 +51,13 @@ def connect(
     Values come from the recipe's own ``values`` first, then from the registry, by name. A slot or value that
     is wrong has been reported; its name is known all the same, so that no more is said of it.
     """
-    demands = [*(Demand.of(part, f"value '{label}'") for label, part in own.items()), *demands]
+    demands = [*(Demand.of(part, f"value '{label}'") for label, part in written.items()), *demands]
     known = dict.fromkeys([*slots, *reader.mapping(("slots",))])
-    wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in own}
+    wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in written}
     if not known:
         return Graph((), {}), {}
     known |= dict.fromkeys(_learners(reader, slots, phases))
-    values, absent = dict(own), dict[str, str]()
+    values, absent = dict(written), dict[str, str]()
     names = [name for demand in demands for name in demand.names]
     while names:
         name = names.pop()
@@ -68,8 +68,8 @@ def connect(
             entry = reader.registry.find("value", base)
             defaults, missing = check_options(entry.signature, {})
         except RequestError as error:
-            told = not isinstance(error, UnknownName) or reader.registry.catalogue.providers("value", base)
-            absent[base] = str(error) if told else ""
+            known_elsewhere = not isinstance(error, UnknownName) or reader.registry.catalogue.providers("value", base)
+            absent[base] = str(error) if known_elsewhere else ""
             continue
         if not missing:
             values[base] = Part(base, entry, defaults, Position("registry"))
@@ -84,10 +84,10 @@ def connect(
 
 def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Phase]) -> dict[str, Part]:
     """Terms that own networks that learn, by label: each label is the name of one player."""
-    found: dict[str, Part] = {}
+    learners: dict[str, Part] = {}
     terms = [term.part for phase in phases for row in phase.rows for term in row.terms if term.part.learns]
     for part in terms:
-        first = found.setdefault(part.label, part)
+        first = learners.setdefault(part.label, part)
         if part.label in slots:
             taken = "a slot has that name"
         elif replace(first, position=part.position) != part:
@@ -96,7 +96,7 @@ def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Ph
             continue
         cure = f"call it something else: 'other: {{use: {part.entry.name}, ...}}'"
         reader.note(part.position, f"term '{part.label}' owns networks that learn, and {taken}; {cure}")
-    return found
+    return learners
 
 
 def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str, str]) -> bool:
@@ -120,8 +120,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
 def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
     """A row that cannot reach its player is an error; torch is silent there."""
     reached = {t.label: frozenset().union(*map(graph.reaches, t.part.arguments.values())) for t in row.terms}
-    told = [f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()]
+    routes = [f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()]
     for player in row.players:
         if not any(slot_of(player) in slots for slots in reached.values()):
             message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}'"
-            reader.note(row.position, f"{message} ({'; '.join(told)})")
+            reader.note(row.position, f"{message} ({'; '.join(routes)})")

@@ -40,7 +40,7 @@ _OUTPUTS = {
 
 
 def recipe_schema(registry: Registry) -> Schema:
-    """What recipes can be written with the plugins of a registry (JSON Schema, draft 2020-12).
+    """Makes the schema of the recipes that can be written with the plugins of a registry (JSON Schema, draft 2020-12).
 
     Args:
         registry: the plugins; of several packages with one name, the options of each are taken.
@@ -147,7 +147,7 @@ class Sections(Parts):
 
     @definition
     def phases(self) -> Schema:
-        """Who minimises what."""
+        """The phases, with their rows."""
         phase = {
             **mapping(
                 "Rows, {players: {term: weight}}; or {rows: ..., repeat: N} and timing.", {"rows": self.rows()}, True

@@ -81,7 +81,7 @@ class Parts:
     over: bool
 
     def or_null(self, schema: Schema) -> Schema:
-        """The same; over a base also null."""
+        """Lets null through, too, where there is a base."""
         return either(schema, NULL) if self.over else schema
 
     def needs(self, *keys: str) -> Schema:
@@ -108,7 +108,7 @@ class Parts:
 
     @definition
     def name(self, kind: str) -> Schema:
-        """What stands for a part by itself: a component's name, with or without its package."""
+        """A component's name, with or without its package, which may stand for the part."""
         return {"description": f"The name of {a(kind)}.", **self._names(kind, self._complete(kind))}
 
     def _names(self, kind: str, names: list[str]) -> Schema:
@@ -121,7 +121,7 @@ class Parts:
         return [name for name, group in groups if self.over or not all(choice.needed for choice in group)]
 
     def summary(self, kind: str, name: str) -> str:
-        """What a component is."""
+        """The summary of the component of a name."""
         return self.choices[kind][name][0].entry.summary
 
     def mapping(self, kind: str, label: str = "") -> Schema:

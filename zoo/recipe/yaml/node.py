@@ -31,7 +31,7 @@ _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def plain_scalar(text: str) -> Scalar:
-    """What unquoted ``text`` means (YAML 1.2.2, section 10.3.2, core schema).
+    """Converts unquoted ``text`` to the scalar that it means (YAML 1.2.2, section 10.3.2, core schema).
 
     Raises:
         ValueError: a number too long or too large to hold; the message is a sentence.
@@ -64,7 +64,7 @@ def one_line(text: str) -> str:
 
 
 def is_plain_text(text: str) -> bool:
-    """Whether unquoted ``text`` means itself."""
+    """Tells whether unquoted ``text`` means itself."""
     return text not in _WORDS and not any(form.fullmatch(text) for form in (_INT, _FLOAT, _INFINITE))
 
 
@@ -84,11 +84,11 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """What the value is, for a sentence: ``"a mapping"``, ``"text"``, ``"an integer"`` ..."""
+        """Names the value's type, for a sentence: ``"a mapping"``, ``"text"``, ``"an integer"`` ..."""
         return _KINDS.get(type(self.value), "null")
 
     def plain(self) -> Any:
-        """The same as Python data, without places."""
+        """Converts to Python data, without places."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):

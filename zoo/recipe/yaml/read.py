@@ -151,7 +151,7 @@ class _Reader:
             self.stop(*self._sentence(error))
 
     def _sentence(self, error: yaml.MarkedYAMLError) -> tuple[Position, str]:
-        """Where a syntax error is best shown, and what to say."""
+        """Turns libyaml's syntax error into a sentence and the place to show it at."""
         said = str(error.problem)
         message = _SENTENCES.get(said) or f"this is not YAML: {said} {error.context or ''}".rstrip()
         here = self.place(error.problem_mark)

@@ -1,4 +1,4 @@
-"""What can be done with recipes as trees: lay one over another, and set one value from the command line.
+"""Operations on recipes as trees: lay one over another, and set one value from the command line.
 
 Nothing is changed in place; every node of a result keeps the place it came from.
 """
@@ -14,11 +14,11 @@ from zoo.recipe.yaml.read import MAX_DEPTH, read_value
 from zoo.registry.option_types import shown
 
 _NAMED = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("train", "optimizers")}
-"""Where each entry is a component."""
+"""Paths of the mappings whose every entry is a component."""
 
 
 def is_component(path: Path) -> bool:
-    """Whether a component's name may stand at a path, so that ``NAME`` means ``{use: NAME}``."""
+    """Tells whether a component's name may stand at a path, so that ``NAME`` means ``{use: NAME}``."""
     return path in (("data",), ("train", "optimizer")) or path[:-1] in _NAMED
 
 
