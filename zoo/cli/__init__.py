@@ -11,9 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from zoo.cli.parser import make_parser
 from zoo.columns import json_text
-from zoo.errors import ZooError
-
-INTERRUPTED = 130
+from zoo.errors import Interrupted, ZooError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,13 +30,18 @@ def _run(arguments: argparse.Namespace) -> int:
         code = int(arguments.run(arguments) or 0)
         print(end="", flush=True)  # so that a reader who left is noticed here
         return code
+    except Interrupted as stopped:
+        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
+        return stopped.exit_code
     except ZooError as error:
         if os.environ.get("ZOO_DEBUG"):
             raise
-        return _fail(arguments, _said(error), error.exit_code)
+        return _fail(
+            arguments, str(error) if getattr(error, "problems", ()) else f"zoo: error: {error}", error.exit_code
+        )
     except KeyboardInterrupt as stopped:  # it names the plugin that was running, if one was
         print(" ".join(["zoo: interrupted", *map(str, stopped.args)]), file=sys.stderr)
-        return INTERRUPTED
+        return Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit flush stays silent
         return 0
@@ -91,18 +94,11 @@ def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:
     return code
 
 
-def _said(error: ZooError) -> str:
-    return str(error) if getattr(error, "problems", ()) else f"zoo: error: {error}"
-
-
 def _unforeseen(error: Exception) -> str:
-    """What was raised and where, in a line: the file tells whose fault it is."""
+    """Names in a line what was raised and where: the file tells whose fault it is. Damaged metadata tells its own."""
     from zoo.registry.discovery import damaged_metadata
 
-    damage = damaged_metadata(error)
-    if damage:
-        return f"zoo: error: {damage}"
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
     first = (str(error).splitlines() or [""])[0]
-    return f"zoo: error: {type(error).__name__}{where}: {first} (ZOO_DEBUG=1 shows the whole traceback)"
+    raised = f"{type(error).__name__} at {frame.filename}:{frame.lineno}: {first}"
+    return f"zoo: error: {damaged_metadata(error) or f'{raised} (ZOO_DEBUG=1 shows the whole traceback)'}"

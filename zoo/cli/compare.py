@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from zoo.cli.stopping import stop_signals
@@ -15,8 +16,7 @@ from zoo.compare import Comparison, Request, compare, draw_up
 from zoo.compare.tables import toggled
 from zoo.compare.words import caption
 from zoo.compare.write import as_json, as_text, writer_for
-from zoo.errors import Interrupted, Problem, RecipeError
-from zoo.errors import Position as Place
+from zoo.errors import Position, Problem, RecipeError
 from zoo.recipe import registry_for
 from zoo.registry import Registry, load_registry
 from zoo.runs.run import write_atomically
@@ -40,39 +40,30 @@ def ablate(arguments: argparse.Namespace) -> int:
 
 
 def _toggled(problem: Problem, toggles: list[str]) -> Problem:
-    """A problem of an override at the toggle that it is of."""
+    """Moves a problem of an override to the toggle that it comes from."""
     path = problem.position.file.removeprefix("--set ").partition("=")[0]
     toggle = next((toggle for toggle in toggles if toggle.partition("=")[0].strip() == path), "")
-    return replace(problem, position=Place(f"--toggle {toggle}")) if toggle else problem
+    return replace(problem, position=Position(f"--toggle {toggle}")) if toggle else problem
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    return Request(
-        data=_names(arguments.data),
-        seeds=arguments.seeds,
-        metrics=_names(arguments.metrics),
-        overrides=arguments.set,
-        out=arguments.out,
-    )
+    data, metrics = _names(arguments.data), _names(arguments.metrics)
+    return Request(data=data, seeds=arguments.seeds, metrics=metrics, overrides=arguments.set, out=arguments.out)
 
 
 def _run(request: Request, registry: Registry, arguments: argparse.Namespace) -> int:
     write = writer_for(arguments.to) if arguments.to else None
     if arguments.dry_run:
         return _look(request, registry, arguments)
-    try:
-        with stop_signals() as stop:
-            comparison = compare(
-                request,
-                registry,
-                device=arguments.device,
-                watchers=lambda: (stop,) if arguments.json else (stop, ProgressWatcher()),
-                stop=stop,
-                say=_say,
-            )
-    except Interrupted as stopped:
-        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
-        return stopped.exit_code
+    with stop_signals() as stop:
+        comparison = compare(
+            request,
+            registry,
+            device=arguments.device,
+            watchers=lambda: (stop,) if arguments.json else (stop, ProgressWatcher()),
+            stop=stop,
+            say=partial(print, file=sys.stderr, flush=True),
+        )
     if write:
         write_atomically(arguments.to, write(comparison, arguments.to.parent).encode())
     _show(comparison, arguments)
@@ -112,10 +103,6 @@ def _table(comparison: Comparison) -> str:
         return as_text(comparison, width, lambda text: f"\x1b[1m{text}\x1b[0m")
     starred = any(entry.best for column in comparison.columns for entry in column.entries.values())
     return as_text(comparison, width) + ("\n\n* the best of its column" if starred else "")
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _names(texts: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ def _recipe_verbs(verbs: Any) -> None:
     init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes")
     init.add_argument("recipe")
     init.add_argument("--out", type=Path, metavar="FILE", help="where to (NAME.yaml)")
-    bench = _verb(verbs, "bench", "what a step takes here, where it goes, what would be quicker", "bench")
+    bench = _verb(verbs, "bench", "what a step takes here, where it goes, what would be quicker", "recipes")
     bench.add_argument("recipe", help=recipe)
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     bench.add_argument("--steps", type=int, default=24, metavar="N", help="steps of the recipe that are timed (24)")
@@ -76,7 +76,7 @@ def _shelf_verbs(verbs: Any) -> None:
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
     show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
-    schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "schema")
+    schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "shelf")
     schema.add_argument("--out", type=Path, metavar="FILE", help="such as zoo.schema.json")
     plugins = _verb(verbs, "plugins", "every plugin and how it fared; leave one out", "plugins")
     plugins.add_argument(

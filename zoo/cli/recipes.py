@@ -1,4 +1,4 @@
-"""Commands on recipes: build, check, explain, init."""
+"""Commands on recipes: build, check, explain, bench, init."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.stopping import Stop, stop_signals
+from zoo.cli.stopping import stop_signals
 from zoo.columns import json_text, table
 from zoo.compare.tables import find_table
-from zoo.errors import Interrupted, RecipeError, RequestError, ZooError
+from zoo.errors import Interrupted, Position, RecipeError, RequestError, ZooError
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
@@ -34,30 +35,27 @@ def build(arguments: argparse.Namespace) -> int:
         recipe = replace(recipe, watch=tuple(part for part in recipe.watch if part.entry.name != DEFAULT_WATCHER))
     if arguments.replay_fault or arguments.verify_resume is not None:
         return _replay(recipe, arguments)
-    quiet = arguments.json
-    try:
-        with stop_signals() as stop, _processes(arguments.device) as (processes, device):
-            if processes and not processes.first:
-                return _follow(recipe, device, stop, processes)
-            built = build_run(
-                recipe,
-                registry,
-                out=arguments.out,
-                device=device,
-                stop_after=arguments.stop_after,
-                watchers=(stop,) if quiet else (stop, ProgressWatcher()),
-                stop=stop,
-                say=(lambda _: None) if quiet else _say,
-                stop_on_alarm=arguments.on_alarm == "stop",
-                processes=processes,
-            )
-    except Interrupted as stopped:
-        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
-        return stopped.exit_code
-    if arguments.json:
-        print(json_text(as_json(built)))
-    else:
-        print(_outcome(built.state, built.folder, built.scores))
+    watchers: tuple[Any, ...] = () if arguments.json else (ProgressWatcher(),)
+    with stop_signals() as stop, _processes(arguments.device) as (processes, device):
+        if processes and not processes.first:
+            from zoo.training.follow import follow
+
+            with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
+                follow(recipe, device, stop, processes)
+            return 0
+        built = build_run(
+            recipe,
+            registry,
+            out=arguments.out,
+            device=device,
+            stop_after=arguments.stop_after,
+            watchers=(stop, *watchers),
+            stop=stop,
+            say=(lambda _: None) if arguments.json else partial(print, file=sys.stderr, flush=True),
+            stop_on_alarm=arguments.on_alarm == "stop",
+            processes=processes,
+        )
+    print(json_text(as_json(built)) if arguments.json else _outcome(built.state, built.folder, built.scores))
     return 0
 
 
@@ -71,8 +69,8 @@ def _replay(recipe: Recipe, arguments: argparse.Namespace) -> int:
         where = f"the images of its batch: {folder / PICTURE}"
         print(json_text(asdict(fault)) if arguments.json else f"{fault}\n{where}")
         return 0
-    found = verify_resume(recipe, folder, device=arguments.device, steps=arguments.verify_resume)
-    print(json_text([asdict(each) for each in found]) if arguments.json else "\n".join(map(str, found)))
+    verified = verify_resume(recipe, folder, device=arguments.device, steps=arguments.verify_resume)
+    print(json_text([asdict(each) for each in verified]) if arguments.json else "\n".join(map(str, verified)))
     return 0
 
 
@@ -84,24 +82,12 @@ def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
         return
     from zoo.machine.processes import joined
 
-    with joined(device) as found:
-        yield found
-    if not found[0].first:  # it has written nothing and has nothing to tidy: no thread of a library can spoil its end
+    with joined(device) as mine:
+        yield mine
+    if not mine[0].first:  # it has written nothing and has nothing to tidy: no thread of a library can spoil its end
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-
-
-def _follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> int:
-    from zoo.training.follow import follow
-
-    with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
-        follow(recipe, device, stop, processes)
-    return 0
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def _outcome(state: str, folder: Path, scores: Any) -> str:
@@ -117,14 +103,12 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
 
 def check(arguments: argparse.Namespace) -> int:
     """``zoo check``: every problem of every recipe."""
-    problems: dict[str, list[str]] = {}
-    for name in arguments.recipes:
-        problems[name] = _problems(name, arguments.set, arguments.plugin)
+    problems = {name: _problems(name, arguments.set, arguments.plugin) for name in arguments.recipes}
     if arguments.json:
         print(json_text({"ok": not any(problems.values()), "problems": problems}))
     else:
-        for name, found in problems.items():
-            print("\n".join(found) if found else f"{name}: ok", file=sys.stderr if found else sys.stdout)
+        for name, lines in problems.items():
+            print("\n".join(lines) if lines else f"{name}: ok", file=sys.stderr if lines else sys.stdout)
     return RequestError.exit_code if any(problems.values()) else 0
 
 
@@ -146,12 +130,12 @@ def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]
 
 
 def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> list[str]:
-    """Those of its cells, each once."""
+    """The problems of its cells, each once."""
     from zoo.compare import Request, draw_up
     from zoo.compare.needs import problems
 
-    found = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
-    return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in found.items()]
+    where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
+    return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in where.items()]
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -168,6 +152,32 @@ def explain(arguments: argparse.Namespace) -> int:
         print(json_text(as_json(recipe)))
     else:
         print(explained(recipe))
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """``zoo bench``: times a recipe's step here and now; writes nothing."""
+    if arguments.steps < 1:
+        raise RequestError(f"--steps must be at least 1, not {arguments.steps}")
+    registry = registry_for(arguments.recipe, arguments.plugin)
+
+    def variant(*overrides: str) -> Recipe:
+        return load_recipe(arguments.recipe, [*arguments.set, *overrides], registry)
+
+    recipe = variant()
+    try:
+        others = {override: variant(override) for override in arguments.against}
+    except RecipeError as error:  # the recipe alone is right
+        raise RecipeError(
+            replace(p, position=Position(p.position.file.replace("--set", "--try"))) for p in error.problems
+        ) from None
+    import_torch()
+    from zoo.bench import bench as benched
+    from zoo.bench.report import as_json, as_text
+
+    how = {"device": arguments.device, "steps": arguments.steps, "random_data": arguments.random_data}
+    measured = benched(recipe, variant, against=others, **how)
+    print(json_text(as_json(measured)) if arguments.json else as_text(measured))
     return 0
 
 

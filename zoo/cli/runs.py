@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
-from zoo.columns import json_text
+from zoo.columns import json_text, table
 from zoo.errors import RequestError
 
 if TYPE_CHECKING:
-    from zoo.model.model import Model
-    from zoo.runs.run import Run
-    from zoo.types import Images
+    from zoo.recipe import Recipe
+    from zoo.registry import Registry
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -56,14 +55,17 @@ def interpolate(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report."""
-    from zoo.columns import table
     from zoo.data.batches import load_images
+    from zoo.report.figures import show
     from zoo.runs.identity import vouch_again
     from zoo.runs.run import Run
     from zoo.score.evaluate import evaluate as score
+    from zoo.training.build import write_report
+    from zoo.training.watchers import ALARMS
 
     wanted = [name for names in arguments.metrics for name in names.split(",") if name]
-    model = _model(arguments, [*_chosen(arguments, wanted), *arguments.set])
+    recipe, registry = _recipe(arguments)
+    model = _model(arguments, [*_alone(wanted, recipe, registry), *arguments.set])
     weights = arguments.weights or ("ema" if (arguments.folder / "ema.safetensors").is_file() else "raw")
     images = load_images(model.recipe)
     scores: Mapping[str, Any] = score(model, images, weights=weights)
@@ -72,39 +74,29 @@ def evaluate(arguments: argparse.Namespace) -> int:
         all_scores = {**(kept or {}), **scores}
         run.write_json("scores.json", all_scores)
         if run.path("report.html").is_file():
-            _report_again(arguments, run, model, images, all_scores)
+            notes = (*images.notes, *(run.read_json(ALARMS) or ()))
+            write_report(run, recipe, all_scores, show(model, images), notes)
         vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
     print(json_text(scores) if arguments.json else table(rows))
     return 0
 
 
-def _report_again(
-    arguments: argparse.Namespace, run: Run, model: Model, images: Images, scores: Mapping[str, Any]
-) -> None:
-    from zoo.recipe import load_recipe, registry_for
-    from zoo.report.figures import show
-    from zoo.runs.run import own_recipe
-    from zoo.training.build import write_report
-    from zoo.training.watchers import ALARMS
-
-    file = own_recipe(run.folder)
-    recipe = load_recipe(file, (), registry_for(file, tuple(arguments.plugin)))
-    write_report(run, recipe, scores, show(model, images), (*images.notes, *(run.read_json(ALARMS) or ())))
-
-
-def _chosen(arguments: argparse.Namespace, wanted: Sequence[str]) -> list[str]:
-    """What makes a run's recipe ask for these scores alone: its own by label, others by the metric's name."""
+def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
+    """The recipe that a run was built from."""
     from zoo.recipe import load_recipe, registry_for
     from zoo.runs.run import own_recipe
 
-    if not wanted:
-        return []
     file = own_recipe(arguments.folder)
     registry = registry_for(file, tuple(arguments.plugin))
-    own: dict[str, Any] = {part.label: part.plain() for part in load_recipe(file, (), registry).evaluate}
-    spelt = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}
-    return ["evaluate=null", *(f"evaluate.{name}={part}" for name, part in spelt.items())]
+    return load_recipe(file, (), registry), registry
+
+
+def _alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
+    """Overrides that ask for these scores alone: the recipe's own by label, others by the metric's name."""
+    own: dict[str, Any] = {part.label: part.plain() for part in recipe.evaluate}
+    parts = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}
+    return ["evaluate=null", *(f"evaluate.{name}={part}" for name, part in parts.items())] if wanted else []
 
 
 def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:

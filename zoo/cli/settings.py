@@ -16,11 +16,7 @@ HEADER = "# Settings of zoo for every recipe; a registry.yaml beside a recipe is
 
 
 def disabled_names(file: Path) -> tuple[str, ...]:
-    """What a settings file disables; nothing if it is not there.
-
-    Raises:
-        RecipeError: the file is wrong.
-    """
+    """The names that a settings file disables, if it is there; raises RecipeError if it is wrong."""
     return tuple(read(file).disabled) if file.is_file() else ()
 
 

@@ -1,4 +1,4 @@
-"""Commands on what is installed: list, show. Neither imports torch."""
+"""Commands on what is installed: list, show, schema. None imports torch."""
 
 from __future__ import annotations
 
@@ -166,3 +166,19 @@ def _table(options: dict[str, Any]) -> str:
         first, *more = textwrap.wrap(doc, room) or [""]
         lines += [[*cells, first], *(["", "", "", line] for line in more)]
     return table(lines)
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """``zoo schema``: to the standard output, or into a file that recipes can name."""
+    from zoo.machine.disk import write_atomically
+    from zoo.recipe import registry_for
+    from zoo.recipe.json_schema import recipe_schema
+
+    written = json_text(recipe_schema(registry_for({}, arguments.plugin)))
+    if not arguments.out:
+        print(written)
+        return 0
+    write_atomically(arguments.out, f"{written}\n".encode())
+    say = f"{arguments.out}: begin a recipe with '# yaml-language-server: $schema={arguments.out.name}'"
+    print(json_text({"file": str(arguments.out)}) if arguments.json else say)
+    return 0

@@ -1,4 +1,4 @@
-"""What Ctrl-C, SIGTERM and a closed terminal do to long work: it is saved, and goes on with the same command."""
+"""Stops long work on Ctrl-C, SIGTERM and a closed terminal: it is saved, and goes on with the same command."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from zoo.errors import Interrupted
 
 OUTPUTS = (1, 2)
 """Descriptors that people read."""
-
 ECHO = 2.0
 """Seconds within which ``torchrun`` passes on the signal that a process has had from the terminal already."""
 
 
 class Stop:
-    """Whether somebody asked for a stop. It is a watcher too: only a training has a step to finish and save.
+    """Handles signals that ask for a stop. It is a watcher, too: only a training has a step to finish and save.
 
     While one is on, a first signal asks for a stop after the present step. A second one stops at once, and so does
-    any at other times: every file is written whole or not at all, and there is little to do again. To processes that
-    ``torchrun`` started a terminal and ``torchrun`` both pass the same signal on: what follows at once is no second.
+    any at other times: every file is written whole or not at all, and there is little to do again. A terminal and
+    ``torchrun`` both pass a signal on to the processes that ``torchrun`` started: an echo is no second signal.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Stop:
         self._terminals = [output for output in OUTPUTS if os.isatty(output)]
 
     def __call__(self) -> bool:
-        """Whether to stop after this step, or at once, where a library made something else of the interrupt."""
+        """True to stop after this step, or at once, where a library made something else of the interrupt."""
         return self._asked or self.at_once
 
     def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002 - what a watcher is told
@@ -49,11 +48,7 @@ class Stop:
         self._training = False
 
     def ask(self, *_: object) -> None:
-        """The handler of the signals.
-
-        Raises:
-            KeyboardInterrupt: to stop at once.
-        """
+        """Handles a signal; raises KeyboardInterrupt to stop at once."""
         _silence(output for output in self._terminals if not os.isatty(output))  # closed: writing to it is an error
         if self._asked and self._training and time.monotonic() - self._since < self._patience:
             return
@@ -66,7 +61,7 @@ class Stop:
 
 
 def _silence(outputs: Iterable[int]) -> None:
-    """What is written to them goes nowhere from here on."""
+    """Sends what is written to them nowhere from here on."""
     for output in outputs:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, output)
