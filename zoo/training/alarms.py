@@ -36,12 +36,7 @@ class Alarms:
         self._first = max(FIRST * steps, SOONEST)
 
     def look(self, engine: Engine, losses: Mapping[str, float]) -> list[str]:
-        """Gives a sentence, once, on whatever fails now and failed at the last look.
-
-        Args:
-            engine: at a record.
-            losses: ``"row/term"`` -> value.
-        """
+        """Gives a sentence, once, on what fails at this record, of losses by ``"row/term"``, and failed at the last."""
         known = engine.alarms or {"next": self._first, "suspects": [], "told": []}
         if engine.step_index < known["next"]:
             return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -134,17 +134,13 @@ def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> t
 @contextmanager
 def _watched(engine: Engine, noted: list[str]) -> Iterator[None]:
     """Notes every network, and part of one, that turns finite inputs into an output that is not."""
-    hooks = [
-        module.register_forward_hook(partial(_note, noted, f"{slot}.{name}".rstrip(".")))
-        for slot in engine.recipe.slots
-        for name, module in engine.model.network(slot).named_modules()
-        if not list(module.children())
-    ]
-    try:
+    with ExitStack() as hooks:
+        for slot in engine.recipe.slots:
+            for name, module in engine.model.network(slot).named_modules():
+                if not list(module.children()):
+                    note = partial(_note, noted, f"{slot}.{name}".rstrip("."))
+                    hooks.enter_context(module.register_forward_hook(note))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _note(noted: list[str], name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -153,14 +149,14 @@ def _note(noted: list[str], name: str, module: nn.Module, inputs: Any, output: A
 
 
 def _finite(value: Any) -> bool:
-    found: list[bool] = []
+    finite: list[bool] = []
 
     def look(tensor: Tensor) -> Tensor:
-        found.append(bool(tensor.isfinite().all()))
+        finite.append(bool(tensor.isfinite().all()))
         return tensor
 
     mapped(look, value)
-    return all(found)
+    return all(finite)
 
 
 # -- memory ------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -13,20 +12,16 @@ import torch
 from torch import Tensor
 
 from zoo.engine.engine import Engine
-from zoo.errors import RunError
-from zoo.machine.disk import read_text
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
+from zoo.runs.identity import plain_json
 from zoo.runs.run import Run
 from zoo.score.evaluate import evaluate
 from zoo.score.metric import optional
 from zoo.types import Images
 
-FOLDER = "samples"
 SEED = 0
 SCORED = 250
 """Test images that are scored on the way."""
-DAMAGES = (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
-"""Errors of a file of scores that is not there, or not as it was written."""
 SHOWN, COLUMNS = 8, 2
 """Samples in a frame, and how many stand beside each other."""
 
@@ -93,8 +88,8 @@ def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
     """The scores on the way that are there: step -> ``n`` test images and their ``scores`` by label."""
     curve = {}
     for step in milestones(steps):
-        with suppress(*DAMAGES):  # a point less in a chart
-            kept = json.loads(read_text(folder, frame(step, "json")) or "null")
+        kept = plain_json(folder, frame(step, "json"))
+        with suppress(LookupError, ValueError, TypeError, AttributeError, OverflowError):  # a point less in a chart
             scores = {label: float(value) for label, value in kept["scores"].items()}
             curve[step] = {"n": int(kept["n"]), "scores": scores}
     return curve
@@ -102,4 +97,4 @@ def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
 
 def frame(step: int, kind: str = "png") -> str:
     """A frame's file in a run; that of its scores is of the kind ``json``."""
-    return f"{FOLDER}/step-{step:08d}.{kind}"
+    return f"samples/step-{step:08d}.{kind}"

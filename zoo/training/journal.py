@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from zoo.api import Record
 from zoo.columns import NOT_FINITE, json_text
@@ -19,8 +19,6 @@ LONGEST = 2**20
 """Bytes of the longest line that is looked at as one."""
 MOST = 20_000
 """Records that are kept in memory to be shown, at most."""
-
-T = TypeVar("T")
 
 
 class Journal:
@@ -70,10 +68,9 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
         return
 
 
-def few(records: Iterable[T]) -> list[T]:
+def few(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """All records, if they are not many; else every 2nd, 4th ... and the last. Never keeps more than ``MOST``."""
-    kept: list[T] = []
-    every, number = 1, -1
+    kept, every, number = list[dict[str, Any]](), 1, -1
     for number, last in enumerate(records):
         if number % every == 0:
             kept.append(last)

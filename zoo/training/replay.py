@@ -67,14 +67,8 @@ class _Bench:
 
 
 def verify_resume(recipe: Recipe, folder: Path, *, device: str = "auto", steps: int = 10) -> list[Replayed]:
-    """Takes steps of a run again and compares: from the newest checkpoint with and without an interruption, and from
-    the checkpoint before it to the newest. The run is not changed.
-
-    Args:
-        recipe: the run's.
-        folder: the run.
-        device: where.
-        steps: how many from the newest checkpoint.
+    """Takes steps of a run again and compares: so many from the newest checkpoint with and without an interruption, and
+    those from the checkpoint before it to the newest. The run is not changed.
 
     Raises:
         RequestError: if there is no checkpoint, the steps are too few to interrupt, or the run is another recipe's.
@@ -141,13 +135,9 @@ def _digests(engine: Engine) -> dict[str, str]:
 def replay_fault(
     recipe: Recipe, folder: Path, *, device: str = "auto", say: Callable[[str], None] = lambda _: None
 ) -> Fault:
-    """Takes the steps up to a run's fault again, and shows what led to it. ``fault.png`` has the images of its batch.
+    """Takes the steps up to a run's fault again; says the terms of the last and the state of the networks.
 
-    Args:
-        recipe: the run's.
-        folder: the run.
-        device: where.
-        say: told the terms of the last steps, and the table of the networks.
+    ``fault.png`` has the images of its batch.
 
     Raises:
         RequestError: if the run has no fault, or is another recipe's.
@@ -163,10 +153,8 @@ def replay_fault(
         engine, batches = _Bench(recipe, device).engine()
         engine.sentinel = Sentinel(engine.device, at_once=True)
         engine.eager = "a fault is looked for"
-        for path in checkpoints(run):
-            if step_of(path) <= kept["step"]:
-                take_up(run.folder, path, engine)
-                break
+        for path in [path for path in checkpoints(run) if step_of(path) <= kept["step"]][:1]:
+            take_up(run.folder, path, engine)
         say(f"step {kept['step']} went wrong; replaying from step {engine.step_index}")
         before: list[dict[str, str]] = []
         try:

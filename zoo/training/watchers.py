@@ -54,13 +54,9 @@ class Guarded:
 
 
 class Bell:
-    """Collects the alarms of a training and answers whether it should stop. The run keeps them, for the report.
+    """Collects the alarms of a training and answers whether it should stop: if ``asked``, or at one where it ``stops``.
 
-    Args:
-        run: where they are kept.
-        say: told every alarm.
-        asked: whether somebody asked for a stop.
-        stops: whether an alarm is such a request.
+    The run keeps them, for the report; ``say`` is told every one.
     """
 
     def __init__(self, run: Run, say: Callable[[str], None], asked: Callable[[], bool], stops: bool) -> None:
