@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ from zoo.recipe.schema import Train
 from zoo.runs.checkpoint import best_checkpoint, computed, steps_of, tensors_path
 from zoo.runs.manifest import File, Manifest, Score, identity
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import contiguous, pieces
+from zoo.runs.tensorfile import pieces
 
 
-class Checkpointer:
+class Checkpointer(AbstractContextManager["Checkpointer"]):
     """Writes a training's checkpoints beside it. Use it in a ``with``: leaving waits for what is being written.
 
     ``save`` copies the engine's state and returns; one thread then serialises, hashes, syncs and renames. Where the
@@ -45,7 +45,7 @@ class Checkpointer:
         self._best = best.score if best else None
 
     def best(self, scores: Mapping[str, float]) -> Score | None:
-        """The score that ``train.keep_best`` names, if it is the best so far: this step is then one to ``save``.
+        """Gives the score that ``train.keep_best`` names, if it is the best so far: this step is then one to ``save``.
 
         Args:
             scores: of this step, by label.
@@ -92,12 +92,7 @@ class Checkpointer:
         finally:
             self._pool.shutdown(wait=os.getpid() == self._process)
 
-    def __enter__(self) -> Checkpointer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             self.close()
         except RunError as unsaved:
@@ -136,7 +131,7 @@ def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) ->
 
 def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, settings: Train) -> None:
     path = tensors_path(run.folder, manifest.step)
-    parts = pieces({name: contiguous(tensor) for name, tensor in tensors.items()}, {"step": str(manifest.step)})
+    parts = pieces(tensors, {"step": str(manifest.step)})
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -147,7 +142,7 @@ def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, settings
 
 
 def _prune(folder: Path, newest: int, settings: Train) -> None:
-    """Leaves the newest checkpoints and the best; later steps than the newest are of files that could not be read."""
+    """Removes all but the newest checkpoints and the best; later steps are of files that could not be read."""
     finished = steps_of(folder, "json")
     kept = set(sorted(step for step in finished if step <= newest)[-settings.keep_last :])
     best = best_checkpoint(folder, settings.keep_best)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -37,47 +38,46 @@ PLACE = 8 + len(SEAL)
 
 
 def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[Bytes]:
-    """A safetensors file, as its header and the memory of each tensor.
+    """Makes a safetensors file of tensors: its header, and the memory of each.
 
     Args:
-        tensors: contiguous, on the CPU; no two of them one piece of memory.
+        tensors: by name; no two of them one piece of memory. Those of a GPU, or in another order, are copied.
         metadata: text by name.
 
     Raises:
         ValueError: if a type cannot be written, or two names stand for one tensor.
     """
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so each is aligned
+    ready = {name: _contiguous(name, tensor.detach().cpu()) for name, tensor in tensors.items()}
+    names = sorted(ready, key=lambda name: (-ready[name].element_size(), name))  # so each is aligned
     owners: dict[int, str] = {}
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in names:
-        tensor = tensors[name]
-        if tensor.dtype not in NAMES:
-            raise ValueError(f"tensor '{name}' is {tensor.dtype}, which safetensors files do not hold")
+        tensor = ready[name]
         if tensor.nbytes and owners.setdefault(tensor.data_ptr(), name) != name:
             raise ValueError(f"'{owners[tensor.data_ptr()]}' and '{name}' are one tensor")
         begin, end = end, end + tensor.nbytes
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    filled = [tensors[name] for name in names if tensors[name].nbytes]
+    filled = (ready[name] for name in names if ready[name].nbytes)
     return [len(text).to_bytes(8, "little") + text, *(t.reshape(-1).view(torch.uint8).numpy().data for t in filled)]
 
 
-def contiguous(tensor: Tensor) -> Tensor:
-    """A tensor of the CPU in the order of its indices, made so by numpy where it is not.
+def _contiguous(name: str, tensor: Tensor) -> Tensor:
+    """Puts a tensor in the order of its indices, by numpy.
 
     Torch would start a team of threads for the thread that asks; with more threads than processors those of a training
     beside it go to sleep after every operation, and it takes twice as long.
     """
-    if tensor.is_contiguous() or tensor.dtype not in NAMES:
-        return tensor
+    if tensor.dtype not in NAMES:
+        raise ValueError(f"tensor '{name}' is {tensor.dtype}, which safetensors files do not hold")
     bits = tensor.view(BITS[tensor.element_size()])  # numpy has no bfloat16
-    return torch.from_numpy(bits.numpy().copy()).view(tensor.dtype)
+    return torch.from_numpy(np.asarray(bits.numpy(), order="C")).view(tensor.dtype)
 
 
 def sealed(parts: Sequence[Bytes]) -> bytes:
-    """The file of some pieces, whose metadata begin with ``sha256: BLANK``, with its digest in that place."""
+    """Joins the pieces of a file whose metadata begin with ``sha256: BLANK``, and puts its digest in that place."""
     content = b"".join(parts)
     return content[:PLACE] + hashlib.sha256(content).hexdigest().encode() + content[PLACE + len(BLANK) :]
 

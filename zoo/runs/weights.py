@@ -25,13 +25,12 @@ FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 
 
 def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Tensors and plain data as one safetensors file, which has its own SHA-256.
+    """Packs tensors and plain data into one safetensors file, which has its own SHA-256.
 
     Raises:
         ValueError: if two names stand for one tensor.
     """
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return sealed(pieces(ready, {"sha256": BLANK, "zoo": json.dumps(plain)}))
+    return sealed(pieces(tensors, {"sha256": BLANK, "zoo": json.dumps(plain)}))
 
 
 def save_weights(run: Run, engine: Engine) -> None:
@@ -43,7 +42,7 @@ def save_weights(run: Run, engine: Engine) -> None:
 
 
 def trained_steps(folder: Path) -> int:
-    """Steps behind a run's finished weights; 0 if there are none that can be read."""
+    """Counts the steps behind a run's finished weights; 0 if there are none that can be read."""
     try:
         _, plain = _unpacked(folder, "raw")
         whole = not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"]
@@ -122,7 +121,7 @@ def _unpacked(
 
 
 def _identity(folder: Path) -> str:
-    """The identity of a run's recipe as its file says it, whatever is installed here."""
+    """Identifies a run's recipe as its file says it, whatever is installed here."""
     return identity(read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain())
 
 
