@@ -25,7 +25,7 @@ from zoo.runs.checkpointer import Checkpointer, save_checkpoint
 from zoo.runs.manifest import Score
 from zoo.runs.run import Run
 from zoo.runs.tensorfile import NAMES, checked, pieces, tensors_in
-from zoo.runs.weights import load_weights, packed, save_weights
+from zoo.runs.weights import load_weights, save_weights
 
 QUICK = ("evaluate={mse: {use: mse}, psnr: {use: psnr}}",)
 
@@ -79,9 +79,9 @@ def test_tensors_in_any_order_are_written_in_that_of_their_indices(tmp_path):
 def test_two_names_of_one_tensor_and_strange_types_are_not_written():
     tensor = torch.zeros(2)
     with pytest.raises(ValueError, match="'a' and 'b' are one tensor"):
-        packed({"a": tensor, "b": tensor}, {})
+        pieces({"a": tensor, "b": tensor}, {})
     with pytest.raises(ValueError, match=r"tensor 'a' is torch\.complex64"):
-        packed({"a": torch.zeros(2, dtype=torch.complex64)}, {})
+        pieces({"a": torch.zeros(2, dtype=torch.complex64)}, {})
 
 
 def test_a_manifest_says_what_was_written_and_how(tmp_path):

@@ -11,7 +11,8 @@ import pytest
 from conftest import TINY, Outcome, Run
 from helpers.runs import put_file
 
-from zoo.runs.identity import damaged, plain_json
+from zoo.runs.identity import damaged, plain_json, vouch_again
+from zoo.runs.run import Run as Folder
 
 pytestmark = pytest.mark.usefixtures("here")
 PROMISE = "What is damaged or gone of a finished run is noticed, said, and made again, bit for bit."
@@ -171,6 +172,28 @@ def test_another_recipe_is_refused_where_that_of_the_run_is_gone(run_zoo: Run, r
     Path("tiny.yaml").write_text(AVERAGED.replace("width: 4", "width: 5"))
     outcome = build(run_zoo)
     assert (outcome.code, outcome.err) == (2, "zoo: error: run: is not a run (it has no recipe.yaml)\n")
+
+
+@pytest.mark.usefixtures("run")
+def test_another_recipe_is_refused_and_so_are_fewer_steps(run_zoo: Run) -> None:
+    Path("tiny.yaml").write_text(AVERAGED.replace("width: 4", "width: 5"))
+    outcome = build(run_zoo)
+    assert (outcome.code, outcome.err) == (
+        2,
+        "zoo: error: run: holds a run of another recipe: slots.critic.width is 4 there and 5 here; "
+        "slots.decoder.width is 4 there and 5 here; slots.encoder.width is 4 there and 5 here (and 1 more). "
+        "Choose another --out, or remove the directory\n",
+    )
+    Path("tiny.yaml").write_text(AVERAGED.replace("steps: 3", "steps: 2"))
+    outcome = build(run_zoo)
+    said = "zoo: error: run: has 3 steps, more than the 2 asked for; choose another --out\n"
+    assert (outcome.code, outcome.err) == (2, said)
+
+
+def test_what_is_not_finished_vouches_for_nothing(tmp_path: Path) -> None:
+    with Folder(tmp_path) as folder:
+        vouch_again(folder, ("scores.json",))
+    assert plain_json(tmp_path, "state/done.json") == {}
 
 
 def test_an_edited_recipe_that_says_so_stays(run_zoo: Run, run: Path) -> None:

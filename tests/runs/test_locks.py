@@ -14,6 +14,7 @@ import pytest
 from helpers.file_faults import in_a_child
 from zoo_data import cache
 
+from zoo import api
 from zoo.errors import Busy, RequestError
 from zoo.runs.run import Run
 
@@ -110,6 +111,22 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="cannot be written: "):
         Run(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.usefixtures("answer")
+def test_who_waits_says_so_once_and_has_it_when_it_is_free(tmp_path: Path) -> None:
+    first = api.locked(tmp_path / "lock")
+    assert first is not None
+    assert api.locked(tmp_path / "lock") is None
+    said: list[int] = []
+
+    def waiting() -> None:
+        said.append(1)
+        first.release()
+
+    second = api.locked(tmp_path / "lock", waiting)
+    assert (second is not None, said) == (True, [1])
+    assert api.locked(tmp_path / "lock") is None
 
 
 @pytest.mark.promise(PROMISE)

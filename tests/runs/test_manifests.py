@@ -111,7 +111,7 @@ def reading(folder: Path, content: bytes) -> AbstractContextManager[Any]:
 
 def test_every_byte_of_a_file_is_the_one_that_was_written(tmp_path: Path) -> None:
     parts = pieces({"a": torch.zeros(2)}, {"sha256": BLANK})
-    plain, content = b"".join(parts), sealed_file(parts)
+    plain, content = b"".join(parts), b"".join(sealed_file(parts))
     assert written(tmp_path, content) == written(tmp_path, plain, hashlib.sha256(plain).hexdigest()) == ""
     assert written(tmp_path, plain) == written(tmp_path, content, "0" * 64) == "its content is not what was written"
     unsealed = "it has no SHA-256 of itself where one is expected"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ from zoo.recipe.schema import Train
 from zoo.runs.checkpoint import best_checkpoint, computed, steps_of, tensors_path
 from zoo.runs.manifest import File, Manifest, Score, identity
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import pieces
+from zoo.runs.tensorfile import digest_of, pieces
 
 
 class Checkpointer(AbstractContextManager["Checkpointer"]):
@@ -132,11 +131,8 @@ def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) ->
 def _write(run: Run, tensors: Mapping[str, Tensor], manifest: Manifest, settings: Train) -> None:
     path = tensors_path(run.folder, manifest.step)
     parts = pieces(tensors, {"step": str(manifest.step)})
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
     write_atomically(path, parts)
-    files = {path.name: File(sum(map(len, parts)), digest.hexdigest())}
+    files = {path.name: File(sum(map(len, parts)), digest_of(parts))}
     run.write(f"state/{path.stem}.json", replace(manifest, files=files).text())
     _prune(run.folder, manifest.step, settings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,18 @@ def _contiguous(name: str, tensor: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(bits.numpy(), order="C")).view(tensor.dtype)
 
 
-def sealed(parts: Sequence[Bytes]) -> bytes:
-    """Joins the pieces of a file whose metadata begin with ``sha256: BLANK``, and puts its digest in that place."""
-    content = b"".join(parts)
-    return content[:PLACE] + hashlib.sha256(content).hexdigest().encode() + content[PLACE + len(BLANK) :]
+def digest_of(parts: Iterable[Bytes]) -> str:
+    """The SHA-256 of a file that is written in pieces."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sealed(parts: Sequence[Bytes]) -> list[Bytes]:
+    """Puts into a file, whose metadata begin with ``sha256: BLANK``, its digest in that place."""
+    head = bytes(parts[0])
+    return [head[:PLACE] + digest_of(parts).encode() + head[PLACE + len(BLANK) :], *parts[1:]]
 
 
 @contextmanager

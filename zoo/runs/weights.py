@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.engine.engine import Engine
 from zoo.errors import RunError
 from zoo.machine.device import memory
-from zoo.machine.disk import read_text
+from zoo.machine.disk import read_text, write_atomically
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
@@ -24,21 +24,14 @@ FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 """Which weights are in which file."""
 
 
-def packed(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Packs tensors and plain data into one safetensors file, which has its own SHA-256.
-
-    Raises:
-        ValueError: if two names stand for one tensor.
-    """
-    return sealed(pieces(tensors, {"sha256": BLANK, "zoo": json.dumps(plain)}))
-
-
 def save_weights(run: Run, engine: Engine) -> None:
     """Writes ``model.safetensors``, and before it ``ema.safetensors`` where weights are averaged."""
     known = {"step": engine.step_index, "recipe": identity(engine.recipe.plain()), "averaged": bool(engine.average)}
-    if engine.average:
-        run.write(FILES["ema"], packed(engine.average.state_dict(), {**known, "weights": "ema"}))
-    run.write(FILES["raw"], packed(engine.model.state_dict(), {**known, "weights": "raw"}))
+    states = {"ema": engine.average, "raw": engine.model}
+    for weights, state in states.items():
+        if state is not None:
+            metadata = {"sha256": BLANK, "zoo": json.dumps({**known, "weights": weights})}
+            write_atomically(run.path(FILES[weights]), sealed(pieces(state.state_dict(), metadata)))
 
 
 def trained_steps(folder: Path) -> int:

@@ -14,7 +14,7 @@ from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.recipe.schema import Recipe
 from zoo.registry import FIRST_PARTY
-from zoo.runs.weights import packed
+from zoo.runs.tensorfile import pieces
 from zoo.testing.arrays import equal, images
 from zoo.testing.common import refused, settled, untouched
 from zoo.testing.core import Body, Case, ContractError, require
@@ -84,7 +84,7 @@ def state_round_trip(mover: Mover) -> None:
         whole.step(mover.batches)
         first.step(mover.batches)
     tensors, plain = first.state()
-    second.restore(safetensors.torch.load(packed(tensors, {})), plain)
+    second.restore(safetensors.torch.load(b"".join(pieces(tensors, {}))), plain)
     for _ in range(STEPS):
         whole.step(mover.batches)
         second.step(mover.batches)

@@ -18,7 +18,7 @@ from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import RecipeEntry
-from zoo.runs.weights import packed
+from zoo.runs.tensorfile import pieces
 from zoo.testing.arrays import equal, finite, images, sides
 from zoo.testing.core import Bench, Body, ContractError, require
 from zoo.testing.tiny import SIDES, tiny
@@ -125,7 +125,7 @@ def state_round_trip(shipped: Shipped) -> None:
     whole, resumed = (Engine(Model(shipped.small)) for _ in range(2))
     _stepped(whole, shipped)
     tensors, plain = whole.state()
-    resumed.restore(safetensors.torch.load(packed(tensors, {})), plain)
+    resumed.restore(safetensors.torch.load(b"".join(pieces(tensors, {}))), plain)
     for engine in (whole, resumed):
         _stepped(engine, shipped)
     same = equal(whole.model.state_dict(), resumed.model.state_dict())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import safetensors.torch
 from torch import Tensor, nn
 
-from zoo.runs.weights import packed
+from zoo.runs.tensorfile import pieces
 from zoo.testing.arrays import equal
 from zoo.testing.core import Body, ContractError, require
 
@@ -41,7 +41,7 @@ def pickle_free_save(net: Saved) -> None:
     cure = "weights never travel in a pickle; make it a buffer, or compute it in __init__"
     require(not foreign, f"{net} has {', '.join(foreign)} in its state dict, which is no tensor; {cure}")
     try:
-        again = safetensors.torch.load(packed(state, {}))
+        again = safetensors.torch.load(b"".join(pieces(state, {})))
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         cure = "one tensor under two names must be saved once: leave one of them out of the state dict"
