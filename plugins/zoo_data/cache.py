@@ -65,7 +65,7 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True)
 class Packed:
-    """What an entry holds.
+    """An entry's content.
 
     Args:
         pixels: uint8 (N, C, S, S), memory-mapped; writing into it changes this process's copy alone.
@@ -98,7 +98,7 @@ class Entry:
         return self.folder / f"{self.name}{extension}"
 
     def open(self, full: bool = False) -> Packed | None:
-        """What is packed, or None if it is not finished.
+        """Opens what is packed; None if it is not finished.
 
         The page's own checksum, the size of the pixels and a sample of their checksums are always compared, all of
         them when the file was touched since, ``$ZOO_CACHE_CHECK`` is ``full``, or ``full`` is true.
@@ -118,7 +118,7 @@ class Entry:
             return None
 
     def written(self) -> Packed:
-        """What has just been finished.
+        """Opens what has just been finished.
 
         Raises:
             CacheError: if it is not there, or not as it was written.

@@ -170,17 +170,17 @@ def _read(name: str, folder: Path, file: str) -> bytes:
 def _unpacked(name: str, archive: Path, folder: str, files: list[str]) -> dict[str, bytes]:
     """Batches out of the archive, by exact name and into memory: nothing is extracted, so nothing can escape."""
     wanted = {f"{folder}/{file}": file for file in files}
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 content = tar.extractfile(member) if member.isreg() and member.name in wanted else None
                 if content is not None and member.size <= LARGEST_BATCH:
-                    found[wanted[member.name]] = content.read()
+                    contents[wanted[member.name]] = content.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: {archive} is damaged or cut short ({error}); fetch it again.") from None
     except OSError as error:  # gzip's own BadGzipFile too
         raise OSError(f"{name}: {archive} cannot be read ({error.strerror or error}); fetch it again.") from None
-    if lacking := [member for member, file in wanted.items() if file not in found]:
+    if lacking := [member for member, file in wanted.items() if file not in contents]:
         raise ValueError(f"{name}: {archive} holds no file {', '.join(lacking)}; fetch it again.")
-    return found
+    return contents

@@ -80,7 +80,7 @@ class View:
         return nearest_four(cropped, self.size) if self.resize == "published" else resized(cropped, self.size)
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """What is taken of an image: left, top, right, bottom."""
+        """The part of an image that is taken: left, top, right, bottom."""
         if self.crop == "none":
             return 0, 0, width, height
         if self.crop == "paper":
@@ -99,7 +99,7 @@ class View:
 
 
 class Chunk(NamedTuple):
-    """What some images came to: those read, uint8 (N, C, S, S), and those that were bad, in their order."""
+    """Some images, decoded: those read, uint8 (N, C, S, S), and those that were bad, in their order."""
 
     pixels: np.ndarray
     bad: list[Bad]

@@ -47,7 +47,7 @@ def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed
 
 
 def _content() -> bytes:
-    """What scikit-learn's file holds."""
+    """Reads scikit-learn's file."""
     path = installed("sklearn", FILE)
     if path is None:
         raise FileNotFoundError(f"digits: sklearn/{FILE} is not installed; {CURE}.")

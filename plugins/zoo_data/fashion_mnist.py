@@ -58,8 +58,8 @@ def fashion_mnist(
     check_common("fashion-mnist", size=size, channels=channels, seed=0)
     folder = _folder(path, download)
     first = {"train": train, "test": test}
-    found = {split: _images(folder, split, first[split]) for split in SPLITS}
-    packed = {split: _packed(images, size, channels, fit) for split, images in found.items()}
+    images = {split: _images(folder, split, first[split]) for split in SPLITS}
+    packed = {split: _packed(pixels, size, channels, fit) for split, pixels in images.items()}
     return api.Images(packed["train"], packed["test"])
 
 
@@ -155,7 +155,7 @@ def _read(file: BinaryIO, path: Path, magic: int) -> np.ndarray:
 
 
 def _content(file: BinaryIO, expected: int) -> bytearray:
-    """What a file holds, up to a little more than expected: what a damaged header promises is never allocated."""
+    """Reads a little more of a file than is expected: what a damaged header promises is never allocated."""
     content = bytearray()
     while len(content) <= expected and (chunk := file.read(CHUNK)):
         content += chunk

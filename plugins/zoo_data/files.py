@@ -47,12 +47,12 @@ def check_md5(source: str, name: str, content: BinaryIO | bytes, published: str)
         ValueError: in a sentence.
     """
     if isinstance(content, bytes):
-        found = hashlib.md5(content, usedforsecurity=False)
+        digest = hashlib.md5(content, usedforsecurity=False)
     else:
-        found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False))
-    if found.hexdigest() != published:
+        digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False))
+    if digest.hexdigest() != published:
         raise ValueError(
-            f"{source}: {name} is not the publisher's file (MD5 {found.hexdigest()}, not {published}): damaged, "
+            f"{source}: {name} is not the publisher's file (MD5 {digest.hexdigest()}, not {published}): damaged, "
             "cut short or another version; fetch it again, or set check to false to take it as it is."
         )
 

@@ -102,7 +102,7 @@ folder.ready = _ready
 
 
 def _search(root: Path) -> Search:
-    """What ``root`` holds, if it holds anything."""
+    """Lists ``root``, if it holds anything."""
     search = Search(root)
     if not search.names and not search.bad:
         extensions = " ".join(EXTENSIONS)

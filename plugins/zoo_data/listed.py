@@ -29,7 +29,7 @@ class File(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Whether it is another file by now, or none."""
+        """True if it is another file by now, or none."""
         return self.signature is not None and signature(self.path) != self.signature
 
     def open(self) -> BinaryIO:
@@ -56,7 +56,7 @@ class File(NamedTuple):
 
 
 def signature(path: Path) -> list[Any]:
-    """What tells one version of a file from another: size and time, or that it cannot be read."""
+    """Tells one version of a file from another: by size and time, or by size alone if it cannot be read."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

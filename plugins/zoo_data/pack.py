@@ -66,7 +66,7 @@ def check_workers(name: str, workers: int) -> None:
 
 
 def pack(source: Source, view: View, workers: int) -> Packed:
-    """What the cache has of a source, packed first if need be; in memory, with a note, where it cannot be kept.
+    """Gives a source from the cache, packed first if need be; from memory, with a note, where it cannot be kept.
 
     Args:
         source: what to pack.
@@ -98,14 +98,14 @@ def _kept(source: Source, view: View, workers: int, fits: bool) -> Packed:
     entry = Entry(f"{source.name}-{source.split}-{key}", (view.channels, view.size, view.size))
     damaged, notes = False, ()
     try:
-        if found := entry.open():
-            return found
+        if packed := entry.open():
+            return packed
     except DamagedError:
         damaged = True
     with entry.held():
         try:
-            if found := entry.open(full=damaged):  # by the process we waited for; another sample may miss the damage
-                return found
+            if packed := entry.open(full=damaged):  # by the process we waited for; another sample may miss the damage
+                return packed
         except DamagedError as error:
             notes = (f"{source.name}: {entry.file('.u8')} was damaged ({error}) and has been packed again.",)
             entry.remove()

@@ -112,8 +112,8 @@ class Crops:
             ValueError: if too few are contrasted enough.
             OSError: if a photograph cannot be read.
         """
-        own = slice(0, None, 2) if self.split == "train" else slice(1, 2)
-        regions = [strip for photograph in photographs for strip in photograph.strips(self.channels)[own]]
+        every = slice(0, None, 2) if self.split == "train" else slice(1, 2)
+        regions = [strip for photograph in photographs for strip in photograph.strips(self.channels)[every]]
         # Two streams: the test crops must not depend on how many training crops were drawn before them.
         rng = np.random.default_rng((self.seed, 0 if self.split == "train" else 1))
         filled, draws = 0, 0
@@ -176,9 +176,9 @@ def photos(
         OSError: when no photograph is installed, or one cannot be read; when the cache cannot be written.
     """
     check_common("photos", size=size, channels=channels, seed=seed)
-    found, notes = installed_photographs()
+    whole, notes = installed_photographs()
     images = cut(
-        found, size=size, channels=channels, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed
+        whole, size=size, channels=channels, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed
     )
     return api.Images(images.train, images.test, notes + images.notes)
 
@@ -186,14 +186,14 @@ def photos(
 def installed_photographs() -> tuple[list[Photograph], tuple[str, ...]]:
     """The photographs that are on this machine, and a note on any that are not."""
     paths = {f"{package}/{inside}": installed(package, inside) for package, inside in PHOTOGRAPHS}
-    found = [Photograph(path) for path in paths.values() if path]
+    photographs = [Photograph(path) for path in paths.values() if path]
     missing = ", ".join(name for name, path in paths.items() if not path)
     cure = "reinstall scikit-image and scikit-learn from their wheels"
-    if not found:
+    if not photographs:
         raise FileNotFoundError(f"photos: none of {missing} is installed; {cure}.")
     if missing:
-        return found, (f"photos: {missing} not installed, so crops differ from others'; {cure}.",)
-    return found, ()
+        return photographs, (f"photos: {missing} not installed, so crops differ from others'; {cure}.",)
+    return photographs, ()
 
 
 def cut(

@@ -1,4 +1,4 @@
-"""What the sources share: options checked in one place, and the ways from Pillow to packed pixels.
+"""Shared by the sources: options checked in one place, and the ways from Pillow to packed pixels.
 
 One letter, one meaning: N images, C channels, S side in pixels.
 """

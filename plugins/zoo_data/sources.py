@@ -1,4 +1,4 @@
-"""What is to be packed: the images of a split in a fixed order, and what tells one version of them from another."""
+"""Sources to pack: the images of a split in a fixed order, and an identity that another version of them has not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

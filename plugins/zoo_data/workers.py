@@ -46,7 +46,7 @@ START = "import json, sys; path, *rest = json.loads(sys.argv[1]); sys.path[:] = 
 
 
 def decoded(chunks: Iterator[Items], view: View, workers: int) -> Generator[Chunk, None, None]:
-    """What each chunk of images comes to, in order, decoded by several processes. To be closed.
+    """Decodes chunks of images in several processes; gives them in order. To be closed.
 
     A chunk whose process ended or was silent for too long is decoded again image by image.
 
@@ -139,7 +139,7 @@ class _Process:
         self.fileno = self._socket.fileno
 
     def ask(self, items: Items) -> Chunk | None:
-        """What images come to; None if the process ended or is silent."""
+        """Has images decoded; None if the process ended or is silent."""
         self.give(0, items)
         return self.take()
 

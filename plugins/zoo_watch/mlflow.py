@@ -64,8 +64,8 @@ class MLflow:
             self._client.set_terminated(self._run)
 
     def _open(self) -> str:
-        found = self._client.get_experiment_by_name(self._experiment)
-        experiment = found.experiment_id if found else self._client.create_experiment(self._experiment)
+        known = self._client.get_experiment_by_name(self._experiment)
+        experiment = known.experiment_id if known else self._client.create_experiment(self._experiment)
         where = str(self._folder.resolve())
         runs = self._client.search_runs([experiment], f"tags.`zoo.folder` = '{where}'", max_results=1)
         if runs:

@@ -1,4 +1,4 @@
-"""What codes mean: images on paths between two codes, along one dimension of one, and with other noise."""
+"""Shows what codes mean: images on paths between two codes, along one dimension of one, and with other noise."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ SEED = 0
 
 
 def show(model: Model, images: Images) -> list[Picture]:
-    """What the recipe's outputs can show.
+    """Makes the pictures that the recipe's outputs allow.
 
     ``samples.png`` is a square of samples; ``reconstructions.png`` has rows: originals, then every output
     that is an image made from them, in the recipe's order (for AVAE: D's before G's). Where samples are made

@@ -34,17 +34,17 @@ def beside_nearest(samples: Tensor, images: Images) -> Picture:
     train = images.train[::stride]
     samples = samples[:ASKED]
     asked = torch.cat([to_pixels(samples), images.test[:ASKED].to(samples.device)])
-    distances, found = nearest(asked, train, min(len(ORDINALS), len(train)))
+    distances, indices = nearest(asked, train, min(len(ORDINALS), len(train)))
     units = 127.5 * math.sqrt(small(asked[:1]).numel())  # root mean square over pixels and channels, in [-1, 1]
-    own, real = (part[:, 0].median().item() / units for part in (distances[: len(samples)], distances[len(samples) :]))
+    made, real = (part[:, 0].median().item() / units for part in (distances[: len(samples)], distances[len(samples) :]))
     shown = samples[:COLUMNS]
     rows = [("sample", shown)]
-    rows += [(name, to_model(train[found[: len(shown), k]])) for k, name in enumerate(ORDINALS[: found.shape[1]])]
+    rows += [(name, to_model(train[indices[: len(shown), k]])) for k, name in enumerate(ORDINALS[: indices.shape[1]])]
     among = f"{len(train):,} training images" if stride == 1 else f"every {stride}th training image"
     size = "" if max(samples.shape[-2:]) <= SIDE else f" at {SIDE} px"
     caption = (
         f"Samples, and the nearest of {among} by the distance of pixels{size}. Median distance to the nearest: "
-        f"{own:.3f} for samples, {real:.3f} for test images (root mean square, pixels in [-1, 1])."
+        f"{made:.3f} for samples, {real:.3f} for test images (root mean square, pixels in [-1, 1])."
     )
     return Picture("neighbours.png", "Nearest training images", caption.replace("-1", "\N{MINUS SIGN}1"), rows)
 

@@ -80,7 +80,7 @@ def grid_image(rows: Sequence[Tensor], *, side: int = SIDE) -> Image.Image:
 
 
 def grid_png(rows: Sequence[Tensor], *, side: int = SIDE) -> bytes:
-    """As ``grid_image``, a PNG file's bytes."""
+    """The bytes of a PNG file of ``grid_image``."""
     return png(grid_image(rows, side=side))
 
 

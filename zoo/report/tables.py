@@ -37,8 +37,8 @@ def _protocol(protocol: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     images += [f"{protocol['split']} split"] if "split" in protocol else []
     images += [f"{protocol['weights']} weights"] if "weights" in protocol else []
     brief = escaped(", ".join(images) or "protocol")
-    found = f"<p>It also found:</p>{_items(details)}" if details else ""
-    return f"<details><summary>{brief}</summary>{_items(protocol)}{found}</details>" if protocol or details else ABSENT
+    more = f"<p>It also found:</p>{_items(details)}" if details else ""
+    return f"<details><summary>{brief}</summary>{_items(protocol)}{more}</details>" if protocol or details else ABSENT
 
 
 def _items(named: Mapping[str, Any]) -> str:

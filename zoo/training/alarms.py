@@ -47,7 +47,7 @@ class Alarms:
         return [f"step {engine.step_index}: {seen[name]}" for name in new]
 
     def _seen(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-        """What fails now: its name and a sentence."""
+        """Yields a name and a sentence for every failure there is now."""
         model, outputs = engine.model, self._recipe.outputs
         x = to_model(self._images.to(model.device), model.dtype)
         posterior = model.compute("posterior", given={"x": x})[0] if "posterior" in outputs else None

@@ -23,7 +23,7 @@ from zoo.runs.run import Run
 from zoo.types import mapped
 
 FILE = "state/fault.json"
-"""What is kept of a fault in a run, until a training gets past it."""
+"""The file of a run that keeps a fault until a training gets past it."""
 
 ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
 
@@ -88,7 +88,7 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
 
 
 def _found_again(engine: Engine, unwell: Unwell, batches: Batches) -> Poisoned:
-    """What the device only counted, seen: weights have not moved since, so the step gives it again."""
+    """Plays the step again to see what the device only counted; it gives the same, for weights have not moved since."""
     engine.step_index = unwell.step
     for which in engine.due():
         x = batches(engine.turn(which))
@@ -163,7 +163,7 @@ def _finite(value: Any) -> bool:
 
 
 def memory_needed(engine: Engine) -> str:
-    """What a step needs, and which option halves it, as a sentence."""
+    """Says how much memory a step needs, and which options lower that."""
     recipe, settings = engine.recipe, engine.recipe.train
     step = costs(recipe)[-1]
     count, shared = engine.processes.count, engine.shards.collective

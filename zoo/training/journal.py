@@ -84,7 +84,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """What ``Journal`` wrote as a line; None if it did not."""
+    """Reads a line as ``Journal`` writes it; None if it is none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

@@ -89,14 +89,14 @@ class ProgressWatcher:
 
     def log(self, record: Record) -> None:
         """Moves the bar."""
-        self._shown.update(record.seen_images, told(record.losses), f"step {record.step}/{self._steps}")
+        self._shown.update(record.seen_images, by_row(record.losses), f"step {record.step}/{self._steps}")
 
     def end(self) -> None:
         """Closes the bar."""
         self._shown.close()
 
 
-def told(losses: Mapping[str, float]) -> str:
+def by_row(losses: Mapping[str, float]) -> str:
     """Losses by row: ``encoder + decoder: reconstruction 45.2, kl 20.1 | critic: discriminate 1.1``."""
     rows: dict[str, list[str]] = {}
     for key, value in losses.items():
