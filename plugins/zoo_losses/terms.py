@@ -6,7 +6,7 @@ binary cross-entropy: -log sigmoid(c) = softplus(-c).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -35,15 +35,26 @@ def reconstruction(
     return error.square().sum() / (2 * sigma**2 * len(x))
 
 
-def kl(posterior: api.Gaussian) -> Tensor:
-    """KL(q(z|x) || N(0, I)) = sum_i (mu_i^2 + sigma_i^2 - 1)/2 - log sigma_i (Kingma & Welling 2014, app. B).
+def kl(posterior: api.Gaussian, prior: Any, z_posterior: Tensor) -> Tensor:
+    """KL(q(z|x) || p(z)), summed over dimensions: the closed form that the prior has, else log q(z|x) - log p(z) at the
+    sample, whose mean it is (Kingma & Welling 2014, section 2.2).
+
+    Its gradient reaches a prior that learns, if that is a player of the row.
 
     Args:
-        posterior: of (B, K) codes.
+        posterior: q, of (B, K) codes.
+        prior: p; ``kl(posterior)`` gives its closed form for each dimension, ``log_prob(z)`` nats, (B,).
+        z_posterior: codes from q, (B, K).
+
+    Raises:
+        ValueError: if the prior has neither.
     """
-    variance = (2 * posterior.log_sigma).exp()
-    each = 0.5 * (posterior.mean.square() + variance - 1) - posterior.log_sigma
-    return each.sum(1).mean()
+    if hasattr(prior, "kl"):
+        each: Tensor = prior.kl(posterior)
+        return each.flatten(1).sum(1).mean()
+    if not hasattr(prior, "log_prob"):
+        raise ValueError("the prior of this recipe has neither kl(posterior) nor log_prob(z); 'kl' needs one of them")
+    return (posterior.log_prob(z_posterior) - prior.log_prob(z_posterior)).mean()
 
 
 def discriminate(critic_x: api.CriticOutput, critic_generated: api.CriticOutput) -> Tensor:

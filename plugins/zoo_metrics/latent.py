@@ -56,20 +56,23 @@ class ActiveUnits:
 
 
 class Kl:
-    """KL(q(z|x) || N(0, I)), summed over dimensions, mean over images, in nats (Kingma & Welling 2014, appendix B)."""
+    """KL(q(z|x) || p(z)), summed over dimensions, mean over images, in nats (Kingma & Welling 2014, section 2.2): the
+    prior's closed form, else log q - log p at the sample."""
 
-    protocol: ClassVar = {"prior": "N(0, I)", "unit": "nats", "reduction": "sum over dimensions, mean over images"}
+    protocol: ClassVar = {"prior": "the model's", "unit": "nats", "reduction": "sum over dimensions, mean over images"}
 
     def __init__(self) -> None:
         self._sum = torch.zeros((), dtype=torch.float64)
         self._count = 0
 
-    def update(self, posterior: api.Gaussian) -> None:
-        """Takes the posterior of a batch in, (B, K)."""
-        mean, log_sigma = posterior.mean.double(), posterior.log_sigma.double()
-        each = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1) - log_sigma
-        self._sum = self._sum + each.expand_as(mean).sum(0).cpu()
-        self._count += len(mean)
+    def update(self, posterior: api.Gaussian, prior: Any, z_posterior: Tensor) -> None:
+        """Takes the posterior of a batch in, (B, K), and codes from it."""
+        if hasattr(prior, "kl"):
+            each = prior.kl(api.Gaussian(posterior.mean.double(), posterior.log_sigma.double()))
+        else:
+            each = (posterior.log_prob(z_posterior) - prior.log_prob(z_posterior))[:, None]
+        self._sum = self._sum + each.expand(len(posterior.mean), -1).double().sum(0).cpu()
+        self._count += len(posterior.mean)
 
     def merge(self, others: Sequence[Self]) -> None:
         """Takes in what others of its kind saw."""
@@ -82,7 +85,7 @@ class Kl:
         return float(self._sum.sum()) / self._count
 
     def details(self) -> dict[str, list[float]]:
-        """The mean of each dimension."""
+        """The mean of each dimension, or of all at once where the prior has no closed form."""
         return {"dimensions": (self._sum / self._count).tolist()}
 
 

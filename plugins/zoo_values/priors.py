@@ -23,6 +23,18 @@ class Normal(nn.Module):
         """``batch`` codes, (B, K)."""
         return draw.normal(batch, self.latent)
 
+    def kl(self, posterior: "api.Gaussian") -> Tensor:
+        """KL(q || N(0, I)) of each dimension: (mu^2 + sigma^2 - 1)/2 - log sigma (Kingma & Welling 2014, app. B).
+
+        Args:
+            posterior: q, of (B, K) codes.
+
+        Returns:
+            nats, (B, K).
+        """
+        variance = (2 * posterior.log_sigma).exp()
+        return 0.5 * (posterior.mean.square() + variance - 1) - posterior.log_sigma
+
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) of codes (B, K), in nats, (B,)."""
         return -0.5 * (torch.square(z) + math.log(2 * math.pi)).sum(1)

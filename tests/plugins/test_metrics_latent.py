@@ -14,6 +14,7 @@ from zoo_metrics.nearest import Nearest
 from zoo_metrics.paths import PathLength, slerp
 from zoo_metrics.perceptual import Distance
 from zoo_metrics.reconstruction import RandomPairs
+from zoo_values.priors import Normal
 
 from zoo import api
 
@@ -31,7 +32,7 @@ def test_kl_is_torchs_by_dimension_and_in_all() -> None:
     means, logs = numbers(10, 3), 0.3 * numbers(10, 3, seed=1)
     metric = Kl()
     for rows in (slice(0, 4), slice(4, 10)):
-        metric.update(api.Gaussian(means[rows], logs[rows]))
+        metric.update(api.Gaussian(means[rows], logs[rows]), Normal(3), means[rows])
     normal = torch.distributions.Normal
     expected = torch.distributions.kl_divergence(normal(means, logs.exp()), normal(0.0, 1.0)).mean(0)
     assert metric.details()["dimensions"] == pytest.approx(expected.tolist())
@@ -41,9 +42,22 @@ def test_kl_is_torchs_by_dimension_and_in_all() -> None:
 def test_kl_of_a_posterior_with_one_sigma_for_every_image() -> None:
     means, logs = numbers(6, 3), 0.3 * numbers(1, 3, seed=1)
     one, each = Kl(), Kl()
-    one.update(api.Gaussian(means, logs))
-    each.update(api.Gaussian(means, logs.expand(6, 3)))
+    one.update(api.Gaussian(means, logs), Normal(3), means)
+    each.update(api.Gaussian(means, logs.expand(6, 3)), Normal(3), means)
     assert one.compute() == pytest.approx(each.compute())
+
+
+def test_kl_to_a_prior_without_a_closed_form_is_that_of_samples() -> None:
+    class Wide:
+        def log_prob(self, z: Tensor) -> Tensor:
+            return torch.distributions.Normal(0.0, 2.0).log_prob(z).sum(1)
+
+    q, z, metric = api.Gaussian(numbers(6, 3), numbers(6, 3, seed=1)), numbers(6, 3, seed=2), Kl()
+    for rows in (slice(0, 4), slice(4, 6)):
+        metric.update(api.Gaussian(q.mean[rows], q.log_sigma[rows]), Wide(), z[rows])
+    expected = (q.log_prob(z) - Wide().log_prob(z)).mean()
+    assert metric.compute() == pytest.approx(float(expected))
+    assert metric.details()["dimensions"] == pytest.approx([float(expected)])
 
 
 def test_active_units_are_those_whose_mean_varies() -> None:

@@ -9,7 +9,8 @@ import torch
 import zoo_bigan.pairs as bigan
 import zoo_losses.terms as losses
 import zoo_vaegan.terms as vaegan
-from torch import Tensor
+import zoo_values.priors as priors
+from torch import Tensor, nn
 from torch.distributions import Laplace, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
@@ -36,24 +37,64 @@ def normals(n: int) -> Tensor:
     return Normal(0.0, 1.0).icdf((torch.arange(n, dtype=torch.float64) + 0.5) / n)
 
 
+def kl_to_the_normal(q: Gaussian) -> Tensor:
+    return losses.kl(q, priors.Normal(K), torch.full((B, K), torch.nan))  # which needs no codes
+
+
 # -- likelihoods and KL ------------------------------------------------------------------------------------
 
 
 def test_kl_is_that_of_torch_distributions():
     q = posterior()
     expected = kl_divergence(Normal(q.mean, q.sigma), Normal(0.0, 1.0)).sum(1).mean()
-    torch.testing.assert_close(losses.kl(q), expected)
+    torch.testing.assert_close(kl_to_the_normal(q), expected)
 
 
 def test_gradients_of_kl():
     q = posterior()
-    mean, log_sigma = torch.autograd.grad(losses.kl(q), [q.mean, q.log_sigma])
+    mean, log_sigma = torch.autograd.grad(kl_to_the_normal(q), [q.mean, q.log_sigma])
     torch.testing.assert_close(mean, q.mean / B)
     torch.testing.assert_close(log_sigma, (q.sigma**2 - 1) / B)
 
 
 def test_kl_of_the_prior_is_zero():
-    assert losses.kl(Gaussian(torch.zeros(B, K), torch.zeros(B, K))) == 0
+    assert kl_to_the_normal(Gaussian(torch.zeros(B, K), torch.zeros(B, K))) == 0
+
+
+class Learnt(nn.Module):
+    """N(m, s^2), which learns and says no closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.linspace(-1, 1, K, dtype=torch.float64))
+        self.log_sigma = nn.Parameter(torch.linspace(-0.5, 0.5, K, dtype=torch.float64))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return Normal(self.mean, self.log_sigma.exp()).log_prob(z).sum(1)
+
+
+def test_kl_to_a_prior_without_a_closed_form_is_its_mean_at_samples():
+    """Quadrature along each dimension: what is summed is a sum over dimensions."""
+    prior, q, n = Learnt(), posterior(), 4000
+    each = normals(n)[:, None, None].expand(n, B, K)  # every dimension at the same quantile
+    codes = (q.mean + q.sigma * each).flatten(0, 1)
+    many = Gaussian(q.mean.repeat(n, 1), q.log_sigma.repeat(n, 1))
+    expected = kl_divergence(Normal(q.mean, q.sigma), Normal(prior.mean, prior.log_sigma.exp())).sum(1).mean()
+    torch.testing.assert_close(losses.kl(many, prior, codes), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_prior_learns_from_kl():
+    prior, q = Learnt(), posterior()
+    z = q.mean + 0.3 * q.sigma
+    mean, log_sigma = torch.autograd.grad(losses.kl(q, prior, z), [prior.mean, prior.log_sigma])
+    error = (z - prior.mean) / prior.log_sigma.exp()
+    torch.testing.assert_close(mean, -(error / prior.log_sigma.exp()).mean(0))
+    torch.testing.assert_close(log_sigma, 1 - error.square().mean(0))
+
+
+def test_kl_to_a_prior_that_has_no_density_is_refused():
+    with pytest.raises(ValueError, match=r"neither kl\(posterior\) nor log_prob\(z\)"):
+        losses.kl(posterior(), nn.Identity(), torch.zeros(B, K))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 from zoo.columns import table
 from zoo.recipe.graph import route
-from zoo.recipe.routes import routes, slots, values
-from zoo.recipe.schema import Recipe
+from zoo.recipe.routes import routes, shown_slots, slots, values
+from zoo.recipe.schema import Recipe, slot_of
 
 
 def costs(recipe: Recipe) -> str:
@@ -30,8 +30,10 @@ def costs(recipe: Recipe) -> str:
 def _probed(recipe: Recipe) -> str:
     from zoo.check.probe import probe
 
-    lines = [["phase", "row", "slot", "autograd finds that it"]]
+    lines, shown = [["phase", "row", "slot", "autograd finds that it"]], shown_slots(recipe)
     for reach in probe(recipe):
+        if slot_of(reach.player) not in shown:
+            continue
         found = (
             "is passed through" if reach.how == "passes" else f"learns: {reach.reached} of {reach.parameters} tensors"
         )

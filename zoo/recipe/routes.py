@@ -9,11 +9,16 @@ from zoo.recipe.schema import Part, Phase, Recipe, Row, Term, slot_of
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
 
 
-def route_lines(recipe: Recipe) -> list[list[str]]:
-    """The routing table: its head, then a line for each row; a column for each slot. Static: torch is not imported."""
+def shown_slots(recipe: Recipe) -> list[str]:
+    """The slots that tables show: all but priors that learn nothing; and terms that own networks."""
     learning = set(map(slot_of, recipe.players()))
     slots = [slot for slot, part in recipe.slots.items() if part.entry.kind != "prior" or slot in learning]
-    slots += recipe.learners()
+    return [*slots, *recipe.learners()]
+
+
+def route_lines(recipe: Recipe) -> list[list[str]]:
+    """The routing table: its head, then a line for each row; a column for each slot. Static: torch is not imported."""
+    slots = shown_slots(recipe)
     lines = [["phase", "who", "minimises", *slots]]
     for number, phase in enumerate(recipe.phases, 1):
         for row in phase.played:
