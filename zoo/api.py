@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "SIZES", "VERSION", "Component", "Recipe", "hookimpl", "hookspec"]
 __all__ += ["Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
 __all__ += ["LearningTerm", "Term", "TermModule", "Value", "ValueModule"]
-__all__ += ["Data", "Metric", "MetricDefaults", "Optimizer", "ReadyData"]
+__all__ += ["Data", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData"]
 __all__ += ["Augmentation", "AugmentationModule", "Record", "Watcher", "WatcherDefaults"]
 __all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"]
 __all__ += ["Progress", "cache_folder", "locked", "memory"]
@@ -251,6 +251,14 @@ class ReadyData(Data, Protocol):
     ready: Callable[..., None]
     """Given some of the options by name, it raises OSError where a file is missing that would not be fetched, and
     reads none."""
+
+
+class ReadingData(Data, Protocol):
+    """Data that reads images of a user's as it reads its own, for ``zoo reconstruct`` and lists of pictures."""
+
+    read: Callable[..., tuple[Tensor, tuple[str, ...]]]
+    """Given paths (files, directories) and Pillow's images, then by name ``size``, ``channels`` and what else it asks
+    for of the options: uint8 (N, C, H, W), and sentences on those passed over; ValueError where none is good."""
 
 
 class Metric(Protocol):

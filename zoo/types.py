@@ -17,8 +17,8 @@ from zoo.draws import Draw
 
 
 def to_model(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Pixels to the range that models see: uint8 in 0..255 -> float in [-1, 1]. Any shape."""
-    return pixels.to(dtype).div_(127.5).sub_(1.0)
+    """Pixels to the range that models see: uint8 in 0..255 -> float in [-1, 1], a new tensor. Any shape."""
+    return pixels.to(dtype, copy=True).div_(127.5).sub_(1.0)
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from zoo_data.files import check_md5, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, how_many
 
 ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
@@ -92,6 +93,7 @@ def _places(*, root: str) -> tuple[Path, Path]:
 
 
 celeba.ready = _places
+celeba.read = read
 
 
 def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from zoo_data.listed import signature
 from zoo_data.pack import first_images, pack_splits
 from zoo_data.pickles import read_pixels
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import Items, Source
 
 SIDE = 32
@@ -99,6 +100,8 @@ def _ready(name: str, published: type[datasets.CIFAR10], *, root: str, download:
 
 cifar10.ready = partial(_ready, "cifar10", datasets.CIFAR10)
 cifar100.ready = partial(_ready, "cifar100", datasets.CIFAR100)
+cifar10.read = read
+cifar100.read = read
 
 
 def _view(name: str, size: int, channels: int, resize: str) -> View:

@@ -39,8 +39,8 @@ class Square(NamedTuple):
     pixels: np.ndarray
 
 
-Content = File | bytes | np.ndarray | Square | Bad
-"""An image file, its bytes, its pixels as uint8 (H, W) or (H, W, C), a finished one, or what is known to be bad."""
+Content = File | bytes | np.ndarray | Image.Image | Square | Bad
+"""An image file, its bytes, its pixels (uint8 (H, W) or (H, W, C), or Pillow's), a finished one, or what is bad."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,9 @@ def _read(content: Content, view: View) -> np.ndarray | str:
         return content.pixels
     if isinstance(content, np.ndarray):
         return view.square(Image.fromarray(np.ascontiguousarray(content)))
+    if isinstance(content, Image.Image):
+        content.load()
+        return view.square(_upright(content))
     with _opened(content) as file:
         if not file.seek(0, io.SEEK_END):
             return "an empty file"

@@ -12,6 +12,7 @@ from zoo_data.decode import View
 from zoo_data.files import installed
 from zoo_data.pack import pack
 from zoo_data.pixels import check_common
+from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
 FILE = "datasets/data/digits.csv.gz"
@@ -44,6 +45,9 @@ def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed
         raise ValueError(f"digits: option 'test' is {test}; choose from 1 to {COUNT - 1} held-out digits.")
     packed = pack(_source(_content(), seed), View(size, channels, "none"), workers=1)
     return api.Images(packed.pixels[test:], packed.pixels[:test], packed.notes)
+
+
+digits.read = read_plain
 
 
 def _content() -> bytes:

@@ -3,6 +3,7 @@
 import gzip
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -14,6 +15,7 @@ from torchvision.datasets import FashionMNIST
 from zoo import api
 from zoo_data.files import fetch
 from zoo_data.pixels import allocate, check_common, resized
+from zoo_data.read import read
 
 DEBIAN = "/usr/share/datasets/fashion-mnist"
 """Where Debian's and Ubuntu's package dataset-fashion-mnist puts the files."""
@@ -173,6 +175,18 @@ def _packed(images: np.ndarray, size: int, channels: int, fit: str) -> torch.Ten
         for row, image in enumerate(images):
             pixels[row] = resized(Image.fromarray(image), size)  # (1, S, S) fills every channel
     return torch.from_numpy(pixels)
+
+
+def _read_images(
+    images: Sequence[str | Path | Image.Image], *, size: int, channels: int, fit: str
+) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Images of a user's in grey, padded where the set is."""
+    pad = fit == "pad" and size >= SIDE
+    pixels, notes = read(images, size=SIDE if pad else size, channels=1)
+    return (_packed(pixels[:, 0].numpy(), size, channels, fit) if pad else pixels.expand(-1, channels, -1, -1)), notes
+
+
+fashion_mnist.read = _read_images
 
 
 def _by(shape: tuple[int, ...]) -> str:

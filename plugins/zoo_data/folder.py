@@ -12,6 +12,7 @@ from zoo_data.decode import View
 from zoo_data.find import EXTENSIONS, Search
 from zoo_data.pack import check_workers, pack
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import files_source
 
 
@@ -99,6 +100,7 @@ def _ready(*, path: str) -> None:
 
 
 folder.ready = _ready
+folder.read = read
 
 
 def _search(root: Path) -> Search:

@@ -12,6 +12,7 @@ from zoo_data.decode import Content, View
 from zoo_data.listed import File, signature
 from zoo_data.pack import CHUNK, pack_splits
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import Items, Source, how_many
 
 HELD_OUT = ("test", "validation", "valid", "val")
@@ -77,6 +78,9 @@ def huggingface(
         sources.append(_source(name, part, which, data, first))
     view = View(size, channels, crop, resize)
     return pack_splits(*sources, view, workers=workers, on_error=on_error)
+
+
+huggingface.read = read
 
 
 def load(name: str, config: str, revision: str) -> dict[str, Any]:

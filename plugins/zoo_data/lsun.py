@@ -13,6 +13,7 @@ from zoo_data.find import Search
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, how_many
 
 URL = "http://dl.yf.io/lsun/scenes/bedroom_{}_lmdb.zip"
@@ -66,6 +67,7 @@ def _ready(*, root: str) -> None:
 
 
 lsun_bedroom.ready = _ready
+lsun_bedroom.read = read
 
 
 def _place(part: str, root: str) -> Path:

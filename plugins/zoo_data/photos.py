@@ -16,6 +16,7 @@ from zoo_data.decode import Square, View
 from zoo_data.files import installed
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common, resized
+from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
 # Left out although they are in colour: hubble_deep_field, retina, ihc (instruments, not cameras), color,
@@ -181,6 +182,9 @@ def photos(
         whole, size=size, channels=channels, train=train, test=test, crop=crop, contrast=contrast, flip=flip, seed=seed
     )
     return api.Images(images.train, images.test, notes + images.notes)
+
+
+photos.read = read_plain
 
 
 def installed_photographs() -> tuple[list[Photograph], tuple[str, ...]]:

@@ -14,6 +14,7 @@ from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import first_images, pack_splits
 from zoo_data.pixels import check_common
+from zoo_data.read import read
 from zoo_data.sources import Items, Source
 
 SIDE = 32
@@ -69,6 +70,7 @@ def _ready(*, root: str, train_on: str, download: bool) -> None:
 
 
 svhn.ready = _ready
+svhn.read = read
 
 
 def _place(part: str, root: str, download: bool) -> Path:

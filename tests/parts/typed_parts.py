@@ -266,6 +266,7 @@ augmentation_modules: list[type[api.AugmentationModule]] = [Dim]
 
 no_data: api.Data = pixels_alone  # type: ignore[assignment]
 not_ready: api.ReadyData = grey  # type: ignore[assignment]
+no_reader: api.ReadingData = grey  # type: ignore[assignment]
 no_metric: type[api.Metric] = Wrong  # type: ignore[assignment]
 no_optimizer: api.Optimizer = light  # type: ignore[assignment]
 no_watcher: type[api.Watcher] = Endless  # type: ignore[assignment]

@@ -31,13 +31,17 @@ def sample(arguments: argparse.Namespace) -> int:
 
 def reconstruct(arguments: argparse.Namespace) -> int:
     """``zoo reconstruct RUN IMAGES...``."""
-    from zoo.data.files import read_images
+    from zoo.data.given import read_images
     from zoo.report.figures import reconstruction_rows
     from zoo.report.pictures import grid_png
+    from zoo.types import to_model
 
     model = _model(arguments)
     model.output("reconstruction")
-    x = read_images(arguments.images, model.recipe.sizes).to(model.device, model.dtype)
+    pixels, notes = read_images(arguments.images, model.recipe)
+    for note in notes:
+        print(note, file=sys.stderr)
+    x = to_model(pixels.to(model.device), model.dtype)
     return _write(arguments, "reconstruct.png", grid_png(reconstruction_rows(model, x, arguments.seed)))
 
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.api import Record, Watcher
 from zoo.data.batches import Batches, load_images
+from zoo.data.given import pixels_of
 from zoo.draws import forked
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
@@ -30,8 +32,9 @@ from zoo.types import Images
 
 def train(
     model: Model,
-    data: Images | Tensor | None = None,
+    data: Any = None,
     *,
+    value_range: tuple[float, float] | None = None,
     steps: int | None = None,
     watchers: Sequence[Watcher] = (),
     run: Run | None = None,
@@ -47,7 +50,9 @@ def train(
 
     Args:
         model: from ``zoo.build``.
-        data: the images, or uint8 (N, C, H, W), or None for the recipe's own.
+        data: the images: ``zoo.api.Images``, or a tensor, an array, a list of pictures (``data.given.pixels_of`` says
+            which); None for the recipe's own.
+        value_range: the numbers for black and white where ``data`` has floats: ``(0, 1)`` or ``(-1, 1)``.
         steps: how many in all; the recipe's number when None.
         watchers: who sees the records.
         run: where checkpoints go and are taken up from, and samples on the way are kept.
@@ -68,7 +73,8 @@ def train(
     settings = model.recipe.train
     steps = settings.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
-    pixels, shown = (images.train, images) if isinstance(images, Images) else (images, None)
+    shown = images if isinstance(images, Images) else None
+    pixels = shown.train if shown else pixels_of(images, model.recipe, value_range)
     engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)

@@ -1,0 +1,129 @@
+"""Images that a user hands in: files, pictures, arrays, tensors."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import RequestError
+from zoo.recipe import Recipe, registry_for
+from zoo.registry import to_arguments
+
+SHAPE = "(N, C, H, W)"
+
+
+def read_images(images: Sequence[str | Path | Image.Image], recipe: Recipe) -> tuple[Tensor, tuple[str, ...]]:
+    """Files, directories and pictures, read as the recipe's data reads its own (``api.ReadingData``).
+
+    Data that reads none has them read as ``folder`` does.
+
+    Returns:
+        uint8 (N, C, H, W), and a sentence that names those passed over.
+
+    Raises:
+        RequestError: where one is not there, or none can be read.
+    """
+    for image in images:
+        if isinstance(image, str | Path) and not os.path.lexists(image):
+            raise RequestError(f"{image}: there is no such file")
+    read = getattr(recipe.data.load(), "read", None)
+    read = read or registry_for({}).find("data", "folder").load().read
+    options = to_arguments(recipe.data.entry.signature, recipe.data.options)
+    options |= {"size": recipe.sizes.size, "channels": recipe.sizes.channels}
+    asked = inspect.signature(read).parameters
+    try:
+        found: tuple[Tensor, tuple[str, ...]] = read(images, **{n: options[n] for n in options if n in asked})
+    except (ValueError, OSError) as error:
+        raise RequestError(str(error)) from None
+    return found
+
+
+def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Tensor:
+    """What a user gives as images, as the pixels that a recipe's model is trained on.
+
+    Args:
+        images: a tensor or an array (N, C, H, W), (N, H, W, C), or (N, H, W) where there is one channel; a sequence of
+            those without N; or files, directories and Pillow's images, which are read as the recipe's data reads its
+            own. Numbers are uint8, or floats, which are rounded to 256 steps of their range.
+        recipe: whose size and channels they must have.
+        value_range: the numbers that floats have for black and white: ``(0, 1)`` or ``(-1, 1)``.
+
+    Returns:
+        uint8 (N, C, H, W); what was given stays as it is.
+
+    Raises:
+        RequestError: in a sentence, where they are no such images.
+    """
+    if isinstance(images, str | Path | Image.Image):
+        images = [images]
+    if isinstance(images, Sequence):
+        if any(isinstance(image, str | Path | Image.Image) for image in images):
+            return read_images(images, recipe)[0]
+        images = _stacked(images)
+    if isinstance(images, np.ndarray):
+        if images.dtype.kind not in "uif":
+            raise RequestError(f"images are an array of {images.dtype}; give uint8, or floats with value_range=(0, 1)")
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if not isinstance(images, Tensor):
+        raise RequestError(
+            f"images are {type(images).__name__}; give a tensor or an array {SHAPE}, or a list of Pillow's images"
+        )
+    return _eight_bits(_laid_out(images, recipe), value_range)
+
+
+def _stacked(images: Sequence[Any]) -> Any:
+    """Tensors or arrays of one shape and type as one tensor."""
+    try:
+        tensors = [torch.as_tensor(image) for image in images]
+    except (TypeError, ValueError, RuntimeError):
+        raise RequestError(f"images are a list of {type(images[0]).__name__}; give arrays or Pillow's images") from None
+    kinds = {(tuple(tensor.shape), tensor.dtype) for tensor in tensors}
+    if len(kinds) > 1:
+        (one, first), (other, second), *_ = sorted(kinds, key=str)
+        raise RequestError(f"images differ: {first} {one} and {second} {other}; give them one shape and one type")
+    return torch.stack(tensors) if tensors else torch.empty(0)
+
+
+def _laid_out(images: Tensor, recipe: Recipe) -> Tensor:
+    """As (N, C, H, W), if only one layout can be meant."""
+    channels, size = recipe.sizes.channels, recipe.sizes.size
+    shape, cure = tuple(images.shape), f"recipe {recipe.name!r} takes (N, {channels}, {size}, {size})"
+    if not len(shape) or not shape[0]:
+        raise RequestError(f"there are no images: their shape is {shape}; {cure}")
+    if shape[1:] == (channels, size, size):
+        return images
+    if shape[1:] == (size, size, channels):
+        return images.movedim(-1, 1)
+    if shape[1:] == (size, size) and channels == 1:
+        return images[:, None]
+    raise RequestError(f"images have the shape {shape}; {cure}")
+
+
+def _eight_bits(images: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise RequestError(f"images are {images.dtype}; give uint8, or floats with value_range=(0, 1)")
+    if value_range is None:
+        raise RequestError(
+            f"images are {images.dtype}, from {images.min():.4g} to {images.max():.4g}, and nothing says which number "
+            "is white; give uint8, or say value_range=(0, 1) or value_range=(-1, 1)"
+        )
+    low, high = value_range
+    if not low < high:
+        raise RequestError(f"value_range is {value_range}; give the number for black, then that for white")
+    values = images.detach().float()
+    if not (values.ge(low) & values.le(high)).all():  # nor where one is no number
+        raise RequestError(
+            f"images go from {images.min():.4g} to {images.max():.4g}, beyond value_range={value_range}; clamp them "
+            "or give the range they have"
+        )
+    return values.sub(low).mul(255 / (high - low)).round().to(torch.uint8)
