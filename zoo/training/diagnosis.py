@@ -25,8 +25,6 @@ from zoo.types import mapped
 FILE = "state/fault.json"
 """The file of a run that keeps a fault until a training gets past it."""
 
-ADVICE = "Lower the learning rate or the term's weight, or set train.clip"
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -77,7 +75,8 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
             run.write_json(FILE, asdict(fault))
             again = f"zoo build {run.folder / 'recipe.yaml'} --out {run.folder} --replay-fault"
             kept = f"; the last checkpoint is from before, and this shows it again: {again}"
-        raise TrainingError(f"{fault}{kept}. {ADVICE}") from None
+        advice = "Lower the learning rate or the term's weight, or set train.clip"
+        raise TrainingError(f"{fault}{kept}. {advice}") from None
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error

@@ -31,13 +31,13 @@ class Journal:
     def start(self, step: int, steps: int, batch: int) -> None:  # noqa: ARG002
         """Keeps the records up to ``step``."""
         kept = (record for record in read_journal(self._path) if record["step"] <= step)
-        write_atomically(self._path, (_line(record) for record in kept))
+        write_atomically(self._path, (json_text(record).encode() + b"\n" for record in kept))
         self._file = self._path.open("ab", buffering=0)
 
     def log(self, record: Record) -> None:
         """Writes the record as a line."""
         assert self._file
-        line = memoryview(_line(asdict(record)))
+        line = memoryview(json_text(asdict(record)).encode() + b"\n")
         try:
             while line:
                 line = line[os.write(self._file.fileno(), line) :]
@@ -77,10 +77,6 @@ def few(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(kept) == MOST:
             kept, every = kept[::2], 2 * every
     return [*kept, last] if number % every else kept
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    return json_text(record).encode() + b"\n"
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

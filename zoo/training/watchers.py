@@ -16,15 +16,12 @@ ALARMS = "state/alarms.json"
 
 
 class Guarded:
-    """Keeps a plugin's watcher from stopping a training: one that fails is left out from there on.
+    """Keeps a plugin's watcher from stopping a training: one that fails is left out from there on, and ``say`` told.
 
-    Args:
-        part: where the recipe names it.
-        given: ``folder``, the run's directory, and ``recipe``, as plain data, for a watcher that asks for them.
-        say: told when it failed.
+    It may ask for what is ``given``: ``folder``, the run's directory, and ``recipe``, as plain data.
 
     Raises:
-        RecipeError: placed at the part, if it cannot be made.
+        RecipeError: placed at the part of the recipe, if it cannot be made.
     """
 
     def __init__(self, part: Part, given: Mapping[str, Any], say: Callable[[str], None]) -> None:
