@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from zoo import api
 
+LEVEL = 2 / 255
+"""One level of 8-bit pixels, of images in [-1, 1]."""
+
 
 class NearestNeighbours(nn.Module):
     """H(p_G) by Kozachenko & Leonenko 1987 (as Kraskov et al. 2004, eq. 20):
@@ -34,9 +37,12 @@ class NearestNeighbours(nn.Module):
             with them. 0 takes the row's own images and costs no further forward.
         k: which neighbour, from 1; of a batch of fewer, the last. A farther one has more bias and is no less
             noisy in many dimensions; it sees past k images that are alike.
+        resolution: levels of 8-bit pixels. Images nearer than the rounding to so many levels (sqrt(D / 12) of them)
+            count as that far apart, and push nowhere. It bounds H from below: without it a **positive** weight has no
+            minimum and a deterministic generator collapses.
 
     Raises:
-        ValueError: a k below 1, a negative batch, or a batch of one.
+        ValueError: a k below 1, a negative batch, a batch of one, or a negative resolution.
     """
 
     def __init__(
@@ -47,8 +53,11 @@ class NearestNeighbours(nn.Module):
         estimator: Literal["knn"] = "knn",
         batch: int = 256,
         k: int = 1,
+        resolution: float = 1.0,
     ) -> None:
         super().__init__()
+        if resolution < 0:
+            raise ValueError(f"resolution must be at least 0, not {resolution:g}")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         if batch < 0 or batch == 1:
@@ -57,6 +66,7 @@ class NearestNeighbours(nn.Module):
         self.dimensions = latent + noise
         self.batch = batch
         self.k = k
+        self.resolution = resolution
 
     def forward(self, generator: nn.Module, prior: Any, generated: Tensor, draw: api.Draw, sizes: Any) -> Tensor:
         """The estimate, a scalar in nats.
@@ -71,11 +81,17 @@ class NearestNeighbours(nn.Module):
         images = generated
         if self.batch:
             images = generator(prior.sample(self.batch, draw), draw.normal(self.batch, sizes.noise))
-        return neighbour_entropy(images.flatten(1), self.dimensions, self.k)
+        points = images.flatten(1)
+        return neighbour_entropy(
+            points, self.dimensions, self.k, self.resolution * LEVEL * math.sqrt(points.shape[1] / 12)
+        )
 
 
-def neighbour_entropy(points: Tensor, dimensions: int, k: int) -> Tensor:
-    """Entropy of the density that ``points`` (N, D) are drawn from, on a sheet of so many dimensions; nats."""
+def neighbour_entropy(points: Tensor, dimensions: int, k: int, closest: float = 0.0) -> Tensor:
+    """Entropy of the density that ``points`` (N, D) are drawn from, on a sheet of so many dimensions; nats.
+
+    Points nearer than ``closest`` count as that far apart; equal ones, without it, push nowhere.
+    """
     count = len(points)
     k = min(k, count - 1)
     # Only whose neighbour is whose comes from the matrix of distances: its gradient would take N^2 D.
@@ -83,7 +99,7 @@ def neighbour_entropy(points: Tensor, dimensions: int, k: int) -> Tensor:
     farther = torch.eye(count, device=points.device, dtype=points.dtype).mul(torch.finfo(points.dtype).max)
     neighbours = (distances + farther).topk(k, dim=1, largest=False).indices[:, -1]
     squares = (points - points[neighbours]).square().sum(1)  # (N,)
-    log_distances = 0.5 * squares.clamp_min(torch.finfo(points.dtype).tiny).log()  # equal images push nowhere
+    log_distances = 0.5 * squares.clamp_min(max(closest**2, torch.finfo(points.dtype).tiny)).log()
     return dimensions * log_distances.mean() + _constant(count, dimensions, k)
 
 

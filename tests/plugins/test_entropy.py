@@ -120,6 +120,22 @@ def test_knn_survives_images_that_are_alike(k):
     assert torch.isfinite(gradient).all()
 
 
+def test_knn_has_a_minimum_at_its_resolution():
+    """Images nearer than the rounding to 8 bits count as that far apart: H ends there, and pulls no further."""
+    images = (1e-3 * torch.randn(8, 1, 4, 4, generator=rng())).requires_grad_()
+    given = {"generator": None, "prior": None, "draw": None, "sizes": None}
+    bounded, free = (NearestNeighbours(2, 2, batch=0, resolution=levels) for levels in (1.0, 0.0))
+    least = bounded(generated=images, **given)
+    assert least.item() == pytest.approx(bounded(generated=torch.zeros(8, 1, 4, 4), **given).item())
+    assert not torch.autograd.grad(least, images)[0].any()
+    assert free(generated=images, **given) < least
+    assert torch.autograd.grad(free(generated=images, **given), images)[0].any()
+    apart = torch.randn(8, 1, 4, 4, generator=rng())
+    assert torch.equal(bounded(generated=apart, **given), free(generated=apart, **given))
+    rounding = 2 / 255 * math.sqrt(16 / 12)
+    assert (least - free(generated=rounding * torch.eye(8).repeat(1, 2).view(8, 1, 4, 4) / 2, **given)).abs() < 1e-4
+
+
 def test_knn_draws_its_own_batch_or_takes_the_rows():
     sizes = load_recipe({"extends": "avae", "latent": 4, "noise": NOISE}).sizes
     prior, calls = type("Prior", (), {"sample": lambda _, n, d: d.normal(n, 4)})(), []
@@ -236,6 +252,6 @@ def test_what_the_estimators_refuse(options):
 
 
 def test_what_knn_refuses():
-    for options in ({"k": 0}, {"batch": 1}, {"batch": -2}):
+    for options in ({"k": 0}, {"batch": 1}, {"batch": -2}, {"resolution": -1.0}):
         with pytest.raises(ValueError, match="at least"):
             NearestNeighbours(2, 2, **options)

@@ -113,7 +113,7 @@ def _compare_verbs(verbs: Any) -> None:
     compare.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="(runs/compare)")
     ablate = _verb(verbs, "ablate", "a recipe with and without something, in one table", "compare")
     ablate.add_argument("recipe", help="a YAML file, or the name of a bundled recipe")
-    toggle = "such as phases.0.generator.entropy=off,on; of several, every combination"
+    toggle = "such as phases.0.generator.entropy=off,-0.01; of several, every combination"
     _list(ablate, "--toggle", "PATH=A,B", toggle, required=True)
     ablate.add_argument("--out", type=Path, metavar="DIR", help="(runs/ablate/RECIPE)")
     for verb in (compare, ablate):

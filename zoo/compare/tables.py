@@ -238,7 +238,7 @@ def _values(toggle: str) -> tuple[str, list[str]]:
     path, _, text = toggle.partition("=")
     values = [value.strip() for value in split(text)]
     if not path.strip() or len(values) < 2 or "" in values:
-        example = "phases.0.generator.entropy=off,on"
+        example = "phases.0.generator.entropy=off,-0.01"
         raise RequestError(f"--toggle {toggle}: write it as PATH=A,B, such as {example}: a path and what it is set to")
     if len(set(values)) < len(values):
         raise RequestError(f"--toggle {toggle}: a value is there twice")
