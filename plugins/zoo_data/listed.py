@@ -48,7 +48,8 @@ class File(NamedTuple):
         if not regular:
             raise ValueError("not a regular file")
         # Between the two calls it may have become a pipe.
-        file = os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # Windows has the second alone
+        file = os.fdopen(os.open(self.path, flags), "rb")
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
             raise ValueError("not a regular file")

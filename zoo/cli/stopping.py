@@ -77,8 +77,9 @@ def stop_signals() -> Iterator[Stop]:
     """
     stop = Stop()
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    hangup = getattr(signal, "SIGHUP", None)  # which Windows has not
+    if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
     before = {number: signal.signal(number, stop.ask) for number in numbers}
     try:
         yield stop

@@ -69,9 +69,7 @@ def opened(folder: Path, name: str, limit: int = sys.maxsize) -> Iterator[Buffer
     """
     path = inside(folder, name)
     try:
-        number = os.open(
-            path, os.O_RDONLY | BINARY | getattr(os, "O_NONBLOCK", 0)
-        )  # a pipe would have us wait for ever
+        number = os.open(path, os.O_RDONLY | BINARY | UNWAITING)
         try:
             status = os.fstat(number)
             if not stat.S_ISREG(status.st_mode):
