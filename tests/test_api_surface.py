@@ -20,7 +20,7 @@ from zoo import api
 
 GOLDEN = Path(__file__).with_name("golden")
 PROTOCOLS = {"Hooks", *(name for name in api.__all__ if getattr(getattr(api, name), "_is_protocol", False))}
-"""What plugins implement: nothing may be added to these within a major, as nothing may be taken away."""
+"""Implemented by plugins: nothing may be added to these within a major, as nothing may be taken away."""
 
 
 def surface(module: ModuleType = api) -> dict[str, str]:
@@ -68,7 +68,7 @@ def test_the_surface_is_what_this_version_promised() -> None:
 
 
 def _broken(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """What a plugin written for ``old`` may miss in ``new`` of the same major."""
+    """The names that a plugin written for ``old`` may miss in ``new`` of the same major."""
     lost = [name for name in old if name not in new]
     for name in old.keys() & new.keys() - {"VERSION", "DEPRECATED"}:
         if name in ("KINDS", "SIZES"):

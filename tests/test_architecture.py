@@ -41,7 +41,7 @@ GRADIENTS = "zoo/engine/phases.py"
 STEPS = {
     "zoo/engine/players.py": "the engine's players",
     "zoo/check/cost.py": "counts an optimiser's moments on a parameter of its own",
-    "zoo/testing/optimizers.py": "checks an optimiser on a parabola of its own",
+    "zoo/testing/training.py": "checks an optimiser on a parabola of its own",
 }
 """Who may call an optimiser's step, and why."""
 

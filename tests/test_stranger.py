@@ -83,7 +83,7 @@ def page(name: str) -> Any:
 
 
 def gradients(model: Model, phase: int = 0, step: int = 0, draw: tuple[int, ...] = ()) -> Gradients:
-    """What the engine finds for the rows of a phase at the present weights."""
+    """The engine's gradients of the rows of a phase at the present weights."""
     engine = Engine(model, optimizers=False)
     engine.step_index = step
     model.train()

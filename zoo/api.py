@@ -75,7 +75,7 @@ KINDS = (
     "watcher",
     "augmentation",
 )
-"""What a component can be."""
+"""The kinds of components."""
 
 SIZES = ("channels", "size", "latent", "noise")
 """Sizes a target may ask for by parameter name: image channels C, image side H = W, latent K, noise A."""
@@ -131,7 +131,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a training at a step.
+    """Progress and losses of a training at a step.
 
     Args:
         step: steps done.
@@ -159,7 +159,7 @@ class Network(Protocol):
         """The inputs of its contract -> the output."""
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """As any ``nn.Module``."""
+        """Its parameters, as any ``nn.Module`` has them."""
 
 
 class Encoder(Network, Protocol):
@@ -208,7 +208,7 @@ class ValueModule(Protocol):
     """A class that computes a value."""
 
     def forward(self, *asked: Any, **named: Any) -> Any:
-        """As ``Value``."""
+        """Computes the value, as ``Value`` does."""
 
 
 class Term(Protocol):
@@ -222,7 +222,7 @@ class TermModule(Protocol):
     """A class that computes a scalar to minimise."""
 
     def forward(self, *asked: Any, **named: Any) -> Tensor:
-        """As ``Term``."""
+        """Computes the scalar, as ``Term`` does."""
 
 
 class LearningTerm(TermModule, Network, Protocol):
@@ -232,7 +232,7 @@ class LearningTerm(TermModule, Network, Protocol):
     """
 
     def forward(self, *asked: Any, **named: Any) -> Tensor:
-        """As ``Term``."""
+        """Computes the scalar, as ``Term`` does."""
 
     def learn(self, *asked: Any, **named: Any) -> Tensor:
         """A scalar that the term's own parameters minimise."""
@@ -262,7 +262,7 @@ class ReadingData(Data, Protocol):
 
 
 class Metric(Protocol):
-    """A class that measures. ``MetricDefaults`` has what else it may have."""
+    """A class that measures. ``MetricDefaults`` has its optional attributes."""
 
     def update(self, *asked: Any, **named: Any) -> None:
         """Takes a batch in."""
@@ -272,7 +272,7 @@ class Metric(Protocol):
 
 
 class MetricDefaults:
-    """What a metric may have beside ``Metric``, and what counts where it has not.
+    """Optional attributes of a metric, with what counts where one is missing.
 
     A metric need not inherit it; of one that does, a type checker compares each attribute with its type here.
     """
@@ -280,9 +280,9 @@ class MetricDefaults:
     better: ClassVar[Literal["lower", "higher", "one"] | None] = None
     """Which scores are better; ``"one"`` for those nearest to 1."""
     quick: ClassVar[bool] = False
-    """Whether it costs so little that it is measured now and then during training."""
+    """True if it costs so little that it is measured now and then during training."""
     computes: ClassVar[Mapping[str, tuple[str, ...]] | None] = None
-    """What ``update`` may ask ``compute`` for, and of what: with ``{"sample": ("z",)}`` it has a parameter
+    """The values that ``update`` may compute anew, and of what: with ``{"sample": ("z",)}`` it has a parameter
     ``compute``, and ``compute("sample", given={"z": codes})`` gives samples of other codes."""
     split: Literal["test", "train"] = "test"
     """The images that it is given."""
@@ -313,7 +313,7 @@ class Optimizer(Protocol):
 
 
 class Watcher(Protocol):
-    """A class that sees records of a training, and cannot change it. ``WatcherDefaults`` has what else it may have."""
+    """A class that sees records of a training, and cannot change it. ``WatcherDefaults`` has its optional methods."""
 
     def start(self, step: int, steps: int, batch: int) -> None:
         """Training begins at ``step`` of ``steps``."""
@@ -326,7 +326,7 @@ class Watcher(Protocol):
 
 
 class WatcherDefaults:
-    """What a watcher may have beside ``Watcher``, and what counts where it has not."""
+    """Optional methods of a watcher, which has none of them by default."""
 
     picture: Callable[[int, str, Tensor], None] | None = None
     """``picture(step, name, image)`` is shown samples on the way, uint8 (C, H, W)."""
@@ -345,7 +345,7 @@ class AugmentationModule(Protocol):
     """A class that changes images."""
 
     def forward(self, images: Tensor, *asked: Any, **named: Any) -> Tensor:
-        """As ``Augmentation``."""
+        """Changes the images, as ``Augmentation`` does."""
 
 
 # -- hooks ---------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def latent_nll(
 
     Args:
         z: the codes (B, K) that the images were generated from.
-        posterior_generated: what the encoder reads in those images.
+        posterior_generated: the encoder's reading of those images.
         precision: ``exact`` weighs each dimension by sigma^-2, ``normalised`` by w, which sums to 1.
         scale: factor on the whole term.
     """

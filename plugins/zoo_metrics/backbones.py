@@ -127,11 +127,11 @@ def backbone(model: str, pretrained: bool | str, side: int) -> tuple[Backbone, s
     if not pretrained:
         weights = f"random, seed 0, torch {torch.__version__}, timm {timm.__version__}"
         return Backbone(made, CENTRE, CENTRE), weights
-    found = made.pretrained_cfg
-    weights = f"timm {timm.__version__} {found['architecture']}.{found['tag']}"
+    published = made.pretrained_cfg
+    weights = f"timm {timm.__version__} {published['architecture']}.{published['tag']}"
     if isinstance(pretrained, str):
-        weights = f"sha256:{_fill(made, existing(pretrained), found['classifier'], model)}"
-    return Backbone(made, found["mean"], found["std"]), weights
+        weights = f"sha256:{_fill(made, existing(pretrained), published['classifier'], model)}"
+    return Backbone(made, published["mean"], published["std"]), weights
 
 
 def _fill(network: nn.Module, path: Path, classifier: str | tuple[str, ...], model: str) -> str:
@@ -144,7 +144,7 @@ def _fill(network: nn.Module, path: Path, classifier: str | tuple[str, ...], mod
 
 def _lite0(pretrained: bool | str) -> tuple[Backbone, str]:
     """The package's tensors are timm's, in timm's order, under other names."""
-    tensors, found = PACKAGED.read(_packaged_path(pretrained), download=False)
+    tensors, digest = PACKAGED.read(_packaged_path(pretrained), download=False)
     with aside():
         network = timm.create_model(ARCHITECTURE)
     names = list(network.state_dict())
@@ -155,7 +155,7 @@ def _lite0(pretrained: bool | str) -> tuple[Backbone, str]:
     except RuntimeError as error:
         raise ValueError(f"these are not weights of {PACKAGED.what}: {str(error).splitlines()[-1].strip()}") from None
     network.reset_classifier(0)
-    return Backbone(network, CENTRE, CENTRE), f"sha256:{found}"
+    return Backbone(network, CENTRE, CENTRE), f"sha256:{digest}"
 
 
 def _packaged_path(pretrained: bool | str) -> str:

@@ -91,7 +91,7 @@ class Features:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number must be compared under; the options that are only ways to the weights are left out."""
+        """The conditions under which scores may be compared, without options that only say where weights are."""
         tensorflow = self.model == INCEPTION
         return {
             "model": self.model,
@@ -108,10 +108,10 @@ class Features:
 
     def _load(self, device: torch.device) -> Judge:
         if self.model == INCEPTION:
-            tensors, found = inception.PUBLISHED.read(self._path, self._download)
+            tensors, digest = inception.PUBLISHED.read(self._path, self._download)
             network: nn.Module = inception.Inception(tensors)
-            said = "" if found == inception.PUBLISHED.sha256 else ", not the published ones"
-            return Judge(placed(network, device), f"sha256:{found}{said}")
+            said = "" if digest == inception.PUBLISHED.sha256 else ", not the published ones"
+            return Judge(placed(network, device), f"sha256:{digest}{said}")
         network, weights = backbones.backbone(self.model, self._pretrained, self._side)
         return Judge(placed(backbones.Pooled(network, self._side), device), weights)
 

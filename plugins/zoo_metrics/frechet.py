@@ -49,7 +49,7 @@ class Gaussians(TwoSets):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return {**super().protocol, "features": len(self.moments[True].mean), "covariance": "n - 1"}
 
 

@@ -83,9 +83,9 @@ class InceptionScore:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
-        own = {"n_samples": self._count, "samples": None, "splits": self._splits, "logits": "1008, without bias"}
-        return {**self._features.protocol, **own}
+        """The conditions under which scores of this name may be compared."""
+        counts = {"n_samples": self._count, "samples": None, "splits": self._splits, "logits": "1008, without bias"}
+        return {**self._features.protocol, **counts}
 
 
 def _score(logits: Tensor) -> Tensor:

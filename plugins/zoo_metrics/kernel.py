@@ -54,7 +54,7 @@ class Polynomial(TwoClouds):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         how = f"mean of {self._subsets} subsets of {self._subset}" if self._subset else "all images at once"
         kernel = "(a . b / F + 1)^3, unbiased"
         return {**super().protocol, "kernel": kernel, "estimate": how, "subset": None, "subsets": None}

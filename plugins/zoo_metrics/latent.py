@@ -51,7 +51,7 @@ class ActiveUnits:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return {"threshold": self._threshold, "variance": "of posterior means over images, n - 1"}
 
 
@@ -171,5 +171,5 @@ class NoiseUse:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return {"codes": "prior", "range": [-1, 1], "draws": self._draws, "variance": "mean over pixels, n - 1"}

@@ -104,11 +104,11 @@ class Nearest:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         n_real, n_samples = (sum(map(len, kept)) for kept in self._kept)
-        own = {"n": n_real, "n_real": n_real, "n_samples": n_samples, "n_train": self._seen, "distance": "Euclidean"}
-        where = self._features.protocol if self._features else {"model": PIXELS, "pretrained": None, "download": None}
-        return {**where, **own}
+        counts = {"n": n_real, "n_real": n_real, "n_samples": n_samples, "n_train": self._seen, "distance": "Euclidean"}
+        space = self._features.protocol if self._features else {"model": PIXELS, "pretrained": None, "download": None}
+        return {**space, **counts}
 
     def _vectors(self, images: Tensor) -> Tensor:
         return self._features(images) if self._features else images.detach().float().flatten(1).cpu()

@@ -53,7 +53,7 @@ class Balls(TwoClouds):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return {**super().protocol, "k": self.k, "distance": "Euclidean, balls closed"}
 
 

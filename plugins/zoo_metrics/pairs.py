@@ -37,7 +37,7 @@ class _MeanDistance:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return self._distance.protocol
 
 

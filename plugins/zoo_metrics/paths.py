@@ -80,14 +80,14 @@ class PathLength:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
-        own = {
+        """The conditions under which scores of this name may be compared."""
+        path = {
             "codes": "prior",
             "path": "great circle, whole",
             "epsilon": self._epsilon,
             "noise": "the same at both ends",
         }
-        return {**self._distance.protocol, **own}
+        return {**self._distance.protocol, **path}
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -69,14 +69,14 @@ class LpipsNetwork(nn.Module):
         return gap(self._maps(a), self._maps(b), weights)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
-        x, found = (images - self.mean) / self.std, []
+        x, maps = (images - self.mean) / self.std, []
         for i, layer in enumerate(self.layers):
             x = layer(x)
             if i in self.taps:
-                found.append(x)  # a ReLU works in place, and only convolutions and pools follow one
+                maps.append(x)  # a ReLU works in place, and only convolutions and pools follow one
             if i == self.taps[-1]:
                 break
-        return found
+        return maps
 
 
 class StagesNetwork(nn.Module):
@@ -156,11 +156,11 @@ class Distance:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number must be compared under; the options that are only ways to the weights are left out."""
+        """The conditions under which scores may be compared, without options that only say where weights are."""
         kind = "LPIPS 0.1" if self.model in TRUNKS else "stages, every weight 1"
         weights = self._loaded.weights if self._loaded else "not loaded"
-        own = {"model": self.model, "distance": kind, "feature_weights": weights}
-        return {**own, "range": "[-1, 1]", "resize": "none", "pretrained": None, "heads": None, "download": None}
+        network = {"model": self.model, "distance": kind, "feature_weights": weights}
+        return {**network, "range": "[-1, 1]", "resize": "none", "pretrained": None, "heads": None, "download": None}
 
     @property
     def _path(self) -> str:

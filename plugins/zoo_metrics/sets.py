@@ -56,7 +56,7 @@ class TwoSets(ABC):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What a number under this name must be compared under."""
+        """The conditions under which scores of this name may be compared."""
         return {**self.features.protocol, "n_real": self.n_real, "n_samples": self.n_samples, "samples": None}
 
 

@@ -56,10 +56,10 @@ class Published:
             ValueError: not there, or not what was published under this name.
         """
         path = self.find(given, download) or self._downloaded()
-        found = sha256(path)
-        if not given and not found.startswith(self.sha256):
-            raise ValueError(f"{path} is not what was published as {self.what}: its sha256 is {found}; delete it")
-        return state(path), found
+        digest = sha256(path)
+        if not given and not digest.startswith(self.sha256):
+            raise ValueError(f"{path} is not what was published as {self.what}: its sha256 is {digest}; delete it")
+        return state(path), digest
 
     def _packaged(self) -> Path | None:
         spec = find_spec(self.package[0])
@@ -118,12 +118,12 @@ def state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is not one may cause
         raise ValueError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise ValueError(f"{path} holds no state of a network: names with tensors")
-    return dict(found)
+    return dict(tensors)
 
 
 def fill(network: torch.nn.Module, found: State, what: str) -> None:

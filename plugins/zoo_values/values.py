@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from zoo.api import CriticOutput, Draw, Gaussian
+    from zoo.api import CriticOutput, Draw, Gaussian, Prior
 
 
 def posterior(encoder: nn.Module, x: Tensor) -> Gaussian:
@@ -33,13 +33,13 @@ def reconstruction(decoder: nn.Module, z_posterior: Tensor) -> Tensor:
     return decoder(z_posterior)
 
 
-def z(prior: Any, batch: int, draw: Draw) -> Tensor:
+def z(prior: Prior, batch: int, draw: Draw) -> Tensor:
     """z ~ p(z), (B, K)."""
     return prior.sample(batch, draw)
 
 
 def noise(batch: int, draw: Draw, sizes: Any) -> Tensor:
-    """z_a ~ N(0, I), what of an image its code does not say (Plumerault et al. 2020), (B, A)."""
+    """z_a ~ N(0, I): all of an image that its code does not tell (Plumerault et al. 2020), (B, A)."""
     return draw.normal(batch, sizes.noise)
 
 
@@ -59,7 +59,7 @@ def decoded_prior(decoder: nn.Module, z: Tensor) -> Tensor:
 
 
 def posterior_generated(encoder: nn.Module, generated: Tensor) -> Gaussian:
-    """q(z|G(z, z_a)): what the encoder reads in a generated image."""
+    """q(z|G(z, z_a)): the encoder's reading of a generated image."""
     return encoder(generated)
 
 

@@ -5,6 +5,8 @@ The bad plugin, ``tests/parts/bad_plugin``, is found as an installed package is.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import random
 import runpy
@@ -19,24 +21,9 @@ import torch
 
 from zoo.api import KINDS
 from zoo.registry import clear_cache
-from zoo.testing import (
-    Check,
-    ContractError,
-    augmentations,
-    checks,
-    common,
-    datasets,
-    metrics,
-    networks,
-    optimizers,
-    plugins,
-    priors,
-    recipes,
-    values,
-    watchers,
-)
+from zoo.testing import Check, ContractError, checks, collect, plugins, training, values
 from zoo.testing.__main__ import main as without_pytest
-from zoo.testing.core import named
+from zoo.testing.core import Subject
 from zoo.testing.traces import changed, put_back, taken, traces
 
 BAD = Path(__file__).parents[1] / "parts" / "bad_plugin"
@@ -44,23 +31,17 @@ BAD_MODULE = runpy.run_path(str(BAD / "zoo_bad" / "__init__.py"))
 FAULTS, part_of = BAD_MODULE["FAULTS"], BAD_MODULE["named"]
 pytest_plugins = ["pytester"]
 
-NETWORKS = (*networks.BATTERY, networks.double_backward)
-OWN = {
-    **dict.fromkeys(("encoder", "decoder", "generator", "critic"), NETWORKS),
-    "value": values.VALUES,
-    "term": values.LEARNERS,
-    "prior": priors.BATTERY,
-    "data": datasets.BATTERY,
-    "metric": (*metrics.ALWAYS, metrics.streaming),
-    "optimizer": optimizers.BATTERY,
-    "watcher": watchers.BATTERY,
-    "augmentation": augmentations.BATTERY,
-}
-"""Kind -> every check that a part of it may have, but for those of every part."""
+SUBJECTS = {**collect.KINDS, "term": values.LearningTerm, "recipe": training.Shipped}
+"""Kind -> what its parts are checked as, with every check that one may have."""
+
+
+def named(*subjects: type[Subject]) -> set[str]:
+    """The checks that there may be of some."""
+    return {name.replace("_", " ") for subject in subjects for name in subject.names()}
 
 
 def install(folder: Path, name: str, **files: str) -> None:
-    """What pip leaves behind of a package with one plugin, its module named like it."""
+    """Writes what pip leaves behind of a package with one plugin, its module named like it."""
     module = name.replace("-", "_")
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir(parents=True)
@@ -74,7 +55,7 @@ def install(folder: Path, name: str, **files: str) -> None:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """What a test installed or wrote is not remembered by the next."""
+    """Forgets what a test installed or wrote."""
     before = set(sys.modules)
     yield
     clear_cache()
@@ -123,11 +104,9 @@ def test_a_good_part_fails_none(contract: tuple[Check, ...], kind: str) -> None:
 
 
 def test_no_check_is_without_its_bad_part() -> None:
-    every = (common.signature, *common.COMMON)
-    expected = {kind: {named(body) for body in (*every, *own)} | {"example"} for kind, own in OWN.items()}
-    expected["recipe"] = {named(body) for body in recipes.BATTERY}
+    expected = {kind: named(cls) | ({"example"} if kind in KINDS else set()) for kind, cls in SUBJECTS.items()}
     assert {kind: set(faults) for kind, faults in FAULTS.items()} == expected
-    assert set(OWN) == set(KINDS)
+    assert set(SUBJECTS) == {*KINDS, "recipe"}
 
 
 def test_a_strangers_plugin_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +157,7 @@ def test_a_bad_plugin_fails_its_check_and_no_other(
 
 
 def test_no_check_of_plugins_is_without_its_bad_one() -> None:
-    assert set(WHOLE) == {named(body) for body in (*plugins.PACKAGE, *plugins.ENTRANCE)}
+    assert set(WHOLE) == named(plugins.Package, plugins.Entrance)
 
 
 def test_a_package_that_is_not_installed_fails_and_says_so() -> None:
@@ -205,6 +184,43 @@ def test_a_file_is_checked_by_its_path(tmp_path: Path) -> None:
     found = checks(file)
     assert {check.kind for check in found} == {"plugin", "term"}
     assert failing(found) == {}
+
+
+# -- settings of the process ---------------------------------------------------------------------------------
+
+SETTINGS = {
+    "torch.backends.cudnn.benchmark": "import torch; torch.backends.cudnn.benchmark = True",
+    "torch's number of threads": "import torch; torch.set_num_threads(torch.get_num_threads() + 1)",
+    "torch's default dtype": "import torch; torch.set_default_dtype(torch.float64)",
+    "the garbage collector": "import gc; gc.freeze()",
+    "malloc's options": "import ctypes; ctypes.CDLL(None).mallopt(-1, 1 << 30)",
+}
+ONCE = """
+class Once:
+    "Light, and a setting of the process the first time it is made."
+    made = False
+
+    def __init__(self):
+        if not Once.made:
+            Once.made = True
+            {setting}
+
+    def forward(self, {needs}):
+        return {needs}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "needs"),
+    [*((name, "augmentation", "images") for name in SETTINGS), (next(iter(SETTINGS)), "value", "reconstruction")],
+)
+def test_a_setting_that_is_made_but_once_is_seen(tmp_path: Path, name: str, kind: str, needs: str) -> None:
+    file = tmp_path / "my_once.py"
+    part = f'[api.Component("{kind}", "once", f"{{__name__}}:Once", "light")]'
+    file.write_text(GOOD.partition("[api")[0] + part + "\n" + ONCE.format(setting=SETTINGS[name], needs=needs))
+    told = failing(checks(file))
+    assert list(told) == ["no global side effect"]
+    assert f"{kind} 'once' changes {name} of the whole process when it is first made and used" in told.popitem()[1]
 
 
 # -- what is asked of it -------------------------------------------------------------------------------------
@@ -338,6 +354,10 @@ CHANGES: dict[str, Callable[[], object]] = {
     "torch.backends.cudnn.enabled": lambda: setattr(torch.backends.cudnn, "enabled", False),
     "torch.backends.cudnn.benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "torch.backends.cudnn.deterministic": lambda: setattr(torch.backends.cudnn, "deterministic", True),
+    "torch's default device": lambda: torch.set_default_device("meta"),
+    "torch's anomaly mode": lambda: torch.autograd.set_detect_anomaly(True),
+    "the garbage collector": gc.freeze,
+    "malloc's options": lambda: ctypes.CDLL(None).mallopt,
 }
 
 

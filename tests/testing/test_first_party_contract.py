@@ -67,7 +67,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def files() -> Iterator[None]:
-    """What data sets and judges read, and stand-ins for trackers that are extras."""
+    """Writes the files of data sets and judges, and puts stand-ins for trackers that are extras."""
     (FILES / "pictures").mkdir(parents=True)
     for i, pixels in enumerate(random_pixels(12, 20, 24, 3)):
         Image.fromarray(pixels).save(FILES / "pictures" / f"{i}.png")

@@ -48,7 +48,7 @@ class Model(nn.Module):
         label = f"{part.entry.kind}_{part.label}"
         built = build_part(self.recipe, part, device, label)
         if not isinstance(built, nn.Module):
-            return built  # type: ignore[no-any-return]
+            return built.forward  # type: ignore[no-any-return]
         while label in self.owned:
             label += "_"
         self.owned[label] = built.requires_grad_(False)

@@ -15,20 +15,15 @@ from typing import TYPE_CHECKING, Any
 from zoo.testing.core import Check, ContractError
 
 if TYPE_CHECKING:
-    from zoo.testing.collect import checks
-    from zoo.testing.tests import contract_tests
+    from zoo.testing.collect import checks, contract_tests
 
 __all__ = ["Check", "ContractError", "checks", "contract_tests"]
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch, or pytest, comes on first use."""
-    if name == "checks":
-        from zoo.testing.collect import checks
+    """Imports torch on first use: ``zoo.testing.child`` imports plugins without it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo.testing' has no attribute {name!r}")
+    from zoo.testing import collect
 
-        return checks
-    if name == "contract_tests":
-        from zoo.testing.tests import contract_tests
-
-        return contract_tests
-    raise AttributeError(f"module 'zoo.testing' has no attribute {name!r}")
+    return getattr(collect, name)

@@ -18,11 +18,11 @@ import zoo.api  # noqa: F401 - what every plugin imports is not counted to any
 from zoo.testing.traces import changed, taken
 
 FOREIGN = ("os.environ", "the warnings' filters")
-"""What torch and other libraries change too: where they are imported, a plugin is not told from them by it."""
+"""Torch and other libraries change these too: where they are imported, a plugin cannot be blamed for it."""
 
 
-def told(module: str) -> dict[str, Any]:
-    """What importing a module did."""
+def report(module: str) -> dict[str, Any]:
+    """Imports a module and reports what that did."""
     before, output, error = taken(), io.StringIO(), ""
     start = time.perf_counter()
     try:
@@ -57,9 +57,9 @@ def main(what: str, *modules: str) -> None:
         for name in ("torch", "numpy.random"):
             import_module(name)
         for module in modules:
-            told(module.partition("=")[0].rpartition(".")[0] or "zoo")  # its package, which is not its own
+            report(module.partition("=")[0].rpartition(".")[0] or "zoo")  # its package, which is not its own
     for module in modules:
-        print(json.dumps(told(module)))
+        print(json.dumps(report(module)))
 
 
 if __name__ == "__main__":

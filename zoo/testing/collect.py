@@ -1,43 +1,35 @@
-"""Which checks there are for a plugin: ``checks``."""
+"""The checks of a plugin, ``checks``, and the same as pytest's tests, ``contract_tests``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe import Source
-from zoo.registry import LOCAL, Entry, Plugin, RecipeEntry, check_options, clear_cache, load_registry
+from zoo.registry import LOCAL, Entry, check_options, clear_cache, load_registry
 from zoo.registry.discovery import canonical
-from zoo.testing import (
-    augmentations,
-    building,
-    datasets,
-    metrics,
-    networks,
-    optimizers,
-    plugins,
-    priors,
-    values,
-    watchers,
-)
-from zoo.testing import recipes as shipped
-from zoo.testing.common import COMMON, signature
-from zoo.testing.core import Bench, Body, Case, Check, ContractError, Examples, named, shown
+from zoo.testing import images, metrics, networks, training, values
+from zoo.testing.core import Bench, Check, Component, ContractError, Examples, failing
+from zoo.testing.plugins import Entrance, Package
 
-KINDS: Mapping[str, tuple[Any, Any]] = {
-    **dict.fromkeys(("encoder", "decoder", "generator", "critic"), (building.Network, networks.battery)),
-    **dict.fromkeys(("value", "term"), (values.subject, values.battery)),
-    "prior": (priors.Prior, priors.battery),
-    "data": (datasets.Data, datasets.battery),
-    "metric": (metrics.Metric, metrics.battery),
-    "optimizer": (optimizers.Mover, optimizers.battery),
-    "watcher": (watchers.Looker, watchers.battery),
-    "augmentation": (augmentations.Augmenter, augmentations.battery),
+TALLY = "zoo.testing"
+"""Name of the plugin that counts, in pytest's own registry."""
+LONGEST_EXAMPLE = 60
+KINDS: Mapping[str, type[Component]] = {
+    **dict.fromkeys(("encoder", "decoder", "generator", "critic"), networks.Network),
+    "value": values.Value,
+    "term": values.Term,
+    "prior": networks.Prior,
+    "data": images.Data,
+    "metric": metrics.Metric,
+    "optimizer": training.Optimizer,
+    "watcher": training.Watcher,
+    "augmentation": images.Augmentation,
 }
-"""Kind -> what its checks look at, made of a case; and which checks a case has."""
+"""Kind -> its components as they are checked; a term that owns networks is a ``values.LearningTerm``."""
 
 
 def checks(
@@ -63,90 +55,144 @@ def checks(
     name = file.stem if file else canonical(str(plugin))
     clear_cache()  # it may have been installed, or edited, since
     registry = load_registry((file,) if file else ())
-    mine = [p for p in registry.plugins if (p.distribution, p.name) == (LOCAL, name)]
-    if file is None:
-        mine = [p for p in registry.plugins if p.distribution == name]
     owner = LOCAL if file else name
+    mine = {p.name: p for p in registry.plugins if p.distribution == owner and (not file or p.name == name)}
     bench = Bench(registry, owner, dict(options or {}), dict(recipes or {}), dict(sizes or {}))
-    owned = [(p.distribution, p.name) for p in mine]
-    parts = [e for e in registry.components() if (e.distribution, e.plugin) in owned]
-    there = [e for e in registry.recipes() if (e.distribution, e.plugin) in owned]
-    package = plugins.Package(name, file, registry, tuple(mine))
+    parts = [e for e in registry.components() if e.distribution == owner and e.plugin in mine]
+    shipped = [training.Shipped(e, bench) for e in registry.recipes() if e.distribution == owner and e.plugin in mine]
     return (
-        *_bound("plugin", name, plugins.PACKAGE, package),
-        *_requests(name, bench, [f"{e.kind}/{e.name}" for e in parts]),
-        *_entrances(mine),
-        *(check for entry in parts for check in _component(entry, bench)),
-        *(check for entry in there for check in _recipe(entry, bench)),
+        *Package(name, file, tuple(mine.values())).checks(),
+        *_unknown_keys(name, bench, [f"{e.kind}/{e.name}" for e in parts]),
+        *(check for p in mine.values() if p.module for check in Entrance(p).checks()),
+        *(check for entry in parts for check in _of_component(entry, bench)),
+        *(check for recipe in shipped for check in recipe.checks()),
     )
 
 
-def _bound(kind: str, component: str, bodies: Iterable[Body], subject: Any, example: str = "") -> Iterator[Check]:
-    for body in bodies:
-        about = (body.__doc__ or "").strip().splitlines()[0]
-        yield Check(kind, component, named(body), partial(body, subject), example, about)
+def contract_tests(
+    plugin: str | Path,
+    *,
+    options: Examples | None = None,
+    recipes: Mapping[str, Source] | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Callable[..., None]:
+    """A parametrised test function with a case for each check of a plugin.
+
+    Args:
+        plugin: name of an installed distribution, or the path of a plugin's file.
+        options, recipes, sizes: see ``checks``.
+        expected_failures: id of a check (``"encoder/foo::double backward"``: with every example of options) -> why it
+            fails. Strict: it fails the tests if it passes, if there is no such check, or if it gives no reason.
+
+    Returns:
+        what to assign to a name that begins with ``test_``.
+    """
+    import pytest
+
+    reasons = dict(expected_failures or {})
+    found = checks(plugin, options=options, recipes=recipes, sizes=sizes)
+    name = plugin.stem if isinstance(plugin, Path) else plugin
+    cases = [*found, *_unfounded(name, found, reasons)]
+
+    def marked(check: Check) -> Any:
+        reason = (reasons.get(check.id) or reasons.get(check.key, "")).strip()
+        kinds = (ContractError, pytest.fail.Exception)
+        marks = pytest.mark.xfail(reason=reason, strict=True, raises=kinds) if reason else ()
+        return pytest.param(check, id=check.id, marks=marks)
+
+    @pytest.mark.parametrize("check", list(map(marked, cases)))
+    def test_contract(check: Check, request: pytest.FixtureRequest) -> None:
+        manager = request.config.pluginmanager
+        tally = manager.get_plugin(TALLY) or Tally()
+        if not manager.has_plugin(TALLY):
+            manager.register(tally, TALLY)
+        tally.counts[name][check.kind] += 1
+        sentence = ""
+        try:
+            check.run()
+        except ContractError as error:
+            if error.__cause__:
+                raise  # with the traceback of what the part raised
+            sentence = str(error)
+        if sentence:
+            pytest.fail(sentence, pytrace=False)
+
+    return test_contract
 
 
-def _entrances(mine: Iterable[Plugin]) -> Iterator[Check]:
-    for plugin in mine:
-        if plugin.module:
-            entrance = plugins.Entrance(plugin)
-            yield from _bound("plugin", plugin.name, plugins.battery(entrance), entrance)
-
-
-def _requests(name: str, bench: Bench, known: Sequence[str]) -> Iterator[Check]:
+def _unknown_keys(name: str, bench: Bench, known: Sequence[str]) -> Iterator[Check]:
     """A check that fails for each key of the arguments that means nothing."""
     for argument, given in (("options", bench.options), ("recipes", bench.recipes), ("sizes", bench.sizes)):
         for key in given:
             if key not in known:
                 told = f"{argument} has '{key}', which '{name}' does not bring{did_you_mean(key, known)}"
-                yield Check("plugin", name, argument, partial(_fail, told), key, "Every key names a part.")
+                yield failing("plugin", name, argument, told, key, "Every key names a part.")
 
 
-def _fail(sentence: str) -> None:
-    raise ContractError(sentence)
-
-
-def _recipe(entry: RecipeEntry, bench: Bench) -> Iterator[Check]:
-    """The checks of a recipe; of one that cannot be resolved, that one."""
-    try:
-        bench.recipe(entry)
-        bodies = shipped.BATTERY
-    except RequestError:
-        bodies = (shipped.resolves,)
-    yield from _bound("recipe", entry.name, bodies, shipped.Shipped(entry, bench))
-
-
-def _component(entry: Entry, bench: Bench) -> Iterator[Check]:
+def _of_component(entry: Entry, bench: Bench) -> Iterator[Check]:
     """The checks of a component, for each of its examples or variants."""
     by = entry.component.by
     automatic = [{by: value} for value in entry.component.variants] or [{}]
     given = bench.options.get(f"{entry.kind}/{entry.name}") or automatic
     for options in given:
         variant = entry.variant(options.get(by) if by else None)
-        example = shown(options) if len(given) > 1 else ""
-        yield from _case(variant, dict(options), bench, example)
+        yield from _of_example(variant, dict(options), bench, shown(options) if len(given) > 1 else "")
 
 
-def _case(entry: Entry, given: dict[str, Any], bench: Bench, example: str) -> Iterator[Check]:
+def _of_example(entry: Entry, given: dict[str, Any], bench: Bench, example: str) -> Iterator[Check]:
+    """The checks of one set of options: of what cannot be made, those that say why."""
     try:
-        complete, problems = check_options(entry.signature, given)
+        options, problems = check_options(entry.signature, given)
     except RequestError as error:
-        yield Check(
-            entry.kind, entry.name, named(signature), partial(_fail, str(error)), example, signature.__doc__ or ""
-        )
+        yield failing(entry.kind, entry.name, "signature", str(error), example, "The target is read.")
         return
-    case = Case(entry, given, complete, bench)
-    yield from _bound(entry.kind, entry.name, (signature,), case, example)
+    cls = KINDS[entry.kind] if entry.signature.learn is None else values.LearningTerm
+    component = cls(entry, given, options, bench, example)
+    signature, *others = component.checks()
+    yield signature
     if problems:
-        told = "; ".join(f"{case} {problem.message}" for problem in problems)
-        cure = f"give contract_tests() an example that is right: options={{'{case.key}': [{{...}}]}}"
-        yield Check(entry.kind, entry.name, "example", partial(_fail, f"{told}. {cure}"), example, "Options are right.")
+        told = "; ".join(f"{component} {problem.message}" for problem in problems)
+        cure = f"give contract_tests() an example that is right: options={{'{component.key}': [{{...}}]}}"
+        yield failing(entry.kind, entry.name, "example", f"{told}. {cure}", example, "Options are right.")
         return
     try:
-        signature(case)
+        component.check_signature()
     except ContractError:
-        return  # what asks for the impossible cannot be made
-    subject, battery = KINDS[entry.kind]
-    yield from _bound(entry.kind, entry.name, COMMON, case, example)
-    yield from _bound(entry.kind, entry.name, battery(case), subject(case), example)
+        return
+    yield from others
+
+
+def shown(options: Mapping[str, Any]) -> str:
+    """Options in a line: ``width=8, norm=none``; paths by their last name."""
+    paths = {key: Path(value).name for key, value in options.items() if isinstance(value, str) and "/" in value}
+    whole = ", ".join(f"{key}={value}" for key, value in {**options, **paths}.items())
+    return whole if len(whole) <= LONGEST_EXAMPLE else whole[: LONGEST_EXAMPLE - 3] + "..."
+
+
+def _unfounded(name: str, found: Sequence[Check], reasons: Mapping[str, str]) -> Iterator[Check]:
+    """A check that fails for each expected failure that names no check, or gives no reason."""
+    known = {check.id for check in found} | {check.key for check in found}
+    for key, reason in reasons.items():
+        told = ""
+        if key not in known:
+            part = key.partition("::")[0]
+            near = {other for other in known if other.startswith(f"{part}::")} or known
+            told = f"expected_failures has '{key}', and there is no such check{did_you_mean(key, near)}"
+        elif not reason.strip():
+            told = f"expected_failures gives no reason for '{key}'; say why it cannot be kept"
+        if told:
+            yield failing("plugin", name, "expected failures", told, key, "Each has a check and a reason.")
+
+
+class Tally:
+    """Counts the checks that were run, and says so under pytest's summary."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """pytest's hook."""
+        for plugin, kinds in self.counts.items():
+            told = ", ".join(f"{kind} {number}" for kind, number in kinds.items())
+            terminalreporter.write_line(f"zoo.testing: {kinds.total()} checks of {plugin} ({told})")

@@ -1,24 +1,25 @@
-"""What a contract is made of: checks, the cases that they look at, and what the cases have in common.
-
-Nothing here imports torch or pytest.
-"""
+"""Contracts are made of checks of subjects; here are both, and the checks of every component, whatever its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
+from zoo.api import SIZES
 from zoo.errors import Position, RequestError
 from zoo.recipe import Source, load_recipe
 from zoo.recipe.schema import Part, Recipe
-from zoo.registry import Entry, RecipeEntry, Registry
-from zoo.testing.traces import put_back
+from zoo.recipe.sections import TAKES
+from zoo.recipe.yaml.read import read, write
+from zoo.registry import REQUIRED, Entry, RecipeEntry, Registry, check_options, to_arguments
+from zoo.registry.option_types import shown, type_text
+from zoo.registry.signature import CALLED
+from zoo.testing.traces import changed, put_back, taken
 
-LONGEST_EXAMPLE = 60
-
+T = TypeVar("T")
 Examples = Mapping[str, Sequence[Mapping[str, Any]]]
 """``"encoder/foo"`` -> options to check it with, one set after the other."""
 
@@ -28,11 +29,7 @@ class ContractError(AssertionError):
 
 
 def require(kept: object, sentence: str) -> None:
-    """Raises unless ``kept``.
-
-    Raises:
-        ContractError: with the sentence.
-    """
+    """Raises a ContractError with the sentence unless ``kept``."""
     if not kept:
         raise ContractError(sentence)
 
@@ -84,17 +81,46 @@ class Check:
                 raise ContractError(f"{what} (in the check '{self.name}': {self.about})") from error
 
 
+def failing(kind: str, component: str, name: str, sentence: str, example: str, about: str) -> Check:
+    """A check that fails with a sentence."""
+    return Check(kind, component, name, partial(require, False, sentence), example, about)
+
+
+class Subject:
+    """A thing that is checked. Its checks are its methods ``check_...``, whose docstrings say what they ask."""
+
+    kind: str = ""
+    name = ""
+    example = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+    def require(self, kept: object, sentence: str) -> None:
+        """Raises a ContractError with the sentence behind its own name, unless ``kept``."""
+        require(kept, f"{self} {sentence}")
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of all checks there may be, those of its bases first."""
+        found = [name for base in reversed(cls.__mro__) for name in vars(base) if name.startswith("check_")]
+        return [name.removeprefix("check_") for name in dict.fromkeys(found)]
+
+    def left_out(self) -> Collection[str]:
+        """The names of checks that mean nothing for it."""
+        return ()
+
+    def checks(self) -> Iterator[Check]:
+        """Its checks."""
+        left_out = self.left_out()
+        for name in (name for name in self.names() if name not in left_out):
+            action = getattr(self, f"check_{name}")
+            yield Check(self.kind, self.name, name.replace("_", " "), action, self.example, action.__doc__ or "")
+
+
 @dataclass(eq=False)
 class Bench:
-    """What the cases of one plugin share.
-
-    Args:
-        registry: the plugins.
-        distribution: whose parts are checked first; ``local`` for a file.
-        options: examples of options, by ``kind/name``.
-        recipes: a recipe to check a value, term or metric in, by ``kind/name``.
-        sizes: image sides to try first, by ``kind/name``.
-    """
+    """Shared by the subjects of one plugin: all plugins, its distribution, and the arguments of ``checks``."""
 
     registry: Registry
     distribution: str
@@ -111,14 +137,14 @@ class Bench:
 
     def bundled(self, first: str = "") -> Iterator[Recipe]:
         """Every recipe there is that can be read: those of a distribution (this one) first, then the smallest."""
-        first = first or self.distribution
         readable = []
         for entry in self.registry.recipes():
             try:
                 recipe = self.recipe(entry)
             except RequestError:
                 continue  # its own check says why
-            readable.append((entry.distribution != first, len(recipe.slots), entry.name, recipe))
+            others = entry.distribution != (first or self.distribution)
+            readable.append((others, len(recipe.slots), entry.name, recipe))
         yield from (recipe for *_, recipe in sorted(readable, key=lambda found: found[:3]))
 
     def example(self, kind: str, name: str) -> Mapping[str, Any]:
@@ -126,55 +152,85 @@ class Bench:
         return next(iter(self.options.get(f"{kind}/{name}", ())), {})
 
 
-@dataclass(eq=False)
-class Case:
-    """One component with one set of options.
+GIVEN = {"data": (), "optimizer": ("parameters",), **TAKES}
+"""Kind -> what its targets may ask for. Networks and priors may ask for sizes; values, terms, metrics for any name."""
 
-    Args:
-        entry: the component, or a variant of it.
-        given: the options that were given.
-        options: all of them, as plain data.
-        bench: what it is checked on.
-    """
 
-    entry: Entry
-    given: Mapping[str, Any]
-    options: Mapping[str, Any]
-    bench: Bench
+class Component(Subject):
+    """A component, or a variant of it, with one set of options: those given, and all of them as plain data."""
 
-    @property
-    def key(self) -> str:
-        """``encoder/foo``."""
-        return f"{self.entry.kind}/{self.entry.name}"
-
-    def __str__(self) -> str:
-        return f"{self.entry.kind} '{self.entry.name}'"
-
-    @cached_property
-    def part(self) -> Part:
-        """The component as a recipe would use it."""
-        return Part(self.entry.name, self.entry, dict(self.options), Position("contract"))
+    def __init__(
+        self, entry: Entry, given: Mapping[str, Any], options: Mapping[str, Any], bench: Bench, example: str = ""
+    ) -> None:
+        self.kind, self.name, self.example = entry.kind, entry.name, example
+        self.entry, self.given, self.options, self.bench = entry, given, options, bench
+        self.key = f"{entry.kind}/{entry.name}"
+        self.part = Part(entry.name, entry, dict(options), Position("contract"))
 
     @cached_property
     def target(self) -> Any:
         """The class or function, imported now."""
         return self.entry.load()
 
+    def use(self) -> None:
+        """Makes a new one and uses it."""
+        raise NotImplementedError
 
-Body = Callable[[Any], None]
-"""A check as it is written: a function of what it looks at, named and described by itself."""
+    def refused(self, make: Callable[[], T], what: str = "made") -> T:
+        """Calls ``make``; turns a ValueError or OSError of the part's own into a ContractError."""
+        try:
+            return make()
+        except (ValueError, OSError) as error:
+            cure = f"Give contract_tests() an example, options={{'{self.key}': [{{...}}]}}"
+            raise ContractError(f"{self} cannot be {what}: {error}. {cure}") from error
 
+    def check_signature(self) -> None:
+        """The target is read without importing it, and asks for nothing that its kind is not given."""
+        found, kind = self.entry.signature, self.kind
+        if kind in CALLED:
+            self._require_given(found.sizes, (*SIZES, "weight") if kind == "term" else SIZES)
+        if kind in GIVEN or kind not in CALLED:
+            self._require_given(found.needs, GIVEN.get(kind, SIZES))
 
-def named(body: Body) -> str:
-    """``state_dict_round_trip`` -> ``state dict round trip``."""
-    return body.__name__.replace("_", " ")
+    def _require_given(self, asked: Sequence[str], given: Sequence[str]) -> None:
+        unknown = " and ".join(repr(name) for name in asked if name not in given)
+        choices = ", ".join(map(repr, given)) or "nothing"
+        cure = "If it is an option, put it after a '*' and give it a type"
+        self.require(not unknown, f"asks for {unknown}, which nobody gives it ({choices} may be asked for). {cure}")
 
+    def check_options_documented(self) -> None:
+        """Every option is described under 'Args:' of the docstring, for 'zoo show'."""
+        silent = [option.name for option in self.entry.signature.options if not option.doc]
+        cure = f"write '{(silent or ['width'])[0]}: what it is' under 'Args:' of its docstring"
+        self.require(not silent, f"does not say what option {' and '.join(map(repr, silent))} is: {cure}")
 
-def shown(options: Mapping[str, Any]) -> str:
-    """Options in a line: ``width=8, norm=none``; paths by their last name."""
-    texts = []
-    for key, value in options.items():
-        text = Path(value).name if isinstance(value, str) and "/" in value else str(value)
-        texts.append(f"{key}={text}")
-    whole = ", ".join(texts)
-    return whole if len(whole) <= LONGEST_EXAMPLE else whole[: LONGEST_EXAMPLE - 3] + "..."
+    def check_options_round_trip(self) -> None:
+        """Every default, written as a recipe and read again, is accepted and gives the target the same argument."""
+        written = read(write(self.options), "options").plain() if self.options else {}
+        again, problems = check_options(self.entry.signature, written)
+        told = f"refuses its own options, written out in full: {'; '.join(p.message for p in problems)}"
+        self.require(not problems, f"{told}. Give the option a default of its own type, or the type of its default")
+        arguments = to_arguments(self.entry.signature, again)
+        for option in self.entry.signature.options:
+            if option.default is not REQUIRED and option.name not in self.given:
+                here, there, text = option.default, arguments[option.name], shown(again[option.name])
+                same = here == there and (type(here) is type(there) or {type(here), type(there)} == {int, float})
+                told = f"has option '{option.name}' ({type_text(option.type)}) = {here!r}, and {there!r} where a recipe"
+                self.require(same, f"{told} says {text}; choose a plainer default")
+
+    def check_no_global_side_effect(self) -> None:
+        """Making and using it changes nothing of the whole process: no setting ever, nothing after the first time."""
+        with put_back(), self._untouched("it is first made and used", settings=True):
+            self.use()  # what it imports may change what is no setting
+        with self._untouched("it is made and used"):
+            self.use()
+
+    @contextmanager
+    def _untouched(self, doing: str, settings: bool = False) -> Iterator[None]:
+        before = taken()
+        yield
+        found = changed(before, settings=settings)
+        cure = "put it back, or do without"
+        if any("random numbers" in name for name in found):
+            cure = "draw from a parameter 'draw' (values, terms, priors, augmentations) or a generator of its own"
+        self.require(not found, f"changes {' and '.join(found)} of the whole process when {doing}; {cure}")

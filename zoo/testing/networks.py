@@ -1,49 +1,258 @@
-"""Checks of encoders, decoders, generators and critics."""
+"""Checks of networks and priors, and of the weights of whatever has some."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.testing.arrays import close, copies, devices, equal, finite, sides, tensors, total
-from zoo.testing.building import BATCHES, Network
-from zoo.testing.common import untouched
-from zoo.testing.core import Body, Case, ContractError, require
-from zoo.testing.saving import STATE
+from zoo.draws import Draw
+from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.schema import Sizes
+from zoo.runs.tensorfile import pieces
+from zoo.testing import arrays
+from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
+from zoo.testing.core import Component, ContractError, require
 from zoo.types import CriticOutput, Gaussian
 
-GPU = 1e-2
-"""Share of the largest number that a GPU, with TF32 convolutions, may be off."""
-PROMISED = {"encoder": Gaussian, "critic": CriticOutput, "decoder": Tensor, "generator": Tensor}
-CURES = {
-    Gaussian: "return api.Gaussian(mean, log_sigma), both (B, latent)",
-    CriticOutput: "return api.CriticOutput(logit), logit (B,)",
-    Tensor: "return the images themselves",
+SIDES = (16, 32, 64, 8, 28, 128, 224, 256, 299)
+"""Image sides that are tried, in this order, until two are found that the part takes."""
+Numbers = Sequence[tuple[int, int, int]]
+FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16))
+SECOND: Numbers = ((1, 16, 0), (1, 16, 4), (3, 16, 0), (3, 16, 4), (3, 8, 4))
+"""Channels, latent and noise that go with them; the first that the part takes."""
+BATCHES = (1, 3)
+PROMISED: Mapping[str, tuple[type, str]] = {
+    "encoder": (Gaussian, "return api.Gaussian(mean, log_sigma), both (B, latent)"),
+    "critic": (CriticOutput, "return api.CriticOutput(logit), logit (B,)"),
+    **dict.fromkeys(("decoder", "generator"), (Tensor, "return the images themselves")),
 }
 
 
-def output_type(net: Network) -> None:
-    """An encoder gives a Gaussian, a critic a CriticOutput, a decoder and a generator a tensor."""
-    promised, given = PROMISED[net.case.entry.kind], net.look(net.fresh())
-    told = f"{net} gives {type(given).__name__}, where {promised.__name__} is promised; {CURES[promised]}"
-    require(isinstance(given, promised), told)
+class Saved(Component):
+    """A network, a prior, or the networks that a term owns."""
+
+    def fresh(self, seed: int = 0) -> Any:
+        """A new module in evaluation mode, its weights a function of the seed."""
+        raise NotImplementedError
+
+    def look(self, module: nn.Module) -> Any:
+        """Its output for made-up inputs."""
+        raise NotImplementedError
+
+    def check_state_dict_round_trip(self) -> None:
+        """Another one, loaded from the first one's state dict, gives identical outputs."""
+        first, second = self.fresh(1), self.fresh(2)
+        state = {key: value.clone() for key, value in first.state_dict().items() if isinstance(value, Tensor)}
+        try:
+            second.load_state_dict(state)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ContractError(f"{self} cannot load its own state dict: {reason}; keep torch's own naming") from error
+        cure = "what its outputs depend on belongs into a parameter or a (persistent) buffer"
+        same = equal(self.look(first), self.look(second))
+        self.require(same, f"gives another output when loaded from a state dict; {cure}")
+
+    def check_pickle_free_save(self) -> None:
+        """Its state dict goes through a safetensors file: tensors alone, no two of them one piece of memory."""
+        state: dict[str, Any] = self.fresh(1).state_dict()
+        foreign = [f"'{key}' ({type(value).__name__})" for key, value in state.items() if not isinstance(value, Tensor)]
+        cure = "weights never travel in a pickle; make it a buffer, or compute it in __init__"
+        self.require(not foreign, f"has {', '.join(foreign)} in its state dict, which is no tensor; {cure}")
+        try:
+            again = safetensors.torch.load(b"".join(pieces(state, {})))
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            cure = "one tensor under two names must be saved once: leave one of them out of the state dict"
+            told = f"{self} cannot be saved as safetensors: {' '.join(str(error).split())[:200]}"
+            raise ContractError(f"{told}. If it is tied weights, {cure}") from error
+        changed = [key for key, value in state.items() if not equal(value, again[key])]
+        self.require(not changed, f"comes back from safetensors with another {' and '.join(changed)}")
 
 
-def shapes(net: Network) -> None:
-    """Outputs have the contract's shapes, and finite numbers, at two image sizes and two batch sizes."""
-    for sizes in net.settings:
-        contract, built = net.contract(sizes), net.build(sizes)
-        for batch in BATCHES:
-            given = built(*net.inputs(sizes, batch))
-            where = f"at size {sizes.size}, latent {sizes.latent}, noise {sizes.noise} and batch {batch}"
-            for tensor in _promised(given):
-                keeps = contract.output.admits(tuple(tensor.shape)) and len(tensor) == batch
-                told = f"{net} gives {sides(tensor.shape)} {where}, and '{contract.text}' promises {contract.output}"
-                require(keeps, f"{told}; make the two agree")
-            require(finite(given), f"{net} gives numbers that are not finite {where}; look at what divides")
+class Built(GivesTensors, Saved):
+    """A module of its own, built anew for every look at it, so that no check can spoil another."""
+
+    repeated: ClassVar = "initialise with torch's own random numbers, which zoo seeds, and draw from 'draw'"
+
+    @cached_property
+    def settings(self) -> tuple[Sizes, ...]:
+        """Two sets of sizes that it can be built for; one where it takes no other."""
+        wanted = self.bench.sizes.get(self.key, SIDES)
+        refusals: list[str] = []
+        first = next(self._taken(wanted, FIRST, refusals), None)
+        if first is None:
+            cure = f"say which it takes: sizes={{'{self.key}': [48, 96]}}, or another example of options"
+            raise ContractError(f"{self} takes none of {', '.join(map(str, wanted))} px: {refusals[-1]}. If so, {cure}")
+        others = [s for s in wanted if s != first.size] if "size" in self.entry.signature.needs else [32]
+        second = next(self._taken(others, SECOND, []), None)
+        return (first, second) if second else (first,)
+
+    def _taken(self, sides: Sequence[int], beside: Numbers, refusals: list[str]) -> Iterator[Sizes]:
+        for sizes in [Sizes(c, side, k, a) for side in sides for c, k, a in beside]:
+            try:
+                self.build(sizes, device="meta")
+            except NotImplementedError:
+                pass  # not on meta; the checks find out on the CPU
+            except ValueError as error:
+                refusals.append(str(error))
+                continue
+            yield sizes
+
+    def build(self, sizes: Sizes, seed: int = 0, device: torch.device | str = CPU) -> Any:
+        """A new one of some sizes, in evaluation mode, its weights a function of the seed."""
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            torch.manual_seed(seed)
+            built = self.target(**self.part.arguments_for(sizes))
+        self.require(isinstance(built, nn.Module), f"is {type(built).__name__}; a slot is filled with an nn.Module")
+        return built.eval()
+
+    def fresh(self, seed: int = 0) -> Any:
+        """A new one of the first sizes."""
+        return self.build(self.settings[0], seed)
+
+    def check_determinism(self) -> None:
+        """Two of them built under one seed are equal, and give equal outputs."""
+        first, second = self.fresh(3).state_dict(), self.fresh(3).state_dict()
+        same = first.keys() == second.keys() and equal(first, second)
+        self.require(same, f"is another when built again under the same seed; {self.repeated}")
+        super().check_determinism()
+
+    def check_device_move(self) -> None:
+        """``.to(device)`` moves all of it: to meta, where shapes are checked, and to a GPU if there is one."""
+        named = [(name, vars(module).items()) for name, module in self.fresh().named_modules()]
+        left = [f"'{name}.{key}'" for name, items in named for key, value in items if isinstance(value, Tensor)]
+        told = f"leaves tensor {' and '.join(left)} behind when it is moved".replace("'.", "'")
+        self.require(not left, f"{told}; keep it by register_buffer() or nn.Parameter")
+        super().check_device_move()
+
+
+class Network(Built):
+    """A network that fills a slot: an encoder, decoder, generator or critic."""
+
+    types: ClassVar = (torch.float32, torch.float64, torch.bfloat16)
+
+    def left_out(self) -> Collection[str]:
+        """Double backward, where it is not declared."""
+        return () if self.entry.component.double_backward else ("double_backward",)
+
+    def contract(self, sizes: Sizes | None = None) -> Contract:
+        """Its shapes in and out."""
+        found = contract_of(self.part, sizes or self.settings[0])
+        assert found
+        return found
+
+    def inputs(self, batch: int = 3, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        """Made-up inputs that keep the contract."""
+        return [arrays.made_up(shape, batch, 10 * i, dtype) for i, shape in enumerate(self.contract(sizes).inputs)]
+
+    def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
+        """The output of a new one for made-up inputs."""
+        return self.fresh().to(device, dtype)(*(x.to(device) for x in self.inputs(dtype=dtype)))
+
+    def look(self, module: nn.Module) -> Any:
+        """The output of a module for made-up inputs."""
+        return module(*self.inputs())
+
+    def check_output_type(self) -> None:
+        """An encoder gives a Gaussian, a critic a CriticOutput, a decoder and a generator a tensor."""
+        given, (promised, cure) = self.compute(), PROMISED[self.kind]
+        told = f"gives {type(given).__name__}, where {promised.__name__} is promised"
+        self.require(isinstance(given, promised), f"{told}; {cure}")
+
+    def check_shapes(self) -> None:
+        """Outputs have the contract's shapes, and finite numbers, at two image sizes and two batch sizes."""
+        for sizes in self.settings:
+            contract, built = self.contract(sizes), self.build(sizes)
+            for batch in BATCHES:
+                given = built(*self.inputs(batch, sizes))
+                where = f"at size {sizes.size}, latent {sizes.latent}, noise {sizes.noise} and batch {batch}"
+                for tensor in _promised(given):
+                    keeps = contract.output.admits(tuple(tensor.shape)) and len(tensor) == batch
+                    told = f"gives {sides(tensor)} {where}, and '{contract.text}' promises {contract.output}"
+                    self.require(keeps, f"{told}; make the two agree")
+                self.require(finite(given), f"gives numbers that are not finite {where}; look at what divides")
+
+    def check_evaluation_repeats(self) -> None:
+        """In evaluation mode the same inputs give the same output again."""
+        built = self.fresh()
+        same = equal(self.look(built), self.look(built))
+        self.require(same, "gives another output the second time; let randomness rest in eval()")
+
+    def check_evaluation_keeps_state(self) -> None:
+        """A forward in evaluation mode changes no parameter and no buffer."""
+        built = self.fresh()
+        before = arrays.copied(built.state_dict())
+        self.look(built)
+        moved = [key for key, value in built.state_dict().items() if not equal(before[key], value)]
+        self.require(not moved, f"changes {' and '.join(moved)} in evaluation mode; do so only if self.training")
+
+    def check_batch_independence(self) -> None:
+        """In evaluation mode what an image gives does not depend on the rest of its batch."""
+        whole = tensors(self.compute(dtype=torch.float64))
+        alone = tensors(self.fresh().double()(*(x[:1] for x in self.inputs(dtype=torch.float64))))
+        cure = "statistics of the batch belong to training only (batch norm keeps running ones)"
+        same = close([t[:1] for t in whole], alone, 1e-6)
+        self.require(same, f"gives the first of three something else than it gives it alone; {cure}")
+
+    def check_inputs_untouched(self) -> None:
+        """A forward changes none of its inputs in place; other values hold them too."""
+        inputs = self.inputs()
+        self.fresh()(*inputs)
+        same = equal(inputs, self.inputs())
+        self.require(same, "changes its inputs in place; work on a copy (x + 1 for x.add_(1))")
+
+    def check_memory_layout(self) -> None:
+        """With channels innermost in memory (``train.channels_last``, the default) it gives the same output."""
+        innermost = torch.channels_last
+        try:
+            built = self.fresh().to(memory_format=innermost)
+            given = built(*(x.contiguous(memory_format=innermost) if x.ndim == 4 else x for x in self.inputs()))
+        except RuntimeError as error:
+            told = f"{self} cannot work with channels innermost in memory: {str(error).splitlines()[0]}"
+            raise ContractError(f"{told} Use reshape or flatten for view") from error
+        self.require(close(self.compute(), given, 1e-4), "gives something else with channels innermost in memory")
+
+    def check_gradients(self) -> None:
+        """Autograd connects the outputs with every parameter that can learn (in training mode, a batch of 4)."""
+        built = self.fresh().train()
+        idle = missed(total(built(*self.inputs(4))), learners(built))
+        told = f"has parameters that its outputs do not depend on: {', '.join(idle[:5])}"
+        cure = "look for a detach(), use them, or remove them, or freeze them (requires_grad_(False))"
+        self.require(not idle, f"{told}; {cure}")
+
+    def check_input_gradients(self) -> None:
+        """A gradient passes from the outputs to every input: it is how those before it learn."""
+        inputs = [x.requires_grad_() for x in self.inputs()]
+        pairs = zip(self.contract().inputs, inputs, strict=True)
+        leaves = {repr(" ".join(shape.names)): x for shape, x in pairs if x.numel()}
+        idle = missed(total(self.fresh()(*inputs)), leaves)
+        cure = "look for detach(), no_grad() or rounding on the way, or an input that is not used"
+        self.require(not idle, f"passes no gradient on to its input {' and '.join(idle)}; {cure}")
+
+    def check_double_backward(self) -> None:
+        """The gradient of a gradient penalty is the slope of that penalty, measured in float64."""
+        built, step = self.fresh().double(), 1e-6
+        inputs = [x.requires_grad_() for x in self.inputs(2, dtype=torch.float64)]
+        leaves = [*inputs, *learners(built).values()]
+        at = torch.cat([leaf.detach().flatten() for leaf in leaves])
+        direction = torch.randn(at.shape, dtype=at.dtype, generator=torch.Generator().manual_seed(1))
+        direction /= direction.norm()
+
+        def penalty(away: float) -> Tensor:
+            nn.utils.vector_to_parameters(at + away * direction, leaves)
+            slopes = torch.autograd.grad(total(_promised(built(*inputs))), inputs, create_graph=True)
+            return torch.stack([slope.square().sum() for slope in slopes]).sum()
+
+        found = torch.autograd.grad(penalty(0.0), leaves, materialize_grads=True)
+        slope = float(torch.cat([gradient.flatten() for gradient in found]) @ direction)
+        measured = (penalty(step) - penalty(-step)).item() / (2 * step)
+        told = f"declares double_backward, and the slope of its gradient penalty is {measured:.6g} where autograd finds"
+        cure = "a layer's backward is not itself differentiable; write it with torch's functions, or do not declare it"
+        self.require(abs(slope - measured) <= 1e-4 * abs(measured) + 1e-9, f"{told} {slope:.6g}; {cure}")
 
 
 def _promised(given: Any) -> list[Tensor]:
@@ -51,185 +260,54 @@ def _promised(given: Any) -> list[Tensor]:
     return [given.logit] if isinstance(given, CriticOutput) else tensors(given)
 
 
-def dtype(net: Network) -> None:
-    """The type that goes in comes out: float32, and float64 and bfloat16 after ``.to(dtype)``."""
-    sizes = net.settings[0]
-    for kind in (torch.float32, torch.float64, torch.bfloat16):
-        for tensor in tensors(net.build(sizes).to(kind)(*net.inputs(sizes, dtype=kind))):
-            told = f"{net} takes {kind} and gives {tensor.dtype}"
-            require(tensor.dtype is kind, f"{told}; make new tensors like its inputs (torch.zeros_like, x.new_zeros)")
+class Prior(Built):
+    """A prior."""
 
+    alike: ClassVar = False
 
-def device_move(net: Network) -> None:
-    """``.to(device)`` moves all of it: to meta, where shapes are checked, and to a GPU if there is one."""
-    sizes = net.settings[0]
-    for device in devices():
-        moved = net.build(sizes).to(device)
-        refuse_left_behind(net, moved)
-        try:
-            given = moved(*(x.to(device) for x in net.inputs(sizes)))
-        except NotImplementedError:
-            if device.type == "meta":
-                continue  # it looks at numbers: zoo then checks recipes on the CPU
-            raise
-        away = {str(t.device) for t in tensors(given) if t.device.type != device.type}
-        require(not away, f"{net} gives tensors on {' and '.join(away)} when it is on {device}; make them where x is")
-        if device.type != "meta":
-            same = close(net.build(sizes)(*net.inputs(sizes)), given, GPU)
-            require(same, f"{net} gives other numbers on {device} than on the CPU")
+    def sample(
+        self, module: Any, batch: int = 3, key: int = 0, device: torch.device = CPU, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Codes of a stream of random numbers."""
+        return module.sample(batch, Draw("prior", key, device=device, dtype=dtype))  # type: ignore[no-any-return]
 
+    def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Three codes of a new one."""
+        return self.sample(self.fresh().to(device, dtype), device=device, dtype=dtype)
 
-def refuse_left_behind(net: Network, built: nn.Module) -> None:
-    """Refuses attributes that are tensors, and neither parameters nor buffers: they stay when it is moved."""
-    named = [(name, vars(module).items()) for name, module in built.named_modules()]
-    left = [f"'{name}.{key}'" for name, items in named for key, value in items if isinstance(value, Tensor)]
-    told = f"{net} leaves tensor {' and '.join(left)} behind when it is moved".replace("'.", "'")
-    require(not left, f"{told}; keep it by register_buffer() or nn.Parameter")
+    def look(self, module: Any) -> Tensor:
+        """Three codes."""
+        return self.sample(module)
 
+    def check_shapes(self) -> None:
+        """``sample(batch, draw)`` gives finite (batch, latent), for two latents and two batch sizes."""
+        for sizes in self.settings:
+            for batch in BATCHES:
+                given = self.sample(self.build(sizes), batch)
+                fits = isinstance(given, Tensor) and tuple(given.shape) == (batch, sizes.latent)
+                told = f"gives {sides(given)} for {batch} codes of {sizes.latent}"
+                self.require(fits, f"{told}, where {batch} x {sizes.latent} is promised")
+                self.require(finite(given), "gives codes that are not finite")
 
-def determinism(net: Network) -> None:
-    """Two networks built under one seed are equal, and give equal outputs."""
-    sizes = net.settings[0]
-    first, second = net.build(sizes, 3), net.build(sizes, 3)
-    same = first.state_dict().keys() == second.state_dict().keys() and equal(first.state_dict(), second.state_dict())
-    cure = "initialise with torch's own random numbers, which zoo seeds"
-    require(same, f"{net} is another network when built again under the same seed; {cure}")
-    require(equal(first(*net.inputs(sizes)), second(*net.inputs(sizes))), f"{net}, built twice, gives two answers")
+    def check_log_prob(self) -> None:
+        """Where there is a ``log_prob(z)``, it gives finite (batch,) and a gradient to the codes."""
+        built = self.fresh()
+        if hasattr(built, "log_prob"):
+            given = built.log_prob(self.sample(built).detach().requires_grad_())
+            told = f"log_prob() of {self} gives {sides(given)} for 3 codes; one finite number for each is promised"
+            require(given.shape == (3,) and finite(given), told)
+            cure = "is there a detach()?"
+            require(given.requires_grad, f"log_prob() of {self} passes no gradient on to the codes; {cure}")
 
+    def check_determinism(self) -> None:
+        """Equal random numbers give equal codes, others others, and two priors built under one seed are equal."""
+        super().check_determinism()
+        built = self.fresh()
+        other = not equal(self.sample(built), self.sample(built, key=1))
+        self.require(other, "gives the same codes whatever 'draw' says; take its random numbers from it")
 
-def evaluation_repeats(net: Network) -> None:
-    """In evaluation mode the same inputs give the same output again."""
-    sizes = net.settings[0]
-    built = net.build(sizes)
-    first, second = built(*net.inputs(sizes)), built(*net.inputs(sizes))
-    require(equal(first, second), f"{net} gives another output the second time; let randomness rest in eval()")
-
-
-def evaluation_keeps_state(net: Network) -> None:
-    """A forward in evaluation mode changes no parameter and no buffer."""
-    sizes = net.settings[0]
-    built = net.build(sizes)
-    before = copies([built.state_dict()])[0]
-    built(*net.inputs(sizes))
-    moved = [key for key, value in built.state_dict().items() if not equal(before[key], value)]
-    require(not moved, f"{net} changes {' and '.join(moved)} in evaluation mode; do so only if self.training")
-
-
-def batch_independence(net: Network) -> None:
-    """In evaluation mode what an image gives does not depend on the rest of its batch."""
-    sizes = net.settings[0]
-    inputs = partial(net.inputs, sizes, dtype=torch.float64)
-    whole = net.build(sizes).double()(*inputs())
-    alone = net.build(sizes).double()(*(x[:1] for x in inputs()))
-    same = close([t[:1] for t in tensors(whole)], tensors(alone), 1e-6)
-    cure = "statistics of the batch belong to training only (batch norm keeps running ones)"
-    require(same, f"{net} gives the first of three something else than it gives it alone; {cure}")
-
-
-def inputs_untouched(net: Network) -> None:
-    """A forward changes none of its inputs in place; other values hold them too."""
-    sizes = net.settings[0]
-    inputs = net.inputs(sizes)
-    before = copies(inputs)
-    net.build(sizes)(*inputs)
-    require(equal(before, list(inputs)), f"{net} changes its inputs in place; work on a copy (x + 1 for x.add_(1))")
-
-
-def memory_layout(net: Network) -> None:
-    """With channels innermost in memory (``train.channels_last``, the default) it gives the same output."""
-    sizes, innermost = net.settings[0], torch.channels_last
-    plain = net.build(sizes)(*net.inputs(sizes))
-    try:
-        built = net.build(sizes).to(memory_format=innermost)
-        given = built(*(x.contiguous(memory_format=innermost) if x.ndim == 4 else x for x in net.inputs(sizes)))
-    except RuntimeError as error:
-        told = f"{net} cannot work with channels innermost in memory: {str(error).splitlines()[0]}"
-        raise ContractError(f"{told} Use reshape or flatten for view") from error
-    require(close(plain, given, 1e-4), f"{net} gives something else with channels innermost in memory")
-
-
-def gradients(net: Network) -> None:
-    """Autograd connects the outputs with every parameter that can learn (in training mode, a batch of 4)."""
-    sizes = net.settings[0]
-    built = net.build(sizes).train()
-    learners = {name: p for name, p in built.named_parameters() if p.requires_grad}
-    if not learners:
-        return
-    objective = total(built(*net.inputs(sizes, 4)))
-    require(objective.requires_grad, f"{net} gives outputs that no gradient can start from; is there a detach()?")
-    found = torch.autograd.grad(objective, list(learners.values()), allow_unused=True)
-    missed = [name for name, gradient in zip(learners, found, strict=True) if gradient is None]
-    told = f"{net} has parameters that its outputs do not depend on: {', '.join(missed[:5])}"
-    require(not missed, f"{told}; use them, or remove them, or freeze them (requires_grad_(False))")
-
-
-def input_gradients(net: Network) -> None:
-    """A gradient passes from the outputs to every input: it is how those before it learn."""
-    sizes = net.settings[0]
-    inputs = [x.requires_grad_() for x in net.inputs(sizes)]
-    names = [" ".join(shape.names) for shape in net.contract(sizes).inputs]
-    objective = total(net.build(sizes)(*inputs))
-    found: Any = [None] * len(inputs)
-    if objective.requires_grad:
-        found = torch.autograd.grad(objective, inputs, allow_unused=True)
-    missed = [n for n, x, gradient in zip(names, inputs, found, strict=True) if x.numel() and gradient is None]
-    told = f"{net} passes no gradient on to its input {' and '.join(map(repr, missed))}"
-    require(not missed, f"{told}; look for detach(), no_grad() or rounding on the way, or an input that is not used")
-
-
-def double_backward(net: Network) -> None:
-    """The gradient of a gradient penalty is the slope of that penalty, measured in float64."""
-    sizes = net.settings[0]
-    built = net.build(sizes).double()
-    inputs = [x.requires_grad_() for x in net.inputs(sizes, 2, dtype=torch.float64)]
-    leaves = [*inputs, *(p for p in built.parameters() if p.requires_grad)]
-    directions = [torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1)) for x in leaves]
-    length = torch.stack([d.square().sum() for d in directions]).sum().sqrt()
-
-    def penalty(step: float) -> Tensor:
-        with torch.no_grad():
-            for leaf, direction in zip(leaves, directions, strict=True):
-                leaf.add_(direction, alpha=step / float(length))
-        slopes = torch.autograd.grad(total(_promised(built(*inputs))), inputs, create_graph=True)
-        return torch.stack([slope.square().sum() for slope in slopes]).sum()
-
-    found = torch.autograd.grad(penalty(0.0), leaves, allow_unused=True)
-    pairs = [(g * d).sum() for g, d in zip(found, directions, strict=True) if g is not None]
-    slope = (torch.stack(pairs).sum() / length).item() if pairs else 0.0
-    step = 1e-6
-    measured = (penalty(step) - penalty(-2 * step)).item() / (2 * step)
-    told = f"{net} declares double_backward, and the slope of its gradient penalty is {measured:.6g} where autograd"
-    cure = "a layer's backward is not itself differentiable; write it with torch's functions, or do not declare it"
-    require(abs(slope - measured) <= 1e-4 * abs(measured) + 1e-9, f"{told} finds {slope:.6g}; {cure}")
-
-
-def no_global_side_effect(net: Network) -> None:
-    """Neither making it nor a forward in evaluation mode changes what belongs to the whole process."""
-    sizes = net.settings[0]
-    with untouched(net.case, "it is made"):
-        built = net.build(sizes)
-    with untouched(net.case, "it computes in evaluation mode"):
-        built(*net.inputs(sizes))
-
-
-BATTERY: tuple[Body, ...] = (
-    output_type,
-    shapes,
-    dtype,
-    device_move,
-    determinism,
-    evaluation_repeats,
-    evaluation_keeps_state,
-    batch_independence,
-    inputs_untouched,
-    memory_layout,
-    gradients,
-    input_gradients,
-    *STATE,
-    no_global_side_effect,
-)
-
-
-def battery(case: Case) -> tuple[Body, ...]:
-    """The checks of a network; double backward where it is declared."""
-    return (*BATTERY, double_backward) if case.entry.component.double_backward else BATTERY
+    def check_gradients(self) -> None:
+        """Autograd connects its codes with every parameter that can learn."""
+        built = self.fresh()
+        idle = missed(total(self.sample(built, 4)), learners(built))
+        self.require(not idle, f"has parameters that its codes do not depend on: {', '.join(idle)}; freeze them")

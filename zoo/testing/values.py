@@ -1,11 +1,13 @@
-"""Checks of values and terms: inside a tiny recipe, with real networks and real tensors."""
+"""Recipes made tiny, and the checks of values and terms inside them: with real networks and real tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from itertools import islice
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +15,146 @@ from torch import Tensor, nn
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
 from zoo.model.forward import Forward
-from zoo.model.model import Model
-from zoo.recipe.schema import Recipe
-from zoo.testing.arrays import CPU, copies, devices, equal, finite, images, sides, tensors, total
-from zoo.testing.common import untouched
-from zoo.testing.core import Body, Case, ContractError, require
-from zoo.testing.saving import STATE
-from zoo.testing.tiny import Setting
+from zoo.model.model import Model, build_part
+from zoo.recipe import load_recipe
+from zoo.recipe.schema import Part, Recipe
+from zoo.testing.arrays import CPU, GivesTensors, copied, equal, finite, images, learners, missed, sides, tensors, total
+from zoo.testing.core import Bench, Component, ContractError, require
+from zoo.testing.networks import Saved
 
 BATCHES = (2, 3)
+SIDES = (16, 32, 64)
+"""Image sides that are tried before the recipe's own."""
+BATCH, LATENT, NOISE, WIDTH = 4, 8, 4, 4
+
+Plain = dict[str, Any]
+"""A recipe's content, every default written out."""
 
 
-class Graph(Setting):
-    """A value or a term, and recipes to compute it in."""
+def tiny(plain: Plain, bench: Bench, side: int) -> Plain:
+    """A recipe with images of a side, few codes, and networks as the examples of options say, or of width 4."""
+
+    def small(part: Plain, kind: str) -> Plain:
+        example = bench.example(kind, part["use"].rsplit("/", 1)[-1])
+        width = {"width": WIDTH} if kind not in ("value", "term") and type(part.get("width")) is int else {}
+        return {**part, **width, **example}
+
+    slots = {label: small(p, str(p.get("kind", label.rsplit("_", 1)[-1]))) for label, p in plain["slots"].items()}
+    reduced = {
+        **plain,
+        "data": {**plain["data"], "size": side},
+        "latent": LATENT,
+        "noise": NOISE if plain["noise"] else 0,
+        "train": {**plain["train"], "batch": BATCH, "steps": 2, "ema": 0.0, "precision": "float32"},
+        "evaluate": {},
+        "watch": {},
+        "slots": slots,
+        "values": {label: small(part, "value") for label, part in plain["values"].items()},
+    }
+    return _with_terms(reduced, lambda term: small(term, "term"))
+
+
+def _with_terms(plain: Plain, edit: Callable[[Plain], Plain]) -> Plain:
+    """A recipe with every term edited."""
+    phases = [
+        {**phase, "rows": {label: {n: edit(t) for n, t in row.items()} for label, row in phase["rows"].items()}}
+        for phase in plain["phases"]
+    ]
+    return {**plain, "phases": phases}
+
+
+class Setting(Component):
+    """A value, a term or a metric in the smallest recipe that has what it asks for, at one or two image sizes.
+
+    A recipe that uses it is preferred: one that was given, one of its own distribution, any other. Where none
+    does, it is added to one.
+    """
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe, at each of the sizes that it takes: two if it can."""
+        found, reason = self._found
+        cure = f"ship a recipe that uses it, or pass one, recipes={{'{self.key}': 'my.yaml'}}"
+        cure += f", or other options, options={{'{self.key}': [{{...}}]}}"
+        self.require(found, f"fits into no recipe that is installed ({reason}); {cure}")
+        return found
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Recipe, ...], str]:
+        """The recipes; or why the one that came nearest is none."""
+        reasons: dict[bool, str] = {}  # whether all that it asks for has a name there -> the first reason
+        for plain in self._candidates():
+            sides = dict.fromkeys((*SIDES, plain["data"]["size"]))
+            tried = (self._tried(plain, side, reasons) for side in sides)
+            if found := tuple(islice(filter(None, tried), 1 if self.kind == "metric" else 2)):
+                return found, ""
+        return (), reasons.get(True, reasons.get(False, "there is none"))
+
+    def _tried(self, plain: Plain, side: int, reasons: dict[bool, str]) -> Recipe | None:
+        recipe = None
+        try:
+            recipe = load_recipe(self._placed(tiny(plain, self.bench, side)), (), self.bench.registry)
+            self.try_out(recipe)
+        except (RequestError, ContractError) as error:
+            problems = getattr(error, "problems", ())
+            message = problems[0].message if problems else str(error).partition("\n")[0]
+            reasons.setdefault(recipe is not None, message)
+            return None
+        return recipe
 
     def try_out(self, recipe: Recipe) -> None:
-        """What it asks for can be computed, and it does not refuse that; what else it does, its checks say."""
+        """Raises where the recipe will not do: a RequestError, or a ContractError with the reason."""
+        raise NotImplementedError
+
+    def _candidates(self) -> Iterator[Plain]:
+        """Recipes that use it, then recipes with it added; a term, to the first row, with a weight of either sign."""
+        bench, spec = self.bench, {"use": self.entry.id, **self.given}
+        own = bench.recipes.get(self.key)
+        recipes = list(bench.bundled()) if own is None else [load_recipe(own, (), bench.registry)]
+        yield from (recipe.plain() for recipe in recipes if self._uses(recipe))
+        for plain in (recipe.plain() for recipe in recipes):
+            if self.kind == "metric":
+                yield plain
+            elif self.kind == "value":
+                yield {**plain, "values": {**plain["values"], self.name: spec}}
+            else:
+                first, *rest = plain["phases"]
+                label, row = next(iter(first["rows"].items()))
+                for weight in (1.0, -1.0):
+                    rows = {**first["rows"], label: {**row, self.name: {**spec, "weight": weight}}}
+                    yield {**plain, "phases": [{**first, "rows": rows}, *rest]}
+
+    def _uses(self, recipe: Recipe) -> list[Part]:
+        """Where a recipe uses it."""
+        terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+        parts, mine = (*recipe.values.values(), *terms, *recipe.evaluate), (self.kind, self.entry.id, self.entry.target)
+        return [part for part in parts if (part.entry.kind, part.entry.id, part.entry.target) == mine]
+
+    def used(self, recipe: Recipe, learning: bool = False) -> Part:
+        """The component where the recipe uses it."""
+        return next(part for part in self._uses(recipe) if part.learning is learning)
+
+    def _placed(self, plain: Plain) -> Plain:
+        """The options that were given put where it is used; a metric goes in, all others having gone out."""
+
+        def edit(part: Plain) -> Plain:
+            return {**part, **self.given} if part["use"] == self.entry.id else part
+
+        if self.kind == "metric":
+            return {**plain, "evaluate": {self.name: {"use": self.entry.id, **self.given}}}
+        if self.kind == "value":
+            return {**plain, "values": {label: edit(part) for label, part in plain["values"].items()}}
+        return _with_terms(plain, edit)
+
+
+class Graph(Setting, GivesTensors):
+    """A value or a term, and recipes to compute it in."""
+
+    types: ClassVar = (torch.float64,)
+    alike: ClassVar = False
+
+    def try_out(self, recipe: Recipe) -> None:
+        """Refuses a recipe whose values it cannot be given, or that it refuses itself; its checks say the rest."""
         try:
             inside = Inside(self, recipe)
         except RequestError:
@@ -42,190 +168,131 @@ class Graph(Setting):
         except Exception:  # noqa: BLE001 - its checks say so
             return
 
+    @cached_property
+    def inside(self) -> Inside:
+        """It, in the first of its recipes."""
+        return Inside(self, self.recipes[0])
+
+    def insides(self) -> Iterator[tuple[Recipe, tuple[Any, ...]]]:
+        """Computes it at each size of the recipe, in two batch sizes."""
+        for recipe in self.recipes:
+            yield recipe, tuple(Inside(self, recipe, batch).call() for batch in BATCHES)
+
+    def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
+        """Its tensors in a model on a device; those of whole numbers are left out where a type is asked for."""
+        given = tensors(Inside(self, self.recipes[0], device=device, dtype=dtype).call())
+        return [tensor for tensor in given if tensor.is_floating_point() or dtype == torch.float32]
+
+    def use(self) -> None:
+        """Finds a recipe for it, the first time; makes it, and computes it."""
+        inside = self.inside
+        if inspect.isclass(self.target):
+            build_part(inside.recipe, inside.part, owned=self.name)
+        inside.call()
+
+    def check_determinism(self) -> None:
+        """It gives the same value again for the same numbers from 'draw'."""
+        same = equal(self.inside.call(), self.inside.call())
+        self.require(same, f"gives something else the second time; {self.repeated}")
+
+    def check_inputs_untouched(self) -> None:
+        """None of what it asks for is changed in place."""
+        self.inside.call()
+        pairs = self.inside.arguments.items()
+        changed = [repr(name) for name, before in pairs if not equal(before, self.inside.handed[name])]
+        told = f"changes {' and '.join(changed)} in place, which other terms use too"
+        self.require(not changed, f"{told}; work on a copy")
+
+
+class Value(Graph):
+    """A value."""
+
+    def check_shapes(self) -> None:
+        """Finite tensors at two image sizes and two batch sizes; each side constant, or so many for each image."""
+        for recipe, values in self.insides():
+            first, second = map(tensors, values)
+            where = f"at size {recipe.sizes.size}"
+            self.require(first, f"gives no tensor {where}, nor a dataclass, mapping or list of tensors")
+            self.require(finite(values), f"gives numbers that are not finite {where}; look at what divides")
+            self.require(len(first) == len(second), f"gives other tensors for another batch size {where}")
+            for a, b in zip(first, second, strict=True):
+                pairs = zip(a.shape, b.shape, strict=False)
+                scales = a.ndim == b.ndim and all(m == n or m * BATCHES[1] == n * BATCHES[0] for m, n in pairs)
+                told = f"gives {sides(a)} for a batch of 2 and {sides(b)} for one of 3"
+                self.require(scales, f"{told}; a side is constant, or so many for each image")
+
+
+class Term(Graph):
+    """A term."""
+
+    def check_scalar(self) -> None:
+        """A finite scalar at two image sizes and two batch sizes."""
+        for given in [value for _, values in self.insides() for value in values]:
+            fits = isinstance(given, Tensor) and given.ndim == 0
+            self.require(fits, f"gives {sides(given)}, where a scalar is promised; take the mean over the batch")
+            self.require(finite(given), f"gives {given.item()}; look at what divides, and at logarithms")
+
+    def check_gradients(self) -> None:
+        """Autograd connects the term with a network of the recipe, or with its own."""
+        inside = Inside(self, self.recipes[0])  # following a gradient uses it up
+        given = [t for t in tensors(list(inside.arguments.values())) if t.requires_grad]
+        leaves = {**learners(inside.model), **{f"argument {number}": t for number, t in enumerate(given)}}
+        reached = len(missed(total(inside.call()), leaves)) < len(leaves)
+        self.require(reached, "moves nothing: no gradient of it arrives at a network; is there a detach() in it?")
+
+
+class LearningTerm(Term, Saved):
+    """A term that owns networks which learn."""
+
+    def fresh(self, seed: int = 0) -> nn.Module:
+        """Its networks, in evaluation mode, in a recipe of another seed."""
+        recipe = replace(self.recipes[0], seed=seed)
+        return Inside(self, recipe).model.network(self.used(recipe).label)
+
+    def look(self, module: nn.Module) -> Any:
+        """The term's value with these networks."""
+        inside = Inside(self, self.recipes[0])
+        inside.arguments["self"] = module
+        return inside.call()
+
+    def check_learn(self) -> None:
+        """``learn`` gives a finite scalar, whose gradient reaches every parameter of its networks."""
+        for recipe in self.recipes:
+            inside = Inside(self, recipe, learning=True)
+            given = inside.call()
+            sound = isinstance(given, Tensor) and given.ndim == 0 and finite(given)
+            require(sound, f"learn() of {self} must give a finite scalar")
+            idle = missed(given, learners(inside.model.network(inside.part.label)))
+            told = f"learn() of {self} does not depend on {', '.join(idle[:5])}"
+            require(not idle, f"{told}; use it, remove it or freeze it")
+
 
 class Inside:
-    """A value or a term inside a model: what it is called with, and calling it.
-
-    Args:
-        setting: whose recipes it is checked in.
-        recipe: one of them.
-        batch: images in its batch.
-        device: where the model is.
-        dtype: the type of its numbers.
-        learning: whether to look at a term's ``learn`` in place of its ``forward``.
-    """
+    """A value or a term, or if ``learning`` a term's ``learn``, inside a model: its arguments, and calling it."""
 
     def __init__(
         self,
-        setting: Graph,
+        graph: Graph,
         recipe: Recipe,
         batch: int = BATCHES[0],
         device: torch.device = CPU,
         dtype: torch.dtype = torch.float32,
         learning: bool = False,
     ) -> None:
-        self.setting, self.part = setting, setting.part(recipe, learning)
+        self.recipe, self.part = recipe, graph.used(recipe, learning)
         self.model = Model(recipe, device).to(dtype)
         Engine(self.model, optimizers=False)  # lets the players' parameters learn, and no others
         self.model.eval()
-        functions = self.model.functions if self.part.entry.kind == "value" else self.model.terms
-        self.function = functions[self.part.label if self.part.entry.kind == "value" else self.part.key]
-        sizes = recipe.sizes
+        model, sizes, value = self.model, recipe.sizes, graph.kind == "value"
+        self.function = model.functions[self.part.label] if value else model.terms[self.part.key]
         x = images(batch, sizes.channels, sizes.size, sizes.size, dtype=dtype).to(device)
         given = {"x": x, "batch": batch, "step": 0, "sizes": sizes}
-        forward = Forward(recipe.graph, self.model.functions, given, self._slot, partial(self.model.draw, "given"))
+        slot, draw = lambda _, name: model.network(name), partial(model.draw, "given")
+        forward = Forward(recipe.graph, model.functions, given, slot, draw)
         self.arguments = {n: forward.value(name, n) for n, name in self.part.arguments.items() if name != "draw"}
 
-    def _slot(self, _: str, name: str) -> nn.Module:
-        return self.model.network(name)
-
     def call(self) -> Any:
-        """What it gives for copies of its arguments; its random numbers are the same every time."""
+        """Calls it with copies of its arguments, and the same random numbers every time."""
         asks = {n: self.model.draw("own") for n, name in self.part.arguments.items() if name == "draw"}
-        self.handed = dict(zip(self.arguments, copies(list(self.arguments.values())), strict=True))
+        self.handed = {n: copied(value) for n, value in self.arguments.items()}
         return self.function(**self.handed, **asks)
-
-
-def insides(setting: Graph, **how: Any) -> Iterator[Inside]:
-    """It, at each size of the recipe and two batch sizes."""
-    for recipe in setting.recipes:
-        for batch in BATCHES:
-            yield Inside(setting, recipe, batch, **how)
-
-
-def shapes(setting: Graph) -> None:
-    """Finite tensors at two image sizes and two batch sizes; each side constant, or so many for each image."""
-    for recipe in setting.recipes:
-        found = [tensors(Inside(setting, recipe, batch).call()) for batch in BATCHES]
-        where = f"at size {recipe.sizes.size}"
-        require(found[0], f"{setting} gives no tensor {where}, nor a dataclass, mapping or list of tensors")
-        require(finite(found), f"{setting} gives numbers that are not finite {where}; look at what divides")
-        require(len(found[0]) == len(found[1]), f"{setting} gives other tensors for another batch size {where}")
-        for a, b in zip(*found, strict=True):
-            told = f"{setting} gives {sides(a.shape)} for a batch of 2 and {sides(b.shape)} for one of 3"
-            require(_scales(a, b), f"{told}; a side is constant, or so many for each image")
-
-
-def _scales(a: Tensor, b: Tensor) -> bool:
-    """Whether each side is equal, or in proportion to the batch."""
-    return a.ndim == b.ndim and all(
-        m == n or m * BATCHES[1] == n * BATCHES[0] for m, n in zip(a.shape, b.shape, strict=True)
-    )
-
-
-def scalar(setting: Graph) -> None:
-    """A finite scalar at two image sizes and two batch sizes."""
-    for inside in insides(setting):
-        given = inside.call()
-        what = sides(given.shape) if isinstance(given, Tensor) else type(given).__name__
-        scalar = isinstance(given, Tensor) and given.ndim == 0
-        require(scalar, f"{setting} gives {what}, where a scalar is promised; take the mean over the batch")
-        require(finite(given), f"{setting} gives {given.item()}; look at what divides, and at logarithms")
-
-
-def gradients(setting: Graph) -> None:
-    """Autograd connects the term with a network of the recipe, or with its own."""
-    inside = Inside(setting, setting.recipes[0])
-    learners = [p for p in inside.model.parameters() if p.requires_grad]
-    leaves = [t for t in tensors(list(inside.arguments.values())) if t.requires_grad]
-    objective = total(inside.call())
-    found: Any = ()
-    if objective.requires_grad:
-        found = torch.autograd.grad(objective, [*learners, *leaves], allow_unused=True)
-    reached = any(gradient is not None for gradient in found)
-    require(reached, f"{setting} moves nothing: no gradient of it arrives at a network; is there a detach() in it?")
-
-
-def determinism(setting: Graph) -> None:
-    """The same numbers from 'draw' give the same value."""
-    inside = Inside(setting, setting.recipes[0])
-    cure = "draw from its parameter 'draw', and keep nothing between calls"
-    require(equal(inside.call(), inside.call()), f"{setting} gives something else the second time; {cure}")
-
-
-def inputs_untouched(setting: Graph) -> None:
-    """None of what it asks for is changed in place."""
-    inside = Inside(setting, setting.recipes[0])
-    inside.call()
-    changed = [name for name, before in inside.arguments.items() if not equal(before, inside.handed[name])]
-    told = f"{setting} changes {' and '.join(map(repr, changed))} in place"
-    require(not changed, f"{told}, which other terms use too; work on a copy")
-
-
-def dtype(setting: Graph) -> None:
-    """In a model of float64 it gives float64."""
-    exact = Inside(setting, setting.recipes[0], dtype=torch.float64).call()
-    kinds = {str(t.dtype) for t in tensors(exact) if t.is_floating_point()}
-    told = f"{setting} gives {' and '.join(sorted(kinds))} in a model of float64"
-    require(kinds <= {"torch.float64"}, f"{told}; make new tensors like the old ones (x.new_zeros, zeros_like)")
-
-
-def device_move(setting: Graph) -> None:
-    """It can be computed on meta, where shapes are checked, and on a GPU if there is one."""
-    for device in devices():
-        try:
-            given = Inside(setting, setting.recipes[0], device=device).call()
-        except NotImplementedError:
-            if device.type == "meta":
-                continue  # it looks at numbers: zoo then checks recipes on the CPU
-            raise
-        away = {str(t.device) for t in tensors(given) if t.device.type != device.type}
-        told = f"{setting} gives tensors on {' and '.join(away)} in a model on {device}"
-        require(not away, f"{told}; make new ones where the old ones are (x.new_zeros, zeros_like)")
-
-
-def no_global_side_effect(setting: Graph) -> None:
-    """Computing it changes nothing that belongs to the whole process, torch's random numbers included."""
-    inside = Inside(setting, setting.recipes[0])
-    with untouched(setting.case, "it is computed"):
-        inside.call()
-
-
-class Learner(Graph):
-    """A term that owns networks which learn."""
-
-    def fresh(self, seed: int) -> nn.Module:
-        """Its networks, in evaluation mode, in a recipe of another seed."""
-        recipe = replace(self.recipes[0], seed=seed)
-        return Inside(self, recipe).model.network(self.part(recipe).label)
-
-    def look(self, module: nn.Module) -> Any:
-        """What the term gives with these networks."""
-        inside = Inside(self, self.recipes[0])
-        inside.arguments["self"] = module
-        return inside.call()
-
-
-def learn(setting: Graph) -> None:
-    """What its own networks minimise is a finite scalar, and its gradient reaches every parameter of theirs."""
-    for recipe in setting.recipes:
-        inside = Inside(setting, recipe, learning=True)
-        given = inside.call()
-        sound = isinstance(given, Tensor) and given.ndim == 0 and finite(given)
-        require(sound, f"learn() of {setting} must give a finite scalar")
-        named = dict(inside.model.network(inside.part.label).named_parameters())
-        named = {name: p for name, p in named.items() if p.requires_grad}
-        found: Any = [None] * len(named)
-        if given.requires_grad:
-            found = torch.autograd.grad(given, list(named.values()), allow_unused=True)
-        missed = [name for name, gradient in zip(named, found, strict=True) if gradient is None]
-        told = f"learn() of {setting} does not depend on {', '.join(missed[:5])}"
-        require(not missed, f"{told}; use it, remove it or freeze it")
-
-
-SHARED: tuple[Body, ...] = (determinism, inputs_untouched, dtype, device_move, no_global_side_effect)
-VALUES: tuple[Body, ...] = (shapes, *SHARED)
-TERMS: tuple[Body, ...] = (scalar, gradients, *SHARED)
-LEARNERS: tuple[Body, ...] = (*TERMS, learn, *STATE)
-
-
-def battery(case: Case) -> tuple[Body, ...]:
-    """The checks of a value or a term."""
-    if case.entry.kind == "value":
-        return VALUES
-    return LEARNERS if case.entry.signature.learn is not None else TERMS
-
-
-def subject(case: Case) -> Graph:
-    """What they look at."""
-    return Graph(case) if case.entry.signature.learn is None else Learner(case)

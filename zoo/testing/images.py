@@ -1,0 +1,132 @@
+"""Checks of what gives images and what changes them: data and augmentations."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.draws import TicketDraw
+from zoo.recipe.schema import Part, Sizes
+from zoo.registry import check_options
+from zoo.testing.arrays import CPU, GivesTensors, close, equal, images, sides
+from zoo.testing.core import Component, require
+from zoo.types import Images
+
+SIDES, LARGER = (16, 8), (16, 32)
+"""Of the images that data are asked for, and of those that are augmented."""
+BATCHES = (1, 4)
+
+
+class Data(Component):
+    """A source of images, asked for some of a size."""
+
+    def load(self, side: int = SIDES[0]) -> Any:
+        """Its images of a side, or of the side that the example of options says."""
+        size = {"size": side} if "size" in self._options() else {}
+        options, _ = check_options(self.entry.signature, {**size, **self.given})
+        part = Part(self.name, self.entry, options, self.part.position)
+        return self.refused(lambda: part.load()(**part.arguments_for()), "had here")
+
+    def use(self) -> None:
+        """Loads its images."""
+        self.load()
+
+    def _options(self) -> list[str]:
+        return [option.name for option in self.entry.signature.options]
+
+    def check_sizes(self) -> None:
+        """It has the options 'size' and 'channels', which recipes set."""
+        missing = " and ".join(repr(name) for name in ("size", "channels") if name not in self._options())
+        cure = "add 'size: int = 32' and 'channels: Literal[1, 3] = 3'"
+        self.require(not missing, f"has no option {missing}, which every data needs: {cure}")
+
+    def check_shapes(self) -> None:
+        """It gives uint8 (N, C, H, W) of the sizes asked for, at two sizes, with images for training and for test."""
+        for side in SIDES:
+            given = self.load(side)
+            self.require(isinstance(given, Images), f"gives {sides(given)}; return api.Images(train, test)")
+            size = self.given.get("size", side)
+            for split, pixels in (("training", given.train), ("test", given.test)):
+                self.require(pixels.ndim == 4 and len(pixels), f"gives {sides(pixels)} as {split} images")
+                asked = (self.options.get("channels", pixels.shape[1]), size, size)
+                told = f"gives {split} images of {sides(pixels[0])}, asked for {' x '.join(map(str, asked))}"
+                self.require(tuple(pixels.shape[1:]) == asked, told)
+
+    def check_dtype(self) -> None:
+        """Pixels are packed: uint8, 0 to 255."""
+        given = self.load()
+        kinds = {str(pixels.dtype) for pixels in (given.train, given.test)} - {str(torch.uint8)}
+        told = f"gives {' and '.join(kinds)}; uint8 of 0 to 255 is promised (api.to_pixels makes it)"
+        self.require(not kinds, told)
+
+    def check_splits(self) -> None:
+        """Test images are not training images."""
+        given = self.load()
+        seen = {row.contiguous().numpy().tobytes() for row in given.train}
+        twice = sum(row.contiguous().numpy().tobytes() in seen for row in given.test)
+        told = f"{twice} of the {len(given.test)} test images of {self} are training images too"
+        require(2 * twice <= len(given.test), f"{told}; hold the test images out before anything else is done")
+
+    def check_determinism(self) -> None:
+        """Loaded again with the same options, it has the same images."""
+        first, second = self.load(), self.load()
+        same = equal([first.train, first.test], [second.train, second.test])
+        cure = "sort what the disk lists, and seed what is drawn"
+        self.require(same, f"gives other images the second time; {cure}")
+
+
+class Augmentation(GivesTensors):
+    """An augmentation, made anew for every batch."""
+
+    def __call__(self, x: Tensor, tickets: Tensor | None = None) -> Any:
+        """Augments images; row i of the random numbers is a function of ticket i."""
+        tickets = torch.arange(len(x), device=x.device) if tickets is None else tickets
+        given = {"images": x, "draw": TicketDraw(tickets, "contract", dtype=x.dtype)}
+        asked = {name: given[name] for name in self.entry.signature.needs}
+        if not inspect.isclass(self.target):
+            return self.target(**asked, **self.part.arguments_for())
+        arguments = self.part.arguments_for(Sizes(x.shape[1], x.shape[2], 8, 4))
+        made: Any = self.refused(lambda: self.target(**arguments))
+        return made.forward(**asked)
+
+    def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
+        """Augments a batch."""
+        return self(batch(dtype=dtype).to(device))
+
+    def check_shapes(self) -> None:
+        """Images keep their shape, at two image sizes and two batch sizes."""
+        for x in [batch(count, side) for side in LARGER for count in BATCHES]:
+            given = self(x)
+            fits = isinstance(given, Tensor) and given.shape == x.shape
+            self.require(fits, f"makes {sides(given)} of {sides(x)}; the shape is kept")
+
+    def check_range_kept(self) -> None:
+        """Images in [-1, 1] stay in [-1, 1]."""
+        given = self(batch(8))
+        low, high = float(given.min()), float(given.max())
+        inside = -1.001 <= low <= high <= 1.001
+        self.require(inside, f"makes images in [{low:.3g}, {high:.3g}] of some in [-1, 1]; clamp them")
+
+    def check_batch_independence(self) -> None:
+        """The change of an image depends neither on the images beside it nor on how many they are."""
+        x, tickets = batch(), torch.tensor([5, 6, 7, 8])
+        whole = self(x.clone(), tickets)
+        cure = "row i of draw.uniform(B) is for image i; use no statistics of the batch and no other image"
+        beside = self(torch.cat([x[:1], batch(3, seed=1)]), tickets)
+        self.require(close(whole[:1], beside[:1], 1e-5), f"makes an image depend on those beside it; {cure}")
+        alone = self(x[:1].clone(), tickets[:1])
+        self.require(close(whole[:1], alone, 1e-5), f"makes an image depend on the size of the batch; {cure}")
+
+    def check_inputs_untouched(self) -> None:
+        """The images that go in are not changed in place."""
+        x = batch()
+        self(x)
+        self.require(equal(x, batch()), "changes the images in place; work on a copy")
+
+
+def batch(count: int = 4, side: int = SIDES[0], seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images."""
+    return images(count, 3, side, side, seed=seed, dtype=dtype)
