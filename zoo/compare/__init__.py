@@ -24,11 +24,7 @@ __all__ = ["Comparison", "Member", "Plan", "Request", "Row", "compare", "draw_up
 
 
 def draw_up(request: Request, registry: Registry) -> Plan:
-    """Plans what a comparison has to build beside what it is given; whatever can be refused by now is.
-
-    Raises:
-        RequestError: if the request is wrong, or scores were measured in different ways.
-    """
+    """Plans what a comparison has to build beside what it is given; what can be refused by now is a RequestError."""
     recipes, runs, tables, left_out = find(request.names, registry)
     if len(tables) > 1:
         raise RequestError(f"one table at a time, not {' and '.join(map(str, tables))}")
@@ -57,9 +53,6 @@ def compare(
     """Builds what is missing of a comparison, and compares.
 
     Args:
-        request: what to compare.
-        registry: the plugins to resolve against.
-        device: ``auto``, ``cpu``, ``cuda`` ...
         watchers: who sees a training, made anew for each.
         stop: asked after each step; True saves and ends.
         say: told what happens, a sentence at a time.

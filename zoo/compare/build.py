@@ -38,12 +38,8 @@ class Site:
 def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Member]], None]) -> list[Member]:
     """Builds every cell, continues it, or finds it up to date; one that fails is noted and passed over.
 
-    A cell that another process is building is put off, and waited for when nothing else is left: several
-    processes may share the work. Whenever a cell is finished, ``check`` is shown the members so far; it may refuse to
-    go on.
-
-    Raises:
-        Interrupted: if it was stopped; what was done is saved.
+    A cell that another process is building is put off, and waited for when nothing else is left: several processes may
+    share the work. Whenever a cell is finished, ``check`` is shown the members so far; it may refuse to go on.
     """
     finished = {number for number, cell in enumerate(cells) if up_to_date(cell.folder, cell.recipe)}
     pace = Pace([cell for number, cell in enumerate(cells) if number not in finished])
@@ -75,12 +71,7 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
 
 
 def _build(cell: Cell, place: str, site: Site) -> Member:
-    """A cell, built, continued, found up to date, or failed.
-
-    Raises:
-        Busy: if another process is building it.
-        Interrupted: if it was stopped.
-    """
+    """A cell, built, continued, found up to date, or failed; Busy if another process is building it."""
     begun, before = time.monotonic(), (cell.folder / "recipe.yaml").exists()
     try:
         state = build_run(

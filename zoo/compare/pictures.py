@@ -34,18 +34,10 @@ MARGIN = 10
 def draw_missing(
     data: str, runs: Mapping[str, Path], registry: Registry, out: Path, device: str, say: Callable[[str], None]
 ) -> tuple[list[Path], list[str]]:
-    """Draws a data set's pictures, if the runs in them are other than those of the last drawing.
+    """Draws a data set's pictures, if the runs in them, one for each model, are other than those of the last drawing.
 
-    Args:
-        data: its name.
-        runs: model -> the run that stands for it.
-        registry: the plugins the runs are loaded with.
-        out: where the pictures go: ``comparison-DATA.png`` and ``samples-DATA.png``, those that have a model's row.
-        device: where the models compute.
-        say: told that something is drawn.
-
-    Returns:
-        the PNG files, and a sentence for each run that could not be loaded.
+    They are ``comparison-DATA.png`` and ``samples-DATA.png`` in ``out``, those that have a model's row. They are given,
+    and a sentence for each run that could not be loaded.
     """
     texts = [[(run / name).read_text() for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
     shown = [str(out), *zip(runs, (str(run.resolve()) for run in runs.values()), texts, strict=True)]

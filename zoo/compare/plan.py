@@ -31,13 +31,10 @@ class Cell(Place):
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison before anything is built.
+    """A comparison before anything is built, and the finished runs ``given`` to compare with.
 
-    Args:
-        cells: seed by seed, so that a comparison cut short has whole tables of the first seeds.
-        metrics: labels of the scores wanted, in their order; all when empty.
-        notes: sentences worth telling, such as why a model has no score of a kind.
-        given: finished runs to compare with what is built.
+    Cells come seed by seed, so that a comparison cut short has whole tables of the first seeds; of no ``metrics``, all
+    scores are wanted.
     """
 
     cells: Sequence[Cell]
@@ -49,8 +46,7 @@ class Plan:
 def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table) -> Plan:
     """Every cell of the rows, which are the table's too.
 
-    Raises:
-        RequestError: for what no recipe could be meant by, or recipes that could not share a column.
+    An override that no recipe could be meant by, or recipes that could not share a column, are a RequestError.
     """
     _refuse_idle_options(rows, request)
     wanted = {label: table.metrics.get(label, label) for label in request.metrics} or dict(table.metrics)
@@ -203,11 +199,7 @@ def _optional(recipe: Recipe) -> dict[str, list[str]]:
 
 
 def refuse_unknown_metrics(metrics: Sequence[str], labels: Iterable[str], registry: Registry) -> None:
-    """Refuses a metric that neither a plugin has nor a recipe or run has a score of.
-
-    Raises:
-        RequestError: with the choices.
-    """
+    """Refuses a metric that neither a plugin has nor a recipe or run has a score of: a RequestError with choices."""
     names = {*labels, *(entry.name for entry in registry.components("metric"))}
     for metric in metrics:
         if metric not in names | _metrics(registry):

@@ -34,16 +34,9 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Score:
-    """One number of one run, and how it was measured.
+    """One number of one run, and how it was measured; ``data`` is as the table calls it.
 
-    Args:
-        model: its row.
-        data: its data set, as the table calls it.
-        label: the metric's, as recipes call it.
-        seed: of its recipe.
-        value: the number.
-        protocol: how it was measured, and of what.
-        place: the run, for a sentence; the model where empty.
+    ``place`` is the run, for a sentence; the model where empty.
     """
 
     model: str
@@ -61,10 +54,8 @@ class Score:
 
 
 def refuse_different_protocols(scores: Iterable[Score]) -> None:
-    """Refuses scores that cannot share a column.
-
-    Raises:
-        RequestError: with each field that differs, in which runs, and the cure.
+    """Refuses scores that cannot share a column: a RequestError has the fields that differ, in which runs, and the
+    cure.
     """
     problems: dict[str, None] = {}
     for (data, label), column in by_column(scores).items():

@@ -18,9 +18,7 @@ def find(names: Sequence[str], registry: Registry) -> tuple[list[str], list[Path
     """Sorts names into recipes, finished runs, tables, and sentences about what a shell's ``runs/*`` names besides.
 
     A directory of runs means every finished run below it. A comparison's own directory beside single runs is left out.
-
-    Raises:
-        RequestError: if nothing is left to compare, with the reason.
+    Where nothing is left to compare, a RequestError has the reason.
     """
     recipes, runs, tables, left_out = list[str](), list[Path](), list[Path](), list[str]()
     single = any(_is_finished(Path(name)) for name in names)

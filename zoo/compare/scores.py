@@ -16,12 +16,7 @@ from zoo.errors import RequestError, RunError
 
 @dataclass(frozen=True)
 class Entry:
-    """The scores of a model in a column, over its seeds.
-
-    Args:
-        values: seed -> value.
-        best: whether no other model of the column is better.
-    """
+    """The scores of a model in a column, by seed; ``best`` if no other model of the column is better."""
 
     values: Mapping[int, float]
     best: bool = False
@@ -54,8 +49,6 @@ class Column:
     """One metric on one data set.
 
     Args:
-        data: the data set's name.
-        label: the metric's, as recipes call it.
         better: ``lower``, ``higher``, ``one`` (the nearest to 1), or empty where the metric does not say.
         protocol: how all of its scores were measured, with dots between nested names.
         apart: how its models differ: sentences.
@@ -78,14 +71,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a run in a comparison.
-
-    Args:
-        model: its row.
-        data: its data set, as the table calls it.
-        seed: its recipe's seed.
-        folder: where it is.
-    """
+    """The place of a run in a comparison: its row, its data set as the table calls it, its recipe's seed."""
 
     model: str
     data: str
@@ -100,12 +86,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Member(Place):
-    """A run of the comparison, built or given.
+    """A run of the comparison: ``"done"``, ``"up to date"``, ``"given"``, or ``"failed"``, and why.
 
-    Args:
-        state: ``"done"``, ``"up to date"``, ``"given"``, or ``"failed"``.
-        error: why it failed.
-        seconds: how long all of it took to build; 0 where not all of it was built now.
+    ``seconds`` is how long all of it took to build; 0 where not all of it was built now.
     """
 
     state: str
@@ -115,12 +98,9 @@ class Member(Place):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison, as far as it came.
+    """A comparison, as far as it came: its rows, its columns, and every run, failed ones too.
 
     Args:
-        models: the rows.
-        columns: the columns.
-        members: every run, failed ones too.
         pictures: PNG files, whose rows lie in a JSON file beside them (``zoo.compare.pictures``).
         notes: sentences worth telling.
         baseline: the row that the others' differences are taken from; none when empty.
@@ -163,9 +143,7 @@ def _first(names: Sequence[str]) -> str:
 def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
     """The scores of a run; where ``data`` is empty, of the data set that their protocols name.
 
-    Raises:
-        RequestError: if it has none.
-        RunError: if they cannot be read.
+    It is a RequestError to have none, and a RunError if they cannot be read.
     """
 
     def score(label: str, stored: Mapping[str, Any]) -> Score:
@@ -187,8 +165,7 @@ def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
 def columns(scores: Iterable[Score], metrics: Sequence[str] = ()) -> tuple[Column, ...]:
     """Scores as the columns of a table, by data set, then by metric: those wanted, in their order, or all.
 
-    Raises:
-        RequestError: if the scores of a column were measured in different ways, naming the fields that differ.
+    Those of a column that were measured in different ways are a RequestError that names the fields that differ.
     """
     wanted = [score for score in scores if not metrics or score.label in metrics]
     refuse_different_protocols(wanted)

@@ -24,13 +24,7 @@ KEYS = ("models", "data", "metrics", "seeds", "set", "where")
 
 @dataclass(frozen=True)
 class Row:
-    """A model of the comparison.
-
-    Args:
-        recipe: a recipe's name or file.
-        label: what the table calls it; the recipe's own name when empty.
-        overrides: ``path=value``, for this row alone.
-    """
+    """A model of the comparison: a recipe's name or file, what the table calls it, and overrides for this row alone."""
 
     recipe: str
     label: str = ""
@@ -42,7 +36,7 @@ class Request:
     """Says what to compare.
 
     Args:
-        names: recipes, directories of runs, a table.
+        names: recipes, directories of runs, a table; ``rows`` are models beside those.
         data: data sets that every recipe is built on, each with its own defaults, or those of the table that are
             wanted; the table's, else the recipes' own, when empty.
         seeds: how many seeds, from 0; the table's, else one, when None.
@@ -50,8 +44,6 @@ class Request:
             does not ask for is added to it if its outputs can serve it.
         overrides: ``path=value``. One about a slot, a player, an option of the data or of a metric that a recipe
             has not is left out there.
-        out: the directory of what is built, and of the pictures.
-        rows: models beside those that ``names`` mean.
         baseline: the row that the others' differences are taken from; none when empty.
     """
 
@@ -70,11 +62,8 @@ class Table:
     """A comparison as a file says it.
 
     Args:
-        name: the file's, without its extension.
-        models: recipes.
         data: what the table calls a data set -> the component and its options; the recipes' own when empty.
         metrics: label -> a metric's name, or the component and its options; the recipes' own when empty.
-        seeds: how many.
         overrides: ``path=value``, for every recipe that has it.
         only: for some cells alone: a recipe and a data set, any when empty, and overrides.
     """
@@ -100,11 +89,7 @@ def find_table(name: str, registry: Registry) -> Path | None:
 
 
 def tree(path: Path) -> Node:
-    """The tree of a YAML file.
-
-    Raises:
-        RequestError: if it cannot be read.
-    """
+    """The tree of a YAML file; a RequestError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return read(file.read(MAX_BYTES + 1), str(path))
@@ -113,11 +98,7 @@ def tree(path: Path) -> Node:
 
 
 def read_table(path: Path) -> Table:
-    """A table.
-
-    Raises:
-        RecipeError: with every problem, each with its place.
-    """
+    """A table, or a RecipeError with every problem, each with its place."""
     reader = _Reader(path)
     table = reader.table()
     if reader.problems:
@@ -213,12 +194,8 @@ class _Reader:
 def toggled(recipe: str, toggles: Sequence[str]) -> list[Row]:
     """A row for every combination of the values of the toggles; the first has the first value of each.
 
-    Args:
-        recipe: a recipe's name or file.
-        toggles: ``"path=A,B"``: a path and two values or more; commas within brackets and quotes part none.
-
-    Raises:
-        RequestError: for a toggle without two values, or a path that is there twice.
+    A toggle is ``"path=A,B"``: a path, which no other toggle has, and two values or more; commas within brackets and
+    quotes part none. Anything else is a RequestError.
     """
     parsed = [_values(toggle) for toggle in toggles]
     paths = [path for path, _ in parsed]

@@ -181,11 +181,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def writer_for(path: Path) -> Callable[[Comparison, Path], str]:
-    """The function that writes a file of that name.
-
-    Raises:
-        RequestError: with the choices.
-    """
+    """The function that writes a file of that name; a RequestError has the choices."""
     writers = {".md": as_markdown, ".csv": as_csv, ".tex": as_latex, ".html": as_html}
     if path.suffix not in writers:
         raise RequestError(f"--to {path}: no table is written as '{path.suffix}'; choices: {', '.join(writers)}")

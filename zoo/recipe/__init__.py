@@ -50,12 +50,8 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
 def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
     """The plugins that a recipe is resolved against: installed ones, the given files, the user's catalogue.
 
-    Args:
-        source: the recipe; a ``registry.yaml`` beside its file is layered over the bundled catalogue.
-        plugins: Python files with plugins of the user's own.
-
-    Raises:
-        RequestError: if one of those files is no plugin.
+    A ``registry.yaml`` beside the recipe's file is layered over the bundled catalogue. A file that is no plugin is a
+    RequestError.
     """
     beside = None
     if not isinstance(source, Mapping) and os.path.isfile(source):
@@ -75,8 +71,7 @@ def write_recipe(recipe: Recipe) -> str:
 def locate(name: str | Path, registry: Registry) -> Path:
     """The file of a recipe: a path, else a bundled recipe of that name (with or without ``.yaml``).
 
-    Raises:
-        RequestError: if there is neither.
+    There may be neither: a RequestError.
     """
     path = Path(name)
     return path if os.path.isfile(path) else _bundled(str(name), path, registry)

@@ -52,10 +52,8 @@ class Contract:
 
 
 def contract_of(part: Part, sizes: Sizes) -> Contract | None:
-    """A slot's contract bound to a recipe's sizes; None for kinds that promise no shapes.
-
-    Raises:
-        ValueError: if the component's contract cannot be read.
+    """A slot's contract bound to a recipe's sizes; None for kinds that promise no shapes. A ValueError tells what is
+    unreadable.
     """
     text = part.entry.contract or DEFAULTS.get(part.entry.kind, "")
     if not text:

@@ -38,12 +38,9 @@ class UnknownNameError(LookupError):
 
 @dataclass(frozen=True)
 class Graph:
-    """Slots, and for each value the names it asks for.
+    """Slots by name, and for each value the slot, value or builtin that each of its parameters asks for.
 
-    Args:
-        slots: names of the slots.
-        arguments: value -> (parameter -> name of a slot, value or builtin). Every value that a recipe
-            can need is here; those it does not need are never computed.
+    Every value that a recipe can need is in ``arguments``; those it does not need are never computed.
     """
 
     slots: tuple[str, ...]
@@ -62,11 +59,7 @@ class Graph:
         return held or tuple(self.arguments.get(name, {}).values())
 
     def order(self, targets: Iterable[str]) -> tuple[str, ...]:
-        """Every name that ``targets`` need, each after what it needs.
-
-        Raises:
-            UnknownNameError: with the route to a name that is neither a slot nor a value, or to a circle.
-        """
+        """Every name that ``targets`` need, each after what it needs; else an UnknownNameError that tells the route."""
         done: dict[str, None] = {}
         for target in targets:
             self._visit(target, done, {})
@@ -140,7 +133,6 @@ class Call:
     """One value or term as a phase computes it.
 
     Args:
-        name: the value, or the term's key.
         recorded: whether autograd records it: some row's gradient flows through it to a player.
         slots: slots it calls directly.
         learning: those of them that learn from this call. The others it only passes through: they take
@@ -160,15 +152,7 @@ def _arrows(names: list[str]) -> str:
 
 
 def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> dict[str, Call]:
-    """Plans how each value and term of a phase is computed.
-
-    Args:
-        graph: the recipe's graph.
-        rows: for each row its slots that learn, and its terms: key and arguments.
-
-    Returns:
-        value or term -> call.
-    """
+    """Plans each value and term of a phase; of each row the slots that learn, and its terms: key and arguments."""
     named = [(slots, dict(terms)) for slots, terms in rows]
     terms = {key: arguments for _, row in named for key, arguments in row.items()}
     whole = Graph(graph.slots, {**graph.arguments, **terms})
@@ -199,12 +183,8 @@ def _gradient_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
 
 
 def route(graph: Graph, players: frozenset[str], terms: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Finds what a row does to each slot.
-
-    Returns:
-        slot -> ``"learns"``; ``"passes"``, where the gradient flows through it to a player and it takes
-        none; ``"stops"``, where the terms depend on it and no gradient is asked for; absent where no
-        gradient could arrive.
+    """Finds what a row does to each slot: it ``learns``; or ``passes``, where the gradient flows through it to a player
+    and it takes none; or ``stops``, where the terms depend on it and no gradient is asked for. Others are left out.
     """
     asked = [tuple(arguments.values()) for arguments in terms]
     wanted = [name for names in asked for name in names]

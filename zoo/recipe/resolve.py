@@ -24,11 +24,7 @@ class Reader(PhaseReader):
     """Reads the sections of a recipe."""
 
     def recipe(self) -> Recipe:
-        """The whole recipe.
-
-        Raises:
-            RecipeError: with every problem found.
-        """
+        """The whole recipe, or a RecipeError with every problem found."""
         keys = {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
         self._refuse_absent({closest(key, (*SECTIONS, "extends")) for key in keys})
         top = self.section((), keys, "recipe", "a recipe", (*SECTIONS, "extends"))

@@ -17,9 +17,6 @@ class Demand:
     """Someone who asks for names: a term, an output, a metric.
 
     Args:
-        who: for a sentence.
-        names: of slots and values.
-        position: where it asks.
         shown: those of the names that it has from an output, which has been checked itself.
         varied: name -> the names that it is computed anew for other values of.
         written: where the recipe writes a name itself.

@@ -40,13 +40,9 @@ _OUTPUTS = {
 
 
 def recipe_schema(registry: Registry) -> Schema:
-    """Makes the schema of the recipes that can be written with the plugins of a registry (JSON Schema, draft 2020-12).
+    """Makes the JSON Schema (draft 2020-12) of the recipes that can be written with a registry's plugins.
 
-    Args:
-        registry: the plugins; of several packages with one name, the options of each are taken.
-
-    Returns:
-        plain data, the same for the same plugins, whatever the machine.
+    It is plain data, the same on every machine. Of several packages with one name, the options of each are taken.
     """
     definitions: dict[str, Schema] = {}
     over = Sections(choices_of(registry), definitions, over=True)

@@ -69,11 +69,8 @@ def definition(make: Callable[..., Schema]) -> Callable[..., Schema]:
 class Parts:
     """Makes the schemas of parts.
 
-    Args:
-        choices: what parts can be.
-        definitions: those made so far; of parts that lie over no base, with ``alone`` in their names.
-        over: whether there is a base recipe, of which null removes, and which may have what is needed. What a list
-            holds lies over none: lists are replaced whole.
+    ``over`` a base recipe, null removes, and what is needed may be there already. What a list holds lies over none, as
+    lists are replaced whole; the definitions of such parts have ``alone`` in their names.
     """
 
     choices: Choices

@@ -33,8 +33,7 @@ _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 def plain_scalar(text: str) -> Scalar:
     """Converts unquoted ``text`` to the scalar that it means (YAML 1.2.2, section 10.3.2, core schema).
 
-    Raises:
-        ValueError: a number too long or too large to hold; the message is a sentence.
+    Of a number too long or too large to hold, a ValueError says so in a sentence.
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -70,12 +69,9 @@ def is_plain_text(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and its place.
+    """A ``Scalar``, a ``list[Node]`` or a ``dict[str, Node]``, and the place where it begins.
 
-    Args:
-        value: a ``Scalar``, a ``list[Node]`` or a ``dict[str, Node]``.
-        position: where the value begins.
-        keys: of a mapping, where each key stands; also of those that null removed.
+    ``keys`` says where each key of a mapping stands; also those that null removed.
     """
 
     value: Any

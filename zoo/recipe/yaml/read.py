@@ -55,14 +55,9 @@ _SENTENCES = {  # what libyaml says -> what a person can act on
 
 
 def read(text: str | bytes, file: str) -> Node:
-    """The tree of a recipe's text; its top level is a mapping.
+    """The tree of a recipe's YAML, text or UTF-8 with or without a byte order mark; its top level is a mapping.
 
-    Args:
-        text: YAML, as text or as UTF-8 with or without a byte order mark.
-        file: what positions call it.
-
-    Raises:
-        RecipeError: with every problem that could be found, each at ``file:line:column``.
+    A RecipeError has every problem that could be found, each at ``file:line:column``.
     """
     reader = _Reader(text, lambda line, column: Position(file, line, column))
     root = reader.document()
@@ -75,14 +70,9 @@ def read(text: str | bytes, file: str) -> Node:
 
 
 def read_value(text: str, place: Position) -> Node:
-    """The tree of one value given outside a file, such as ``32``, ``[0.5, 0.999]`` or ``{use: timm}``.
+    """The tree of one value given outside a file: ``32``, ``[0.5, 0.999]``, ``{use: timm}``; of empty text, null.
 
-    Args:
-        text: a scalar, or a list or mapping in brackets; empty text is null.
-        place: the position of every node, and of every problem.
-
-    Raises:
-        RecipeError: as for ``read``, at ``place``.
+    ``place`` is the position of every node, and of every problem in a RecipeError.
     """
     reader = _Reader(text, lambda _line, _column: place, flow_only=True)
     root = reader.document() or Node(None, place)

@@ -25,10 +25,9 @@ def is_component(path: Path) -> bool:
 def merge(base: Node, over: Node, path: Path = ()) -> Node:
     """``over`` laid over ``base``, both at ``path`` of a recipe. Places follow ``over`` wherever it says something.
 
-    Mappings merge key by key: the base's order, then new keys. Everything else is replaced. Null removes
-    the base's entry and keeps its place (it stays null where the base has none, so that a mistyped key is
-    still noticed).
-    A mapping that uses another component replaces the base's, whose options would make no sense.
+    Mappings merge key by key: the base's order, then new keys. Everything else is replaced, and so is a mapping that
+    uses another component, as the base's options would make no sense. Null removes the base's entry and keeps its place
+    (it stays null where the base has none, so that a mistyped key is still noticed).
     """
     if base.value and over.value and is_component(path):
         base, over = _spelled_out(base, over), _spelled_out(over, base)
@@ -61,15 +60,10 @@ def _uses_another(base: Node, over: Node) -> bool:
 def assign(root: Node, path_text: str, value_text: str, *, source: str | None = None) -> Node:
     """``root`` with one value set, as if a recipe with that value alone were laid over it.
 
-    Args:
-        root: a recipe.
-        path_text: keys and list indices with dots between, such as ``phases.0.generator.entropy``; a key
-            that has dots of its own is recognised if it exists, and ``a+b`` is the row ``a + b``.
-        value_text: a scalar, or a list or mapping in brackets, read as in a recipe.
-        source: what positions call the argument; ``--set path=value`` when None.
-
-    Raises:
-        RecipeError: at ``source``: a path through a scalar, an index that is not there, an unreadable value.
+    A path is keys and list indices with dots between, such as ``phases.0.generator.entropy``; a key that has dots of
+    its own is recognised if it exists, and ``a+b`` is the row ``a + b``. The value is read as in a recipe. A
+    RecipeError at ``source`` (``--set path=value`` when None) refuses a path through a scalar or to an index that is
+    not there.
     """
     value = read_value(value_text, Position(source or f"--set {path_text}={value_text}"))
     return _Assignment(value, value.position).into(root, path_text, ())
