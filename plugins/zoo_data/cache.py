@@ -151,15 +151,28 @@ class Entry:
         sizes = [images * int(np.prod(self.shape)) for images, _ in chunks]
         places = list(zip(accumulate(sizes, initial=0), sizes, (checksum for _, checksum in chunks), strict=False))
         if not full and sum(sizes) > SAMPLE_BYTES:
-            # Both ends, and others each time, so that what is opened often is read whole in the end.
+            # Both ends, and the next ones at each opening, so that so many openings have read it whole.
             within = places[1:-1]
-            count = min(max(SAMPLE_BYTES // max(sizes) - 2, 0), len(within))
-            places = [*places[:1], *places[1:][-1:], *SystemRandom().sample(within, count)]
+            count = min(max(SAMPLE_BYTES // max(sizes) - 2, 1), len(within))
+            first = self._turn(count, len(within))
+            places = [*places[:1], *places[1:][-1:], *(within[(first + i) % len(within)] for i in range(count))]
         with self.file(".u8").open("rb", buffering=0) as file:
             for start, size, checksum in sorted(places):
                 file.seek(start)
                 if zlib.crc32(file.read(size)) != checksum:
                     raise DamagedError("its pixels are not those that were packed")
+
+    def _turn(self, count: int, among: int) -> int:
+        """Gives the chunk to go on comparing with, and notes the one after; at random where that cannot be noted."""
+        file = self.file(".turn")
+        try:
+            first = int(file.read_text()) if file.is_file() else 0
+            file.write_text(str((first + count) % max(among, 1)))
+        except (OSError, ValueError):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            return SystemRandom().randrange(max(among, 1))
+        return first
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -194,7 +207,7 @@ class Entry:
     def remove(self) -> None:
         """Forgets what was packed."""
         with self.refusals():
-            for extension in (".json", ".u8", ".part", ".part.jsonl"):
+            for extension in (".json", ".u8", ".turn", ".part", ".part.jsonl"):
                 self.file(extension).unlink(missing_ok=True)
 
 

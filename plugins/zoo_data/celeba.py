@@ -1,7 +1,6 @@
 """CelebA (Liu et al. 2015), the aligned and cropped faces, 178 x 218, from the publisher's archive or its folder."""
 
 import re
-import zlib
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile, ZipFile
@@ -9,22 +8,19 @@ from zipfile import BadZipFile, ZipFile
 from torchvision.datasets import CelebA
 
 from zoo import api
-from zoo_data.bad import Bad
-from zoo_data.decode import Content, View
+from zoo_data.decode import View
 from zoo_data.files import check_md5, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import check_common
 from zoo_data.read import read
-from zoo_data.sources import Items, Source, files_source, how_many
+from zoo_data.sources import Items, Source, files_source, how_many, zipped
 
 ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 MD5 = {name: md5 for _, md5, name in CelebA.file_list}
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png)) +([012])")
 """A line of the partition file: a name, and 0 for training, 1 for validation, 2 for test."""
-LARGEST_FILE = 64 << 20
-"""Bytes of an image in the archive; the publisher's have at most some thousands."""
 
 
 def celeba(
@@ -129,7 +125,7 @@ def _source(split: str, place: Path, names: list[str], check: bool) -> Source:
     def items(start: int) -> Items:
         with _archive(place, check) as archive:
             for name in names[start:]:
-                yield name, _content(archive, name)
+                yield name, zipped(archive, f"{FOLDER}/{name}", name)
 
     identity = [place.name, *signature(place), check, names]
     return Source("celeba", split, len(names), items, identity, f"images in {place}")
@@ -145,16 +141,3 @@ def _archive(path: Path, check: bool) -> ZipFile:
         raise ValueError(f"celeba: {path} is damaged or cut short ({error}); fetch it again.") from None
     except OSError as error:
         raise OSError(f"celeba: {path} cannot be read: {error.strerror or error}.") from None
-
-
-def _content(archive: ZipFile, name: str) -> Content:
-    """An image of the archive, read by its exact name and into memory: nothing is extracted, so nothing can escape."""
-    try:
-        member = archive.getinfo(f"{FOLDER}/{name}")
-        if member.file_size > LARGEST_FILE:
-            return Bad(name, f"more than {LARGEST_FILE >> 20} MiB")
-        return archive.read(member)
-    except KeyError:
-        return Bad(name, "missing from the archive")
-    except (BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        return Bad(name, f"damaged in the archive: {error}")

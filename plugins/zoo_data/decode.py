@@ -15,7 +15,7 @@ from zoo_data.bad import Bad, printable
 from zoo_data.listed import CHANGED, NOT_THE_IMAGES, File
 from zoo_data.pixels import nearest_four, resized
 
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 """Decoders we let Pillow try, whatever the extension claims: its EPS one would start Ghostscript."""
 
 TURNS = {

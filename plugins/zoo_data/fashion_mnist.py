@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.datasets import FashionMNIST
 
 from zoo import api
-from zoo_data.files import fetch
+from zoo_data.files import fetch, user_path
 from zoo_data.pixels import allocate, check_common, resized
 from zoo_data.read import read
 
@@ -76,7 +76,7 @@ fashion_mnist.ready = _ready
 
 def _folder(path: str, download: bool) -> Path:
     """Where the files are, or are to be."""
-    places = [Path(path).expanduser()] if path else [Path(DEBIAN), Path(FETCHED)]
+    places = [user_path(path)] if path else [Path(DEBIAN), Path(FETCHED)]
     folder = next((place for place in places if place.is_dir()), places[0] if not download else places[-1])
     if download:
         for name, md5 in FashionMNIST.resources:

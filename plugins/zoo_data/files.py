@@ -1,11 +1,21 @@
 """The files that publishers ship: where they lie, whether they are whole, and fetching them."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
+
+
+def user_path(path: str) -> Path:
+    """Gives the path that a person means: ``~`` is the home directory, ``$NAME`` what the environment has.
+
+    Raises:
+        RuntimeError: for a home directory that is not there.
+    """
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def homes(source: str, root: str) -> tuple[Path, Path]:
@@ -15,7 +25,7 @@ def homes(source: str, root: str) -> tuple[Path, Path]:
         ValueError: for a home directory that is not there.
     """
     try:
-        folder = Path(root).expanduser().absolute()
+        folder = user_path(root).absolute()
     except RuntimeError as error:
         raise ValueError(f"{source}: option 'root' is {root!r} ({error}); give a directory.") from None
     return folder, folder / source

@@ -2,18 +2,27 @@
 
 import hashlib
 import os
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
+from zipfile import ZipFile, is_zipfile
 
 from zoo import api
 from zoo_data.bad import judge, printable
 from zoo_data.cache import Packed
 from zoo_data.decode import View
-from zoo_data.find import EXTENSIONS, Search
+from zoo_data.files import user_path
+from zoo_data.find import Search
+from zoo_data.listed import content, signature
 from zoo_data.pack import check_workers, pack
 from zoo_data.pixels import check_common
 from zoo_data.read import read
-from zoo_data.sources import files_source
+from zoo_data.sources import Items, Source, files_source, zipped
+
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")
+"""Names of directories that say which split is in them, in any case; of several the first."""
 
 
 def folder(
@@ -21,7 +30,7 @@ def folder(
     path: str = "",
     size: int = 32,
     channels: Literal[1, 3] = 3,
-    test: float = 0.1,
+    test: float | str = 0.1,
     crop: int | Literal["square", "none"] = "square",
     resize: Literal["antialias", "published"] = "antialias",
     on_error: Literal["skip", "error"] = "skip",
@@ -30,15 +39,18 @@ def folder(
 ) -> api.Images:
     """Every image below ``path``, in sorted order: upright, cropped, resized; packed once into the cache.
 
-    Names that begin with a dot are passed over; what is reached twice, through links, counts once.
+    Names that begin with a dot and runs of the zoo are passed over, and files that Pillow cannot read, which are
+    counted in the notes; what is reached twice, through links, counts once.
     Whether an image is for training or test is a hash of its name below ``path`` and of ``seed``, so adding
     one moves no other, except where a split would be empty: the last or first image is moved into it.
 
     Args:
-        path: the directory; ``~`` is the home directory.
+        path: the directory, or a zip of images; ``~`` is the home directory, ``$NAME`` what the environment has.
         size: image side in pixels.
         channels: 1 (luma) or 3.
-        test: share of the images held out, between 0 and 1.
+        test: share of the images held out, between 0 and 1; or the directory of the test images, its name below
+            ``path`` or absolute. Where ``path`` has directories ``train`` and ``test`` (or ``val``), those are the
+            splits.
         crop: the largest central ``square``; a number of pixels, for a central square of that side; ``none``
             squeezes the whole image.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
@@ -52,17 +64,21 @@ def folder(
     """
     check_common("folder", size=size, channels=channels, seed=seed, crop=crop)
     check_workers("folder", workers)
-    if not 0 < test < 1:
+    if not isinstance(test, str) and not 0 < test < 1:
         raise ValueError(f"folder: option 'test' is {test}; choose a share between 0 and 1, such as 0.1.")
-    root = _directory(path)
+    root = _place(path)
     search = _search(root)
-    held_out = {name for name in search.names if _fraction(name, seed) < test}
+    chosen, held_out, notes = _splits(root, search.names, test, seed)
+    if search.passed_over:
+        where = printable(str(root))
+        notes.append(f"folder: found {len(search.names):,} images in {where}, passed over {search.passed_over}.")
     # Stable: those for training, then those for test, each in sorted order.
-    names = sorted(search.names, key=held_out.__contains__)
-    packed = pack(files_source("folder", "all", root, names), View(size, channels, crop, resize), workers)
+    names = sorted(chosen, key=held_out.__contains__)
+    source = _zip_source(root, names) if root.is_file() else files_source("folder", "all", root, names)
+    packed = pack(source, View(size, channels, crop, resize), workers)
     good = len(packed.pixels)
     bad = sorted([*search.bad, *packed.bad])
-    notes = judge("folder", bad, good, f"files in {printable(str(root))}", on_error, packed.page)
+    notes += judge("folder", bad, good, f"files in {printable(str(root))}", on_error, packed.page)
     if good == 1:
         besides = f", besides {len(bad):,} bad ones, first {bad[0]}" if bad else ""
         raise ValueError(
@@ -72,9 +88,41 @@ def folder(
     return api.Images(packed.pixels[:border], packed.pixels[border:], (*packed.notes, *notes))
 
 
+def _splits(root: Path, names: list[str], test: float | str, seed: int) -> tuple[list[str], set[str], list[str]]:
+    """Says which names are used, which of them are for test, and what is to be told of that."""
+    if isinstance(test, str):
+        place = Path(os.path.normpath(root / user_path(test)))
+        below = f"{place.relative_to(root).as_posix()}/" if place.is_relative_to(root) else ""
+        held_out = {name for name in names if below and name.startswith(below)}
+        if not below:
+            held_out = {str(place / name) for name in _search(_directory(str(place))).names}
+        if not held_out or held_out >= set(names):
+            raise ValueError(f"folder: option 'test' is {test!r}; {place} holds no image, or there is none besides.")
+        return sorted({*names, *held_out}), held_out, []
+    tops = Counter(name.partition("/")[0] for name in names if "/" in name)
+    train = next((top for top in sorted(tops) if top.lower() in TRAIN), None)
+    held = next((top for known in TEST for top in sorted(tops) if top.lower() == known), None)
+    if not train or not held:
+        return names, {name for name in names if _fraction(name, seed) < test}, []
+    chosen = [name for name in names if name.partition("/")[0] in {train, held}]
+    splits = f"{train}/ with {tops[train]:,} images for training and {held}/ with {tops[held]:,} for test"
+    note = f"folder: {printable(str(root))} has {splits}"
+    if others := len(names) - len(chosen):
+        note += f"; {others:,} images besides these are not used"
+    return chosen, {name for name in chosen if name.startswith(f"{held}/")}, [f"{note}."]
+
+
 def _for_training(names: list[str], held_out: set[str], packed: Packed) -> int:
     bad = {name for name, _ in packed.bad}
     return sum(name not in held_out and name not in bad for name in names)
+
+
+def _place(path: str) -> Path:
+    """Gives the absolute path of a directory or of a zip."""
+    with suppress(OSError, ValueError, RuntimeError):
+        if path and (place := user_path(path).absolute()).is_file() and is_zipfile(place):
+            return place
+    return _directory(path)
 
 
 def _directory(path: str) -> Path:
@@ -82,7 +130,7 @@ def _directory(path: str) -> Path:
     if not path:
         raise ValueError("folder: option 'path' is empty; give the directory of your images.")
     try:
-        root = Path(path).expanduser().absolute()
+        root = user_path(path).absolute()
         os.scandir(root).close()
     except FileNotFoundError:
         raise FileNotFoundError(f"folder: {root} does not exist; give a directory of images.") from None
@@ -96,7 +144,7 @@ def _directory(path: str) -> Path:
 
 def _ready(*, path: str) -> None:
     """Refuses a directory that cannot be listed."""
-    _directory(path)
+    _place(path)
 
 
 folder.ready = _ready
@@ -107,9 +155,20 @@ def _search(root: Path) -> Search:
     """Lists ``root``, if it holds anything."""
     search = Search(root)
     if not search.names and not search.bad:
-        extensions = " ".join(EXTENSIONS)
-        raise ValueError(f"folder: {root} holds no image ({extensions}, in any case, at any depth).")
+        besides = f"; passed over {search.passed_over}" if search.passed_over else ""
+        kinds = ".png .jpg .webp and what else Pillow reads, in any case, at any depth"
+        raise ValueError(f"folder: {root} holds no image ({kinds}){besides}.")
     return search
+
+
+def _zip_source(path: Path, names: list[str]) -> Source:
+    def items(start: int) -> Items:
+        with ZipFile(path) as archive:
+            for name in names[start:]:
+                yield name, zipped(archive, name, name)
+
+    identity = [str(path), *signature(path), content([path]), names]
+    return Source("folder", "all", len(names), items, identity, f"images in {printable(str(path))}")
 
 
 def _fraction(name: str, seed: int) -> float:

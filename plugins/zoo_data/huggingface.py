@@ -9,6 +9,7 @@ import numpy as np
 from zoo import api
 from zoo_data.bad import Bad
 from zoo_data.decode import Content, View
+from zoo_data.files import user_path
 from zoo_data.listed import File, signature
 from zoo_data.pack import CHUNK, pack_splits
 from zoo_data.pixels import check_common
@@ -97,7 +98,7 @@ def load(name: str, config: str, revision: str) -> dict[str, Any]:
         ) from None
     if not name:
         raise ValueError("huggingface: option 'name' is empty; give a directory or a data set of the hub.")
-    path = Path(name).expanduser()
+    path = user_path(name)
     try:
         if (path / "dataset_dict.json").is_file():
             return dict(datasets.load_from_disk(str(path)))

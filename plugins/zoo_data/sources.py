@@ -1,13 +1,19 @@
 """Sources to pack: the images of a split in a fixed order, and an identity that another version of them has not."""
 
+import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
-from zoo_data.bad import printable
+from zoo_data.bad import Bad, printable
 from zoo_data.decode import Content
-from zoo_data.listed import File, signature
+from zoo_data.listed import File, content, signature
+
+LARGEST_FILE = 64 << 20
+"""Bytes of an image in an archive."""
 
 Items = Iterator[tuple[str, Content]]
 
@@ -36,12 +42,26 @@ class Source:
 def files_source(name: str, split: str, root: Path, names: list[str]) -> Source:
     """Image files by their names below ``root``."""
 
-    identity = [[inside, *signature(root / inside)] for inside in names]
+    listed = [[inside, *signature(root / inside)] for inside in names]
+    identity = [os.path.realpath(root), content([root / inside for inside in names]), listed]
 
     def items(start: int) -> Items:
-        return ((inside, File(root / inside, listed)) for inside, *listed in identity[start:])
+        return ((inside, File(root / inside, known)) for inside, *known in listed[start:])
 
     return Source(name, split, len(names), items, identity, f"files in {printable(str(root))}")
+
+
+def zipped(archive: ZipFile, inside: str, name: str) -> Content:
+    """Reads an image of an archive by its exact name into memory: nothing is extracted, so nothing can escape."""
+    try:
+        member = archive.getinfo(inside)
+        if member.file_size > LARGEST_FILE:
+            return Bad(name, f"more than {LARGEST_FILE >> 20} MiB")
+        return archive.read(member)
+    except KeyError:
+        return Bad(name, "missing from the archive")
+    except (BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        return Bad(name, f"damaged in the archive: {error}")
 
 
 def how_many(name: str, option: str, wanted: int, there: int) -> int:

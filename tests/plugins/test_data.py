@@ -350,7 +350,7 @@ def test_folder_finds_every_extension_at_any_depth_in_any_case(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "._picture.png").write_text("what macOS leaves behind")
     packed = folder(path=str(tmp_path), size=8, channels=1)
-    assert packed.notes == ()
+    assert packed.notes == (f"folder: found {len(find.EXTENSIONS)} images in {tmp_path}, passed over files (1 .txt).",)
     images = torch.cat([packed.train, packed.test])
     assert len(images) == len(find.EXTENSIONS)
     assert (images.int() - 88).abs().max() < 8  # the luma of (200, 30, 90)
@@ -663,7 +663,10 @@ def test_folder_refuses_paths_that_cannot_be(path):
 
 def test_folder_refuses_emptiness(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"^folder: .* holds no image \(\.png \.jpg .*, in any case, at any dep"):
+    with pytest.raises(
+        ValueError,
+        match=r"^folder: .* holds no image \(\.png .*, at any depth\); passed over files \(1 \.txt\)\.$",
+    ):
         folder(path=str(tmp_path))
 
 

@@ -13,6 +13,7 @@ import torch
 from helpers.data import encoded, random_pixels, smooth
 from PIL import Image
 from zoo_data import celeba as module
+from zoo_data import sources
 from zoo_data.celeba import celeba
 from zoo_data.decode import View
 
@@ -208,7 +209,7 @@ def test_an_archive_that_would_escape_writes_nothing(tmp_path):
 
 
 def test_an_image_that_unpacks_to_too_much_is_bad(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr(sources, "LARGEST_FILE", 1 << 20)
     miniature(tmp_path)
     archive = tmp_path / "img_align_celeba.zip"
     with ZipFile(archive, "w", ZIP_DEFLATED) as zipped:
