@@ -44,12 +44,7 @@ def duration(seconds: float) -> str:
 
 
 def json_text(content: Any, **options: Any) -> str:
-    """JSON that every program reads: numbers that are not finite are written as the texts of ``NOT_FINITE``.
-
-    Args:
-        content: plain data.
-        options: of ``json.dumps``.
-    """
+    """JSON that every program reads: numbers that are not finite are written as the texts of ``NOT_FINITE``."""
     try:
         return json.dumps(content, allow_nan=False, **options)
     except ValueError:

@@ -44,15 +44,10 @@ def bench(
     """Times training as the recipe says it, in the middle of it; nothing is written.
 
     Args:
-        recipe: what to time.
         variant: makes the recipes that are worth timing against it: given an override, the recipe with it.
         against: override -> recipe, others to time against it.
-        device: ``auto``, ``cpu``, ``cuda`` ...
         steps: how many of the recipe's own are timed.
         random_data: take random pixels, not the recipe's images.
-
-    Raises:
-        ZooError: if the recipe is wrong, or its images cannot be had.
     """
     where = choose_device(device)
     if where.type not in ("cpu", "cuda"):

@@ -19,9 +19,8 @@ WEIGHT_TRAFFIC = 4
 class Ceilings:
     """Measured in the same run, on the same device, by the same clock as the step.
 
-    Args:
-        flops: FLOP a second of a large matrix product, in the type that the networks compute in.
-        bandwidth: bytes a second of a large copy, counted when read and when written.
+    ``flops`` are FLOP a second of a large matrix product, in the type that the networks compute in; ``bandwidth`` is
+    bytes a second of a large copy, counted when read and when written.
     """
 
     flops: float
@@ -32,10 +31,8 @@ class Ceilings:
 class Floor:
     """max(FLOP / peak, bytes / bandwidth), the least time of a step, by which its time can be judged.
 
-    Args:
-        seconds: of a step.
-        bound: ``"products"`` or ``"bytes"``, whichever asks for more.
-        bytes: those that no fusion saves: what the backward keeps, weights, gradients, optimiser state.
+    ``bound`` is ``"products"`` or ``"bytes"``, whichever asks for more; ``bytes`` are those that no fusion saves: what
+    the backward keeps, weights, gradients, optimiser state.
     """
 
     seconds: float
@@ -68,14 +65,8 @@ def ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
 
 
 def floor(flops: float, kept: float, weights: float, state: float, best: Ceilings) -> Floor:
-    """The floor of a step.
-
-    Args:
-        flops: of its products.
-        kept: bytes that its backwards need.
-        weights: bytes of the parameters that learn.
-        state: bytes of optimiser state.
-        best: what the machine can do.
+    """The floor of a step: the FLOP of its products, and the bytes its backwards keep, of learning weights and of
+    optimiser state, by the ceilings.
     """
     moved = TRAFFIC * kept + WEIGHT_TRAFFIC * weights + 2 * state
     product, traffic = flops / best.flops, moved / best.bandwidth

@@ -27,10 +27,8 @@ Pieces = dict[tuple[str, str], tuple[float, Callable[[], object]]]
 class Subject:
     """A recipe made ready to be timed; its weights move, and are thrown away.
 
-    Args:
-        engine: at a step in the middle of the training, so that what begins late counts.
-        batches: its images.
-        turns: of batches that are drawn on their own.
+    Its engine is at a step in the middle of the training, so that what begins late counts; ``turns`` are of batches
+    that are drawn on their own.
     """
 
     engine: Engine
@@ -107,14 +105,11 @@ def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], 
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes that training holds, counted.
+    """Bytes that training holds, counted; ``weights`` are of parameters that learn.
 
     Args:
         backward: kept for a backward at the most, the largest phase's.
         moved: kept for all the backwards of a step, with repeats, divided by ``every``.
-        weights: parameters that learn.
-        optimizer: optimiser state.
-        average: averaged weights.
     """
 
     backward: int

@@ -15,13 +15,9 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a step.
+    """A part of a step, and its share: ``data``, ``forward``, ``gradients``, ``optimiser``, ``average`` or ``rest``.
 
-    Args:
-        phase: its number and rows; empty for what belongs to none.
-        name: ``data``, ``forward``, ``gradients``, ``optimiser``, ``average`` or ``rest``.
-        seconds: in a step.
-        share: of the step.
+    ``phase`` is its number and rows; empty for what belongs to none.
     """
 
     phase: str
@@ -32,13 +28,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Against:
-    """The recipe with an override, timed against it.
-
-    Args:
-        override: such as ``train.precision=bfloat16``.
-        ratio: its seconds an image over the recipe's own; None if it could not be timed.
-        failure: why it could not.
-    """
+    """The recipe with an override, timed against it: its seconds an image over the recipe's own, or why none."""
 
     override: str
     ratio: Middle | None
@@ -50,30 +40,16 @@ class Bench:
     """The time of a recipe's step, where it goes, and how it could be shorter.
 
     Args:
-        recipe: its name.
         data: the data component, or ``random pixels``.
         images: in the set.
-        device: what it ran on.
         clock: what ``seconds`` are of.
-        threads: of the CPU.
-        precision: type the networks compute in.
-        batch: images a step.
-        first_step: the first one timed.
-        steps: how many were.
-        seconds: of a step, by ``clock``.
-        wall: seconds of a step, by the wall's clock.
-        host: of a step, until the host has asked for all of it.
+        first_step: the first one timed; ``steps`` are how many were.
+        seconds: of a step, by ``clock``; ``wall`` by the wall's; ``host`` until the host has asked for all of it.
         same: the same step timed twice, a ratio: the noise.
         flops: an image.
-        held: bytes counted.
         peak: bytes allocated on the GPU at the most; 0 on a CPU.
         rss: largest resident set of the process, imports and images included.
-        ceilings: of the device.
-        floor: of a step.
-        parts: of a step.
         eager: why steps are not replayed as CUDA graphs; empty if they are.
-        against: what was timed against it.
-        advice: sentences.
     """
 
     recipe: str

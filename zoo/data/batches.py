@@ -16,11 +16,7 @@ from zoo.types import Images, to_model
 
 
 def load_images(recipe: Recipe) -> Images:
-    """The recipe's images.
-
-    Raises:
-        RecipeError: placed at ``data``, if they cannot be had or are not what the recipe says.
-    """
+    """The recipe's images; a RecipeError, placed at ``data``, if they cannot be had or are not what the recipe says."""
     part = recipe.data
     try:
         images = part.load()(**part.arguments_for())
@@ -47,19 +43,14 @@ def _check(images: Images, recipe: Recipe) -> None:
 class Batches:
     """turn -> a batch of images in [-1, 1], augmented, a function of (seed, turn) alone.
 
-    The set is gone through in a new random order each epoch; a batch may span two epochs, so a set
-    smaller than a batch works too. The packed images lie on the device if there is room; else the next batch is
-    gathered by a thread, into pinned memory, while this one is worked on.
+    The set is gone through in a new random order each epoch; a batch may span two epochs, so a set smaller than a batch
+    works too. The packed images lie on the device if there is room; else the next batch is gathered by a thread, into
+    pinned memory, while this one is worked on.
 
     Args:
         pixels: uint8 (N, C, H, W).
-        batch: images in a batch, of all processes together.
-        seed: of the order.
-        device: where the batches go.
-        dtype: their type.
-        channels_last: their memory layout.
+        batch: images in a batch, of all processes together; ``shard`` is this process's share of each.
         augment: what is done to them, in this order.
-        shard: this process's share of each batch.
         on: where the images lie: ``device``, ``host``, or ``auto`` for the device if they fill at most half of its
             free memory.
     """
@@ -170,7 +161,6 @@ class _Ahead:
 
 
 def _lies_on_device(pixels: Tensor, device: torch.device, on: str) -> bool:
-    """Whether the images are to lie on the device."""
     if on == "auto" and device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return pixels.nbytes <= free / 2

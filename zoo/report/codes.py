@@ -26,12 +26,8 @@ TOLD = "\N{MINUS SIGN}2 to 2"
 def walks(model: Model, test: Tensor, seed: int = 0) -> list[Picture]:
     """Interpolations, traversals, and one code with other noise, of a model whose samples are made from codes ``z``.
 
-    Codes are posterior means of test images; those of the prior for a model without a posterior.
-
-    Args:
-        model: the model.
-        test: uint8 (N, C, H, W).
-        seed: which codes of the prior, and which noise.
+    Codes are posterior means of the test images, uint8 (N, C, H, W); those of the prior for a model without a
+    posterior.
     """
     if not model.samples or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         return []
@@ -108,11 +104,8 @@ def _other_noise(model: Model, codes: Tensor, seed: int) -> Picture:
 def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> list[Tensor]:
     """Rows of samples on paths between codes of the prior, the auxiliary noise held along a path.
 
-    Paths are great circles (White 2016, "Sampling generative networks"), which keep a Gaussian code's
-    length typical; a straight line would pass nearer to 0 than any sample.
-
-    Raises:
-        RequestError: if the recipe's samples are not made from codes ``z``.
+    Paths are great circles (White 2016, "Sampling generative networks"), which keep a Gaussian code's length typical; a
+    straight line would pass nearer to 0 than any sample. Samples that are not made from codes ``z`` are a RequestError.
     """
     if not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         raise RequestError(f"recipe '{model.recipe.name}': its samples are not made from codes 'z'")
@@ -121,13 +114,9 @@ def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> l
 
 
 def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -> Iterator[Tensor]:
-    """Samples made from codes (P, S, K), a row (S, C, H, W) for each path.
+    """Samples made from codes (P, S, K), S on each of P paths: a row (S, C, H, W) for each path.
 
-    Args:
-        model: the model.
-        codes: S codes on each of P paths.
-        seed: which noise.
-        held: whether all paths have the same auxiliary noise; else each has its own, the same along it.
+    All paths have the same auxiliary noise if it is ``held``; else each has its own, the same along it.
     """
     paths, steps, _ = codes.shape
     target = model.output("sample")

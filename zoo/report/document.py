@@ -14,11 +14,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
     """A whole page.
 
-    Args:
-        title: escaped.
-        body: what is on it.
-        style: rules of its own, after those that every page has.
-        script: the one script that may run, named in the policy by its hash.
+    The ``style`` comes after the rules that every page has; the ``script`` is the one that may run, named in the policy
+    by its hash.
     """
     allowed, code = "", ""
     if script:
@@ -34,12 +31,9 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
 
 
 def section(title: str, content: str, style: str = "") -> str:
-    """A heading that can be linked to, and what is under it; nothing if that is nothing.
+    """A heading of a few plain words that can be linked to, and the HTML under it; nothing if that is nothing.
 
-    Args:
-        title: a few plain words.
-        content: HTML.
-        style: the class of what is under the heading.
+    ``style`` is the class of what is under the heading.
     """
     where = title.lower().replace(" ", "-")
     return f'<section id="{where}"><h2>{title}</h2><div class="{style}">{content}</div></section>' if content else ""

@@ -18,13 +18,7 @@ LONG = 560
 
 @dataclass(frozen=True)
 class Gallery:
-    """A picture of a run, in rows.
-
-    Args:
-        title: a word or two.
-        caption: what is to be seen.
-        blocks: groups of rows, each a label, which may be empty, and the bytes of a PNG file.
-    """
+    """A picture of a run, in blocks of rows, each a label, which may be empty, and the bytes of a PNG file."""
 
     title: str
     caption: str

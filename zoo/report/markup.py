@@ -34,9 +34,8 @@ def as_number(value: object) -> float:
 def number(value: object, digits: int = 4) -> str:
     """A number with so many digits that count: ``1,234``, ``12.35``, ``0.0123``, ``1.5e9``, ``nan``, ``-inf``.
 
-    Args:
-        value: the number, or text for one that is not finite; anything else is shown as absent.
-        digits: how many digits count; whole digits are never dropped below a million.
+    One that is not finite may be text; anything else is shown as absent. Whole digits are never dropped below a
+    million.
     """
     value = NOT_FINITE.get(value) if isinstance(value, str) else value
     if not isinstance(value, int | float):

@@ -21,14 +21,10 @@ ORDINALS = ("nearest", "2nd", "3rd")
 
 
 def beside_nearest(samples: Tensor, images: Images) -> Picture:
-    """The first samples above their nearest training images.
+    """The first ``COLUMNS`` samples, of (N, C, H, W) in [-1, 1], above their nearest training images.
 
-    The caption compares how near the samples are with how near as many test images are: what copies its
-    training images makes samples nearer than any other image is.
-
-    Args:
-        samples: (N, C, H, W) in [-1, 1]; the first ``COLUMNS`` are shown.
-        images: the data.
+    The caption compares how near the samples are with how near as many test images are: what copies its training images
+    makes samples nearer than any other image is.
     """
     stride = -(-len(images.train) // MOST)
     train = images.train[::stride]
@@ -52,16 +48,12 @@ def beside_nearest(samples: Tensor, images: Images) -> Picture:
 def nearest(asked: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Exact nearest neighbours by the Euclidean distance of pixels, of larger images at ``SIDE`` pixels.
 
-    Distances come from |a|^2 + |b|^2 - 2 a b in float64, where these whole numbers are exact.
-
-    Args:
-        asked: uint8 (N, C, H, W).
-        train: uint8 (M, C, H, W), on any device.
-        k: how many neighbours.
+    Distances come from |a|^2 + |b|^2 - 2 a b in float64, where these whole numbers are exact. Images are uint8, (N, C,
+    H, W) and, on any device, (M, C, H, W).
 
     Returns:
-        distances (N, k), nearest first, and indices into ``train`` (N, k), both on the CPU; of equally near
-        images the earlier.
+        distances (N, k), nearest first, and indices into ``train`` (N, k), both on the CPU; of equally near images the
+        earlier.
     """
     a = small(asked).flatten(1).double()
     best = torch.zeros((len(a), 0), dtype=torch.float64, device=a.device)

@@ -34,21 +34,16 @@ def report_html(
     """A run as one HTML page that loads nothing from anywhere.
 
     Args:
-        name: the run's name.
         about: what it is, in a line.
         recipe: the resolved recipe, as YAML.
         routes: who learns from what: the lines of a table, the head first.
         records: the lines of ``metrics.jsonl``.
         scores: label -> value and protocol.
         plugins: who provided what: plugin, distribution, version, state.
-        pictures: what the model makes.
         frames: samples on the way: step -> a PNG file's bytes.
         curve: scores on the way: step -> ``n`` images and their ``scores``.
         versions: name -> version, of what is no plugin.
         notes: sentences to read before anything else.
-
-    Returns:
-        the page.
     """
     sections = [
         ("Pictures", "".join(map(gallery, pictures)), "galleries"),
@@ -70,7 +65,6 @@ def report_html(
 
 
 def _facts(records: Sequence[Mapping[str, Any]]) -> str:
-    """How long, how much, how fast."""
     speeds = [s for s in (as_number(r["images_per_s"]) for r in records) if math.isfinite(s)]
     last = records[-1] if records else {"step": 0, "seen_images": 0}
     facts = [

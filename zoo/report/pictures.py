@@ -22,14 +22,7 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """Rows of images.
-
-    Args:
-        file: its name in a run.
-        title: a word or two.
-        caption: what is to be seen, in a sentence or two.
-        rows: from top to bottom: a label, which may be empty, and images (N, C, H, W) in [-1, 1].
-    """
+    """Rows of images, from top to bottom, each a label, which may be empty, and images (N, C, H, W) in [-1, 1]."""
 
     file: str
     title: str
@@ -54,13 +47,9 @@ class Picture:
 
 
 def grid(rows: Sequence[Tensor]) -> Tensor:
-    """Rows of images as one picture.
+    """Rows of images, each (N, C, H, W) in [-1, 1], C of 1 or 3, the same H, W and C in all, as one picture.
 
-    Args:
-        rows: each (N, C, H, W) in [-1, 1], C of 1 or 3; the same H, W and C in all.
-
-    Returns:
-        uint8 (4, H', W'), red, green, blue and opacity; between the images it is white and clear.
+    It is uint8 (4, H', W'): red, green, blue and opacity; between the images it is white and clear.
     """
     width = max(len(row) for row in rows)
     height, breadth = rows[0].shape[-2:]

@@ -58,8 +58,7 @@ def _plain(value: object) -> str:
 def routes_table(lines: Sequence[Sequence[str]]) -> str:
     """A table of who learns from what, and the meaning of its words; nothing if there are no rows.
 
-    Args:
-        lines: the head, then the rows: phase, who, minimises, and for each slot a word.
+    The head comes first, then the rows: phase, who, minimises, and for each slot a word.
     """
     if len(lines) < 2:
         return ""

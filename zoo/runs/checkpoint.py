@@ -66,11 +66,8 @@ def computed(engine: Engine) -> dict[str, Any]:
 def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
     """Takes up the newest checkpoint that is, byte for byte, what was written for this recipe.
 
-    Returns:
-        a sentence for each checkpoint that is not, and one if it was computed in another way than here.
-
-    Raises:
-        RunError: if there are checkpoints and none can be taken up.
+    Gives a sentence for each checkpoint that is not, and one if it was computed in another way than here. If there are
+    checkpoints and none can be taken up, that is a RunError.
     """
     finished = steps_of(run.folder, "json")
     paths = checkpoints(run)
@@ -96,16 +93,7 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
 
 
 def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
-    """Takes up one checkpoint.
-
-    Args:
-        folder: the run.
-        path: the checkpoint's tensors.
-        engine: of the same recipe.
-
-    Raises:
-        ValueError: if it is not, byte for byte, what was written, or another recipe's.
-    """
+    """Takes up one checkpoint; one that is not, byte for byte, what was written for this recipe is a ValueError."""
     manifest = read_manifest(folder, path)
     if manifest.recipe != identity(engine.recipe.plain()):
         raise ValueError("it belongs to a run of another recipe")
@@ -126,11 +114,7 @@ def _moments(engine: Engine) -> dict[str, Tensor]:
 
 
 def read_manifest(folder: Path, path: Path) -> Manifest:
-    """Reads the manifest of a checkpoint.
-
-    Raises:
-        ValueError: if it is missing, not what was written, or another checkpoint's.
-    """
+    """Reads a checkpoint's manifest; one missing, not what was written, or another checkpoint's is a ValueError."""
     name = f"state/{path.stem}.json"
     try:
         text = read_bytes(folder, name, LARGEST).decode()
@@ -146,17 +130,10 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
 
 
 def read_tensors(folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint.
+    """Reads the tensors of a checkpoint; a ValueError if the file is not what its manifest says, or does not fit.
 
-    Args:
-        folder: the run.
-        path: its file.
-        manifest: what the file must be.
-        wanted: the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it. All of them in
-            these types and shapes.
-
-    Raises:
-        ValueError: if it is not what the manifest says, or does not fit.
+    ``wanted`` are the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it: all of them
+    in these types and shapes.
     """
     file, most = manifest.files[path.name], memory()
     if file.bytes > most:
@@ -172,12 +149,7 @@ def read_tensors(folder: Path, path: Path, manifest: Manifest, wanted: Mapping[s
 
 
 def best_checkpoint(folder: Path, label: str) -> Manifest | None:
-    """Reads the manifest of the checkpoint with the best score.
-
-    Args:
-        folder: the run.
-        label: whose score; with an empty one no checkpoint is the best.
-    """
+    """Reads the manifest of the checkpoint with the best score of a label; the empty label has no best."""
     best: Manifest | None = None
     for step in sorted(steps_of(folder, "json")) if label else ():
         try:

@@ -25,13 +25,9 @@ from zoo.runs.tensorfile import digest_of, pieces
 class Checkpointer(AbstractContextManager["Checkpointer"]):
     """Writes a training's checkpoints beside it. Use it in a ``with``: leaving waits for what is being written.
 
-    ``save`` copies the engine's state and returns; one thread then serialises, hashes, syncs and renames. Where the
-    one before is still being written, ``save`` waits for it. What goes wrong there is raised by the next ``save``,
-    or at the end. A process that is killed loses the checkpoint that was being written and no other.
-
-    Args:
-        run: where they go.
-        engine: whose state they hold.
+    ``save`` copies the engine's state and returns; one thread then serialises, hashes, syncs and renames. Where the one
+    before is still being written, ``save`` waits for it. What goes wrong there is raised by the next ``save``, or at
+    the end. A process that is killed loses the checkpoint that was being written and no other.
     """
 
     def __init__(self, run: Run, engine: Engine) -> None:
@@ -44,10 +40,8 @@ class Checkpointer(AbstractContextManager["Checkpointer"]):
         self._best = best.score if best else None
 
     def best(self, scores: Mapping[str, float]) -> Score | None:
-        """Gives the score that ``train.keep_best`` names, if it is the best so far: this step is then one to ``save``.
-
-        Args:
-            scores: of this step, by label.
+        """Gives the score that ``train.keep_best`` names, of this step's by label, if it is the best so far: one to
+        ``save``.
         """
         label = self._engine.recipe.train.keep_best
         if label not in scores:
@@ -60,13 +54,9 @@ class Checkpointer(AbstractContextManager["Checkpointer"]):
         return score
 
     def save(self, score: Score | None = None) -> None:
-        """Copies the state as it is now and has it written.
+        """Copies the state as it is now and has it written, with what ``best`` gave for this step.
 
-        Args:
-            score: what ``best`` gave for this step.
-
-        Raises:
-            RunError: if the checkpoint before this one could not be written.
+        If the checkpoint before this one could not be written, that is a RunError.
         """
         self._wait()
         tensors, manifest = _snapshot(self._engine, self._copies, score)
@@ -81,11 +71,7 @@ class Checkpointer(AbstractContextManager["Checkpointer"]):
             self._writing = None if self._writing.done() else self._writing
 
     def close(self) -> None:
-        """Waits until everything is written.
-
-        Raises:
-            RunError: if something could not be.
-        """
+        """Waits until everything is written; a RunError if something could not be."""
         try:
             self._wait()
         finally:
@@ -101,11 +87,7 @@ class Checkpointer(AbstractContextManager["Checkpointer"]):
 
 
 def save_checkpoint(run: Run, engine: Engine, score: Score | None = None) -> None:
-    """Writes a checkpoint before it returns.
-
-    Raises:
-        RunError: naming the file that cannot be written.
-    """
+    """Writes a checkpoint before it returns; a RunError names the file that cannot be written."""
     _write(run, *_snapshot(engine, {}, score), engine.recipe.train)
 
 

@@ -101,9 +101,8 @@ def digest(recipe: Recipe) -> str:
 def refuse_another(run: Run, recipe: Recipe) -> None:
     """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
-    Raises:
-        RequestError: naming what differs.
-        RunError: if its recipe is damaged, and nothing else says that it is this one.
+    A RequestError names what differs; it is a RunError if the run's recipe is damaged, and nothing else says that it is
+    this one.
     """
     if finished(run.folder, recipe) and not _recipe_holds(run.folder):
         return  # it is written again

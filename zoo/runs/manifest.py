@@ -26,12 +26,8 @@ class File:
 
 @dataclass(frozen=True)
 class Score:
-    """What a checkpoint scored.
-
-    Args:
-        label: the metric's, in the recipe's ``evaluate``.
-        value: the number.
-        better: ``"lower"``, ``"higher"``, or ``"one"`` for the nearest to 1.
+    """A checkpoint's score by a metric of the recipe's ``evaluate``; ``better`` is ``"lower"``, ``"higher"``, or
+    ``"one"`` for the nearest to 1.
     """
 
     label: str
@@ -52,7 +48,6 @@ class Manifest:
     """Makes files a checkpoint; it is written after them, so that there is none of half a checkpoint.
 
     Args:
-        step: steps done.
         recipe: ``identity`` of the recipe.
         files: name -> size and digest; the files lie beside the manifest.
         plain: the engine's state but for its tensors.
@@ -74,11 +69,7 @@ class Manifest:
 
     @classmethod
     def read(cls, text: str) -> Manifest:
-        """Reads what ``text`` wrote.
-
-        Raises:
-            ValueError: if a single byte is another, or it says what no manifest says.
-        """
+        """Reads what ``text`` wrote; a ValueError if a single byte is another, or it says what no manifest says."""
         try:
             content = json.loads(text)
             if content["format"] != FORMAT:
@@ -107,10 +98,8 @@ def _json(content: Any) -> str:
 
 
 def identity(plain: Mapping[str, Any]) -> str:
-    """The SHA-256 of what makes a recipe's weights another's.
-
-    Args:
-        plain: the recipe as plain data, as ``Recipe.plain`` gives it or as a run's ``recipe.yaml`` says it.
+    """The SHA-256 of what makes a recipe's weights another's, of plain data as ``Recipe.plain`` or ``recipe.yaml`` has
+    it.
     """
     return sha256(_json({name: plain.get(name) for name in SHAPING}))
 

@@ -37,15 +37,7 @@ def software() -> Mapping[str, str]:
 
 
 def other_versions(folder: Path, recipe: Recipe) -> list[str]:
-    """Compares what is installed with what a run was built with.
-
-    Args:
-        folder: the run.
-        recipe: its recipe, resolved against what is installed now.
-
-    Returns:
-        a sentence for each package that has another version.
-    """
+    """A sentence for each package that has another version here than the one a run was built with."""
     try:
         text = read_text(folder, FILE)
         then = {} if text is None else {name: str(part["version"]) for name, part in json.loads(text)["parts"].items()}

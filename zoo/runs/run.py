@@ -21,10 +21,9 @@ DONE = "state/done.json"
 
 
 class Run(AbstractContextManager["Run"]):
-    """A run directory, held by this process alone until it is closed.
+    """A run directory, held by this process alone until it is closed; made if it is missing.
 
-    Args:
-        folder: the directory; made if it is missing. What an interrupted process was writing is removed.
+    What an interrupted process was writing is removed.
 
     Raises:
         RequestError: if it is not a run, or cannot be written.
@@ -64,8 +63,7 @@ class Run(AbstractContextManager["Run"]):
     def read_json(self, name: str) -> Any:
         """Reads a file's JSON; None if it is not there.
 
-        Raises:
-            RunError: if it cannot be read, is no JSON, or is a link that leads out of the run.
+        If it cannot be read, is no JSON, or is a link that leads out of the run, that is a RunError.
         """
         text = read_text(self.folder, name)
         try:
@@ -83,11 +81,7 @@ class Run(AbstractContextManager["Run"]):
 
 
 def check_own(folder: Path) -> None:
-    """Refuses a directory that holds something else than a run.
-
-    Raises:
-        RequestError: naming what stands in the way.
-    """
+    """Refuses a directory that holds something else than a run; the RequestError names what stands in the way."""
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
     if not folder.exists() or any((folder / name).is_file() for name in ("recipe.yaml", DONE)):

@@ -38,14 +38,10 @@ PLACE = 8 + len(SEAL)
 
 
 def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[Bytes]:
-    """Makes a safetensors file of tensors: its header, and the memory of each.
+    """Makes a safetensors file of tensors and text by name: its header, and the memory of each.
 
-    Args:
-        tensors: by name; no two of them one piece of memory. Those of a GPU, or in another order, are copied.
-        metadata: text by name.
-
-    Raises:
-        ValueError: if a type cannot be written, or two names stand for one tensor.
+    Tensors of a GPU, or in another order, are copied. A type that cannot be written, or two names for one piece of
+    memory, are a ValueError.
     """
     ready = {name: _contiguous(name, tensor.detach().cpu()) for name, tensor in tensors.items()}
     names = sorted(ready, key=lambda name: (-ready[name].element_size(), name))  # so each is aligned
@@ -92,16 +88,12 @@ def sealed(parts: Sequence[Bytes]) -> list[Bytes]:
 
 @contextmanager
 def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[Any]:
-    """Opens a file once every byte of it is known to be the one that was written.
+    """Opens a file once every byte of it is known to be the one that was written: its header is checked; its tensors
+    are read when they are asked for.
 
     Args:
-        folder: the run.
-        name: the file.
         most: bytes that it may have.
         digest: its SHA-256; where none is given, the file is a sealed one, which has its own.
-
-    Returns:
-        the library's open file. Its header is checked; its tensors are read when they are asked for.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -124,15 +116,10 @@ def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[An
 
 
 def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
-    """Checks that tensors of an open file are those that are wanted, in their types and shapes.
+    """Checks that the named tensors of an open file are those that are wanted, in their types and shapes, and no
+    others.
 
-    Args:
-        file: as ``checked`` gives it.
-        names: of tensors in it.
-        wanted: by name; no tensor has another name.
-
-    Raises:
-        ValueError: naming the first that differs.
+    A ValueError names the first that differs.
     """
     for name in sorted(wanted.keys() | names):
         if name not in names:
@@ -149,10 +136,8 @@ def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
 
 
 def tensors_in(file: Any) -> dict[str, Tensor]:
-    """Reads the tensors of an open file.
-
-    Raises:
-        ValueError: if a truth value is neither true nor false: torch would count on that.
+    """Reads the tensors of an open file; a truth value that is neither true nor false, on which torch would count, is a
+    ValueError.
     """
     tensors: dict[str, Tensor] = file.get_tensors()
     for name, tensor in tensors.items():

@@ -45,10 +45,8 @@ def trained_steps(folder: Path) -> int:
 
 
 def refuse_lost_weights(run: Run) -> None:
-    """Refuses to train from the beginning where finished weights are there, and damaged.
-
-    Raises:
-        RunError: if they are, and no checkpoint is there to write them again from.
+    """Refuses to train from the beginning where finished weights are there, damaged, and no checkpoint has them: a
+    RunError.
     """
     for weights, name in FILES.items():
         try:
@@ -64,19 +62,11 @@ def refuse_lost_weights(run: Run) -> None:
 
 
 def load_weights(model: Model, folder: Path, weights: str = "") -> str:
-    """Puts a run's weights into a model.
+    """Puts a run's weights into a model built from its recipe, and says which.
 
-    Args:
-        model: built from the run's recipe.
-        folder: the run.
-        weights: ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where
-            there are averages), or empty for the averaged ones where there are any.
-
-    Returns:
-        which weights were loaded.
-
-    Raises:
-        RunError: if they are missing, are not what was written, or do not fit.
+    They are ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where there are
+    averages), or, where nothing is asked, the averaged ones where there are any. If they are missing, are not what was
+    written, or do not fit, that is a RunError.
     """
     if weights == "best":
         model.load_state_dict(_best(model, folder))

@@ -35,21 +35,16 @@ def evaluate(
     parts: Sequence[Part] | None = None,
     processes: Processes = ALONE,
 ) -> Scores:
-    """Every metric, in one pass over the images of each split that they ask for.
+    """Every metric, in one pass over the images of each split that they ask for: label -> value and protocol.
 
-    Several processes share the batches of each pass, and give the scores of one. A metric without ``merge`` is
-    measured by the first of them alone.
+    Several processes share the batches of each pass, and give the scores of one; all of them call this, with the same
+    model and images. A metric without ``merge`` is measured by the first of them alone.
 
     Args:
-        model: the model.
         images: its data; the ``test`` split is used, ``train`` by the metrics that say so.
         batch: images at a time.
         weights: which weights the model holds, ``raw`` or ``ema``; kept in the protocol.
         parts: the metrics; the recipe's when None.
-        processes: those that evaluate together; all of them call this, with the same model and images.
-
-    Returns:
-        label -> value and protocol, in every process.
 
     Raises:
         RecipeError: placed at the metric that cannot be measured, with its reason; in every process.
@@ -71,14 +66,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Share:
-    """What one of the processes has to measure: of each pass over the images, batches that follow one another.
-
-    Args:
-        model: the model.
-        images: its data.
-        batch: images at a time.
-        processes: the processes, and which of them this is.
-    """
+    """What one of the processes has to measure: of each pass over the images, batches that follow one another."""
 
     model: Model
     images: Images
@@ -88,8 +76,7 @@ class Share:
     def updates(self, meters: Sequence[Meter]) -> Pieces:
         """Shows the metrics this process's images, and samples of the model.
 
-        Returns:
-            metrics that saw some of them, but for those at the first process that the others are merged into.
+        Gives the metrics that saw some of them, but for those at the first process that the others are merged into.
         """
         found: Pieces = {}
         for split in SPLITS:
@@ -156,12 +143,8 @@ class Share:
 
 
 def merge(meters: Sequence[Meter], found: Sequence[Pieces], method: str = "merge") -> None:
-    """Merges what every process saw into the first's metrics, in the order in which one process would have seen it.
-
-    Args:
-        meters: the first's.
-        found: by rank.
-        method: that merges.
+    """Merges what every process saw, by rank, into the first's metrics, in the order in which one process would have
+    seen it.
     """
     for meter in meters:
         mine = [(again, rank) for rank, pieces in enumerate(found) for label, again in pieces if label == meter.label]
@@ -178,10 +161,8 @@ def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:
 
 
 def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
-    """What all processes come to, in the order of their ranks, at the first; what one refuses, every one refuses.
-
-    Raises:
-        RecipeError: some metric could not be measured in some process.
+    """What all processes come to, in the order of their ranks, at the first; a RecipeError of one is raised in every
+    one.
     """
     if processes.count == 1:
         return [work()]

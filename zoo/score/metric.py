@@ -91,12 +91,8 @@ class Meter:
         return optional(self.metric, name)
 
     def cut(self, given: Mapping[str, Any], before: int, here: int) -> dict[str, Any]:
-        """What it is given, without the samples that are more than it wants.
-
-        Args:
-            given: by parameter.
-            before: samples in the batches before.
-            here: samples in this one.
+        """What it is given, by parameter, without the samples that are more than it wants, after those of the batches
+        before.
         """
         left = max(self.samples - before, 0)
         if not self.samples or left >= here:
@@ -133,8 +129,6 @@ class Moment:
     """What the model makes of one batch of images.
 
     Args:
-        model: the model.
-        x: the images.
         seed: of what is drawn for them.
         seeds: how many moments there are in all, so that what is drawn beside this has other seeds.
         before: images in the moments before, and so samples.

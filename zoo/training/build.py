@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 class Built:
     """The outcome of a build.
 
-    Args:
-        folder: the run.
-        state: ``"assembled"``, ``"trained"``, ``"evaluated"``, ``"done"`` or ``"up to date"``.
-        scores: label -> value and protocol.
-        notes: sentences worth telling.
+    Its state is ``"assembled"``, ``"trained"``, ``"evaluated"``, ``"done"`` or ``"up to date"``; its scores are label
+    -> value and protocol; its notes are sentences worth telling.
     """
 
     folder: Path
@@ -60,12 +57,8 @@ def build_run(
     """Builds a run, or goes on with it.
 
     Args:
-        recipe: what to build.
-        registry: the plugins it was resolved against.
         out: the run's directory; ``runs/NAME`` when None.
-        device: ``auto``, ``cpu``, ``cuda`` ...
         stop_after: a stage after which to stop; empty for none.
-        watchers: who sees the training.
         stop: asked after each step; True saves and ends.
         say: told what happens, a sentence at a time.
         stop_on_alarm: whether a collapse or saturation (``zoo.training.alarms``) saves and ends the training.

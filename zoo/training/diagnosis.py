@@ -30,10 +30,8 @@ FILE = "state/fault.json"
 class Fault:
     """The step that went wrong: the first term at fault, its row, its phase and play, both from 0, its value as text.
 
-    Args:
-        module: the first network, or part of one, whose output is not finite; empty if all are.
-        weights: players whose weights are not finite.
-        images: those of the batch, by their place in the set.
+    ``module`` is the first network, or part of one, whose output is not finite; ``weights`` are the players whose
+    weights are not; ``images`` those of the batch, by their place in the set.
     """
 
     step: int
@@ -58,10 +56,8 @@ class Fault:
 
 @contextmanager
 def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None]:
-    """Tells what goes wrong inside with its reason, and keeps it in the run, to be replayed.
-
-    Raises:
-        TrainingError: with the reason and what to do.
+    """Makes what goes wrong inside a TrainingError with its reason and what to do, and keeps it in the run, to be
+    replayed.
     """
     try:
         yield

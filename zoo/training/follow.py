@@ -25,12 +25,7 @@ class Stop(Watcher, Protocol):
 
 
 def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
-    """Does what the first process says until it is over; where one is asked to stop, all stop together.
-
-    Raises:
-        TrainingError: as ``train``.
-        Interrupted: as ``train``.
-    """
+    """Does what the first process says until it is over, and raises as ``train``; one asked to stop stops all."""
     order = processes.told()
     if order == OVER:
         return

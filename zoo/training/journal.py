@@ -53,8 +53,7 @@ class Journal:
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """Reads the records of a ``metrics.jsonl`` one by one; leaves out lines that are none, torn by a crash or damaged.
 
-    Raises:
-        RunError: if it cannot be read, or is a link that leads out of the run.
+    A file that cannot be read, or is a link that leads out of the run, is a RunError.
     """
     last = 0
     try:

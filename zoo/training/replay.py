@@ -106,11 +106,7 @@ def _between(bench: _Bench, run: Run, newest: Path, older: Path) -> Replayed:
 
 
 def _same(one: Engine, other: Engine) -> str:
-    """The SHA-256 of the state of both.
-
-    Raises:
-        TrainingError: naming what differs.
-    """
+    """The SHA-256 of the state of both; a TrainingError names what differs."""
     mine, theirs = (_digests(engine) for engine in (one, other))
     differ = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
     if differ:
@@ -137,11 +133,8 @@ def replay_fault(
 ) -> Fault:
     """Takes the steps up to a run's fault again; says the terms of the last and the state of the networks.
 
-    ``fault.png`` has the images of its batch.
-
-    Raises:
-        RequestError: if the run has no fault, or is another recipe's.
-        TrainingError: if it does not come back.
+    ``fault.png`` has the images of its batch. A run without a fault, or of another recipe, is a RequestError; a fault
+    that does not come back is a TrainingError.
     """
     with Run(folder) as run:
         kept = run.read_json(FILE)

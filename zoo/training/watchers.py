@@ -18,10 +18,8 @@ ALARMS = "state/alarms.json"
 class Guarded:
     """Keeps a plugin's watcher from stopping a training: one that fails is left out from there on, and ``say`` told.
 
-    It may ask for what is ``given``: ``folder``, the run's directory, and ``recipe``, as plain data.
-
-    Raises:
-        RecipeError: placed at the part of the recipe, if it cannot be made.
+    It may ask for what is ``given``: ``folder``, the run's directory, and ``recipe``, as plain data. One that cannot be
+    made is a RecipeError, placed at the part of the recipe.
     """
 
     def __init__(self, part: Part, given: Mapping[str, Any], say: Callable[[str], None]) -> None:
