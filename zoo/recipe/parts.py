@@ -17,6 +17,7 @@ from zoo.registry.option_types import shown, type_text
 from zoo.registry.parameters import split
 
 Path = tuple[str | int, ...]
+Nodes = Mapping[str, Node]
 LONGEST_NAME = 200
 """Characters of the longest name that a component may have."""
 
@@ -104,13 +105,7 @@ class PartReader:
         return next((s.keys[name] for s in sections if name in s.keys and s.child(name) is None), None)
 
     def part(
-        self,
-        path: Path,
-        kind: str,
-        label: str,
-        reserved: tuple[str, ...] = (),
-        node: Node | None = None,
-        name: str = "",
+        self, path: Path, kind: str, label: str, reserved: Iterable[str] = (), node: Node | None = None, name: str = ""
     ) -> Part | None:
         """A component with its options: ``NAME`` or ``{use: NAME, with: {...}, option: value}``.
 
@@ -149,12 +144,12 @@ class PartReader:
 
     def _bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
         """``with: {parameter: name}``: parameters bound to other slots or values than their namesakes."""
+        needs, bound = entry.signature.bindable, dict[str, str]()
         entries = node.value if node else {}
         if not isinstance(entries, dict):
             what = "'with' binds parameters to slots or values, {parameter: name}"
             self.error(path, f"{what}, not {shown(node and node.plain())}")
-            return {}
-        needs, bound = entry.signature.bindable, {}
+            return bound
         for need, name in entries.items():
             if need not in needs:
                 hint = did_you_mean(need, needs)
@@ -166,13 +161,7 @@ class PartReader:
         return bound
 
     def options(
-        self,
-        path: Path,
-        given: Mapping[str, Node],
-        signature: Signature,
-        what: str,
-        beside: Iterable[str],
-        kind: str = "",
+        self, path: Path, given: Nodes, signature: Signature, what: str, beside: Iterable[str], kind: str = ""
     ) -> dict[str, Any]:
         """Options complete with their defaults, of a section or a part of a ``kind``; notes what is wrong with them.
 
@@ -206,9 +195,7 @@ class PartReader:
                 names += [entry.name for option in entry.signature.options if option.name == key]
         return names
 
-    def section(
-        self, path: Path, given: Mapping[str, Node], name: str, what: str, beside: Iterable[str] = ()
-    ) -> dict[str, Any]:
+    def section(self, path: Path, given: Nodes, name: str, what: str, beside: Iterable[str] = ()) -> dict[str, Any]:
         """The keys of a section (``zoo.recipe.sections``), with their smallest values enforced."""
         signature = read_section(name)
         defaults = {option.name: option.default for option in signature.options if option.default is not REQUIRED}
