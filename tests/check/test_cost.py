@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Run
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.check.cost import costs
@@ -70,12 +69,3 @@ def test_a_phase_that_repeats_or_rests_counts_so():
         return next(c.flops for c in costs(load_recipe("gan", gan)) if c.name == "step")
 
     assert flops(", repeat: 3, every: 2") == 1.5 * flops("")
-
-
-def test_dot_names_every_slot_value_and_row(run_zoo: Run):
-    lines = run_zoo("explain", "gan", "--dot").out.splitlines()
-    assert lines[0] == 'digraph "gan" {'
-    assert '  "generator" -> "generated";' in lines
-    assert '  "critic_generated" -> "1: generator" [label="non_saturating"];' in lines
-    assert '  "1: generator" -> "generator" [style=bold, color=red];' in lines
-    assert lines[-1] == "}"

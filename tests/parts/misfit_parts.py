@@ -31,6 +31,7 @@ def zoo_components() -> list[api.Component]:
         part("critic", "pair", "Pair", "B C H W, B latent -> B"),
         part("value", "twice", "twice"),
         part("value", "decoded", "decoded"),
+        part("value", "halved", "halved"),
         part("term", "vector", "vector"),
         part("term", "stopped", "stopped"),
     ]
@@ -130,3 +131,7 @@ def twice(decoder: Any, z: Tensor) -> Any:
 
 def decoded(decoder: Any, images: Tensor) -> Any:
     return decoder(images)
+
+
+def halved(critic: Any, x: Tensor) -> Any:
+    return critic(x[..., ::2, ::2])

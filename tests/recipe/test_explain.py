@@ -52,3 +52,12 @@ def test_the_table_needs_no_torch() -> None:
 
 def test_an_unknown_recipe(here: Path) -> None:
     assert without_torch(["explain", "vea"], here).err == "zoo: error: there is no recipe 'vea'; did you mean 'vae'?\n"
+
+
+def test_dot_names_every_slot_value_and_row(run_zoo: Run) -> None:
+    lines = run_zoo("explain", "gan", "--dot").out.splitlines()
+    assert lines[0] == 'digraph "gan" {'
+    assert '  "generator" -> "generated";' in lines
+    assert '  "critic_generated" -> "1: generator" [label="non_saturating"];' in lines
+    assert '  "1: generator" -> "generator" [style=bold, color=red];' in lines
+    assert lines[-1] == "}"

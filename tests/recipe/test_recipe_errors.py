@@ -699,6 +699,11 @@ def test_an_image_is_no_code(run_zoo: Run, image: str) -> None:
     assert expected in said
 
 
+def test_a_shape_that_nothing_explains(run_zoo: Run) -> None:
+    [said] = problems(run_zoo, BASE + "values: {mine: halved}\noutputs: {mine: mine}\n", "--plugin", PARTS)
+    assert said.endswith("expects B x 3 x 8 x 8 (images are 3 x 8 x 8, r.yaml:2:8) and is handed B x 3 x 4 x 4")
+
+
 @pytest.mark.parametrize("code", ["posterior_mean", "z_posterior"])
 def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(run_zoo: Run, code: str) -> None:
     text = f"slots: {{encoder: three}}\nvalues: {{z_posterior: {code}}}\nphases: [{{decoder: {{reconstruction: 1}}}}]\n"
@@ -706,17 +711,23 @@ def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(run_zoo: Run, 
     assert said.endswith("and is handed B x 3 (as slot 'encoder' gives, line 4)")
 
 
-def test_a_contract_that_cannot_be_read_is_told_without_torch(here: Path) -> None:
-    part = '"decoder", "odd", "odd_parts:Part", "promises", "B depth -> B C H W"'
-    file = plugin("odd_parts", part)
+@pytest.mark.parametrize(
+    ("contract", "fault"),
+    [
+        ("B latent", "contract 'B latent' has no '->'"),
+        (
+            "B depth -> B C H W",
+            "contract names 'depth', which is no size; choices: B, C, H, W, channels, size, latent, noise, or a number",
+        ),
+    ],
+)
+def test_a_contract_that_cannot_be_read_is_told_without_torch(here: Path, contract: str, fault: str) -> None:
+    file = plugin("odd_parts", f'"decoder", "odd", "odd_parts:Part", "promises", "{contract}"')
     with file.open("a") as source:
         source.write("\n\nclass Part:\n    def __init__(self, size): ...\n")
     (here / "r.yaml").write_text(BASE + "slots: {decoder: odd}\n")
     outcome = without_torch(["check", "r.yaml", "--plugin", file], here)
-    assert outcome.err == (
-        "r.yaml:4:9: error: decoder 'odd': contract names 'depth', which is no size; "
-        "choices: B, C, H, W, channels, size, latent, noise, or a number\n"
-    )
+    assert outcome.err == f"r.yaml:4:9: error: decoder 'odd': {fault}\n"
 
 
 def test_a_misfit_that_an_argument_made_points_at_it(run_zoo: Run) -> None:
