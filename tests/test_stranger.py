@@ -314,7 +314,7 @@ def test_aae_phases_move_one_side_each_by_the_loss_by_hand() -> None:
 
 
 def test_a_critic_of_codes_refuses_images() -> None:
-    told = r"slot 'latent_critic' \(critic 'mlp'\) expects B x 64 .* handed B x 3 x 32 x 32"
+    told = r"slot 'latent_critic' \(critic 'mlp'\) expects B x 8 .* handed B x 1 x 16 x 16"
     with pytest.raises(RecipeError, match=told):
         small("aae", values={"critic_z": {"use": "critic_x", "with": {"critic": "latent_critic", "x": "x"}}})
 

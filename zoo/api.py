@@ -191,7 +191,10 @@ class Critic(Network, Protocol):
 
 
 class Prior(Protocol):
-    """An ``nn.Module`` that draws codes. It may have ``log_prob(z)`` too, (B, K) -> (B,) in nats."""
+    """An ``nn.Module`` that draws codes.
+
+    It may have ``log_prob(z)``, (B, K) -> (B,) in nats, and ``kl(posterior)``, the closed form of the KL to it, (B, K).
+    """
 
     def sample(self, batch: int, draw: Draw, /) -> Tensor:
         """So many codes, (B, K), of random numbers from ``draw`` alone."""
