@@ -52,7 +52,6 @@ def json_text(content: Any, **options: Any) -> str:
 
 
 def _spelt(content: Any) -> Any:
-    """Plain data with text in place of every number that is not finite."""
     if isinstance(content, Mapping):
         return {key: _spelt(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -90,13 +90,7 @@ def reason(error: BaseException) -> str:
 
 
 def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The choice that ``name`` is most probably a slip of, whatever its case; None if none is close.
-
-    Args:
-        name: as written.
-        choices: what there is.
-        cutoff: how alike, from 0 to 1, two names must be.
-    """
+    """The choice that ``name`` is most probably a slip of, whatever its case; None if none is alike by the cutoff."""
     names = sorted(set(choices))[:MOST_CHOICES]
     spelt = {choice.lower(): choice for choice in names} | {choice: choice for choice in names}
     near = (difflib.get_close_matches(written, spelt, n=1, cutoff=cutoff) for written in (name, name.lower()))

@@ -135,7 +135,6 @@ class Comparison:
 
 
 def _first(names: Sequence[str]) -> str:
-    """The first of several, and how many others."""
     others = len(names) - 1
     return f"{names[0]} and {others} other{'s' * (others > 1)}" if others else names[0]
 

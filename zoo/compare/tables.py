@@ -107,8 +107,6 @@ def read_table(path: Path) -> Table:
 
 
 class _Reader:
-    """Reads the parts of a table, and collects what is wrong with them."""
-
     def __init__(self, path: Path) -> None:
         self.problems: list[Problem] = []
         self._path, self._root = path, tree(path)

@@ -158,7 +158,6 @@ def _grid(comparison: Comparison, rows: list[list[str]]) -> str:
 
 
 def _spans(comparison: Comparison) -> Counter[str]:
-    """Each data set, and how many columns it has."""
     return Counter(column.data for column in comparison.columns)
 
 

@@ -80,7 +80,6 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
 
 
 def _stacked(images: Sequence[Any]) -> Any:
-    """Tensors or arrays of one shape and type as one tensor."""
     try:
         tensors = [torch.as_tensor(image) for image in images]
     except (TypeError, ValueError, RuntimeError):

@@ -95,7 +95,6 @@ class PhaseReader(PartReader):
         return Row(players, kept, self.root.at(path), off)
 
     def _players(self, path: Path, slots: Mapping[str, Part]) -> tuple[str, ...]:
-        """Splits a row's name into its players, and notes what is wrong with them."""
         label = str(path[-1])
         players = tuple(player.strip() for player in label.split("+"))
         written = self.mapping(("slots",))

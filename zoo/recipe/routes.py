@@ -64,7 +64,6 @@ def values(recipe: Recipe) -> str:
 
 
 def _needed(recipe: Recipe) -> tuple[str, ...]:
-    """The names that terms and outputs need, each after what it needs."""
     terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
     return recipe.graph.order([*(name for part in terms for name in part.arguments.values()), *recipe.outputs.values()])
 

@@ -88,7 +88,6 @@ def _charts(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
 
 
 def _legend(rows: Mapping[str, Mapping[str, Sequence[Point]]]) -> str:
-    """Explains smoothed lines; empty if none is smoothed."""
     window = max(Line("", 0, points).window for terms in rows.values() for points in terms.values())
     if window == 1:
         return ""

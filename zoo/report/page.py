@@ -93,7 +93,6 @@ _KEY = re.compile(r"^(\s*(?:- )?)([^\s#][^:#]*)(:)(?=\s|$)", re.MULTILINE)
 
 
 def _recipe(recipe: str) -> str:
-    """The recipe, its keys told from what they say."""
     if not recipe.strip():
         return ""
     lines = len(recipe.splitlines())

@@ -11,11 +11,7 @@ from zoo.testing import ContractError, checks
 
 
 def main(plugin: str) -> int:
-    """Runs every check and prints a table; returns 1 if one failed.
-
-    Args:
-        plugin: name of an installed distribution, or a plugin's ``.py`` file.
-    """
+    """Runs every check of an installed distribution, or of a plugin's ``.py`` file, prints a table; 1 if one failed."""
     all_of, broken = Counter[str](), Counter[str]()
     for check in checks(Path(plugin) if plugin.endswith(".py") else plugin):
         all_of[check.kind] += 1

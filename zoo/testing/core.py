@@ -36,13 +36,11 @@ def require(kept: object, sentence: str) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one component, recipe or plugin.
+    """One check of one component, recipe or plugin; its action raises where the contract is not kept.
 
     Args:
         kind: one of ``zoo.api.KINDS``, ``"recipe"`` or ``"plugin"``.
-        component: its name.
         name: of the check, such as ``"state dict round trip"``.
-        action: what to do; it raises where the contract is not kept.
         example: the options it is checked with, where there is more than one set.
         about: what the check asks, in a sentence.
     """
@@ -65,10 +63,8 @@ class Check:
         return f"{self.kind}/{self.component}{f'[{self.example}]' if self.example else ''}::{self.name}"
 
     def run(self) -> None:
-        """Checks.
-
-        Raises:
-            ContractError: the contract is not kept; whatever else the part raised is its cause.
+        """Checks; a ContractError says that the contract is not kept, and whatever else the part raised is its
+        cause.
         """
         with put_back():
             try:

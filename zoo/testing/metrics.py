@@ -206,7 +206,6 @@ class _Luggage(pickle.Pickler):
         self.heavy: set[str] = set()
 
     def persistent_id(self, thing: Any) -> None:
-        """Called with everything that goes in."""
         if isinstance(thing, nn.Module):
             self.heavy.add(f"a network ({type(thing).__name__})")
         elif isinstance(thing, torch.Tensor) and thing.device.type != "cpu":
@@ -214,7 +213,6 @@ class _Luggage(pickle.Pickler):
 
 
 def _copied(metric: Any) -> Any:
-    """A copy as another process receives it."""
     return pickle.loads(pickle.dumps(metric))
 
 

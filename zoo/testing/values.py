@@ -55,7 +55,6 @@ def tiny(plain: Plain, bench: Bench, side: int) -> Plain:
 
 
 def _with_terms(plain: Plain, edit: Callable[[Plain], Plain]) -> Plain:
-    """A recipe with every term edited."""
     phases = [
         {**phase, "rows": {label: {n: edit(t) for n, t in row.items()} for label, row in phase["rows"].items()}}
         for phase in plain["phases"]
@@ -125,7 +124,6 @@ class Setting(Component):
                     yield {**plain, "phases": [{**first, "rows": rows}, *rest]}
 
     def _uses(self, recipe: Recipe) -> list[Part]:
-        """Where a recipe uses it."""
         terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
         parts, mine = (*recipe.values.values(), *terms, *recipe.evaluate), (self.kind, self.entry.id, self.entry.target)
         return [part for part in parts if (part.entry.kind, part.entry.id, part.entry.target) == mine]

@@ -163,7 +163,6 @@ def _evaluate(
     watchers: Sequence[Guarded],
     processes: Processes | None,
 ) -> tuple[Mapping[str, Any], list[Picture]]:
-    """Writes scores and pictures, and gives them back."""
     from zoo.machine.processes import ALONE
     from zoo.report.figures import show
     from zoo.score.evaluate import evaluate

@@ -79,7 +79,6 @@ def few(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """Reads a line as ``Journal`` writes it; None if it is none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

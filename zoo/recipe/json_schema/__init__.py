@@ -124,7 +124,6 @@ class Sections(Parts):
         return {**mapping(text, offered, self.part(kind), null=True), "patternProperties": full}
 
     def _list(self, kind: str, text: str) -> Schema:
-        """A name, a list or a mapping."""
         items = {"type": "array", "items": replace(self, over=False).item(kind), "uniqueItems": True}
         return {"description": text, **part(self.name(kind), self._parts(kind, text), items, NULL)}
 

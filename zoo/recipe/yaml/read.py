@@ -155,7 +155,6 @@ class _Reader:
         return here, message
 
     def document(self) -> Node | None:
-        """The only document's root, or None if there is none."""
         self.next()  # the stream's start
         first = self.next()
         if isinstance(first, yaml.StreamEndEvent):
@@ -233,7 +232,6 @@ class _Reader:
         return Node(entries, place, keys)
 
     def _key(self, event: Any, place: Position, depth: int) -> str | None:
-        """A mapping's key, or None where it was refused."""
         node = self.node(event, depth + 1)
         if not isinstance(event, yaml.ScalarEvent):
             self.refuse(place, "a key is text, not an alias, a list or a mapping; write it out")

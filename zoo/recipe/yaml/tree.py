@@ -71,8 +71,6 @@ def assign(root: Node, path_text: str, value_text: str, *, source: str | None = 
 
 @dataclass(frozen=True)
 class _Assignment:
-    """One value on its way down a tree."""
-
     value: Node
     place: Position
 
