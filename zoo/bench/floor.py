@@ -65,9 +65,7 @@ def ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
 
 
 def floor(flops: float, kept: float, weights: float, state: float, best: Ceilings) -> Floor:
-    """The floor of a step: the FLOP of its products, and the bytes its backwards keep, of learning weights and of
-    optimiser state, by the ceilings.
-    """
+    """The floor of a step of so many FLOP, bytes that its backwards keep, learning weights and optimiser state."""
     moved = TRAFFIC * kept + WEIGHT_TRAFFIC * weights + 2 * state
     product, traffic = flops / best.flops, moved / best.bandwidth
     return Floor(max(product, traffic), "products" if product > traffic else "bytes", moved)

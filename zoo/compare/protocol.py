@@ -34,10 +34,7 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Score:
-    """One number of one run, and how it was measured; ``data`` is as the table calls it.
-
-    ``place`` is the run, for a sentence; the model where empty.
-    """
+    """One number of one run, the ``place`` for a sentence (the model where empty), and how it was measured."""
 
     model: str
     data: str
@@ -54,9 +51,7 @@ class Score:
 
 
 def refuse_different_protocols(scores: Iterable[Score]) -> None:
-    """Refuses scores that cannot share a column: a RequestError has the fields that differ, in which runs, and the
-    cure.
-    """
+    """Refuses scores that cannot share a column: a RequestError has what differs, in which runs, and the cure."""
     problems: dict[str, None] = {}
     for (data, label), column in by_column(scores).items():
         for field, sides in _differing(column).items():

@@ -39,15 +39,7 @@ UNWAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A file of a run, where no link leads out of the run.
-
-    Args:
-        folder: the run; it may be a link itself.
-        name: the file's name in it.
-
-    Raises:
-        RunError: if the file lies elsewhere.
-    """
+    """A file of a run, where no link leads out of the run, else a RunError; the run may be a link itself."""
     path = folder / name
     try:
         real = path.resolve()
@@ -87,12 +79,7 @@ def opened(folder: Path, name: str, limit: int = sys.maxsize) -> Iterator[Buffer
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
-    """Reads a file of a run.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        RunError: as ``opened``.
-    """
+    """Reads a file of a run; raises as ``opened``."""
     with opened(folder, name, limit) as file:
         return file.read()
 
@@ -100,8 +87,7 @@ def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
 def read_text(folder: Path, name: str) -> str | None:
     """Reads a text file of a run; None if it is not there.
 
-    Raises:
-        RunError: if it cannot be read, is no text, or is a link that leads out of the run.
+    If it cannot be read, is no text, or is a link that leads out of the run, that is a RunError.
     """
     try:
         return read_bytes(folder, name).decode()
@@ -117,12 +103,7 @@ def read_text(folder: Path, name: str) -> str | None:
 def write_atomically(path: Path, content: Bytes | Iterable[Bytes]) -> None:
     """Writes a file whole or not at all: temporary file, fsync, rename, fsync of the directory.
 
-    Args:
-        path: the file.
-        content: its bytes, or pieces of them.
-
-    Raises:
-        RunError: naming the file, if the disk is full or refuses.
+    If the disk is full or refuses, a RunError names the file.
     """
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
@@ -184,11 +165,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file if it is there.
-
-    Raises:
-        RunError: naming the file, if it cannot be removed.
-    """
+    """Removes a file if it is there; a RunError names one that cannot be removed."""
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -69,10 +69,7 @@ def write_recipe(recipe: Recipe) -> str:
 
 
 def locate(name: str | Path, registry: Registry) -> Path:
-    """The file of a recipe: a path, else a bundled recipe of that name (with or without ``.yaml``).
-
-    There may be neither: a RequestError.
-    """
+    """The file of a recipe: a path, or a bundled recipe of that name (with or without ``.yaml``)."""
     path = Path(name)
     return path if os.path.isfile(path) else _bundled(str(name), path, registry)
 

@@ -35,9 +35,8 @@ class Picture:
         return grid_png([images for _, images in self.rows])
 
     def blocks(self) -> list[list[tuple[str, bytes]]]:
-        """The rows, each a label and a PNG of ``COLUMNS`` images; what they hold beyond these in blocks below.
-
-        Rows without labels are one PNG.
+        """The rows, each a label and a PNG of ``COLUMNS`` images, the rest in blocks below; without labels they are one
+        PNG.
         """
         if not any(label for label, _ in self.rows):
             return [[("", self.png)]]

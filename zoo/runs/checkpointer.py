@@ -40,9 +40,7 @@ class Checkpointer(AbstractContextManager["Checkpointer"]):
         self._best = best.score if best else None
 
     def best(self, scores: Mapping[str, float]) -> Score | None:
-        """Gives the score that ``train.keep_best`` names, of this step's by label, if it is the best so far: one to
-        ``save``.
-        """
+        """Gives the score that ``train.keep_best`` names, of this step's by label, if it is the best so far."""
         label = self._engine.recipe.train.keep_best
         if label not in scores:
             return None
@@ -93,9 +91,8 @@ def save_checkpoint(run: Run, engine: Engine, score: Score | None = None) -> Non
 
 @torch.no_grad()
 def _snapshot(engine: Engine, copies: dict[str, Tensor], score: Score | None) -> tuple[dict[str, Tensor], Manifest]:
-    """Copies the engine's state into memory that no step changes: ``copies``, as new memory costs more than the copy.
-
-    Its manifest names no file yet.
+    """Copies the engine's state into ``copies``, as new memory costs more than the copy; the manifest names no file
+    yet.
     """
     pieces, plain = engine.state()
     tensors = engine.shards.gathered(pieces)

@@ -26,9 +26,7 @@ class File:
 
 @dataclass(frozen=True)
 class Score:
-    """A checkpoint's score by a metric of the recipe's ``evaluate``; ``better`` is ``"lower"``, ``"higher"``, or
-    ``"one"`` for the nearest to 1.
-    """
+    """A checkpoint's score; ``better`` is ``"lower"``, ``"higher"``, or ``"one"`` for the nearest to 1."""
 
     label: str
     value: float
@@ -98,9 +96,7 @@ def _json(content: Any) -> str:
 
 
 def identity(plain: Mapping[str, Any]) -> str:
-    """The SHA-256 of what makes a recipe's weights another's, of plain data as ``Recipe.plain`` or ``recipe.yaml`` has
-    it.
-    """
+    """The SHA-256 of what makes a recipe's weights another's, of plain data as ``Recipe.plain`` gives it."""
     return sha256(_json({name: plain.get(name) for name in SHAPING}))
 
 

@@ -136,7 +136,7 @@ def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
 
 
 def tensors_in(file: Any) -> dict[str, Tensor]:
-    """Reads the tensors of an open file; a truth value that is neither true nor false, on which torch would count, is a
+    """Reads the tensors of an open file; a truth value neither true nor false, which torch would count, is a
     ValueError.
     """
     tensors: dict[str, Tensor] = file.get_tensors()

@@ -45,9 +45,7 @@ def trained_steps(folder: Path) -> int:
 
 
 def refuse_lost_weights(run: Run) -> None:
-    """Refuses to train from the beginning where finished weights are there, damaged, and no checkpoint has them: a
-    RunError.
-    """
+    """Refuses to train from step 0 where finished weights are damaged and no checkpoint has them: a RunError."""
     for weights, name in FILES.items():
         try:
             _unpacked(run.folder, weights)

@@ -63,9 +63,7 @@ class Check:
         return f"{self.kind}/{self.component}{f'[{self.example}]' if self.example else ''}::{self.name}"
 
     def run(self) -> None:
-        """Checks; a ContractError says that the contract is not kept, and whatever else the part raised is its
-        cause.
-        """
+        """Checks; a contract that is not kept is a ContractError, whose cause is whatever else the part raised."""
         with put_back():
             try:
                 self.action()

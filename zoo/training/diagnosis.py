@@ -56,9 +56,7 @@ class Fault:
 
 @contextmanager
 def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None]:
-    """Makes what goes wrong inside a TrainingError with its reason and what to do, and keeps it in the run, to be
-    replayed.
-    """
+    """Makes what goes wrong inside a TrainingError with its reason and the cure; the run keeps it, to be replayed."""
     try:
         yield
         if run:
