@@ -7,6 +7,9 @@ from pathlib import Path
 from textwrap import dedent
 from zipfile import ZipFile
 
+from zoo.api import VERSION
+
+API = ".".join(map(str, VERSION))
 HOOK = "from zoo import api\n\n\n@api.hookimpl\ndef zoo_components():\n    return [{}]\n"
 NET = "class Net:\n    def __init__(self, channels: int, *, width: int = 4) -> None: ...\n"
 
@@ -159,7 +162,7 @@ PACKAGES = {
     "zoo-too-old": Package(
         "from zoo.api import gone\nZOO_API = (0, 3)",
         "incompatible",
-        "0.3 of zoo.api and this is 1.0; pip install --upgrade zoo-too-old, or ask its author",
+        f"0.3 of zoo.api and this is {API}; pip install --upgrade zoo-too-old, or ask its author",
     ),
 }
 

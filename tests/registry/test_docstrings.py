@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.registry.parameters import split
+from zoo.registry.signature import split
 
 
 def test_text_and_parameters() -> None:

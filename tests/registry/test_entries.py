@@ -27,7 +27,7 @@ ENTRY = Entry(NET, "zoo-a", "1.2", "a")
 
 def test_what_an_entry_says_of_its_component() -> None:
     assert (ENTRY.kind, ENTRY.name, ENTRY.id, ENTRY.target) == ("encoder", "net", "zoo-a/net", "json:JSONEncoder")
-    assert (ENTRY.summary, ENTRY.contract) == ("a net", "B C H W -> B 3")
+    assert (ENTRY.summary, ENTRY.part.contract) == ("a net", "B C H W -> B 3")
 
 
 def test_variants() -> None:
@@ -124,12 +124,12 @@ def test_a_module_that_two_packages_name_is_noted(file: Path, monkeypatch: pytes
     theirs = Plugin("c", "zoo-c", "1", module="entries_parts", attribute="parts")
     other = Plugin("d", "zoo-d", "1", module="json")
     first, second, third, fourth = loaded(ours, same, theirs, other)
-    assert first.note == second.note == "its module 'entries_parts' is also plugin 'c' of zoo-c"
+    assert first.notes == second.notes == ("its module 'entries_parts' is also plugin 'c' of zoo-c",)
     assert third.notes == (
         "its module 'entries_parts' is also plugin 'a' of zoo-a",
         "its module 'entries_parts' is also plugin 'b' of zoo-a",
     )
-    assert fourth.note == ""
+    assert fourth.notes == ()
 
 
 def test_a_plugin_that_imports_what_is_heavy_or_takes_long_is_noted() -> None:
@@ -151,7 +151,7 @@ def test_what_is_heavy_is_what_the_import_brought(tmp_path: Path, monkeypatch: p
     finally:
         sys.modules.pop("jax", None)
         sys.modules.pop("entries_heavy", None)
-    assert " s and imported jax, which" in plugin.note
+    assert " s and imported jax, which" in plugin.notes[0]
 
 
 def test_a_file_is_imported_once(file: Path) -> None:

@@ -298,7 +298,7 @@ def test_a_hidden_copy_is_noted(site: Write, tmp_path: Path, monkeypatch: pytest
     shutil.copytree(package.parent / "zoo_twofold-1.0.dist-info", tmp_path / "later" / "zoo_twofold-0.9.dist-info")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "later")])
     twofold = only_lost("twofold")
-    assert (twofold.state, twofold.note) == (
+    assert (twofold.state, *twofold.notes) == (
         "ok",
         f"another copy of zoo-twofold, 1.0 in {tmp_path / 'later'}, is hidden by this one in {tmp_path / 'site'}",
     )

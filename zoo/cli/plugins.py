@@ -26,7 +26,7 @@ from zoo.registry.discovery import canonical, installed
 from zoo.registry.isolation import Failure, attempt
 from zoo.registry.names import not_installed
 
-KEYS = ("name", "distribution", "version", "state", "reason", "note")
+KEYS = ("name", "distribution", "version", "state", "reason")
 
 
 def plugins(arguments: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def plugins(arguments: argparse.Namespace) -> int:
 
 
 def _described(plugin: Plugin, registry: Registry, traced: bool) -> dict[str, Any]:
-    described = {key: getattr(plugin, key) for key in KEYS}
+    described = {key: getattr(plugin, key) for key in KEYS} | {"note": "; ".join(plugin.notes)}
     described["collisions"] = [str(c) for c in registry.collisions() if plugin.distribution in c.providers]
     return {**described, "traceback": plugin.traceback} if traced else described
 
@@ -88,8 +88,8 @@ def _uses(entry: Entry) -> Iterator[tuple[str, Callable[[], object]]]:
     """The target, and each variant's: its parameters are read, then it is imported."""
     label = f"{entry.kind} '{entry.name}'"
     yield label, entry.check
-    for value in entry.component.variants:
-        yield f"{label} with {entry.component.by} '{value}'", entry.variant(value).check
+    for value in entry.part.variants:
+        yield f"{label} with {entry.part.by} '{value}'", entry.variant(value).check
 
 
 def _reading(entry: RecipeEntry) -> tuple[str, Callable[[], object]]:

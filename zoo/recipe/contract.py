@@ -53,7 +53,7 @@ class Contract:
 
 def contract_of(part: Part, sizes: Sizes) -> Contract | None:
     """A slot's contract bound to a recipe's sizes; None for kinds that promise no shapes; unreadable, a ValueError."""
-    text = part.entry.contract or DEFAULTS.get(part.entry.kind, "")
+    text = part.entry.part.contract or DEFAULTS.get(part.entry.kind, "")
     if not text:
         return None
     left, arrow, right = text.partition("->")

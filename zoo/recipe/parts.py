@@ -14,7 +14,7 @@ from zoo.recipe.sections import MINIMA, SIGNED, SPELT, Training
 from zoo.recipe.yaml.read import MAX_PROBLEMS, Node
 from zoo.registry import REQUIRED, Entry, Option, Registry, Signature, check_options
 from zoo.registry.option_types import shown, type_text
-from zoo.registry.parameters import split
+from zoo.registry.signature import split
 
 Path = tuple[str | int, ...]
 Nodes = Mapping[str, Node]
@@ -122,7 +122,7 @@ class PartReader:
             return None
         try:
             entry = self.registry.find(kind, use)
-            by = entry.component.by
+            by = entry.part.by
             chosen = spec[by].plain() if by and by in spec else None
             entry = entry.variant(chosen)
             signature = entry.signature
@@ -131,8 +131,8 @@ class PartReader:
             # a slot's kind, where that is laid over a base's use
             self.note(said if "kind" in spec and said.file != place.file else place, str(error))
             return None
-        if chosen is not None and str(chosen) not in entry.component.variants:
-            hint = did_you_mean(str(chosen), entry.component.variants)
+        if chosen is not None and str(chosen) not in entry.part.variants:
+            hint = did_you_mean(str(chosen), entry.part.variants)
             self.error((*path, by), f"{kind} '{entry.name}' has no {by} {shown(chosen)}{hint}")
             return None
         beside = ("use", "with", *reserved)

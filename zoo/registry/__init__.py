@@ -11,25 +11,9 @@ if TYPE_CHECKING:
     from zoo.registry.options import OptionProblem, check_options, to_arguments
     from zoo.registry.signature import REQUIRED, Option, Signature, TargetError
 
-__all__ = [
-    "FIRST_PARTY",
-    "LOCAL",
-    "REQUIRED",
-    "AmbiguousName",
-    "Entry",
-    "Option",
-    "OptionProblem",
-    "Plugin",
-    "RecipeEntry",
-    "Registry",
-    "Signature",
-    "TargetError",
-    "UnknownName",
-    "check_options",
-    "clear_cache",
-    "load_registry",
-    "to_arguments",
-]
+__all__ = ["FIRST_PARTY", "LOCAL", "Entry", "Plugin", "RecipeEntry", "Registry", "clear_cache", "load_registry"]
+__all__ += ["AmbiguousName", "UnknownName"]
+__all__ += ["REQUIRED", "Option", "OptionProblem", "Signature", "TargetError", "check_options", "to_arguments"]
 
 
 def __getattr__(name: str) -> Any:

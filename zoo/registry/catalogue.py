@@ -45,8 +45,6 @@ class Blocked:
 
     def hits(self, version: str) -> bool:
         """True if ``version`` is blocked; one that cannot be compared is."""
-        if not self.versions:
-            return True
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
         from packaging.version import InvalidVersion, Version
 
@@ -133,12 +131,7 @@ def chosen() -> tuple[str, ...] | None:
 
 def policy(distributions: Iterable[str], layers: Sequence[Path], only: tuple[str, ...] | None) -> Catalogue:
     """The catalogue, as far as it concerns some distributions. Reading YAML costs 25 ms: without a layer of the
-    user's the bundled file is parsed only if it mentions a stranger at all.
-
-    Args:
-        distributions: those with plugins.
-        layers: the user's own files, later ones over earlier ones.
-        only: what ``ZOO_PLUGINS`` names, if it is set.
+    user's own (later ones over earlier ones) the bundled file is parsed only if it mentions a stranger at all.
     """
     text = "" if layers else canonical(BUNDLED.read_text("utf-8"))
     known = layers or any(canonical(name) in text for name in distributions if name != FIRST_PARTY)
@@ -159,11 +152,7 @@ def _bundled() -> Catalogue:
 
 
 def read(file: Path) -> Catalogue:
-    """One registry.yaml.
-
-    Raises:
-        RecipeError: every problem in the file, placed.
-    """
+    """Reads one registry.yaml; raises RecipeError with every problem in it, placed."""
     try:
         return parse(file.read_text("utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
@@ -177,11 +166,7 @@ def read(file: Path) -> Catalogue:
 
 
 def parse(text: str, file: str) -> Catalogue:
-    """The text of a registry.yaml; positions name ``file``.
-
-    Raises:
-        RecipeError: every problem in it, placed.
-    """
+    """Reads the text of a registry.yaml; raises RecipeError with every problem in it, placed in ``file``."""
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -222,19 +207,17 @@ class _Reader:
         keys = self.mapping(node, f"package '{name}'", ("summary", "provides", "recipes"))
         provides = self.mapping(keys.get("provides"), f"'provides' of '{name}'", KINDS)
         return Package(
-            summary=self.text(keys["summary"], "summary") if "summary" in keys else "",
+            summary=self.text(keys.get("summary"), "summary"),
             provides={kind: self.texts(value, kind) for kind, value in provides.items()},
             recipes=self.texts(keys.get("recipes"), "recipes"),
         )
 
     def block(self, node: Node) -> Blocked:
         keys = self.mapping(node, "an item of 'blocked'", ("package", "versions", "reason"))
-        texts = {key: self.text(value, key) for key, value in keys.items()}
-        for key in ("package", "reason"):
-            if key not in texts:
-                self.problem(node, f"an item of 'blocked' needs '{key}'")
-        package, reason = canonical(texts.get("package", "")), texts.get("reason", "")
-        return Blocked(package, reason, texts.get("versions", ""), self.file)
+        for key in {"package", "reason"} - keys.keys():
+            self.problem(node, f"an item of 'blocked' needs '{key}'")
+        package, reason, versions = (self.text(keys.get(key), key) for key in ("package", "reason", "versions"))
+        return Blocked(canonical(package), reason, versions, self.file)
 
     def pin(self, key: str, node: Node) -> str:
         kind, slash, name = key.partition("/")
@@ -267,6 +250,8 @@ class _Reader:
         return tuple(node.value)
 
     def text(self, node: Any, where: str) -> str:
+        if node is None:
+            return ""
         if node.id != "scalar" or node.tag == NULL:
             self.problem(node, f"{where} must be text")
             return ""

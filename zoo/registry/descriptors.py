@@ -24,12 +24,7 @@ _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^/\\:]+(/[^/\\:]+)*\.ya?ml")
 
 
 def ask(plugin: Plugin, module: object) -> Plugin:
-    """The plugin with what its hooks provide, called one by one; what is refused is among its reasons.
-
-    Args:
-        plugin: as it was found.
-        module: its module, or what its entry point names inside one.
-    """
+    """The plugin with what the hooks of its module provide; what is refused is among its reasons."""
     # A manager of its own for each plugin: with a shared one, one raising hook loses everybody's results.
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(api.Hooks)
@@ -74,9 +69,8 @@ def _call(manager: pluggy.PluginManager, hook: str, faults: list[str | Failure])
 
 
 def _as_sequence(hook: str, result: object) -> Sequence[object]:
-    wanted = HOOKS[hook].__name__
     if not isinstance(result, Sequence) or isinstance(result, str | bytes):
-        raise TypeError(f"it must return a sequence of zoo.api.{wanted}, not {_kind_of(result)}")
+        raise TypeError(f"it must return a sequence of zoo.api.{HOOKS[hook].__name__}, not {_kind_of(result)}")
     return tuple(result)
 
 

@@ -64,11 +64,6 @@ class Plugin:
         return "; ".join(self.reasons)
 
     @property
-    def note(self) -> str:
-        """The notes in one line."""
-        return "; ".join(self.notes)
-
-    @property
     def id(self) -> str:
         """``PACKAGE/PLUGIN``."""
         return f"{self.distribution}/{self.name}"

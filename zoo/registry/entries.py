@@ -28,14 +28,7 @@ class Unusable(RequestError):
 
 @dataclass(frozen=True)
 class Named:
-    """A component or a recipe, and who provides it.
-
-    Args:
-        part: as its plugin describes it.
-        distribution: the package that provides it.
-        version: of the package.
-        plugin: the package's plugin that provides it.
-    """
+    """A component or a recipe, as its plugin describes it, and the package and plugin that provide it."""
 
     part: api.Component | api.Recipe
     distribution: str
@@ -74,27 +67,13 @@ class Entry(Named):
     part: api.Component
 
     @property
-    def component(self) -> api.Component:
-        """As its plugin describes it."""
-        return self.part
-
-    @property
     def target(self) -> str:
         """``package.module:attribute``."""
         return self.part.target
 
-    @property
-    def contract(self) -> str:
-        """Shapes in and out; empty means the kind's own."""
-        return self.part.contract
-
     @cached_property
     def signature(self) -> Signature:
-        """What the target asks for and what its options are, read without importing it.
-
-        Raises:
-            RequestError: the target does not exist or breaks the rules of ``zoo.api``.
-        """
+        """What the target asks for and its options; raises RequestError if it is not there or breaks the rules."""
         from zoo.registry.signature import TargetError, read_signature
 
         try:
@@ -113,11 +92,7 @@ class Entry(Named):
         return tuple(map(self.variant, self.part.variants)) or (self,)
 
     def load(self) -> Any:
-        """Import the target and return it.
-
-        Raises:
-            RequestError: the import failed, or there is no such attribute.
-        """
+        """Imports the target and returns it; raises RequestError where that fails."""
         module_name, _, attribute = self.target.partition(":")
         with running(self.distribution, self.plugin):
             module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
@@ -129,11 +104,7 @@ class Entry(Named):
         return thing
 
     def check(self) -> None:
-        """Reads the target's parameters, then imports it.
-
-        Raises:
-            RequestError: why it cannot be used.
-        """
+        """Reads the target's parameters, then imports it; raises RequestError if it cannot be used."""
         self.signature  # noqa: B018 - read here, where the rules are checked
         self.load()
 
@@ -146,11 +117,7 @@ class RecipeEntry(Named):
 
     @property
     def file(self) -> Path:
-        """Where the YAML is, found without importing more than its package's parents.
-
-        Raises:
-            RequestError: it is not there.
-        """
+        """The YAML file, found without importing more than its package's parents; RequestError if it is not there."""
         package, _, relative = self.part.path.partition(":")
         with running(self.distribution, self.plugin):
             spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))

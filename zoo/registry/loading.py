@@ -36,18 +36,12 @@ _API_LINE = re.compile(r"^ZOO_API\b[^=\n]*=\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.M
 
 
 def load(found: Sequence[Plugin], verdict: Callable[[Plugin], Verdict | None]) -> Iterator[Plugin]:
-    """Imports and questions each plugin; a failure stays with its plugin.
-
-    Args:
-        found: all of them.
-        verdict: state and reason of a plugin that is not to be imported, else None.
-    """
+    """Imports and questions each plugin that has no verdict (state and reason); a failure stays with its plugin."""
     for plugin in found:
         plugin = plugin.noted(*_sharing(plugin, found))
         refused = None if plugin.distribution == LOCAL else verdict(plugin)
         if refused:
-            state, reason = refused
-            plugin = replace(plugin, state=state, reasons=(reason,))
+            plugin = replace(plugin, state=refused[0], reasons=refused[1:])
         elif plugin.state == "ok":
             asked = attempt("reading it", partial(_question, plugin))
             plugin = plugin.failed("broken", asked) if isinstance(asked, Failure) else asked
@@ -140,14 +134,10 @@ def _needed_api(plugin: Plugin, module: Any) -> object:
     fails by importing what does not exist here yet."""
     if not isinstance(module, Failure):
         return getattr(module, "ZOO_API", getattr(sys.modules.get(plugin.module), "ZOO_API", UNSTATED))
-    text = attempt("", lambda: _source(plugin))
+    file = attempt("", lambda: plugin.file or getattr(importlib_util.find_spec(plugin.module), "origin", None))
+    text = attempt("", lambda: Path(str(file)).read_text("utf-8"))
     match = _API_LINE.search(text) if isinstance(text, str) else None
     return (int(match[1]), int(match[2])) if match else UNSTATED
-
-
-def _source(plugin: Plugin) -> str:
-    spec = None if plugin.file else importlib_util.find_spec(plugin.module)
-    return Path(str(plugin.file or (spec and spec.origin))).read_text("utf-8")
 
 
 def _misfit(needs: object, distribution: str) -> Verdict | None:
@@ -156,8 +146,10 @@ def _misfit(needs: object, distribution: str) -> Verdict | None:
         return "broken", f"its ZOO_API must be two whole numbers, such as {api.VERSION}, not {needs!r}"
     wanted, have = (".".join(map(str, version)) for version in (needs, api.VERSION))
     if needs > api.VERSION:
-        upgrade = f"pip install --upgrade {FIRST_PARTY}"
-        return "too new", f"it needs version {wanted} of zoo.api and this is {have}; {upgrade}"
+        return (
+            "too new",
+            f"it needs version {wanted} of zoo.api and this is {have}; pip install --upgrade {FIRST_PARTY}",
+        )
     if needs[0] < api.VERSION[0]:
         upgrade = "" if distribution == LOCAL else f"; pip install --upgrade {distribution}, or ask its author"
         return "incompatible", f"it was written for version {wanted} of zoo.api and this is {have}{upgrade}"

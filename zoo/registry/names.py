@@ -34,9 +34,7 @@ def split(name: str) -> tuple[str, str]:
 def choose(candidates: Sequence[N], kind: str, name: str, pins: Mapping[str, str], plugins: Sequence[Plugin] = ()) -> N:
     """The one meant by a bare name among several providers: pinned, first-party, or the only one.
 
-    Raises:
-        RequestError: it is pinned to a package that does not provide it.
-        AmbiguousName: nothing says which is meant.
+    Raises AmbiguousName where nothing says which, RequestError for a pin to a package that does not provide it.
     """
     by_distribution = {entry.distribution: entry for entry in candidates}
     meant, pinned = _meant(by_distribution, kind, name, pins)

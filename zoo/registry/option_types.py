@@ -31,8 +31,7 @@ class NotPlain(Exception):
 def typed(annotation: Any, lookup: Lookup) -> Any:
     """The typing object that an annotation means: text, a syntax tree, or that object itself.
 
-    Raises:
-        NotPlain, SyntaxError, ValueError, TypeError: it is no type that an option may have.
+    Raises NotPlain, SyntaxError, ValueError or TypeError for a type that no option may have.
     """
     if isinstance(annotation, str):
         annotation = ast.parse(annotation, mode="eval").body
@@ -68,17 +67,11 @@ def _subscript(name: str, inner: ast.expr, lookup: Lookup) -> Any:
 
 def plain(kind: object) -> Any:
     """``kind`` itself if it is a typing object an option may have; raises NotPlain."""
-    if kind is None or kind is type(None) or kind in NAMES.values():
-        return None if kind is type(None) else kind
-    origin = get_origin(kind)
-    if origin is Literal:
-        return kind
-    if origin in (*CONTAINERS, Union, types.UnionType):
-        for argument in get_args(kind):
-            if argument is not ...:
-                plain(argument)
-        return kind
-    raise NotPlain(str(kind) if origin else getattr(kind, "__name__", str(kind)))
+
+    def unknown(name: str) -> object:
+        raise NotPlain(name)
+
+    return evaluate(ast.parse(type_text(kind), mode="eval").body, unknown)
 
 
 def arms(kind: Any) -> tuple[Any, ...]:
@@ -104,7 +97,7 @@ def type_text(kind: Any) -> str:
         return f"Literal[{', '.join(map(repr, arguments))}]"
     if origin is not None:
         return f"{origin.__name__}[{', '.join(map(type_text, arguments))}]"
-    return str(kind.__name__)
+    return str(getattr(kind, "__name__", kind))
 
 
 _ONE = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

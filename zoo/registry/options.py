@@ -20,11 +20,9 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class OptionProblem:
-    """One thing wrong with the options given.
+    """One thing wrong with the options given, at a path in them; it is empty for an option that is missing.
 
-    Args:
-        path: where inside the options; empty for one that is missing.
-        message: to be prefixed by whose options they are: ``encoder 'timm' ``.
+    The message is to be prefixed by whose options they are: ``encoder 'timm' ``.
     """
 
     path: Path
@@ -38,25 +36,20 @@ def check_options(signature: Signature, given: Mapping[str, Any]) -> tuple[dict[
     What has a problem is left out of the data.
     """
     known = {option.name: option for option in signature.options}
-    problems = [
-        OptionProblem((name,), f"has no option '{name}'{did_you_mean(str(name), known)}")
-        for name in given
-        if name not in known
-    ]
-    problems += [
-        OptionProblem((), f"needs option '{option.name}' ({in_words(option.type)})")
-        for option in signature.options
-        if option.default is REQUIRED and option.name not in given
-    ]
+    unknown = [name for name in given if name not in known]
+    problems = [OptionProblem((name,), f"has no option '{name}'{did_you_mean(str(name), known)}") for name in unknown]
     values: dict[str, Any] = {}
+    wrong: list[OptionProblem] = []
     for name, option in known.items():
         if name in given:
-            value, wrong = _checked(option, given[name])
-            problems += wrong
-            values |= {} if wrong else {name: value}
-        elif option.default is not REQUIRED:
+            value, faults = _checked(option, given[name])
+            wrong += faults
+            values |= {} if faults else {name: value}
+        elif option.default is REQUIRED:
+            problems.append(OptionProblem((), f"needs option '{name}' ({in_words(option.type)})"))
+        else:
             values[name] = plain_data(option.default, option.type)
-    return values, problems
+    return values, [*problems, *wrong]
 
 
 def to_arguments(signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,18 +83,17 @@ def _checked(option: Option, given: Any) -> tuple[Any, list[OptionProblem]]:
     """The value as plain data, or what is wrong with it."""
     from pydantic import ValidationError
 
-    path: Path = (option.name,)
     try:
         text = json.dumps(given)
     except (TypeError, ValueError, RecursionError):
-        return None, [OptionProblem(path, f"option '{option.name}' is not plain data")]
+        return None, [OptionProblem((option.name,), f"option '{option.name}' is not plain data")]
     adapter = adapter_of(option.type)
     try:
         return adapter.dump_python(adapter.validate_json(text), mode="json"), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
-        return None, [OptionProblem(path, f"option '{option.name}' cannot be read")]
+        return None, [OptionProblem((option.name,), f"option '{option.name}' cannot be read")]
     problems = [_explain(option, given, detail["loc"]) for detail in details]
     return None, list({problem.path: problem for problem in problems}.values())
 

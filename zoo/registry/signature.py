@@ -1,30 +1,67 @@
-"""What a target asks for and what its options are: ``read_signature``.
+"""Reads what a target asks for and what its options are: ``read_signature``.
 
 For values, terms, metrics and augmentations: a function's positional parameters are its needs; of a class, those of the
 method in ``CALLED`` are, while ``__init__`` has the options (and may ask for sizes). A term's class that has
 a ``learn()`` owns networks that learn; its positional parameters are needs of their own. For every other kind:
 a function's or ``__init__``'s positional parameters are the needs. Options are always keyword-only.
+
+Parameters are read from source where it says them plainly, else from the imported object; both obey the same rules.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
+from inspect import Parameter
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
-from zoo.registry import parameters as docstrings
-from zoo.registry import source
-from zoo.registry.parameters import REQUIRED, Option, Parameters, TargetError, live, static
-
-__all__ = ["REQUIRED", "Option", "Signature", "TargetError", "read_signature"]
-
+from zoo.errors import RequestError
+from zoo.registry import option_types, source
 
 CALLED = {"value": "forward", "term": "forward", "metric": "update", "augmentation": "forward"}
 """Of a class of these kinds, the method whose positional parameters are its needs."""
+
+EMPTY = Parameter.empty
+
+
+class TargetError(RequestError):
+    """A target breaks the rules of ``zoo.api``; whose it is, the caller says."""
+
+
+class _Required(Enum):
+    REQUIRED = "required"
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Final = _Required.REQUIRED
+"""The default of an option that has none."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A keyword-only parameter.
+
+    Args:
+        name: as the recipe writes it.
+        type: the typing object, such as ``tuple[float, float]``.
+        type_text: the same as Python writes it.
+        default: plain data, or ``REQUIRED``.
+        doc: from ``Args:`` of the docstring.
+    """
+
+    name: str
+    type: Any
+    type_text: str
+    default: object
+    doc: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,11 +79,11 @@ class Signature:
         computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
     """
 
-    needs: tuple[str, ...]
-    options: tuple[Option, ...]
-    doc: str
-    file: str
-    line: int
+    needs: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    doc: str = ""
+    file: str = ""
+    line: int = 0
     sizes: tuple[str, ...] = ()
     learn: tuple[str, ...] | None = None
     computes: Mapping[str, tuple[str, ...]] | None = None
@@ -59,33 +96,32 @@ class Signature:
 
 
 def read_signature(kind: str, target: str, load: Callable[[], Any]) -> Signature:
-    """The signature of ``package.module:attribute``, from its source; by ``load()`` where that fails.
+    """The signature of ``package.module:attribute``, from its source or, where that is not plain, from ``load()``.
 
-    Raises:
-        TargetError: the target breaks the rules of ``zoo.api``.
+    Raises TargetError if the target breaks the rules of ``zoo.api``.
     """
     module_name, _, attribute = target.partition(":")
     try:
         module, node = source.parse(module_name).find(attribute)
-        return from_source(kind, module, node)
+        return _from_source(kind, module, node)
     except source.NotStatic:
         return from_object(kind, load())
 
 
-def from_source(kind: str, module: source.Module, node: source.Definition) -> Signature:
+def _from_source(kind: str, module: source.Module, node: source.Definition) -> Signature:
     """The signature of a definition that was read, not run."""
-    doc, place = ast.get_docstring(node), (module.file, node.lineno)
+    doc = ast.get_docstring(node)
     if not isinstance(node, ast.ClassDef):
-        return _signature(static(module, node, f"{node.name}()"), doc, place)
+        return _placed(_static(module, node, f"{node.name}()"), doc, module.file, node.lineno)
 
-    def method(name: str) -> Parameters | None:
+    def method(name: str) -> Signature | None:
         member = source.member(module, node, name)
         if member is None:
             return None
         where, function = member
         if isinstance(function, ast.expr):
             raise source.NotStatic(f"{node.name}.{name} is no def")
-        return static(where, function, f"{node.name}.{name}()", skip=1)
+        return _static(where, function, f"{node.name}.{name}()", skip=1)
 
     def attribute(name: str, _default: object) -> object:
         member = source.member(module, node, name)
@@ -94,7 +130,7 @@ def from_source(kind: str, module: source.Module, node: source.Definition) -> Si
         except ValueError:
             raise source.NotStatic(f"{node.name}.{name} is no literal") from None
 
-    return _of_class(kind, node.name, method, attribute, doc, place)
+    return _placed(_of_class(kind, node.name, method, attribute), doc, module.file, node.lineno)
 
 
 def from_object(kind: str, thing: Any) -> Signature:
@@ -104,29 +140,23 @@ def from_object(kind: str, thing: Any) -> Signature:
         if not callable(thing):
             raise TargetError(f"it is {type(thing).__name__}, neither a class nor a function")
         name = thing.__name__ if isinstance(thing, FunctionType) else type(thing).__name__
-        return _signature(live(thing, f"{name}()"), doc, place)
+        return _placed(_live(thing, f"{name}()"), doc, *place)
 
-    def method(name: str) -> Parameters | None:
+    def method(name: str) -> Signature | None:
         owner = next((base for base in thing.__mro__ if name in vars(base)), object)
         if owner is not object and owner.__module__ != "torch.nn.modules.module":
-            return live(getattr(thing, name), f"{thing.__name__}.{name}()", skip=1)
+            return _live(getattr(thing, name), f"{thing.__name__}.{name}()", skip=1)
         return method("__new__") if name == "__init__" else None
 
-    return _of_class(kind, thing.__name__, method, partial(getattr, thing), doc, place)
+    return _placed(_of_class(kind, thing.__name__, method, partial(getattr, thing)), doc, *place)
 
 
 def _of_class(
-    kind: str,
-    name: str,
-    method: Callable[[str], Parameters | None],
-    attribute: Callable[..., object],
-    doc: str | None,
-    place: tuple[str, int],
+    kind: str, name: str, method: Callable[[str], Signature | None], attribute: Callable[..., object]
 ) -> Signature:
-    made = method("__init__") or Parameters()
-    signature = _signature(made, doc, place)
+    made = method("__init__") or Signature()
     if kind not in CALLED:
-        return signature
+        return made
     called = method(CALLED[kind])
     learn = method("learn") if kind == "term" else None
     if called is None:
@@ -134,8 +164,7 @@ def _of_class(
     for each, parameters in ((CALLED[kind], called), ("learn", learn)):
         if parameters and parameters.options:
             raise TargetError(f"{name}.{each}() has options; those of a class belong to its __init__()")
-    learns = learn.positional if learn else None
-    signature = replace(signature, needs=called.positional, sizes=made.positional, learn=learns)
+    signature = replace(made, needs=called.needs, sizes=made.needs, learn=learn.needs if learn else None)
     if kind != "metric" or "compute" not in signature.needs:
         return signature
     computes = attribute("computes", None)
@@ -145,12 +174,12 @@ def _of_class(
     return replace(signature, needs=tuple(need for need in signature.needs if need != "compute"), computes=computes)
 
 
-def _signature(parameters: Parameters, doc: str | None, place: tuple[str, int]) -> Signature:
-    """The needs and options of a function or a constructor; an option's text is in either's docstring."""
-    text, documented = docstrings.split(doc or "")
-    documented = {**docstrings.split(parameters.doc)[1], **documented}
-    options = tuple(replace(option, doc=documented.get(option.name, "")) for option in parameters.options)
-    return Signature(parameters.positional, options, text, *place)
+def _placed(read: Signature, doc: str | None, file: str, line: int) -> Signature:
+    """The signature with its place and documentation; an option's is in the docstring of the target or its function."""
+    text, documented = split(doc or "")
+    documented = {**split(read.doc)[1], **documented}
+    options = tuple(replace(option, doc=documented.get(option.name, "")) for option in read.options)
+    return replace(read, options=options, doc=text, file=file, line=line)
 
 
 def _place(thing: Any) -> tuple[str, int]:
@@ -160,3 +189,109 @@ def _place(thing: Any) -> tuple[str, int]:
         return inspect.getsourcefile(thing) or "", inspect.getsourcelines(thing)[1]
     except (TypeError, OSError):
         return "", 0
+
+
+# -- parameters ----------------------------------------------------------------------------------------------
+
+
+def _static(module: source.Module, node: source.Function, where: str, skip: int = 0) -> Signature:
+    """The signature of a function in source; ``skip`` is 1 where its first parameter is ``self``."""
+    decorators = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
+    if any(ast.unparse(each).rpartition(".")[2] not in source.HARMLESS for each in decorators):
+        raise source.NotStatic(f"{where} is decorated")
+    return _checked(list(_written(node.args)), where, module.type_named, skip, ast.get_docstring(node))
+
+
+def _live(function: Any, where: str, skip: int = 0) -> Signature:
+    """The same of an imported function."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise TargetError(f"the parameters of {where} cannot be read") from None
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+
+    def lookup(name: str) -> Any:
+        if name not in names:
+            raise option_types.NotPlain(name)
+        return option_types.plain(names[name])
+
+    return _checked(parameters, where, lookup, skip, inspect.getdoc(function))
+
+
+def _written(spec: ast.arguments) -> Iterator[Parameter]:
+    """The parameters of a ``def``; their annotations and defaults are syntax trees."""
+    positional = [*spec.posonlyargs, *spec.args]
+    without = len(positional) - len(spec.defaults)
+    groups: list[tuple[Any, Sequence[ast.arg | None], Sequence[ast.expr | None]]] = [
+        (Parameter.POSITIONAL_OR_KEYWORD, positional, [*[None] * without, *spec.defaults]),
+        (Parameter.VAR_POSITIONAL, [spec.vararg], [None]),
+        (Parameter.KEYWORD_ONLY, spec.kwonlyargs, spec.kw_defaults),
+        (Parameter.VAR_KEYWORD, [spec.kwarg], [None]),
+    ]
+    for kind, arguments, defaults in groups:
+        for argument, default in zip(arguments, defaults, strict=True):
+            if argument:
+                yield Parameter(argument.arg, kind, default=default or EMPTY, annotation=argument.annotation or EMPTY)
+
+
+def _checked(
+    parameters: Sequence[Parameter], where: str, lookup: option_types.Lookup, skip: int, doc: str | None
+) -> Signature:
+    stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    starred = " and ".join(f"{stars[p.kind]}{p.name}" for p in parameters if p.kind in stars)
+    if starred:
+        raise TargetError(f"{where} takes {starred}, so its options cannot be known; name each one")
+    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    if wrong := [p.name for p in positional if p.default is not EMPTY]:
+        raise TargetError(f"parameter '{wrong[0]}' of {where} has a default but is positional; options go after a '*'")
+    options = tuple(_option(p, where, lookup) for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return Signature(tuple(p.name for p in positional[skip:]), options, doc or "")
+
+
+def _option(parameter: Parameter, where: str, lookup: option_types.Lookup) -> Option:
+    name, default = parameter.name, parameter.default
+    if parameter.annotation is EMPTY:
+        raise TargetError(f"option '{name}' of {where} has no type; give it one, such as '{name}: float'")
+    try:
+        kind = option_types.typed(parameter.annotation, lookup)
+    except (option_types.NotPlain, SyntaxError, ValueError, TypeError) as error:
+        raise TargetError(
+            f"option '{name}' of {where} has type {error}, which is not plain; an option is an int, float, "
+            "bool, str, Literal[...], tuple[...], list[...] or dict[str, ...] of these, or None"
+        ) from None
+    try:
+        if isinstance(default, ast.expr):
+            default = ast.literal_eval(default)
+        elif default is EMPTY:
+            default = REQUIRED
+        elif ast.literal_eval(repr(default)) != default:
+            raise ValueError
+    except (ValueError, SyntaxError, TypeError):
+        raise TargetError(f"the default of option '{name}' of {where} must be a literal") from None
+    return Option(name, kind, option_types.type_text(kind), default)
+
+
+_HEADING = re.compile(r"(Args|Arguments|Options):\s*")
+_ITEM = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
+
+
+def split(docstring: str) -> tuple[str, dict[str, str]]:
+    """``(text without its Args section, {parameter: what it says})``."""
+    text: list[str] = []
+    items: dict[str, list[str]] = {}
+    item: list[str] = []
+    margin: int | None = None  # of the section's items; None outside it
+    for line in inspect.cleandoc(docstring).splitlines():
+        indent = len(line) - len(line.lstrip())
+        if _HEADING.fullmatch(line):
+            margin = 0
+        elif margin is None or (line and not indent):
+            margin = None
+            text.append(line)
+        elif line:
+            margin = margin or indent
+            match = _ITEM.fullmatch(line.strip()) if indent <= margin else None
+            item = items.setdefault(match[1], []) if match else item
+            item.append(match[2] if match else line.strip())
+    documented = {name: " ".join(filter(None, parts)) for name, parts in items.items()}
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(text)).strip(), documented

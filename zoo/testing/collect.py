@@ -132,8 +132,8 @@ def _unknown_keys(name: str, bench: Bench, known: Sequence[str]) -> Iterator[Che
 
 def _of_component(entry: Entry, bench: Bench) -> Iterator[Check]:
     """The checks of a component, for each of its examples or variants."""
-    by = entry.component.by
-    automatic = [{by: value} for value in entry.component.variants] or [{}]
+    by = entry.part.by
+    automatic = [{by: value} for value in entry.part.variants] or [{}]
     given = bench.options.get(f"{entry.kind}/{entry.name}") or automatic
     for options in given:
         variant = entry.variant(options.get(by) if by else None)

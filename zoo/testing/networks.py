@@ -137,7 +137,7 @@ class Network(Built):
 
     def left_out(self) -> Collection[str]:
         """Double backward, where it is not declared."""
-        return () if self.entry.component.double_backward else ("double_backward",)
+        return () if self.entry.part.double_backward else ("double_backward",)
 
     def contract(self, sizes: Sizes | None = None) -> Contract:
         """Its shapes in and out."""

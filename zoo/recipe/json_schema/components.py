@@ -42,11 +42,11 @@ def choices_of(registry: Registry) -> Choices:
     """Collects what parts can be; components that cannot be used are left out: a recipe that uses one is told why."""
     found: dict[str, dict[str, list[Choice]]] = {kind: {} for kind in KINDS}
     for entry in registry.components():
-        for variant in entry.component.variants or [""]:
+        for variant in entry.part.variants or [""]:
             one = entry.variant(variant)
             with suppress(RequestError):
                 needed = [option.name for option in one.signature.options if option.default is REQUIRED]
-                needed += [entry.component.by] if one.target != entry.target else []
+                needed += [entry.part.by] if one.target != entry.target else []
                 found[entry.kind].setdefault(entry.name, []).append(Choice(one, variant, needed))
     return found
 
@@ -127,7 +127,7 @@ class Parts:
             return self.options(kind)
         choices = self.choices[kind][label]
         named = either(*map(self.component, choices))
-        if by := choices[0].entry.component.by:
+        if by := choices[0].entry.part.by:
             named |= {"properties": {by: {"enum": [choice.variant for choice in choices]}}}
         return {"if": says("use"), "then": self.options(kind), "else": named}
 
@@ -142,7 +142,7 @@ class Parts:
     @definition
     def component(self, choice: Choice) -> Schema:
         """The options of a component."""
-        entry, kind, by = choice.entry, choice.entry.kind, choice.entry.component.by
+        entry, kind, by = choice.entry, choice.entry.kind, choice.entry.part.by
         options = {option.name: of_option(option, removable=self.over) for option in entry.signature.options}
         if by:
             value = {**self.or_null({"enum": [choice.variant]}), "default": choice.variant}
