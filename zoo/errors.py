@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences. The command line prints them; none is ever shown as a traceback.
+"""Errors are sentences. The command line prints them; none is ever shown as a traceback.
 
 ZooError                the work failed                              exit 1
 |- RunError             a run directory cannot be read or written    exit 1
@@ -82,7 +82,7 @@ class RecipeError(RequestError):
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, in a line: the first of its own, else its type."""
+    """An exception in a line: the first of its own text, else its type."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, KeyError) or not said:
         return repr(error)

@@ -83,8 +83,7 @@ def _no_plugins() -> Iterator[None]:
         yield
     finally:
         del os.environ["ZOO_PLUGINS"]
-        if before is not None:
-            os.environ["ZOO_PLUGINS"] = before
+        os.environ |= {} if before is None else {"ZOO_PLUGINS": before}
 
 
 def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import zoo
+
 
 def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
     """A command of ``zoo.cli.MODULE``, imported when it is run."""
@@ -17,7 +19,8 @@ def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="zoo", description="Generative models built from parts that anyone can swap.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    version = f"zoo {zoo.__version__}"
+    parser.add_argument("--version", action="version", version=version, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_recipe_verbs, _shelf_verbs, _run_verbs, _compare_verbs, _author_verb):
         add(verbs)
@@ -130,11 +133,3 @@ def _author_verb(verbs: Any) -> None:
     new = _verb(verbs, "new-plugin", "write a plugin package of your own", "new_plugin", "new_plugin")
     new.add_argument("name", help="of the package, such as my-zoo-plugin")
     new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        import zoo
-
-        print(f"zoo {zoo.__version__}")
-        parser.exit()

@@ -26,8 +26,6 @@ from zoo.registry.discovery import canonical, installed
 from zoo.registry.isolation import Failure, attempt
 from zoo.registry.names import not_installed
 
-KEYS = ("name", "distribution", "version", "state", "reason")
-
 
 def plugins(arguments: argparse.Namespace) -> int:
     """``zoo plugins [disable|enable NAME...] [--traceback [NAME]]``."""
@@ -54,7 +52,8 @@ def plugins(arguments: argparse.Namespace) -> int:
 
 
 def _described(plugin: Plugin, registry: Registry, traced: bool) -> dict[str, Any]:
-    described = {key: getattr(plugin, key) for key in KEYS} | {"note": "; ".join(plugin.notes)}
+    described = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "state", "reason")}
+    described["note"] = "; ".join(plugin.notes)
     described["collisions"] = [str(c) for c in registry.collisions() if plugin.distribution in c.providers]
     return {**described, "traceback": plugin.traceback} if traced else described
 

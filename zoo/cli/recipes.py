@@ -19,7 +19,6 @@ from zoo.errors import Interrupted, Position, RecipeError, RequestError, ZooErro
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
-from zoo.registry import Registry
 from zoo.training.build import as_json, build_run
 from zoo.training.watchers import ProgressWatcher
 
@@ -115,8 +114,12 @@ def check(arguments: argparse.Namespace) -> int:
 def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]:
     try:
         registry = registry_for(name, plugins)
-        if find_table(name, registry):
-            return _problems_of_table(name, overrides, registry)
+        if find_table(name, registry):  # the problems of its cells, each once
+            from zoo.compare import Request, draw_up
+            from zoo.compare.needs import problems
+
+            where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
+            return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()]
         recipe = load_recipe(name, overrides, registry)
         import_torch()
         from zoo.check.probe import probe
@@ -129,15 +132,6 @@ def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]
     return []
 
 
-def _problems_of_table(name: str, overrides: list[str], registry: Registry) -> list[str]:
-    """The problems of its cells, each once."""
-    from zoo.compare import Request, draw_up
-    from zoo.compare.needs import problems
-
-    where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
-    return [f"{name}: error: {cells[0].model} on {cells[0].data}: {problem}" for problem, cells in where.items()]
-
-
 def explain(arguments: argparse.Namespace) -> int:
     """``zoo explain``."""
     from zoo.check.explain import as_json
@@ -146,12 +140,9 @@ def explain(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
     if arguments.dot:
-        graph = dot(recipe)
-        print(json_text({"dot": graph}) if arguments.json else graph)
-    elif arguments.json:
-        print(json_text(as_json(recipe)))
+        print(json_text({"dot": dot(recipe)}) if arguments.json else dot(recipe))
     else:
-        print(explained(recipe))
+        print(json_text(as_json(recipe)) if arguments.json else explained(recipe))
     return 0
 
 

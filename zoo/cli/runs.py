@@ -21,19 +21,17 @@ if TYPE_CHECKING:
 
 def sample(arguments: argparse.Namespace) -> int:
     """``zoo sample RUN``."""
-    from zoo.report.pictures import grid_png, square
+    from zoo.report.pictures import square
 
     _at_least(arguments.n, 1, "-n")
     model = _model(arguments)
-    images = model.sample(arguments.n, seed=arguments.seed)
-    return _write(arguments, "sample.png", grid_png(square(images)))
+    return _write(arguments, "sample.png", square(model.sample(arguments.n, seed=arguments.seed)))
 
 
 def reconstruct(arguments: argparse.Namespace) -> int:
     """``zoo reconstruct RUN IMAGES...``."""
     from zoo.data.given import read_images
     from zoo.report.figures import reconstruction_rows
-    from zoo.report.pictures import grid_png
     from zoo.types import to_model
 
     model = _model(arguments)
@@ -42,19 +40,18 @@ def reconstruct(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(note, file=sys.stderr)
     x = to_model(pixels.to(model.device), model.dtype)
-    return _write(arguments, "reconstruct.png", grid_png(reconstruction_rows(model, x, arguments.seed)))
+    return _write(arguments, "reconstruct.png", reconstruction_rows(model, x, arguments.seed))
 
 
 def interpolate(arguments: argparse.Namespace) -> int:
     """``zoo interpolate RUN``."""
     from zoo.report.codes import interpolation_rows
-    from zoo.report.pictures import grid_png
 
     _at_least(arguments.n, 1, "-n")
     _at_least(arguments.steps, 2, "--steps")
     model = _model(arguments)
     rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed)
-    return _write(arguments, "interpolate.png", grid_png(rows))
+    return _write(arguments, "interpolate.png", rows)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -74,8 +71,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     images = load_images(model.recipe)
     scores: Mapping[str, Any] = score(model, images, weights=weights)
     with Run(arguments.folder) as run:
-        kept = run.read_json("scores.json") if wanted else None
-        all_scores = {**(kept or {}), **scores}
+        all_scores = {**((wanted and run.read_json("scores.json")) or {}), **scores}
         run.write_json("scores.json", all_scores)
         if run.path("report.html").is_file():
             notes = (*images.notes, *(run.read_json(ALARMS) or ()))
@@ -118,10 +114,12 @@ def _at_least(number: int, low: int, option: str) -> None:
         raise RequestError(f"{option} must be at least {low}, not {number}")
 
 
-def _write(arguments: argparse.Namespace, name: str, png: bytes) -> int:
-    from zoo.runs.run import write_atomically
+def _write(arguments: argparse.Namespace, name: str, rows: Any) -> int:
+    """Writes rows of images as a picture."""
+    from zoo.machine.disk import write_atomically
+    from zoo.report.pictures import grid_png
 
     path: Path = arguments.out or arguments.folder / name
-    write_atomically(path, png)
+    write_atomically(path, grid_png(rows))
     print(json_text({"file": str(path)}) if arguments.json else path)
     return 0

@@ -1,4 +1,4 @@
-"""What is installed: plugins found and isolated, names resolved, options known without importing torch."""
+"""The registry of what is installed: plugins are isolated, names resolved, options known without importing torch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ __all__ += ["REQUIRED", "Option", "OptionProblem", "Signature", "TargetError", "
 
 
 def __getattr__(name: str) -> Any:
-    """What listing does not need comes on first use: it saves `zoo list` 10 ms."""
+    """Imports on first use what listing does not need: it saves `zoo list` 10 ms."""
     if name not in __all__:
         raise AttributeError(f"module 'zoo.registry' has no attribute {name!r}")
     from zoo.registry import options, signature

@@ -113,7 +113,7 @@ class Catalogue:
 
 
 def settings_file() -> Path:
-    """Where the user's settings are, or would be: ``$ZOO_CONFIG/registry.yaml``, else
+    """The file of the user's settings, there or not: ``$ZOO_CONFIG/registry.yaml``, else
     ``$XDG_CONFIG_HOME/zoo/registry.yaml``, else ``~/.config/zoo/registry.yaml``."""
     folder = os.environ.get("ZOO_CONFIG")
     if folder:

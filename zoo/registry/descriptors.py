@@ -50,7 +50,7 @@ def _misnamed(manager: pluggy.PluginManager, module: object) -> Iterator[str]:
 
 
 def _call(manager: pluggy.PluginManager, hook: str, faults: list[str | Failure]) -> tuple[Any, ...]:
-    """What a hook returns, without the items that are refused: those are added to ``faults``."""
+    """Calls a hook; items that are refused are added to ``faults`` instead."""
     caller = getattr(manager.hook, hook)
     if not caller.get_hookimpls():
         return ()

@@ -73,7 +73,7 @@ class Entry(Named):
 
     @cached_property
     def signature(self) -> Signature:
-        """What the target asks for and its options; raises RequestError if it is not there or breaks the rules."""
+        """The target's needs and options; raises RequestError if it is not there or breaks the rules of ``zoo.api``."""
         from zoo.registry.signature import TargetError, read_signature
 
         try:

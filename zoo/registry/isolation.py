@@ -15,7 +15,7 @@ LONGEST_SENTENCE = 400
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong: one sentence for a person, a traceback on request, and the error itself."""
+    """A failure of foreign code: one sentence for a person, a traceback on request, and the error itself."""
 
     sentence: str
     traceback: str

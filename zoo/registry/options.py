@@ -100,7 +100,7 @@ def _checked(option: Option, given: Any) -> tuple[Any, list[OptionProblem]]:
 
 @lru_cache(maxsize=256)
 def adapter_of(kind: Any) -> TypeAdapter[Any]:
-    """What pydantic checks an option of this type with."""
+    """Pydantic's check of options of this type."""
     from pydantic import ConfigDict, TypeAdapter
 
     return TypeAdapter(_strict(kind), config=ConfigDict(strict=True, allow_inf_nan=False))

@@ -19,7 +19,7 @@ from zoo.registry.entries import Entry, RecipeEntry
 
 
 class Registry:
-    """What is installed. Made by ``load_registry``.
+    """Everything that is installed. Made by ``load_registry``.
 
     Args:
         plugins: every plugin, however it fared.
@@ -131,7 +131,7 @@ def load_registry(plugin_files: Sequence[Path] = (), user_catalogue: Path | None
 
 
 def clear_cache() -> None:
-    """Forget every registry: the next ``load_registry`` looks again."""
+    """Forgets every registry: the next ``load_registry`` looks again."""
     _load.cache_clear()
 
 
@@ -147,7 +147,7 @@ _warned: set[str] = set()
 
 
 def _warn_of_unknown(only: Sequence[str], found: Sequence[Plugin]) -> None:
-    """A name in ``ZOO_PLUGINS`` that nothing answers to is told once; the variable may serve several machines."""
+    """Warns once of a name in ``ZOO_PLUGINS`` that nothing answers to; the variable may serve several machines."""
     for name in only:
         if name not in _warned and not any(plugin.answers_to(name) for plugin in found):
             _warned.add(name)

@@ -1,4 +1,4 @@
-"""What a package requires and this environment lacks, from its metadata: read only when an import has failed."""
+"""Says what a package requires and this environment lacks, from its metadata; imported when an import has failed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unmet(package: str) -> list[str]:
 
 
 def _requirements(package: str, extras: frozenset[str]) -> Iterator[Requirement]:
-    """Those that count here, markers decided. An illegible line is passed over: this is advice after a failure."""
+    """Requirements that count here, their markers decided. Passes over an illegible line: this is advice."""
     for line in distribution(package).requires or []:
         try:
             requirement = Requirement(line)

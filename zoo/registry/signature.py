@@ -169,8 +169,8 @@ def _of_class(
         return signature
     computes = attribute("computes", None)
     if not isinstance(computes, dict) or not all(isinstance(given, tuple) for given in computes.values()):
-        cure = 'computes = {"sample": ("z",)} for samples of other codes'
-        raise TargetError(f"{name}.update() asks for compute, and the class does not say what it computes; add {cure}")
+        add = 'computes = {"sample": ("z",)} for samples of other codes'
+        raise TargetError(f"{name}.update() asks for compute, and the class does not say what it computes; add {add}")
     return replace(signature, needs=tuple(need for need in signature.needs if need != "compute"), computes=computes)
 
 
