@@ -88,13 +88,9 @@ def _check(words: Mapping[str, str], registry: Registry, folder: Path) -> None:
 
 
 def _write(words: Mapping[str, str], folder: Path) -> list[Path]:
-    """Writes the package, whole or not at all: beside its place first, then renamed.
+    """Writes the package whole or not at all: beside its place first, then renamed. Gives its files' paths inside it.
 
-    Returns:
-        the files, as paths inside the folder.
-
-    Raises:
-        RequestError: the folder is not empty, or cannot be written.
+    A folder that is not empty, or cannot be written, is a RequestError.
     """
     files = {Path(Template(path).substitute(words)): TEMPLATES / template for path, template in LAYOUT.items()}
     place = folder.resolve()

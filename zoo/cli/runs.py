@@ -83,7 +83,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
-    """The recipe that a run was built from."""
     from zoo.recipe import load_recipe, registry_for
     from zoo.runs.run import own_recipe
 
@@ -115,7 +114,6 @@ def _at_least(number: int, low: int, option: str) -> None:
 
 
 def _write(arguments: argparse.Namespace, name: str, rows: Any) -> int:
-    """Writes rows of images as a picture."""
     from zoo.machine.disk import write_atomically
     from zoo.report.pictures import grid_png
 

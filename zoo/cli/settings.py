@@ -21,12 +21,9 @@ def disabled_names(file: Path) -> tuple[str, ...]:
 
 
 def set_disabled(file: Path, names: Sequence[str]) -> None:
-    """Make ``names`` the list ``disabled`` of a settings file, which is made if it is missing.
+    """Makes ``names`` the list ``disabled`` of a settings file, which is made if it is missing.
 
-    Raises:
-        RecipeError: the file is wrong already.
-        RequestError: the list is written in a way that cannot be edited.
-        RunError: the file cannot be written.
+    If the file is wrong already, that is a RecipeError; if the list cannot be edited as it is written, a RequestError.
     """
     import yaml
 

@@ -72,8 +72,7 @@ def _silence(outputs: Iterable[int]) -> None:
 def stop_signals() -> Iterator[Stop]:
     """Ctrl-C, SIGTERM and the hangup of a terminal ask for a stop, inside. After ``nohup`` a hangup does not.
 
-    Raises:
-        Interrupted: for what is stopped at once, or has nobody who reads what it says.
+    What is stopped at once, or has nobody who reads what it says, is Interrupted.
     """
     stop = Stop()
     numbers = [signal.SIGINT, signal.SIGTERM]

@@ -113,8 +113,7 @@ class Catalogue:
 
 
 def settings_file() -> Path:
-    """The file of the user's settings, there or not: ``$ZOO_CONFIG/registry.yaml``, else
-    ``$XDG_CONFIG_HOME/zoo/registry.yaml``, else ``~/.config/zoo/registry.yaml``."""
+    """``$ZOO_CONFIG/registry.yaml``, ``$XDG_CONFIG_HOME/zoo/registry.yaml`` or ``~/.config/zoo/registry.yaml``."""
     folder = os.environ.get("ZOO_CONFIG")
     if folder:
         return Path(os.path.abspath(os.path.expanduser(folder)), "registry.yaml")
@@ -183,8 +182,6 @@ def parse(text: str, file: str) -> Catalogue:
 
 
 class _Reader:
-    """Makes a catalogue of YAML nodes, and collects problems."""
-
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []

@@ -33,16 +33,12 @@ class Plugin:
     Args:
         name: of its entry point; the stem of a ``--plugin`` file.
         distribution: from its metadata, never self-declared; ``local`` for a file.
-        version: of the distribution.
         state: ``ok``, or why not in a word.
         reasons: why not, in sentences.
         notes: what its user should know though it works, such as that it is slow.
         traceback: of the first failure, for ``zoo plugins --traceback``.
-        components: what it provides.
-        recipes: what it ships.
         module: of its entry point; empty where none could be read.
         attribute: of the module, where the entry point names one.
-        file: the ``--plugin`` file.
     """
 
     name: str

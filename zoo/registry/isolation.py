@@ -23,11 +23,9 @@ class Failure:
 
 
 def attempt(doing: str, action: Callable[[], T]) -> T | Failure:
-    """``action()``, or why it failed. What it prints goes to stderr: stdout may be carrying JSON.
+    """``action()``, or why it failed; ``doing`` begins that sentence, as in ``"importing 'zoo_foo'"``.
 
-    Args:
-        doing: how the sentence of a failure starts, such as ``"importing 'zoo_foo'"``.
-        action: the foreign code. Only KeyboardInterrupt passes through.
+    What it prints goes to stderr: stdout may be carrying JSON. Only KeyboardInterrupt passes through.
     """
     try:
         with redirect_stdout(sys.stderr):

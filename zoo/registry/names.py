@@ -161,7 +161,6 @@ def _diagnosis(plugin: Plugin) -> str:
 
 
 def _suspects(plugins: Sequence[Plugin]) -> str:
-    """Names the plugins that may have had a name."""
     ill = [plugin for plugin in plugins if plugin.state != "ok"]
     if len(ill) == 1:
         return f" (it may be one of {ill[0].distribution} {ill[0].version}, whose plugin {_diagnosis(ill[0])})"

@@ -80,7 +80,6 @@ def plain_data(value: Any, kind: Any) -> Any:
 
 
 def _checked(option: Option, given: Any) -> tuple[Any, list[OptionProblem]]:
-    """The value as plain data, or what is wrong with it."""
     from pydantic import ValidationError
 
     try:

@@ -22,7 +22,6 @@ class Registry:
     """Everything that is installed. Made by ``load_registry``.
 
     Args:
-        plugins: every plugin, however it fared.
         pins: the user's choice of provider by ``kind/name`` or ``name``.
         layers: the user's catalogues, read again (with the bundled one) for unknown names only.
     """
@@ -56,12 +55,7 @@ class Registry:
         return tuple(entry for entry in self._shipped if entry.kind == "table")
 
     def find(self, kind: str, name: str) -> Entry:
-        """The component that ``[distribution/]name`` means.
-
-        Raises:
-            UnknownName: nothing answers to it; the message says what to do.
-            AmbiguousName: several packages provide it and nothing says which is meant.
-        """
+        """The component that ``[distribution/]name`` means; UnknownName says what to do, AmbiguousName who has it."""
         entry = self._meant(self.components(kind), kind, name)
         if entry is None:
             raise self.unknown(kind, name)
@@ -115,12 +109,7 @@ def _without_duplicates(plugins: Sequence[Plugin]) -> Iterator[Plugin]:
 def load_registry(plugin_files: Sequence[Path] = (), user_catalogue: Path | None = None) -> Registry:
     """Every installed plugin and the given ``--plugin`` files; cached for equal arguments and environment.
 
-    Args:
-        plugin_files: Python files with plugins of the user's own.
-        user_catalogue: a registry.yaml, layered over the bundled one and the user's settings.
-
-    Raises:
-        RecipeError: the settings or the user's catalogue are wrong.
+    The user's catalogue is layered over the bundled one and the settings; if one is wrong, that is a RecipeError.
     """
     files = tuple(Path(file).resolve() for file in plugin_files)
     settings = catalogues.settings_file()

@@ -47,14 +47,9 @@ REQUIRED: Final = _Required.REQUIRED
 
 @dataclass(frozen=True)
 class Option:
-    """A keyword-only parameter.
+    """A keyword-only parameter, with its typing object, such as ``tuple[float, float]``, and that as Python writes it.
 
-    Args:
-        name: as the recipe writes it.
-        type: the typing object, such as ``tuple[float, float]``.
-        type_text: the same as Python writes it.
-        default: plain data, or ``REQUIRED``.
-        doc: from ``Args:`` of the docstring.
+    The default is plain data, or ``REQUIRED``; ``doc`` is from ``Args:`` of the docstring.
     """
 
     name: str
@@ -70,10 +65,7 @@ class Signature:
 
     Args:
         needs: what it asks for by parameter name.
-        options: what a recipe may set.
         doc: its docstring without ``Args:``.
-        file: where it is defined.
-        line: of its ``def`` or ``class``.
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
         learn: for a term whose class has a ``learn()``: what that asks for; else None.
         computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
