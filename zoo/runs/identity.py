@@ -27,6 +27,9 @@ FREE = (
 )
 """Settings that may change between two builds of one run without another model coming out."""
 
+IMAGES = "data.json"
+"""What a run notes of the images it is trained on. Where it has, ``data.path`` is free: it says where these are."""
+
 VOUCHED = (PLUGINS, "model.safetensors", "ema.safetensors", "scores.json", "report.html")
 """Files that a finished run vouches for, beside its pictures; ``recipe.yaml`` has a seal of its own."""
 
@@ -94,7 +97,7 @@ def plain_json(folder: Path, name: str) -> dict[str, Any]:
 
 def digest(recipe: Recipe) -> str:
     """Hashes everything that a finished run is a function of: not who looked on."""
-    data = {name: value for name, value in recipe.data.options.items() if name not in WHEREABOUTS}
+    data = {name: value for name, value in recipe.data.options.items() if name not in (*WHEREABOUTS, "path")}
     return sha256(write_recipe(replace(recipe, watch=(), data=replace(recipe.data, options=data))))
 
 
@@ -117,7 +120,7 @@ def refuse_another(run: Run, recipe: Recipe) -> None:
     differ = [
         f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
         for path in sorted(there.keys() | here.keys())
-        if there.get(path) != here.get(path) and not path.startswith(FREE)
+        if there.get(path) != here.get(path) and not _free(path, run)
     ]
     if differ:
         more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
@@ -130,6 +133,13 @@ def refuse_another(run: Run, recipe: Recipe) -> None:
         raise RequestError(
             f"{run.folder}: has {steps} steps, more than the {recipe.train.steps} asked for; choose another --out"
         )
+
+
+def _free(path: str, run: Run) -> bool:
+    """Tells whether a setting may differ: it is one of ``FREE`` or within one."""
+    return any(f"{path}.".startswith(f"{free}.") for free in FREE) or (
+        path == "data.path" and run.path(IMAGES).is_file()
+    )
 
 
 def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from zoo.errors import Interrupted, TrainingError
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
+from zoo.runs.data import compare_images, note_images
 from zoo.runs.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
@@ -73,7 +74,7 @@ def build_run(
     tell = processes.told if processes else lambda _: None
     if not stop_after and up_to_date(folder, recipe):
         tell("over")
-        return Built(folder, "up to date", plain_json(folder, "scores.json"))
+        return Built(folder, "up to date", plain_json(folder, "scores.json"), compare_images(folder, recipe, say))
     with Run(folder) as run:
         model, images = _assemble(run, recipe, registry, device, say)
         if stop_after == "assemble":
@@ -124,6 +125,7 @@ def _assemble(
     for note in images.notes:
         say(note)
     probe_batch(recipe, images)
+    note_images(run, recipe, images)
     run.write("recipe.yaml", sealed(write_recipe(recipe)))
     run.write_json(PLUGINS, provenance(recipe, registry))
     return model, images

@@ -1,0 +1,109 @@
+"""Which images a run is of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import RecipeError, RequestError
+from zoo.machine.process import import_torch
+from zoo.recipe import Recipe
+from zoo.runs.identity import IMAGES, plain_json
+from zoo.runs.run import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.types import Images
+
+MOST_BYTES = 256 << 20
+"""Pixels of a split that are hashed, evenly spread: a fraction of a second."""
+
+
+def known_images(images: Images) -> dict[str, Any]:
+    """Says for both splits how many images they have and what these hash to, as plain data."""
+    splits = {"train": images.train, "test": images.test}
+    return {name: {"images": len(pixels), "blake2b": _digest(pixels)} for name, pixels in splits.items()}
+
+
+def _digest(pixels: Tensor) -> str:
+    import torch
+
+    digest, step = hashlib.blake2b(digest_size=16), -(-pixels.nbytes // MOST_BYTES) or 1
+    for piece in torch.split(pixels[::step], 1024):
+        digest.update(piece.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _files(recipe: Recipe) -> str:
+    """Hashes names, sizes and times of the files in paths that the data's options name; quick, and without torch."""
+    said = [value for value in recipe.data.options.values() if isinstance(value, str) and value]
+    places = [os.path.expanduser(os.path.expandvars(value)) for value in said]
+    files = [place for place in places if os.path.isfile(place)]
+    files += [os.path.join(at, name) for place in places for at, _, names in os.walk(place) for name in names]
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(files):
+        with suppress(OSError):  # it may be gone by now
+            status = os.lstat(path)
+            digest.update(repr([path, status.st_size, status.st_mtime_ns, status.st_ctime_ns]).encode())
+    return digest.hexdigest()
+
+
+def _differ(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Says how the images differ from those a run was trained on; empty where they do not, or nothing is known."""
+    if not then or all(then.get(name) == now[name] for name in ("train", "test")):
+        return ""
+    counts = [" + ".join(f"{split[name]['images']:,}" for name in ("train", "test")) for split in (then, now)]
+    how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else f"{counts[0]} as then, others by content"
+    return f"was trained on other images than its data has now ({how})"
+
+
+def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) -> list[str]:
+    """Notes which images a run is of; refuses to go on with a training on others than it began with.
+
+    Args:
+        run: the run.
+        recipe: its recipe.
+        images: those there are.
+        extend: whether it is to go on nevertheless.
+
+    Returns:
+        what is other from here on, as sentences.
+
+    Raises:
+        RequestError: saying how many there were and are.
+    """
+    now = known_images(images)
+    begun = any(run.path("state").glob("*.json"))
+    differ = _differ(plain_json(run.folder, IMAGES), now) if begun else ""
+    if differ and not extend:
+        raise RequestError(f"{run.folder}: {differ}. Bring them back, or choose another --out to train on these")
+    run.write_json(IMAGES, {**now, "files": _files(recipe)})
+    return [f"the images are others: it {differ}"] if differ else []
+
+
+def compare_images(folder: Path, recipe: Recipe, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Compares the data of a finished run, if its files changed; says and returns a note where it cannot be had.
+
+    Raises:
+        RequestError: if the images are others.
+    """
+    then = plain_json(folder, IMAGES)
+    if not then or then.get("files") == _files(recipe):
+        return ()
+    import_torch()
+    from zoo.data.batches import load_images
+
+    try:
+        differ = _differ(then, known_images(load_images(recipe)))
+    except RecipeError as error:
+        notes = tuple(f"its images cannot be compared: {problem.message}" for problem in error.problems)
+        say("\n".join(notes))
+        return notes
+    if differ:
+        raise RequestError(f"{folder}: {differ}. Bring them back, or choose another --out to train on these")
+    return ()
