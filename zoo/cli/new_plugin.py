@@ -118,8 +118,7 @@ def new_plugin(arguments: argparse.Namespace) -> int:
     steps = [f"cd {shlex.quote(str(folder))}", "pip install -e '.[test]'", "pytest", f"zoo build {words['part']}"]
     if arguments.json:
         provides = [{"kind": kind, "name": name} for kind, name in parts_of(words)]
-        listed = [str(file) for file in files]
-        print(json_text({"folder": str(folder), "files": listed, "provides": provides, "next": steps}))
+        print(json_text({"folder": str(folder), "files": [*map(str, files)], "provides": provides, "next": steps}))
     else:
         provided = ", ".join(f"{kind} '{name}'" for kind, name in parts_of(words))
         print("\n".join([f"{folder}: {provided}", "", "next:", *(f"    {step}" for step in steps)]))

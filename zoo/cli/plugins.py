@@ -39,12 +39,11 @@ def plugins(arguments: argparse.Namespace) -> int:
         raise RequestError(not_installed(name, registry.plugins))
     shown = [_examined(plugin, registry) for plugin in meant]
     traced = arguments.traceback is not None or bool(os.environ.get("ZOO_DEBUG"))
-    collisions = registry.collisions()
     if arguments.json:
         print(json_text([_described(plugin, registry, traced) for plugin in shown]))
         return 0
     print(table([["plugin", "package", "state", "reason"], *(row for plugin in shown for row in _rows(plugin))]))
-    if collisions and not name:
+    if (collisions := registry.collisions()) and not name:
         print("\n" + "\n".join(map(str, collisions)))
     if traced:
         print("".join(f"\n{plugin.id} {plugin.version}\n{plugin.traceback}" for plugin in shown if plugin.traceback))

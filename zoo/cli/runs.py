@@ -37,8 +37,7 @@ def reconstruct(arguments: argparse.Namespace) -> int:
     model = _model(arguments)
     model.output("reconstruction")
     pixels, notes = read_images(arguments.images, model.recipe)
-    for note in notes:
-        print(note, file=sys.stderr)
+    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
     x = to_model(pixels.to(model.device), model.dtype)
     return _write(arguments, "reconstruct.png", reconstruction_rows(model, x, arguments.seed))
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from zoo.api import Record
 from zoo.errors import Interrupted
@@ -75,10 +76,9 @@ def stop_signals() -> Iterator[Stop]:
     What is stopped at once, or has nobody who reads what it says, is Interrupted.
     """
     stop = Stop()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # which Windows has not
-    if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
+    hangup: Any = getattr(signal, "SIGHUP", None)  # which Windows has not
+    heard = hangup and signal.getsignal(hangup) is not signal.SIG_IGN
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([hangup] if heard else [])]
     before = {number: signal.signal(number, stop.ask) for number in numbers}
     try:
         yield stop
