@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ import torch
 from helpers.engine import LATENT, NOISE, SIZE, images, pixels, small
 from PIL import Image
 
+import zoo
 from zoo.model.model import Model
 from zoo.report.codes import posterior_means, walks
 from zoo.report.figures import show
 from zoo.report.neighbours import beside_nearest, nearest
 from zoo.report.neighbours import small as shrunk
-from zoo.report.pictures import Picture, grid_png, reduced
-from zoo.types import Images, to_model
+from zoo.report.pictures import Picture, grid, grid_png, reduced
+from zoo.types import Images, to_model, to_pixels
 
 DATA = Images(pixels(24), pixels(20))
 ALL = ["samples", "reconstructions", "interpolations", "traversals", "noise", "neighbours"]
@@ -188,3 +190,35 @@ def test_a_grid_is_clear_between_its_images_and_white_where_nothing_shows() -> N
 
 def test_walks_of_a_model_whose_samples_are_not_made_from_codes_are_none() -> None:
     assert walks(made("gan", "outputs.sample=null"), DATA.test) == []
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (4, [0, 1, 2])])
+def test_images_of_any_number_of_channels_are_shown(channels: int, shown: list[int]) -> None:
+    row = to_model(torch.randint(0, 256, (2, channels, 4, 4), dtype=torch.uint8))
+    picture = grid([row])
+    assert torch.equal(picture[:3, :, :4], to_pixels(row)[0, shown])
+    assert picture[3, :, :4].eq(255).all()
+
+
+FOUR = '''
+import torch
+from zoo import api
+
+def four(*, size: int = 8, channels: int = 4) -> api.Images:
+    """Black."""
+    return api.Images(*torch.zeros(2, 9, channels, size, size, dtype=torch.uint8))
+
+@api.hookimpl
+def zoo_components():
+    return [api.Component("data", "four", f"{__name__}:four", "black")]
+'''
+
+
+@pytest.mark.parametrize(("channels", "said"), [(2, "the first"), (4, "the first three, as red, green and blue")])
+def test_captions_say_which_channels_are_shown(tmp_path: Path, channels: int, said: str) -> None:
+    (tmp_path / "four.py").write_text(FOUR)
+    overrides = ["data.use=four", f"data.channels={channels}", "data.size=8", "latent=4", "evaluate=[]"]
+    model = zoo.build("vae", overrides=overrides, plugins=[tmp_path / "four.py"])
+    pictures = show(model, Images(*torch.zeros(2, 9, channels, 8, 8, dtype=torch.uint8)))
+    assert {one.caption.rpartition("Shown of ")[2] for one in pictures} == {f"{channels} channels: {said}."}
+    assert all(Image.open(io.BytesIO(one.png)).mode == "RGBA" for one in pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -37,7 +38,10 @@ def show(model: Model, images: Images) -> list[Picture]:
     pictures += walks(model, images.test, SEED)
     if sampled is not None:
         pictures.append(beside_nearest(sampled, images))
-    return pictures
+    if (channels := images.test.shape[1]) in (1, 3):
+        return pictures
+    said = f"Shown of {channels} channels: the first{'' if channels == 2 else ' three, as red, green and blue'}."
+    return [replace(one, caption=f"{one.caption} {said}".strip()) for one in pictures]
 
 
 def _makers(model: Model, outputs: Iterable[str]) -> str:

@@ -46,16 +46,18 @@ class Picture:
 
 
 def grid(rows: Sequence[Tensor]) -> Tensor:
-    """Rows of images, each (N, C, H, W) in [-1, 1], C of 1 or 3, the same H, W and C in all, as one picture.
+    """Rows of images, each (N, C, H, W) in [-1, 1], the same H, W and C in all, as one picture.
+
+    Of more than three channels the first three are shown, of two the first.
 
     It is uint8 (4, H', W'): red, green, blue and opacity; between the images it is white and clear.
     """
-    width = max(len(row) for row in rows)
+    width, shown = max(len(row) for row in rows), 3 if rows[0].shape[1] >= 3 else 1
     height, breadth = rows[0].shape[-2:]
     cells = torch.full((len(rows), width, 4, height + GAP, breadth + GAP), 255, dtype=torch.uint8)
     cells[:, :, 3] = 0
     for r, row in enumerate(rows):
-        cells[r, : len(row), :3, :height, :breadth] = to_pixels(row).cpu().expand(-1, 3, -1, -1)
+        cells[r, : len(row), :3, :height, :breadth] = to_pixels(row[:, :shown]).cpu().expand(-1, 3, -1, -1)
         cells[r, : len(row), 3, :height, :breadth] = 255
     return rearrange(cells, "r n c h w -> c (r h) (n w)")[:, :-GAP, :-GAP]
 

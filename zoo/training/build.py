@@ -190,7 +190,8 @@ def write_report(
     from zoo.training.film import film, score_curve
 
     sizes = recipe.sizes
-    colour, noise = "grey" if sizes.channels == 1 else "colour", f", noise {sizes.noise}" if sizes.noise else ""
+    colour = {1: "grey", 3: "colour"}.get(sizes.channels, f"{sizes.channels} channels")
+    noise = f", noise {sizes.noise}" if sizes.noise else ""
     html = report_html(
         name=recipe.name,
         about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {sizes.latent}{noise}",
