@@ -281,3 +281,32 @@ def test_a_catalogue_beside_the_recipe_is_layered_over_the_bundled_one() -> None
     Path("registry.yaml").write_text('blocked: [{package: generative-zoo, reason: "for a test"}]\n')
     with pytest.raises(RecipeError, match="'vae' of generative-zoo is blocked"):
         recipe("extends: nothing.yaml\n")
+
+
+# -- where data lies -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "there", "path"),
+    [
+        ("in", ["sub/in"], "sub/in"),
+        ("in", ["sub/in", "in"], "sub/in"),
+        ("in", ["in"], "in"),  # as it was before recipes' own folders were looked at
+        ("in", [], "sub/in"),
+        ("../in", ["in"], "sub/../in"),
+        ("/in", [], "/in"),
+        ("~/in", [], "~/in"),
+        ("$HOME/in", [], "$HOME/in"),
+    ],
+)
+def test_data_lies_beside_the_recipe_that_says_where(said: str, there: list[str], path: str) -> None:
+    for place in ["sub", *there]:
+        Path(place).mkdir()
+    Path("sub/one.yaml").write_text(f"extends: vae\ndata: {{use: folder, path: {said}, size: 8}}\n")
+    Path("two.yaml").write_text("extends: sub/one.yaml\nlatent: 8\n")
+    for file in ("sub/one.yaml", "two.yaml"):
+        assert load_recipe(file).data.options["path"] == path
+    assert load_recipe("sub/one.yaml", ["data.path=set"]).data.options["path"] == "set"
+    Path("sub/three.yaml").write_text("extends: vae\ndata: {use: celeba, size: 8}\n")
+    Path("sub/data").mkdir()
+    assert load_recipe("sub/three.yaml").data.options["root"] == "data"

@@ -216,9 +216,10 @@ def zoo_components():
 
 @pytest.mark.parametrize(("channels", "said"), [(2, "the first"), (4, "the first three, as red, green and blue")])
 def test_captions_say_which_channels_are_shown(tmp_path: Path, channels: int, said: str) -> None:
-    (tmp_path / "four.py").write_text(FOUR)
+    file = tmp_path / f"four{channels}.py"  # plugins of one name are one
+    file.write_text(FOUR)
     overrides = ["data.use=four", f"data.channels={channels}", "data.size=8", "latent=4", "evaluate=[]"]
-    model = zoo.build("vae", overrides=overrides, plugins=[tmp_path / "four.py"])
+    model = zoo.build("vae", overrides=overrides, plugins=[file])
     pictures = show(model, Images(*torch.zeros(2, 9, channels, 8, 8, dtype=torch.uint8)))
     assert {one.caption.rpartition("Shown of ")[2] for one in pictures} == {f"{channels} channels: {said}."}
     assert all(Image.open(io.BytesIO(one.png)).mode == "RGBA" for one in pictures)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from keyword import iskeyword
 from pathlib import PurePath
+from typing import Any
 
 from zoo.errors import RecipeError, closest, did_you_mean
 from zoo.recipe.contract import contract_of
@@ -93,7 +95,18 @@ class Reader(PhaseReader):
         for option in sizes.intersection(part.options):
             if part.options[option] < 1:
                 self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
-        return part
+        places = {
+            name: self._beside(("data", name), part.options[name]) for name in ("path", "root") if name in part.options
+        }
+        return replace(part, options={**part.options, **places})
+
+    def _beside(self, path: Path, place: Any) -> Any:
+        """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
+        file = self.root.at(path).file if self.root.get(path) else ""
+        if not place or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
+            return place
+        beside = os.path.join(os.path.dirname(file), place)
+        return beside if os.path.exists(beside) or not os.path.exists(place) else place
 
     def _slots(self) -> dict[str, Part]:
         slots = {}
