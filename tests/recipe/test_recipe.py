@@ -310,3 +310,5 @@ def test_data_lies_beside_the_recipe_that_says_where(said: str, there: list[str]
     Path("sub/three.yaml").write_text("extends: vae\ndata: {use: celeba, size: 8}\n")
     Path("sub/data").mkdir()
     assert load_recipe("sub/three.yaml").data.options["root"] == "data"
+    Path("sub/plugins.json").touch()  # a run, whose recipe says what it was built from
+    assert load_recipe("sub/one.yaml").data.options["path"] == said

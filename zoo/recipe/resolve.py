@@ -95,17 +95,17 @@ class Reader(PhaseReader):
         for option in sizes.intersection(part.options):
             if part.options[option] < 1:
                 self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
-        places = {
-            name: self._beside(("data", name), part.options[name]) for name in ("path", "root") if name in part.options
-        }
-        return replace(part, options={**part.options, **places})
+        said = [name for name in ("path", "root") if self.root.get(("data", name)) and part.options.get(name)]
+        return replace(part, options={**part.options, **{name: self._beside(name, part) for name in said}})
 
-    def _beside(self, path: Path, place: Any) -> Any:
+    def _beside(self, name: str, part: Part) -> Any:
         """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
-        file = self.root.at(path).file if self.root.get(path) else ""
-        if not place or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
+        file, place = self.root.at(("data", name)).file, part.options[name]
+        folder = os.path.dirname(file)
+        run = os.path.isfile(os.path.join(folder, "plugins.json"))  # its places are those of where it was built
+        if run or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
             return place
-        beside = os.path.join(os.path.dirname(file), place)
+        beside = os.path.join(folder, place)
         return beside if os.path.exists(beside) or not os.path.exists(place) else place
 
     def _slots(self) -> dict[str, Part]:
