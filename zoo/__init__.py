@@ -38,7 +38,7 @@ def build(
     """The model of a recipe: every slot filled, initialised from the recipe's seed, shapes checked.
 
     Args:
-        recipe: a YAML file, the name of a bundled recipe, or a mapping with a recipe's content.
+        recipe: a YAML file, a run's directory, the name of a bundled recipe, or a mapping with a recipe's content.
         overrides: ``"slots.encoder.width=32"`` and the like.
         device: where the networks live; ``"auto"`` takes a GPU if there is one.
         plugins: Python files with plugins of your own.
@@ -91,14 +91,13 @@ def load(
     from zoo.check.assembly import check_size
     from zoo.machine.device import choose_device
     from zoo.model.model import Model
-    from zoo.recipe import load_recipe, registry_for
-    from zoo.runs.provenance import other_versions
+    from zoo.runs.provenance import other_versions, resolved
     from zoo.runs.run import own_recipe
     from zoo.runs.weights import load_weights
 
     folder = Path(run)
-    file = own_recipe(folder)
-    recipe = load_recipe(file, overrides, registry_for(file, tuple(map(Path, plugins))))
+    own_recipe(folder)
+    recipe, _ = resolved(folder, overrides, tuple(map(Path, plugins)))
     for sentence in other_versions(folder, recipe):
         warnings.warn(sentence, stacklevel=2)
     where = choose_device(str(device))

@@ -213,7 +213,7 @@ def test_what_is_no_run(run_zoo: Run, run: Path) -> None:
     (run / "model.safetensors").unlink()
     outcome = run_zoo("sample", "run")
     assert outcome.code == 1
-    assert outcome.err == "zoo: error: run: has no model.safetensors; finish it with: zoo build run/recipe.yaml\n"
+    assert outcome.err == "zoo: error: run: has no model.safetensors; finish it with: zoo build run\n"
 
 
 def test_a_gan_cannot_reconstruct(run_zoo: Run) -> None:

@@ -286,7 +286,7 @@ def test_an_unfinished_run_says_how_to_finish_it(out, tmp_path):
     shutil.copy(out / "digits/vae/seed-0/recipe.yaml", tmp_path)
     done = compare(str(tmp_path))
     assert done.code == 2
-    assert re.search(r"has no scores\.json; finish it with: zoo build \S+recipe\.yaml --out", done.err)
+    assert re.search(r"has no scores\.json; finish it with: zoo build \S+\n", done.err)
 
 
 def test_runs_scored_differently_are_refused_with_what_differs(built, tmp_path):

@@ -235,6 +235,6 @@ def test_a_damaged_run_is_a_sentence_at_the_command_line(copy, run_zoo):
     assert outcome.code == 1
     assert outcome.err == (
         f"zoo: error: {copy}/ema.safetensors: cannot be loaded: its content is not what was written; to have it made "
-        f"again, run: zoo build {copy}/recipe.yaml --out {copy}\n"
+        f"again, run: zoo build {copy}\n"
     )
     assert zoo.load(copy, weights="raw").sample(1).shape == (1, 3, 8, 8)

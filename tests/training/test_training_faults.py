@@ -154,11 +154,11 @@ def test_a_fault_is_kept_and_replayed(run_zoo: Run) -> None:
     outcome = run_zoo("build", "tiny.yaml", *options)
     assert outcome.code == 1
     assert outcome.errors[-1].endswith(
-        "this shows it again: zoo build runs/tiny/recipe.yaml --out runs/tiny --replay-fault. "
+        "this shows it again: zoo build runs/tiny --replay-fault. "
         "Lower the learning rate or the term's weight, or set train.clip"
     )
     kept = json.loads(Path("runs/tiny/state/fault.json").read_text())
-    again = run_zoo("build", "runs/tiny/recipe.yaml", "--out", "runs/tiny", "--replay-fault", "--json")
+    again = run_zoo("build", "runs/tiny", "--replay-fault", "--json")
     assert again.code == 0, again.err
     assert json.loads(again.out) == {**kept, "images": list(kept["images"])}
     assert len(kept["images"]) == 4

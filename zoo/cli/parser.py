@@ -42,7 +42,7 @@ def _list(verb: argparse.ArgumentParser, option: str, metavar: str, text: str, *
 
 
 def _recipe_verbs(verbs: Any) -> None:
-    recipe = "a YAML file, or the name of a bundled recipe"
+    recipe = "a YAML file, a run's directory, or the name of a bundled recipe"
     build = _verb(verbs, "build", "assemble, train, evaluate and report a recipe", "recipes")
     build.add_argument("recipe", help=recipe)
     build.add_argument("--out", type=Path, metavar="DIR", help="the run's directory (runs/NAME)")
@@ -56,9 +56,9 @@ def _recipe_verbs(verbs: Any) -> None:
     again.add_argument("--replay-fault", action="store_true", help="show once more what made the training go wrong")
     build.add_argument("--stop-after", choices=("assemble", "train", "evaluate"), default="")
     check = _verb(verbs, "check", "everything short of training", "recipes")
-    check.add_argument("recipes", nargs="+", metavar="recipe")
+    check.add_argument("recipes", nargs="+", metavar="recipe", help=recipe)
     explain = _verb(verbs, "explain", "who learns from what, values, parameters", "recipes")
-    explain.add_argument("recipe")
+    explain.add_argument("recipe", help=recipe)
     explain.add_argument("--dot", action="store_true", help="the graph, for Graphviz: zoo explain R --dot | dot -Tsvg")
     init = _verb(verbs, "init", "write an editable copy of a bundled recipe", "recipes")
     init.add_argument("recipe")

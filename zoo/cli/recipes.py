@@ -19,6 +19,7 @@ from zoo.errors import Interrupted, Position, RecipeError, RequestError, ZooErro
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
+from zoo.runs.provenance import resolved, run_of
 from zoo.training.build import as_json, build_run
 from zoo.training.watchers import ProgressWatcher
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 def build(arguments: argparse.Namespace) -> int:
     """``zoo build``."""
-    registry = registry_for(arguments.recipe, arguments.plugin)
-    recipe = load_recipe(arguments.recipe, arguments.set, registry)
+    recipe, registry = resolved(arguments.recipe, arguments.set, arguments.plugin)
+    arguments.out = arguments.out or run_of(arguments.recipe)
     if arguments.no_tensorboard:
         recipe = replace(recipe, watch=tuple(part for part in recipe.watch if part.entry.name != DEFAULT_WATCHER))
     if arguments.replay_fault or arguments.verify_resume is not None:
@@ -113,14 +114,13 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]:
     try:
-        registry = registry_for(name, plugins)
-        if find_table(name, registry):  # the problems of its cells, each once
+        if not run_of(name) and find_table(name, registry := registry_for(name, plugins)):  # of its cells, each once
             from zoo.compare import Request, draw_up
             from zoo.compare.needs import problems
 
             where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
             return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()]
-        recipe = load_recipe(name, overrides, registry)
+        recipe, _ = resolved(name, overrides, plugins)
         import_torch()
         from zoo.check.probe import probe
 
@@ -138,7 +138,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from zoo.check.explain import explain as explained
     from zoo.recipe.routes import dot
 
-    recipe = load_recipe(arguments.recipe, arguments.set, registry_for(arguments.recipe, arguments.plugin))
+    recipe, _ = resolved(arguments.recipe, arguments.set, arguments.plugin)
     if arguments.dot:
         print(json_text({"dot": dot(recipe)}) if arguments.json else dot(recipe))
     else:

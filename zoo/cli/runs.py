@@ -82,12 +82,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
-    from zoo.recipe import load_recipe, registry_for
+    from zoo.runs.provenance import resolved
     from zoo.runs.run import own_recipe
 
-    file = own_recipe(arguments.folder)
-    registry = registry_for(file, tuple(arguments.plugin))
-    return load_recipe(file, (), registry), registry
+    own_recipe(arguments.folder)
+    return resolved(arguments.folder, (), tuple(arguments.plugin))
 
 
 def _alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:

@@ -12,6 +12,7 @@ from zoo.compare.scores import Member, read_scores
 from zoo.compare.tables import find_table, tree
 from zoo.errors import RequestError
 from zoo.registry import Registry
+from zoo.runs.provenance import build_again
 
 
 def find(names: Sequence[str], registry: Registry) -> tuple[list[str], list[Path], list[Path], list[str]]:
@@ -44,7 +45,7 @@ def _no_candidate(path: Path, single: bool, registry: Registry) -> str:
     if not path.is_dir() or registry.find_recipe(str(path)) or _is_finished(path):
         return ""
     if (path / "recipe.yaml").is_file():
-        return f"{path}: has no scores.json; finish it with: zoo build {path / 'recipe.yaml'} --out {path}"
+        return f"{path}: has no scores.json; finish it with: {build_again(path)}"
     if single and any(path.glob(ROWS.format("*"))):
         return f"{path}: is a comparison of its own; give its runs, such as {path}/*/*/*"
     return "" if _below(path) else f"{path}: holds no finished run; give recipes, or directories that 'zoo build' made"

@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
 from zoo.errors import RequestError, RunError
+from zoo.runs.provenance import build_again
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
     try:
         return [score(label, stored) for label, stored in json.loads(path.read_text()).items()]
     except FileNotFoundError:
-        cure = f"finish it with: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        cure = f"finish it with: {build_again(folder)}"
         raise RequestError(f"{folder}: has no scores.json; {cure}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         cure = f"make it again with: zoo evaluate {folder}"

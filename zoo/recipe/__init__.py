@@ -18,6 +18,8 @@ from zoo.registry.option_types import shown
 
 __all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
 
+RUN_RECIPE = "recipe.yaml"
+"""The recipe of a run, in its directory."""
 Source = str | Path | Mapping[str, Any]
 """A recipe's file, the name of a bundled recipe, or a recipe's content."""
 
@@ -26,8 +28,8 @@ def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registr
     """A recipe, resolved against the installed plugins.
 
     Args:
-        source: a YAML file; if there is none of that name, a bundled recipe (``avae``, ``avae.yaml``);
-            or a mapping with a recipe's content.
+        source: a YAML file or a run's directory; if there is none of that name, a bundled recipe (``avae``,
+            ``avae.yaml``); or a mapping with a recipe's content.
         overrides: ``"path.to.value=value"``, later ones win.
         registry: the plugins to resolve against; those installed when None.
 
@@ -69,8 +71,9 @@ def write_recipe(recipe: Recipe) -> str:
 
 
 def locate(name: str | Path, registry: Registry) -> Path:
-    """The file of a recipe: a path, or a bundled recipe of that name (with or without ``.yaml``)."""
+    """The file of a recipe: a path, a run's directory, else a bundled recipe (with or without ``.yaml``)."""
     path = Path(name)
+    path = path / RUN_RECIPE if os.path.isfile(path / RUN_RECIPE) else path
     return path if os.path.isfile(path) else _bundled(str(name), path, registry)
 
 

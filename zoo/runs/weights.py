@@ -17,6 +17,7 @@ from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
 from zoo.runs.manifest import identity
+from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
 from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, checked, pieces, sealed, tensors_in
 
@@ -72,7 +73,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     chosen = weights or ("ema" if (folder / FILES["ema"]).is_file() else "raw")
     path = folder / FILES[chosen]
     if not path.is_file():
-        raise RunError(f"{folder}: has no {path.name}; finish it with: zoo build {folder / 'recipe.yaml'}")
+        raise RunError(f"{folder}: has no {path.name}; finish it with: {build_again(folder)}")
     try:
         tensors, plain = _unpacked(folder, chosen, model.state_dict())
         if plain["averaged"] and not weights and chosen == "raw":
@@ -81,7 +82,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
             raise ValueError("these are the weights of another recipe")
         model.load_state_dict(tensors)
     except UNREADABLE as error:
-        again = f"; to have it made again, run: zoo build {folder / 'recipe.yaml'} --out {folder}"
+        again = f"; to have it made again, run: {build_again(folder)}"
         raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
     return chosen
 

@@ -19,6 +19,7 @@ from zoo.engine.sentinel import Poisoned, Unwell, first_bad
 from zoo.errors import TrainingError
 from zoo.machine.device import out_of_memory
 from zoo.machine.processes import lost
+from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
 from zoo.types import mapped
 
@@ -67,7 +68,7 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
         kept = ""
         if run:
             run.write_json(FILE, asdict(fault))
-            again = f"zoo build {run.folder / 'recipe.yaml'} --out {run.folder} --replay-fault"
+            again = f"{build_again(run.folder)} --replay-fault"
             kept = f"; the last checkpoint is from before, and this shows it again: {again}"
         advice = "Lower the learning rate or the term's weight, or set train.clip"
         raise TrainingError(f"{fault}{kept}. {advice}") from None

@@ -1,0 +1,90 @@
+"""A run is a recipe's argument; what advice says can be pasted; plugins that a run needs are said once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Run
+from safetensors.torch import load_file
+
+import zoo
+from zoo.errors import RequestError
+
+PLUGIN = """\
+from zoo.api import Component, hookimpl
+
+class Mine:
+    better = "lower"
+
+    def __init__(self):
+        self.n = 0
+
+    def update(self, x):
+        self.n += len(x)
+
+    def compute(self):
+        return float(self.n)
+
+@hookimpl
+def zoo_components():
+    return [Component("metric", "mine", "mine:Mine", "counts")]
+"""
+
+
+@pytest.fixture
+def stopped(here: Path, run_zoo: Run) -> Path:
+    """A run in a directory of its own, with a space in its name, stopped before it trained."""
+    (here / "tiny.yaml").write_text(TINY)
+    folder = here / "mine" / "lr 1"
+    assert run_zoo("build", "tiny.yaml", "--out", folder, "--stop-after", "assemble").code == 0
+    return folder
+
+
+def test_the_advised_command_finishes_the_run(stopped: Path, run_zoo: Run) -> None:
+    said = run_zoo("sample", stopped).err
+    _, *command = shlex.split(said.partition("finish it with: ")[2])
+    assert run_zoo(*command).code == 0
+    assert not Path("runs").exists()
+    assert run_zoo("sample", stopped).code == 0
+    assert "up to date" in run_zoo("build", stopped).out
+    assert "up to date" in run_zoo("build", stopped / "recipe.yaml").out
+
+
+def test_check_explain_and_python_take_a_run(stopped: Path, run_zoo: Run) -> None:
+    assert run_zoo("check", stopped).out == f"{stopped}: ok\n"
+    assert run_zoo("explain", stopped).out.splitlines()[0] == run_zoo("explain", "tiny.yaml").out.splitlines()[0]
+    assert zoo.build(stopped).recipe.latent == 4
+    assert run_zoo("build", stopped, "--out", "other").code == 0
+    assert not (stopped / "model.safetensors").exists()
+    assert load_file("other/model.safetensors").keys() == zoo.build(stopped).state_dict().keys()
+
+
+def test_a_run_says_once_which_plugin_file_to_give_again(here: Path, run_zoo: Run) -> None:
+    (here / "mine.py").write_text(PLUGIN)
+    (here / "tiny.yaml").write_text(TINY + "evaluate: {a: mine, b: {use: mine}, mse: null}\n")
+    assert run_zoo("build", "tiny.yaml", "--plugin", "mine.py").code == 0
+    said = f"zoo: error: runs/tiny: was built with plugins that are not here: give it again, --plugin {here}/mine.py\n"
+    for command in ("sample", "evaluate", "build", "explain"):
+        outcome = run_zoo(command, "runs/tiny")
+        assert (outcome.code, outcome.err) == (2, said), command
+    assert run_zoo("sample", "runs/tiny", "--plugin", "mine.py").code == 0
+    with pytest.raises(RequestError, match="give it again"):
+        zoo.load("runs/tiny")
+
+
+def test_a_plugin_that_is_not_installed_is_named_with_its_pip_install(
+    finished: Path, here: Path, run_zoo: Run
+) -> None:
+    run = shutil.copytree(finished, here / "run")
+    known = json.loads((run / "plugins.json").read_text())
+    known["parts"]["term stranger/odd"] = {"distribution": "zoo-stranger", "version": "1.2", "plugin": "odd"}
+    (run / "plugins.json").write_text(json.dumps(known))
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("/kl", "/kll") + "# edited\n")
+    said = "zoo: error: run: was built with plugins that are not here: pip install zoo-stranger==1.2\n"
+    assert run_zoo("sample", "run").err == said
+    (run / "plugins.json").write_text("{")
+    assert "has no term 'kll'" in run_zoo("sample", "run").err
