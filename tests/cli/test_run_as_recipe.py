@@ -76,9 +76,7 @@ def test_a_run_says_once_which_plugin_file_to_give_again(here: Path, run_zoo: Ru
         zoo.load("runs/tiny")
 
 
-def test_a_plugin_that_is_not_installed_is_named_with_its_pip_install(
-    finished: Path, here: Path, run_zoo: Run
-) -> None:
+def test_a_plugin_that_is_not_installed_is_named_with_its_pip_install(finished: Path, here: Path, run_zoo: Run) -> None:
     run = shutil.copytree(finished, here / "run")
     known = json.loads((run / "plugins.json").read_text())
     known["parts"]["term stranger/odd"] = {"distribution": "zoo-stranger", "version": "1.2", "plugin": "odd"}

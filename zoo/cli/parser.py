@@ -50,6 +50,8 @@ def _recipe_verbs(verbs: Any) -> None:
     build.add_argument("--no-tensorboard", action="store_true", help="no event files in RUN/tensorboard")
     alarm = "of a collapse or a saturated critic (warn)"
     build.add_argument("--on-alarm", choices=("warn", "stop"), default="warn", help=alarm)
+    extend = "train the run on: longer, ended where it is, or under another rate, clip, batch ..."
+    build.add_argument("--extend", action="store_true", help=extend)
     again = build.add_mutually_exclusive_group()
     verify = "take steps of the run once more, interrupted and not, and compare every bit (10)"
     again.add_argument("--verify-resume", nargs="?", type=int, const=10, metavar="STEPS", help=verify)

@@ -54,6 +54,7 @@ def build(arguments: argparse.Namespace) -> int:
             say=(lambda _: None) if arguments.json else partial(print, file=sys.stderr, flush=True),
             stop_on_alarm=arguments.on_alarm == "stop",
             processes=processes,
+            extend=arguments.extend,
         )
     print(json_text(as_json(built)) if arguments.json else _outcome(built.state, built.folder, built.scores))
     return 0

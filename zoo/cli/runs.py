@@ -17,6 +17,10 @@ from zoo.errors import RequestError
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
     from zoo.registry import Registry
+    from zoo.runs.run import Run
+
+OTHERS = "other-scores.json"
+"""Where a run keeps scores of other data, seeds or weights than its own, by protocol."""
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -54,7 +58,10 @@ def interpolate(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report."""
+    """``zoo evaluate RUN``: the recipe's metrics once more, or others beside them, into scores and report.
+
+    Scores of other data, another seed or other weights than the run's are no scores of the run; they go to ``OTHERS``.
+    """
     from zoo.data.batches import load_images
     from zoo.report.figures import show
     from zoo.runs.identity import vouch_again
@@ -66,19 +73,41 @@ def evaluate(arguments: argparse.Namespace) -> int:
     wanted = [name for names in arguments.metrics for name in names.split(",") if name]
     recipe, registry = _recipe(arguments)
     model = _model(arguments, [*_alone(wanted, recipe, registry), *arguments.set])
-    weights = arguments.weights or ("ema" if (arguments.folder / "ema.safetensors").is_file() else "raw")
+    own_weights = "ema" if (arguments.folder / "ema.safetensors").is_file() else "raw"
+    weights = arguments.weights or own_weights
     images = load_images(model.recipe)
     scores: Mapping[str, Any] = score(model, images, weights=weights)
     with Run(arguments.folder) as run:
-        all_scores = {**((wanted and run.read_json("scores.json")) or {}), **scores}
-        run.write_json("scores.json", all_scores)
-        if run.path("report.html").is_file():
-            notes = (*images.notes, *(run.read_json(ALARMS) or ()))
-            write_report(run, recipe, all_scores, show(model, images), notes)
-        vouch_again(run, ("scores.json", "report.html"))
+        if weights != own_weights or _measured(model.recipe) != _measured(recipe):
+            kept_in = _keep_beside(run, scores)
+            print(f"kept in {kept_in}: they are not of the run's own data and weights", file=sys.stderr)
+        else:
+            all_scores = {**((wanted and run.read_json("scores.json")) or {}), **scores}
+            run.write_json("scores.json", all_scores)
+            if run.path("report.html").is_file():
+                notes = (*images.notes, *(run.read_json(ALARMS) or ()))
+                write_report(run, recipe, all_scores, show(model, images), notes)
+            vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
     print(json_text(scores) if arguments.json else table(rows))
     return 0
+
+
+def _measured(recipe: Recipe) -> dict[str, Any]:
+    """All of a recipe that its scores depend on but which they are."""
+    left_out = ("evaluate", "outputs", "watch", "train")
+    return {key: v for key, v in recipe.plain().items() if key not in left_out} | {"data": recipe.data.identity()}
+
+
+def _keep_beside(run: Run, scores: Mapping[str, Any]) -> Path:
+    """Keeps scores that are not the run's own, those of one protocol together."""
+    kept = {json.dumps(entry["protocol"], sort_keys=True): entry for entry in run.read_json(OTHERS) or ()}
+    for label, score in scores.items():
+        protocol = {key: score["protocol"][key] for key in ("data", "size", "seed", "batch_stats", "weights")}
+        entry = kept.setdefault(json.dumps(protocol, sort_keys=True), {"protocol": protocol, "scores": {}})
+        entry["scores"][label] = score
+    run.write_json(OTHERS, list(kept.values()))
+    return run.path(OTHERS)
 
 
 def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:

@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from zoo.engine.engine import Engine
 from zoo.errors import RunError
 from zoo.machine.device import compute_type, memory
 from zoo.machine.disk import read_bytes
+from zoo.runs.history import history, own_identities
 from zoo.runs.manifest import LARGEST, Manifest, identity
 from zoo.runs.provenance import software
-from zoo.runs.run import Run
+from zoo.runs.run import Run, steps_of
 from zoo.runs.tensorfile import check_fit, checked, tensors_in
 
 UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError, SafetensorError)
@@ -45,13 +46,6 @@ def tensors_path(folder: Path, step: int) -> Path:
 def step_of(path: Path) -> int:
     """The step of a checkpoint's tensors."""
     return int(path.stem.removeprefix("step-"))
-
-
-def steps_of(folder: Path, ending: str) -> set[int]:
-    """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``."""
-    files = (folder / "state").glob(f"step-*.{ending}")
-    names = (path.name.removeprefix("step-").partition(".")[0] for path in files)
-    return {int(name) for name in names if name.isascii() and name.isdecimal() and f"{int(name):08d}" == name}
 
 
 def computed(engine: Engine) -> dict[str, Any]:
@@ -95,10 +89,13 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
 def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
     """Takes up one checkpoint; one that is not, byte for byte, what was written for this recipe is a ValueError."""
     manifest = read_manifest(folder, path)
-    if manifest.recipe != identity(engine.recipe.plain()):
+    if manifest.recipe not in own_identities(folder, identity(engine.recipe.plain())):
         raise ValueError("it belongs to a run of another recipe")
     known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
-    tensors = read_tensors(folder, path, manifest, engine.shards.like({**known, **_moments(engine)}))
+    wanted = engine.shards.like({**known, **_moments(engine)})
+    tensors = read_tensors(folder, path, manifest, wanted, extended=bool(history(folder)))
+    if engine.average:  # averages that the run took up later begin at the weights
+        tensors = {f"ema/{name}": tensors[f"model/{name}"] for name in engine.average.averaged} | tensors
     engine.restore(tensors, manifest.plain)
     return manifest
 
@@ -129,20 +126,29 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
     return manifest
 
 
-def read_tensors(folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_tensors(
+    folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], *, extended: bool = False
+) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint; a ValueError if the file is not what its manifest says, or does not fit.
 
     ``wanted`` are the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it: all of them
-    in these types and shapes.
+    in these types and shapes. A run that was ``extended`` may have averages now and not then, or the other way round.
     """
     file, most = manifest.files[path.name], memory()
     if file.bytes > most:
         raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
     with checked(folder, f"state/{path.name}", file.bytes, file.sha256) as tensors:
         names = set(tensors.keys())
+        if extended and not (_averaged(names) and _averaged(wanted)):
+            wanted = {name: tensor for name, tensor in wanted.items() if name not in _averaged(wanted)}
+            names -= _averaged(names)
         must = {name: tensor for name, tensor in wanted.items() if name in names or name.startswith(CHECKED)}
         check_fit(tensors, {name for name in names if name in must or name.startswith(CHECKED)}, must)
-        return tensors_in(tensors)
+        return {name: tensor for name, tensor in tensors_in(tensors).items() if name in names}
+
+
+def _averaged(names: Iterable[str]) -> set[str]:
+    return {name for name in names if name.startswith("ema/")}
 
 
 # -- the best ----------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import Training
 from zoo.recipe.yaml.read import read
+from zoo.runs.history import EXTENDED, changes
 from zoo.runs.manifest import seal_holds, sha256
 from zoo.runs.provenance import FILE as PLUGINS
-from zoo.runs.run import DONE, Run, own_recipe
+from zoo.runs.run import DONE, Run, own_recipe, steps_of
 
 FREE = (
     *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best"),
@@ -101,38 +102,50 @@ def digest(recipe: Recipe) -> str:
     return sha256(write_recipe(replace(recipe, watch=(), data=replace(recipe.data, options=data))))
 
 
-def refuse_another(run: Run, recipe: Recipe) -> None:
+def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
     A RequestError names what differs; it is a RunError if the run's recipe is damaged, and nothing else says that it is
-    this one.
+    this one. To ``extend`` a run is to go on under other settings of its training. Returns what is other from here on,
+    as sentences.
     """
     if finished(run.folder, recipe) and not _recipe_holds(run.folder):
-        return  # it is written again
+        return []  # it is written again
     text = read_text(run.folder, "recipe.yaml")
     if text is None and not run.path(DONE).is_file():
-        return
+        return []
     own_recipe(run.folder)
-    there = _leaves(_trained(recipe, read(text or "", str(run.path("recipe.yaml"))).plain()))
-    here = _leaves(_trained(recipe, recipe.plain()))
+    before = read(text or "", str(run.path("recipe.yaml"))).plain()
+    there, here = _leaves(_trained(recipe, before)), _leaves(_trained(recipe, recipe.plain()))
     defaults = {f"train.{key.name}": key.default for key in fields(Training)}
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
+    kept = max(steps_of(run.folder, "json"), default=0)
+    done = kept or (there["train.steps"] if run.path("model.safetensors").is_file() else 0)
+    if done > recipe.train.steps:
+        whole = run.path("model.safetensors").is_file()
+        end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
+        raise RequestError(
+            f"{run.folder}: has {done} steps, more than the {recipe.train.steps} asked for; {end}choose another --out"
+        )
     differ = [
-        f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
+        path
         for path in sorted(there.keys() | here.keys())
         if there.get(path) != here.get(path) and not _free(path, run)
     ]
-    if differ:
+    extensible = all(map(EXTENDED.match, differ))
+    if differ and not (extend and extensible):
+        named = [
+            f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here" for path in differ
+        ]
         more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
+        cure = ", or train this run on under them with --extend" if extensible else ", or remove the directory"
         raise RequestError(
-            f"{run.folder}: holds a run of another recipe: {'; '.join(differ[:3])}{more}. "
-            "Choose another --out, or remove the directory"
+            f"{run.folder}: holds a run of another recipe: {'; '.join(named[:3])}{more}. Choose another --out{cure}"
         )
-    steps = there.get("train.steps", 0)
-    if steps > recipe.train.steps and run.path("model.safetensors").is_file():
-        raise RequestError(
-            f"{run.folder}: has {steps} steps, more than the {recipe.train.steps} asked for; choose another --out"
-        )
+    if differ and done == recipe.train.steps == there["train.steps"]:
+        raise RequestError(f"{run.folder}: has all of its {done} steps; to train on, ask for more train.steps")
+    changed = [*differ, *(["train.steps"] if there["train.steps"] != recipe.train.steps else [])]
+    return changes(recipe, there, here, changed, done) if done else []
 
 
 def _free(path: str, run: Run) -> bool:

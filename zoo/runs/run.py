@@ -114,3 +114,10 @@ def own_recipe(folder: Path) -> Path:
     if read(text, str(path)).child("extends"):
         raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
     return path
+
+
+def steps_of(folder: Path, ending: str) -> set[int]:
+    """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``."""
+    files = (folder / "state").glob(f"step-*.{ending}")
+    names = (path.name.removeprefix("step-").partition(".")[0] for path in files)
+    return {int(name) for name in names if name.isascii() and name.isdecimal() and f"{int(name):08d}" == name}

@@ -16,6 +16,7 @@ from zoo.machine.disk import read_text, write_atomically
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
+from zoo.runs.history import own_identities
 from zoo.runs.manifest import identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
@@ -78,7 +79,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
         tensors, plain = _unpacked(folder, chosen, model.state_dict())
         if plain["averaged"] and not weights and chosen == "raw":
             raise ValueError("ema.safetensors, the averaged weights, was removed from beside it")
-        if plain["recipe"] != _identity(folder):
+        if plain["recipe"] not in own_identities(folder, _identity(folder)):
             raise ValueError("these are the weights of another recipe")
         model.load_state_dict(tensors)
     except UNREADABLE as error:
@@ -120,7 +121,7 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
     if model.recipe.train.ema:
         wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
     try:
-        if manifest.recipe != _identity(folder):
+        if manifest.recipe not in own_identities(folder, _identity(folder)):
             raise ValueError("it belongs to a run of another recipe")
         tensors = read_tensors(folder, path, manifest, wanted)
     except UNREADABLE as error:

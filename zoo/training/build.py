@@ -13,6 +13,7 @@ from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
 from zoo.runs.data import compare_images, note_images
+from zoo.runs.history import keep, told
 from zoo.runs.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
@@ -54,6 +55,7 @@ def build_run(
     say: Callable[[str], None] = lambda _: None,
     stop_on_alarm: bool = False,
     processes: Processes | None = None,
+    extend: bool = False,
 ) -> Built:
     """Builds a run, or goes on with it.
 
@@ -64,6 +66,7 @@ def build_run(
         say: told what happens, a sentence at a time.
         stop_on_alarm: whether a collapse or saturation (``zoo.training.alarms``) saves and ends the training.
         processes: those that build it together, of which this is the first; the others ``zoo.training.follow``.
+        extend: whether a run may go on under other settings of its training.
 
     Raises:
         RequestError: if the directory holds something else, or a run of another recipe.
@@ -76,7 +79,7 @@ def build_run(
         tell("over")
         return Built(folder, "up to date", plain_json(folder, "scores.json"), compare_images(folder, recipe, say))
     with Run(folder) as run:
-        model, images = _assemble(run, recipe, registry, device, say)
+        model, images = _assemble(run, recipe, registry, device, say, extend)
         if stop_after == "assemble":
             tell("over")
             return Built(folder, "assembled", {}, images.notes)
@@ -102,9 +105,11 @@ def build_run(
 
 
 def _assemble(
-    run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None]
+    run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None], extend: bool
 ) -> tuple[Model, Images]:
-    refuse_another(run, recipe)
+    changes = refuse_another(run, recipe, extend)
+    for sentence in changes:
+        say(f"from here on, {sentence}")
     import_torch()
     from zoo.check.assembly import check_size
     from zoo.check.probe import probe, probe_batch
@@ -126,6 +131,7 @@ def _assemble(
         say(note)
     probe_batch(recipe, images)
     note_images(run, recipe, images)
+    keep(run, changes)
     run.write("recipe.yaml", sealed(write_recipe(recipe)))
     run.write_json(PLUGINS, provenance(recipe, registry))
     return model, images
@@ -204,7 +210,7 @@ def write_report(
         frames=film(run.folder, recipe.train.steps),
         curve=score_curve(run.folder, recipe.train.steps),
         versions=software(),
-        notes=notes,
+        notes=(*notes, *told(run.folder)),
     )
     run.write("report.html", html)
 
