@@ -93,8 +93,7 @@ def build_run(
             return Built(folder, "trained", {}, notes)
         if ending:
             raise Interrupted("trained, not evaluated")
-        say("evaluating")
-        scores, pictures = _evaluate(run, model, images, weights, plugged, processes)
+        scores, pictures = _evaluate(run, model, images, weights, plugged, processes, say)
         if stop_after != "evaluate":
             write_report(run, recipe, scores, pictures, notes)
             vouch(run, recipe, (*VOUCHED, *(picture.file for picture in pictures)))
@@ -170,11 +169,13 @@ def _evaluate(
     weights: str,
     watchers: Sequence[Guarded],
     processes: Processes | None,
+    say: Callable[[str], None],
 ) -> tuple[Mapping[str, Any], list[Picture]]:
     from zoo.machine.processes import ALONE
     from zoo.report.figures import show
     from zoo.score.evaluate import evaluate
 
+    say("evaluating")
     together = processes or ALONE
     together.shared(model.state_dict(), model.device)
     scores = evaluate(model, images, weights=weights, processes=together)
