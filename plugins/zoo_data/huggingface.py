@@ -1,15 +1,17 @@
 """Images in a data set of Hugging Face's ``datasets`` library: from their hub, saved to disk, or in local files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from zoo import api
-from zoo_data.bad import Bad
+from zoo_data.bad import Bad, printable
 from zoo_data.decode import Content, View
 from zoo_data.files import user_path
+from zoo_data.find import Search
 from zoo_data.listed import File, signature
 from zoo_data.pack import CHUNK, pack_splits
 from zoo_data.pixels import check_common
@@ -78,7 +80,20 @@ def huggingface(
         first = indices[: how_many("huggingface", part, wanted[part], len(indices))]
         sources.append(_source(name, part, which, data, first))
     view = View(size, channels, crop, resize)
-    return pack_splits(*sources, view, workers=workers, on_error=on_error)
+    images = pack_splits(*sources, view, workers=workers, on_error=on_error)
+    return replace(images, notes=(*_passed_over(name, splits, {which for which, _ in rows.values()}), *images.notes))
+
+
+def _passed_over(name: str, splits: dict[str, Any], used: set[str]) -> list[str]:
+    """Says which splits are not used, and that a directory holds images which are in none."""
+    notes, path = [], user_path(name)
+    rows = sum(map(len, splits.values()))
+    if path.is_dir() and (there := len(Search(path).names)) > rows:
+        why = "the library goes by names such as train_1.png; data 'folder' takes them all"
+        notes.append(f"huggingface: of {there:,} images in {printable(str(path))} {rows:,} are taken: {why}.")
+    if others := [f"{split} ({len(splits[split]):,})" for split in splits if split not in used]:
+        notes.append(f"huggingface: not used of {printable(name)}: {', '.join(others)}.")
+    return notes
 
 
 huggingface.read = read

@@ -55,6 +55,24 @@ def test_splits_saved_to_disk_are_found(tmp_path, test_split):
     assert images.notes == ()
 
 
+def test_images_that_the_library_passes_over_are_told(tmp_path):
+    place = tmp_path / "set"
+    place.mkdir()
+    for name in [*(f"train_{i}" for i in range(5)), *(f"other{i}" for i in range(15))]:
+        Image.new("RGB", (8, 8)).save(place / f"{name}.png")
+    images = read(place)
+    assert len(images.train) + len(images.test) == 5
+    (note,) = images.notes
+    assert note.startswith(
+        f"huggingface: of 20 images in {place} 5 are taken: the library goes by names such as train_1."
+    )
+
+
+def test_splits_that_are_not_used_are_told(tmp_path):
+    images = read(saved(tmp_path / "set", train=greys(range(9)), test=greys(range(3)), val=greys(range(2))))
+    assert images.notes == (f"huggingface: not used of {tmp_path / 'set'}: val (2).",)
+
+
 def test_splits_and_columns_by_name(tmp_path):
     both = datasets.Features({"near": datasets.Image(), "far": datasets.Image()})
     sets = {n: datasets.Dataset.from_dict({"near": greys(range(3)), "far": greys(range(7, 10))}, both) for n in "ab"}
