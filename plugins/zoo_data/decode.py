@@ -29,6 +29,9 @@ TURNS = {
 }
 """EXIF orientation -> what sets the picture upright (EXIF 2.32, tag 0x0112)."""
 
+ROWS = 256
+"""Rows of a transparent image that are laid on white at a time."""
+
 EIGHT_BITS = np.rint(np.arange(65536) / 257).astype(np.uint8)
 """16-bit grey -> 8-bit grey."""
 
@@ -220,12 +223,20 @@ def eight_bits(image: Image.Image, channels: int) -> Image.Image:
     if image.mode.startswith("I"):
         image = _from_sixteen_bits(image)
     elif image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+        image = _on_white(image)
     if image.mode == {1: "L", 3: "RGB"}[channels]:
         return image
     colour = image.convert("RGB")  # also on the way to grey: CMYK has no direct one
     return colour.convert("L") if channels == 1 else colour
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Any mode with transparency to ``RGB``, a few rows at a time: each copy of the largest image is 340 MiB."""
+    flat = Image.new("RGB", image.size)
+    for top in range(0, image.height, ROWS):
+        clear = image.crop((0, top, image.width, min(top + ROWS, image.height))).convert("RGBA")
+        flat.paste(Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB"), (0, top))
+    return flat
 
 
 def _from_sixteen_bits(image: Image.Image) -> Image.Image:
