@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -53,7 +54,15 @@ def test_images_that_change_between_two_halves_are_refused(run_zoo: Run) -> None
     outcome = build(run_zoo, "--set", "train.steps=4")
     said = r"zoo: error: runs/tiny: was trained on other images than its data has now \(8 \+ 5 then, 10 \+ 10 now\)"
     assert outcome.code == 2
-    assert_match(outcome.err.splitlines()[-1], rf"{said}\. Bring them back, or choose another --out to train on these")
+    assert_match(
+        outcome.err.splitlines()[-1],
+        rf"{said}\. Bring them back, choose another --out, or train this run on with ",
+    )
+    shutil.copytree("runs/tiny", "extended")
+    outcome = build(run_zoo, "--set", "train.steps=4", "--out", "extended", "--extend")
+    sentence = "the images are others: it was trained on other images than its data has now (8 + 5 then, 10 + 10 now)"
+    assert (outcome.code, f"from here on, {sentence}" in outcome.err) == (0, True)
+    assert sentence in json.loads(Path("extended/history.json").read_text())[-1]["changes"]
     for number in range(13, 20):
         Path(f"in/{number}.png").unlink()
     assert build(run_zoo, "--set", "train.steps=4").code == 0
@@ -64,6 +73,9 @@ def test_images_that_change_under_a_finished_run_are_noticed(run_zoo: Run) -> No
     assert build(run_zoo).code == 0
     assert "up to date" in build(run_zoo).out
     picture(99, "3")  # one is another
+    scores = Path("runs/tiny/scores.json").read_bytes()
+    assert "they are not of the run's own data and weights" in run_zoo("evaluate", "runs/tiny").err
+    assert Path("runs/tiny/scores.json").read_bytes() == scores
     outcome = build(run_zoo)
     assert outcome.code == 2
     assert_match(outcome.err, r"(?s).*was trained on other images than .* \(.* as then, others by content\)")

@@ -64,6 +64,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """
     from zoo.data.batches import load_images
     from zoo.report.figures import show
+    from zoo.runs.data import other_images
     from zoo.runs.identity import vouch_again
     from zoo.runs.run import Run
     from zoo.score.evaluate import evaluate as score
@@ -78,7 +79,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     images = load_images(model.recipe)
     scores: Mapping[str, Any] = score(model, images, weights=weights)
     with Run(arguments.folder) as run:
-        if weights != own_weights or _measured(model.recipe) != _measured(recipe):
+        other = other_images(arguments.folder, images) or _measured(model.recipe) != _measured(recipe)
+        if other or weights != own_weights:
             kept_in = _keep_beside(run, scores)
             print(f"kept in {kept_in}: they are not of the run's own data and weights", file=sys.stderr)
         else:

@@ -54,12 +54,17 @@ def _files(recipe: Recipe) -> str:
 
 
 def _differ(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Says how the images differ from those a run was trained on; empty where they do not, or nothing is known."""
+    """Says how images differ; empty where they do not, or nothing is known."""
     if not then or all(then.get(name) == now[name] for name in ("train", "test")):
         return ""
     counts = [" + ".join(f"{split[name]['images']:,}" for name in ("train", "test")) for split in (then, now)]
     how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else f"{counts[0]} as then, others by content"
     return f"was trained on other images than its data has now ({how})"
+
+
+def other_images(folder: Path, images: Images) -> str:
+    """Says how images differ from those that a run was trained on; empty where they do not, or nothing is known."""
+    return _differ(plain_json(folder, IMAGES), known_images(images))
 
 
 def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) -> list[str]:
@@ -81,7 +86,8 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
     begun = any(run.path("state").glob("*.json"))
     differ = _differ(plain_json(run.folder, IMAGES), now) if begun else ""
     if differ and not extend:
-        raise RequestError(f"{run.folder}: {differ}. Bring them back, or choose another --out to train on these")
+        cure = "Bring them back, choose another --out, or train this run on with these with --extend"
+        raise RequestError(f"{run.folder}: {differ}. {cure}")
     run.write_json(IMAGES, {**now, "files": _files(recipe)})
     return [f"the images are others: it {differ}"] if differ else []
 
@@ -99,7 +105,7 @@ def compare_images(folder: Path, recipe: Recipe, say: Callable[[str], None]) -> 
     from zoo.data.batches import load_images
 
     try:
-        differ = _differ(then, known_images(load_images(recipe)))
+        differ = other_images(folder, load_images(recipe))
     except RecipeError as error:
         notes = tuple(f"its images cannot be compared: {problem.message}" for problem in error.problems)
         say("\n".join(notes))

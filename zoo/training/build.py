@@ -129,8 +129,10 @@ def _assemble(
     for note in images.notes:
         say(note)
     probe_batch(recipe, images)
-    note_images(run, recipe, images)
-    keep(run, changes)
+    others = note_images(run, recipe, images, extend)
+    for sentence in others:
+        say(f"from here on, {sentence}")
+    keep(run, [*changes, *others])
     run.write("recipe.yaml", sealed(write_recipe(recipe)))
     run.write_json(PLUGINS, provenance(recipe, registry))
     return model, images
