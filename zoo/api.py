@@ -289,6 +289,8 @@ class MetricDefaults:
     ``compute``, and ``compute("sample", given={"z": codes})`` gives samples of other codes."""
     split: Literal["test", "train"] = "test"
     """The images that it is given."""
+    least: int = 0
+    """How many images that split must have; a build with fewer is refused before it trains."""
     samples: int = 0
     """How many samples it wants in all; 0 for one for each image. It needs ``more`` for it."""
     more: Callable[..., None] | None = None

@@ -32,6 +32,7 @@ class Polynomial(TwoClouds):
         if subsets < 1:
             raise ValueError(f"subsets must be at least 1, not {subsets}")
         self._subset, self._subsets = subset, subsets
+        self.least = subset or 2
         self._found: list[float] = []
 
     def compute(self) -> float:

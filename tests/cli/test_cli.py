@@ -211,6 +211,8 @@ def test_what_is_no_run(run_zoo: Run, run: Path) -> None:
     outcome = run_zoo("sample", "nowhere")
     assert (outcome.code, outcome.err) == (2, "zoo: error: nowhere: is not a run (it has no recipe.yaml)\n")
     (run / "model.safetensors").unlink()
+    for path in (run / "state").glob("step-*"):
+        path.unlink()
     outcome = run_zoo("sample", "run")
     assert outcome.code == 1
     assert outcome.err == "zoo: error: run: has no model.safetensors; finish it with: zoo build run\n"

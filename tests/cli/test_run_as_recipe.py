@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY, Run
 from safetensors.torch import load_file
 
@@ -86,3 +87,29 @@ def test_a_plugin_that_is_not_installed_is_named_with_its_pip_install(finished: 
     assert run_zoo("sample", "run").err == said
     (run / "plugins.json").write_text("{")
     assert "has no term 'kll'" in run_zoo("sample", "run").err
+
+
+def test_a_stopped_training_can_be_sampled_from_its_newest_good_checkpoint(
+    finished: Path, here: Path, run_zoo: Run
+) -> None:
+    run = shutil.copytree(finished, here / "run")
+    whole = zoo.load(run).state_dict()
+    (run / "model.safetensors").unlink()
+    said = "run: is not finished; these are the raw weights of step {}"
+    assert run_zoo("sample", "run").err == said.format(3) + "\n"
+    with pytest.warns(UserWarning, match=said.format(3)):
+        model = zoo.load("run").state_dict()
+    assert all(torch.equal(model[name], whole[name]) for name in whole)
+    with (run / "state" / "step-00000003.safetensors").open("r+b") as file:
+        file.write(b"damaged")
+    with pytest.warns(UserWarning, match=said.format(2)):
+        zoo.load("run")
+
+
+def test_a_metric_without_enough_images_is_refused_before_the_training(here: Path, run_zoo: Run) -> None:
+    kid = "evaluate.kid={use: kernel, model: test_resnet, pretrained: false, subset: 9}"
+    (here / "tiny.yaml").write_text(TINY)
+    outcome = run_zoo("build", "tiny.yaml", "--set", kid)
+    said = "error: metric 'kid': it needs at least 9 images, and the test split has 8\n"
+    assert (outcome.code, outcome.err.endswith(said)) == (2, True), outcome.err
+    assert not Path("runs/tiny/recipe.yaml").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,11 @@ def test_a_split_that_there_is_not_is_refused() -> None:
 
 
 def test_what_goes_wrong_in_a_metric_is_said_of_it() -> None:
-    with pytest.raises(RecipeError, match="metric 'failing': it needs more"):
-        scored("evaluate.failing=failing")
+    """Its reason stands in the place of its number, and the others have theirs."""
+    found = scored("evaluate.failing=failing", "evaluate.mse=mse")
+    assert math.isnan(found["failing"]["value"])
+    assert found["failing"]["why"] == "metric 'failing': it needs more"
+    assert math.isfinite(found["mse"]["value"])
 
 
 def test_samples_and_splits_of_a_real_metric() -> None:

@@ -89,6 +89,14 @@ def probe_batch(recipe: Recipe, images: Images) -> None:
     Raises:
         RecipeError: as for ``probe``, for what only numbers and memory bring to light.
     """
+    few = []
+    for part in recipe.evaluate:
+        meter = Meter.of(part, recipe)
+        n, least = len(getattr(images, meter.split)), int(meter.optional("least"))
+        if n < least:
+            said = f"metric '{part.label}': it needs at least {least} images, and the {meter.split} split has {n}"
+            few.append(Problem(part.position, said))
+    refuse(few)
     x = to_model(images.train[: min(BATCH, recipe.train.batch)], torch.float32)
     _probe(recipe, "cpu", x, measured=True)
 

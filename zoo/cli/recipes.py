@@ -97,7 +97,8 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
         protocol = score["protocol"]
         of = ", ".join(v for v in protocol["of"].values() if v != "x")
         lines.append([label, f"{float(score['value']):.4g}", of, str(protocol["n"]), protocol["split"]])
-    scored = f"\n{table(lines)}\n" if scores else ""
+    missing = "".join(f"\n{label}: {score['why']}\n" for label, score in scores.items() if "why" in score)
+    scored = f"\n{table(lines)}\n{missing}" if scores else ""
     where = f"; open {folder / 'report.html'}" if state in ("done", "up to date") else ""
     return f"{scored}\n{folder}: {state}{where}".lstrip("\n")
 

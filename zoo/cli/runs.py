@@ -90,7 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
                 notes = (*images.notes, *(run.read_json(ALARMS) or ()))
                 write_report(run, recipe, all_scores, show(model, images), notes)
             vouch_again(run, ("scores.json", "report.html"))
-    rows = [["score", "value"], *([label, f"{s['value']:.4g}"] for label, s in scores.items())]
+    rows = [["score", "value"], *([label, s.get("why", f"{s['value']:.4g}")] for label, s in scores.items())]
     print(json_text(scores) if arguments.json else table(rows))
     return 0
 

@@ -153,7 +153,7 @@ def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
 
     path = folder / "scores.json"
     try:
-        return [score(label, stored) for label, stored in json.loads(path.read_text()).items()]
+        return [score(label, stored) for label, stored in json.loads(path.read_text()).items() if "why" not in stored]
     except FileNotFoundError:
         cure = f"finish it with: {build_again(folder)}"
         raise RequestError(f"{folder}: has no scores.json; {cure}") from None

@@ -24,9 +24,10 @@ def _score(label: str, score: Mapping[str, Any]) -> str:
     better = str(protocol.get("better", ""))
     arrow = f' <abbr title="{SAID[better]}">{ARROWS[better]}</abbr>' if better in ARROWS else ""
     value = score.get("value")
+    text = escaped(score["why"]) if "why" in score else number(value, 5)
     return (
         f'<tr><th scope="row">{escaped(label)}{arrow}</th>'
-        f'<td class="value"><data value="{escaped(value)}">{number(value, 5)}</data></td>'
+        f'<td class="value"><data value="{escaped(value)}">{text}</data></td>'
         f"<td>{_protocol(protocol, score.get('details') or {})}</td></tr>"
     )
 

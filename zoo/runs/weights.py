@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,19 @@ from zoo.machine.device import memory
 from zoo.machine.disk import read_text, write_atomically
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
-from zoo.runs.checkpoint import CHECKED, UNREADABLE, best_checkpoint, checkpoints, read_tensors, tensors_path
-from zoo.runs.history import own_identities
-from zoo.runs.manifest import identity
+from zoo.runs.checkpoint import (
+    CHECKED,
+    UNREADABLE,
+    best_checkpoint,
+    checkpoints,
+    read_manifest,
+    read_tensors,
+    tensors_path,
+)
+from zoo.runs.history import history, own_identities
+from zoo.runs.manifest import Manifest, identity
 from zoo.runs.provenance import build_again
-from zoo.runs.run import Run
+from zoo.runs.run import Run, steps_of
 from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, checked, pieces, sealed, tensors_in
 
 FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
@@ -66,13 +76,17 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
 
     They are ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where there are
     averages), or, where nothing is asked, the averaged ones where there are any. If they are missing, are not what was
-    written, or do not fit, that is a RunError.
+    written, or do not fit, that is a RunError. Of a training that goes on, or was stopped, they are those of its newest
+    good checkpoint, with a warning.
     """
     if weights == "best":
         model.load_state_dict(_best(model, folder))
         return weights
     chosen = weights or ("ema" if (folder / FILES["ema"]).is_file() else "raw")
     path = folder / FILES[chosen]
+    unfinished = not any((folder / name).is_file() for name in FILES.values())
+    if unfinished and (taken := _newest(model, folder, weights)):
+        return taken
     if not path.is_file():
         raise RunError(f"{folder}: has no {path.name}; finish it with: {build_again(folder)}")
     try:
@@ -81,6 +95,8 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
             raise ValueError("ema.safetensors, the averaged weights, was removed from beside it")
         if plain["recipe"] not in own_identities(folder, _identity(folder)):
             raise ValueError("these are the weights of another recipe")
+        if taken := _newest(model, folder, weights, plain["step"]):
+            return taken
         model.load_state_dict(tensors)
     except UNREADABLE as error:
         again = f"; to have it made again, run: {build_again(folder)}"
@@ -116,14 +132,37 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
     manifest = best_checkpoint(folder, label)
     if manifest is None:
         raise RunError(f"{folder}: has no checkpoint that was scored by {label}; they are kept as it trains")
-    path, state = tensors_path(folder, manifest.step), model.state_dict()
+    try:
+        return _of_checkpoint(model, folder, manifest)
+    except UNREADABLE as error:
+        raise RunError(f"{tensors_path(folder, manifest.step)}: cannot be loaded: {error}") from None
+
+
+def _of_checkpoint(model: Model, folder: Path, manifest: Manifest, weights: str = "") -> dict[str, Tensor]:
+    """Reads the weights of a checkpoint, averaged ones where there are any and not the ``raw`` are asked for."""
+    state = model.state_dict()
     wanted = {f"model/{name}": tensor for name, tensor in state.items()}
     if model.recipe.train.ema:
         wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    try:
-        if manifest.recipe not in own_identities(folder, _identity(folder)):
-            raise ValueError("it belongs to a run of another recipe")
-        tensors = read_tensors(folder, path, manifest, wanted)
-    except UNREADABLE as error:
-        raise RunError(f"{path}: cannot be loaded: {error}") from None
-    return {name.removeprefix(kind): t for kind in CHECKED for name, t in tensors.items() if name.startswith(kind)}
+    if manifest.recipe not in own_identities(folder, _identity(folder)):
+        raise ValueError("it belongs to a run of another recipe")
+    tensors = read_tensors(
+        folder, tensors_path(folder, manifest.step), manifest, wanted, extended=bool(history(folder))
+    )
+    kinds = CHECKED[:1] if weights == "raw" else CHECKED
+    return {name.removeprefix(kind): t for kind in kinds for name, t in tensors.items() if name.startswith(kind)}
+
+
+def _newest(model: Model, folder: Path, weights: str, after: int = 0) -> str:
+    """Puts the weights of the newest good checkpoint after a step into the model and says which; empty for none."""
+    if weights == "ema" and not model.recipe.train.ema:
+        return ""
+    for step in sorted((step for step in steps_of(folder, "json") if step > after), reverse=True):
+        with suppress(*UNREADABLE):  # the one before it will do
+            manifest = read_manifest(folder, tensors_path(folder, step))
+            model.load_state_dict(_of_checkpoint(model, folder, manifest, weights))
+            taken = weights or ("ema" if model.recipe.train.ema else "raw")
+            said = f"{folder}: is not finished; these are the {taken} weights of step {step}"
+            warnings.warn(said, stacklevel=3)
+            return taken
+    return ""

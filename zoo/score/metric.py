@@ -107,8 +107,12 @@ class Meter:
     def score(self, common: Mapping[str, Any], shown: Mapping[str, Shown], recipe: Recipe) -> dict[str, Any]:
         """The number, how it was measured, and what else the metric tells."""
         part, metric, own = self.part, self.metric, shown[self.split]
-        with self.placed():
-            value = float(metric.compute())
+        why = {}
+        try:
+            with self.placed():
+                value = float(metric.compute())
+        except RecipeError as error:  # the others are good all the same
+            value, why = math.nan, {"why": error.problems[0].message}
         protocol = {"n": own.n, "split": own.split, "images": own.content, **common}
         if self.optional("training"):
             protocol["training"] = shown["train"].content
@@ -119,8 +123,8 @@ class Meter:
         protocol |= self.optional("protocol")
         if better := self.optional("better"):  # what `zoo compare` prints in bold
             protocol["better"] = better
-        score = {"value": value, "protocol": {key: said for key, said in protocol.items() if said is not None}}
-        details = self.optional("details")
+        score = {"value": value, **why, "protocol": {key: said for key, said in protocol.items() if said is not None}}
+        details = self.optional("details") if not why else None
         return score | ({"details": details()} if details else {})
 
 

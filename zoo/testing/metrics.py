@@ -8,7 +8,7 @@ import math
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -55,7 +55,8 @@ class Metric(Setting):
     def score(self, device: str = "cpu") -> dict[str, Any]:
         """Measures the test images: the value and its protocol."""
         model = Model(self.recipes[0], device)
-        return self._measured(lambda: evaluate(model, self.data, batch=IMAGES))[self.name]
+        score = self._measured(lambda: evaluate(model, self.data, batch=IMAGES))[self.name]
+        return score if "why" not in score else self._refused(score["why"])
 
     def use(self) -> None:
         """Scores the test images; networks that judge are slow, and one look serves several checks."""
@@ -94,9 +95,11 @@ class Metric(Setting):
         try:
             return measure()
         except RecipeError as error:
-            told = "; ".join(problem.message for problem in error.problems)
-            cure = f"give contract_tests() an example of options, options={{'{self.key}': [{{...}}]}}"
-            raise ContractError(f"{self} cannot be measured here: {told}. If it needs something, {cure}") from error
+            return self._refused("; ".join(problem.message for problem in error.problems), error)
+
+    def _refused(self, told: str, error: Exception | None = None) -> NoReturn:
+        cure = f"give contract_tests() an example of options, options={{'{self.key}': [{{...}}]}}"
+        raise ContractError(f"{self} cannot be measured here: {told}. If it needs something, {cure}") from error
 
     def check_score(self) -> None:
         """``update`` takes batches in, and ``compute`` gives a finite number."""
