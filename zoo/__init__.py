@@ -47,17 +47,15 @@ def build(
         zoo.errors.RecipeError: with every problem of the recipe, each with its place.
         zoo.errors.RequestError: if there is no such recipe or device, or it asks for more memory than there is.
     """
-    from zoo.check.assembly import check_size
-    from zoo.check.probe import probe
+    from zoo.check.assembly import assemble
+    from zoo.check.probe import probe_model
     from zoo.machine.device import choose_device
-    from zoo.model.model import Model
     from zoo.recipe import load_recipe, registry_for
 
     resolved = load_recipe(recipe, overrides, registry_for(recipe, tuple(map(Path, plugins))))
-    where = choose_device(str(device))
-    check_size(resolved, where)
-    probe(resolved)
-    return Model(resolved, where)
+    model = assemble(resolved, choose_device(str(device)))
+    probe_model(model)
+    return model
 
 
 def load(
@@ -88,9 +86,8 @@ def load(
     """
     import warnings
 
-    from zoo.check.assembly import check_size
+    from zoo.check.assembly import assemble
     from zoo.machine.device import choose_device
-    from zoo.model.model import Model
     from zoo.runs.provenance import other_versions, resolved
     from zoo.runs.run import own_recipe
     from zoo.runs.weights import load_weights
@@ -100,9 +97,7 @@ def load(
     recipe, _ = resolved(folder, overrides, tuple(map(Path, plugins)))
     for sentence in other_versions(folder, recipe):
         warnings.warn(sentence, stacklevel=2)
-    where = choose_device(str(device))
-    check_size(recipe, where)
-    model = Model(recipe, where)
+    model = assemble(recipe, choose_device(str(device)))
     load_weights(model, folder, weights)
     return model
 

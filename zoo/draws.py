@@ -8,46 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
-
-
-class Draw:
-    """A stream of random numbers that is a function of its key alone, never of a history.
-
-    A value asks for it by naming a parameter ``draw``. The key is (seed, name of the value, step, draw),
-    so a resumed run draws what the uninterrupted one drew, and adding a value changes no other's numbers.
-
-    Args:
-        key: anything printable that identifies the stream.
-        device: where the numbers are made. On ``meta`` they have a shape and no content.
-        dtype: floating type of the numbers.
-    """
-
-    def __init__(self, *key: object, device: torch.device, dtype: torch.dtype) -> None:
-        self._key = key
-        self._device = device
-        self._dtype = dtype
-        self._generator: torch.Generator | None = None
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers of the given shape."""
-        return torch.randn(shape, generator=self._stream(), device=self._device, dtype=self._dtype)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers uniform in [0, 1) of the given shape."""
-        return torch.rand(shape, generator=self._stream(), device=self._device, dtype=self._dtype)
-
-    def _stream(self) -> torch.Generator | None:
-        if self._generator is None and self._device.type != "meta":
-            self._generator = seeded(*self._key, device=self._device)
-        return self._generator
-
-
-Draws = Callable[[str], Draw]
-"""Who draws -> its stream of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,57 +33,57 @@ class Shard:
 WHOLE = Shard()
 
 
-class SharedDraw(Draw):
-    """A share of the random numbers of a whole batch: all shares together are what one process would have drawn.
+class Draw:
+    """A stream of random numbers that is a function of its key alone, never of a history.
 
-    What is not drawn in rows, one for each image of the share, is the same in every share.
+    A value asks for it by naming a parameter ``draw``. The key is (seed, name of the value, step, draw),
+    so a resumed run draws what the uninterrupted one drew, and adding a value changes no other's numbers.
 
-    Args:
-        key: as for ``Draw``.
-        rows: images in this share.
-        shard: which share.
-        given: ``device`` and ``dtype``, as for ``Draw``.
-    """
-
-    def __init__(self, *key: object, rows: int, shard: Shard, **given: Any) -> None:
-        super().__init__(*key, **given)
-        self._rows = rows
-        self._shard = shard
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers of the given shape."""
-        return self._shared(super().normal, shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers uniform in [0, 1) of the given shape."""
-        return self._shared(super().uniform, shape)
-
-    def _shared(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
-        if not shape or shape[0] != self._rows:
-            return draw(*shape)
-        return self._shard.of(draw(self._rows * self._shard.count, *shape[1:]))
-
-
-class Stream(Draw):
-    """A stream that can be begun anew; its generator stays, so that a CUDA graph can hold on to it.
+    Of a share of a batch, all shares together are what one process would have drawn; what is not drawn in rows, one
+    for each image of the share, is the same in every share.
 
     Args:
-        device: as for ``Draw``.
-        dtype: as for ``Draw``.
+        key: anything printable that identifies the stream.
+        device: where the numbers are made. On ``meta`` they have a shape and no content.
+        dtype: floating type of the numbers.
+        shard: which share of a batch they are for.
+        rows: images in that share.
+
+    Attributes:
+        generator: what makes the numbers; None on ``meta``. It stays, so that a CUDA graph can hold on to it.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(device=device, dtype=dtype)
+    def __init__(
+        self, *key: object, device: torch.device, dtype: torch.dtype, shard: Shard = WHOLE, rows: int = 0
+    ) -> None:
+        self._device, self._dtype, self._shard, self._rows = device, dtype, shard, rows
         self.generator = None if device.type == "meta" else torch.Generator(device)
+        self.begin(*key)
 
-    def begin(self, *key: object) -> Stream:
-        """The same stream; what comes next is what a ``Draw`` of this key would give."""
+    def begin(self, *key: object) -> Draw:
+        """The same stream; the numbers that come next are those of this key."""
         if self.generator is not None:
             self.generator.manual_seed(seed_of(*key))
         return self
 
-    def _stream(self) -> torch.Generator | None:
-        return self.generator
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers of the given shape."""
+        return self._drawn("normal", shape)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1) of the given shape."""
+        return self._drawn("uniform", shape)
+
+    def _drawn(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        shared = self._shard.count > 1 and shape[:1] == (self._rows,)
+        whole = (self._rows * self._shard.count, *shape[1:]) if shared else shape
+        draw = torch.randn if kind == "normal" else torch.rand
+        numbers = draw(whole, generator=self.generator, device=self._device, dtype=self._dtype)
+        return self._shard.of(numbers) if shared else numbers
+
+
+Draws = Callable[[str], Draw]
+"""Who draws -> its stream of random numbers."""
 
 
 class Streams:
@@ -134,10 +97,10 @@ class Streams:
 
     def __init__(self, seed: int, device: torch.device, dtype: torch.dtype) -> None:
         self._seed, self._device, self._dtype = seed, device, dtype
-        self._kept: dict[str, Stream] = {}
+        self._kept: dict[tuple[str, Shard, int], Draw] = {}
 
     def key(self, step: int, draw: tuple[int, ...], caller: str) -> tuple[object, ...]:
-        """What a caller's numbers are a function of.
+        """The key of a caller's numbers.
 
         Args:
             step: steps done.
@@ -158,12 +121,10 @@ class Streams:
         return partial(self._stream, step, draw, shard, rows)
 
     def _stream(self, step: int, draw: tuple[int, ...], shard: Shard, rows: int, caller: str) -> Draw:
-        key = self.key(step, draw, caller)
-        if shard.count > 1:
-            return SharedDraw(*key, rows=rows, shard=shard, device=self._device, dtype=self._dtype)
-        if caller not in self._kept:
-            self._kept[caller] = Stream(self._device, self._dtype)
-        return self._kept[caller].begin(*key)
+        key, who = self.key(step, draw, caller), (caller, shard, rows)
+        if who not in self._kept:
+            self._kept[who] = Draw(*key, device=self._device, dtype=self._dtype, shard=shard, rows=rows)
+        return self._kept[who].begin(*key)
 
     def begin_global(self, step: int, which: tuple[int, int], shard: Shard) -> None:
         """Dropout and the like draw from the global stream: it too is a function of (seed, step).
@@ -189,9 +150,7 @@ class TicketDraw(Draw):
     """
 
     def __init__(self, tickets: Tensor, *key: object, dtype: torch.dtype) -> None:
-        super().__init__(*key, device=tickets.device, dtype=dtype)
-        self._rows = _mix(tickets + seeded(*key).initial_seed())
-        self._count = 0
+        self._dtype, self._tickets, self._count = dtype, _mix(tickets + seed_of(*key)), 0
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers uniform in [0, 1), one row for each image: ``uniform(B)``, ``uniform(B, 2)``.
@@ -207,7 +166,7 @@ class TicketDraw(Draw):
         return (radius * (2 * math.pi * self._uniform(shape)).cos()).to(self._dtype)
 
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
-        rows = self._rows
+        rows = self._tickets
         if not shape or shape[0] != len(rows):
             raise ValueError(f"an augmentation draws a row for each of its {len(rows)} images, not {list(shape)}")
         each = math.prod(shape[1:])
@@ -249,6 +208,8 @@ def seed_global(device: torch.device, *key: object) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type not in ("cpu", "meta"):
+        torch.manual_seed(seed)
 
 
 def forked(device: torch.device) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from zoo.bench.clock import Middle, Spent, in_turns, ratio, timed
 from zoo.bench.floor import Ceilings, floor
 from zoo.bench.parts import Subject, batches_a_step, held, plays
 from zoo.check.cost import costs
+from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe, registry_for
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -51,7 +52,7 @@ def tiny(here: Path) -> Path:
 
 def subject(*overrides: str) -> Subject:
     recipe = resolved(*overrides)
-    found = Subject.of(recipe, torch.zeros(16, 3, 8, 8, dtype=torch.uint8), CPU)
+    found = Subject.of(Model(recipe, CPU), torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
     found.step()
     return found
 

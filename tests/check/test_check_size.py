@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import resource
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from conftest import TINY
 from torch import nn
 
 import zoo
+import zoo.model.model
 from zoo import api
-from zoo.check import assembly as memory
-from zoo.check.assembly import Budget
 from zoo.check.cost import costs
 from zoo.errors import RecipeError, RequestError
-from zoo.model.model import Model
+from zoo.model.model import Model, build_part
 from zoo.recipe.yaml.read import read
 
 PARTS = Path(__file__)
@@ -44,11 +43,6 @@ class Looking(nn.Module):
         return self.layer(z).tanh().unflatten(1, self.shape)
 
 
-def caught(_: torch.Tensor) -> None:
-    with suppress(Exception):  # as a stranger may
-        torch.zeros(HUGE)
-
-
 READS: dict[str, Callable[[torch.Tensor], Any]] = {
     "item": lambda x: x[0, 0].item(),
     "float": lambda x: float(x.sum()),
@@ -56,6 +50,7 @@ READS: dict[str, Callable[[torch.Tensor], Any]] = {
     "numpy": lambda x: x.numpy(),
     "truth": lambda x: bool((x > 0).any()),
     "mask": lambda x: x[x > 0],
+    "nothing": lambda _: None,
 }
 DECENT: dict[str, Callable[[torch.Tensor], Any]] = {
     "nothing": lambda _: None,
@@ -63,22 +58,20 @@ DECENT: dict[str, Callable[[torch.Tensor], Any]] = {
     "views": lambda x: x[:1].expand(HUGE),
     "one after the other": lambda _: [torch.empty(10**8).numel() for _ in range(40)][-1],
 }
+LARGE: dict[str, Callable[[torch.Tensor], Any]] = {
+    "parameters": lambda _: nn.Linear(10**7, 10**7),
+    "a buffer": lambda _: nn.Buffer(torch.zeros(HUGE)),
+}
 GREEDY: dict[str, Callable[[torch.Tensor], Any]] = {
+    **LARGE,
     "empty": lambda _: torch.empty(HUGE),
-    "zeros": lambda _: torch.zeros(HUGE),
     "full": lambda _: torch.full((HUGE,), 1.0),
-    "linear": lambda _: nn.Linear(10**7, 10**7),
     "repeat": lambda x: x.repeat(HUGE),
     "contiguous": lambda x: x[:1].expand(HUGE).contiguous(),
     "sum": lambda x: x[:1].expand(HUGE) + x[:1],
     "cat": lambda x: torch.cat([x[:1].expand(HUGE)] * 2),
-    "new": lambda x: x.new_ones(HUGE),
     "resize": lambda x: x.resize_(HUGE),
     "generator": lambda _: torch.randn(HUGE, generator=torch.Generator()),
-    "permutation": lambda _: torch.randperm(HUGE),
-    "pinned": lambda _: torch.empty(HUGE, pin_memory=True),
-    "many": lambda _: [torch.empty(10**8) for _ in range(40)],
-    "caught": caught,
 }
 MAKES = {**DECENT, **GREEDY}
 
@@ -113,11 +106,19 @@ def _little_is_taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.promise(
     "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
 )
-@pytest.mark.parametrize("makes", GREEDY)
-def test_what_cannot_be_made_on_meta_is_refused_before_it_takes_memory(makes: str) -> None:
+@pytest.mark.parametrize("makes", LARGE)
+def test_weights_that_cannot_fit_are_refused_before_they_take_memory(makes: str) -> None:
     said = r"its weights would take \d+ [TG]B, more than the 2 GB of memory here; make it smaller, or set ZOO_MEMORY=\d"
     with pytest.raises(RequestError, match=said):
-        build(makes=makes)
+        build(reads="nothing", makes=makes)
+
+
+@pytest.mark.parametrize("reads", ["nothing", "item"])
+@pytest.mark.parametrize("makes", GREEDY.keys() - LARGE.keys())
+def test_what_the_allocator_refuses_is_a_sentence_with_its_place(makes: str, reads: str) -> None:
+    """On meta what is no weight costs nothing, and what reads its numbers cannot be made there."""
+    with pytest.raises(RecipeError, match=r"decoder 'looking' of slot 'decoder': .*it asks for more memory than ther"):
+        build(reads=reads, makes=makes)
 
 
 @pytest.mark.parametrize("makes", DECENT)
@@ -143,28 +144,14 @@ def test_what_cannot_be_made_at_all_is_a_problem_with_its_place() -> None:
         build(makes="nonsense")
 
 
-def test_what_can_be_made_on_meta_is_made_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "Budget", None)
+def test_networks_are_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For their size on meta, and where they are to be."""
+    made: list[tuple[str, str]] = []
+
+    def noted(recipe: Any, part: Any, device: Any = "cpu", owned: str = "") -> Any:
+        made.append((owned or part.label, str(device)))
+        return build_part(recipe, part, device, owned)
+
+    monkeypatch.setattr(zoo.model.model, "build_part", noted)
     zoo.build(read(TINY, "tiny.yaml").plain())
-
-
-# -- bytes ---------------------------------------------------------------------------------------------------
-
-
-def test_a_budget_counts_what_is_alive_at_once() -> None:
-    with Budget(10**6) as budget:
-        kept = torch.zeros(1000)
-        views = [kept.view(10, 100), kept[:500], kept.expand(9, 1000), kept.add_(1), kept.detach()]
-        assert budget.asked == 4_000
-        gone = kept.repeat(2)
-        assert budget.asked == 12_000
-        del gone
-        again = torch.empty(6000, dtype=torch.uint8)
-        assert budget.asked == 12_000
-        again.resize_(9000)
-        assert budget.asked == 13_000
-        del kept, views, again
-        torch.empty(250_000)
-        assert budget.asked == 10**6
-        with pytest.raises(MemoryError, match="2 MB are more than the 1 MB of memory here"):
-            torch.empty(250_001)
+    assert Counter(made) == Counter({(slot, device): 1 for slot, _ in made for device in ("meta", "cpu")})

@@ -130,7 +130,7 @@ def test_what_else_stands_in_the_way() -> None:
     assert "the optimiser of encoder, decoder works on the host" in reason("train.optimizer={use: rmsprop}")
 
 
-def refused(_: object) -> None:
+def refused(*_: object) -> None:
     raise CaptureError("it waits for the device")
 
 

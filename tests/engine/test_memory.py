@@ -9,7 +9,7 @@ import torch
 from helpers.engine import BATCH, SLOTS, assert_close, differing, images, in_turn, played, small, snapshot
 from torch import Tensor
 
-from zoo.check.cost import _counted
+from zoo.check.cost import counted
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 
@@ -44,7 +44,7 @@ def kept_bytes(model: Model) -> int:
     engine = Engine(model)
     plan = engine.plan_now(0)
     model.train()
-    return _counted(lambda: plan.forward(images(0), 0, lambda caller: model.draw(caller)) and rows(engine, plan))[1]
+    return counted(lambda: plan.forward(images(0), 0, lambda caller: model.draw(caller)) and rows(engine, plan))[1]
 
 
 def rows(engine: Engine, plan: object) -> None:

@@ -16,7 +16,7 @@ from helpers.engine import BATCH, SLOTS, differing, small
 from safetensors.torch import load_file
 from torch import nn
 
-from zoo.draws import Draw, Shard, SharedDraw
+from zoo.draws import Draw, Shard
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
 from zoo.machine.processes import check_shares, joined
@@ -163,7 +163,7 @@ def test_an_environment_that_torchrun_did_not_set(monkeypatch: pytest.MonkeyPatc
 def test_shares_of_a_draw_are_the_draw() -> None:
     """What is drawn in rows is shared out; what is not is everybody's."""
     whole = Draw(0, "z", **CPU)  # type: ignore[arg-type]
-    shares = [SharedDraw(0, "z", rows=2, shard=Shard(i, 3), **CPU) for i in range(3)]
+    shares = [Draw(0, "z", rows=2, shard=Shard(i, 3), **CPU) for i in range(3)]
     expected = whole.normal(6, 5)
     assert torch.equal(torch.cat([share.normal(2, 5) for share in shares]), expected)
     expected = whole.uniform(4)

@@ -22,7 +22,7 @@ from parts.sharded_parts import PARTS
 from torch import Tensor, nn
 
 import zoo
-from zoo.draws import SharedDraw
+from zoo.draws import Draw
 from zoo.engine import layout
 from zoo.engine.engine import Engine
 from zoo.engine.layout import Piece
@@ -144,7 +144,7 @@ def alive(processes: Processes, *overrides: str) -> tuple[int, int]:
     try:
         plan = engine.plan_now(0)
         rows = {"rows": BATCH // processes.count, "shard": processes.shard, "device": engine.device}
-        draws = partial(SharedDraw, **rows, dtype=torch.float32)
+        draws = partial(Draw, **rows, dtype=torch.float32)
         with engine.shards.computing():
             known = plan.forward(share(0, processes), engine.step_index, draws)
     finally:

@@ -19,6 +19,7 @@ import zoo
 import zoo.engine.engine
 from zoo import api
 from zoo.engine.engine import Engine
+from zoo.engine.keys import TermKey
 from zoo.engine.sentinel import Poisoned, Sentinel, Unwell
 from zoo.errors import TrainingError
 from zoo.machine.processes import Processes
@@ -85,7 +86,7 @@ GRADIENTS = {
 def test_what_is_finite_is_no_poison_and_stays_as_it_is(at_once: bool) -> None:
     sentinel = Sentinel(torch.device("cpu"), at_once)
     given = {name: gradient.clone() for name, gradient in GRADIENTS.items()}
-    sentinel.look(0, (0, 0), {"row/term": torch.zeros(())}, given)
+    sentinel.look(0, (0, 0), {TermKey("row", "term"): torch.zeros(())}, given)
     sentinel.passed()
     sentinel.check(1)
     for name, gradient in GRADIENTS.items():
@@ -95,16 +96,16 @@ def test_what_is_finite_is_no_poison_and_stays_as_it_is(at_once: bool) -> None:
 
 @pytest.mark.promise(POISON)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("where", [*(name for name in GRADIENTS if name != "empty"), "row/term"])
+@pytest.mark.parametrize("where", [*(name for name in GRADIENTS if name != "empty"), TermKey("row", "term")])
 def test_one_number_among_them_is_poison(where: str, bad: float) -> None:
     given = {name: gradient.clone() for name, gradient in GRADIENTS.items()}
-    losses = {"row/term": torch.zeros(())}
+    losses = {TermKey("row", "term"): torch.zeros(())}
     spoilt = losses[where] if where in losses else given[where]
     spoilt[(-1,) * spoilt.ndim] = bad
     sentinel = Sentinel(torch.device("cpu"), at_once=True)
     with pytest.raises(Poisoned, match="term 'term' of row 'row'" if where in losses else f"gradient of {where} is"):
         sentinel.look(3, (0, 0), losses, given)
-    sentinel.look(4, (0, 0), {"row/term": torch.zeros(())}, GRADIENTS)  # each look is for itself
+    sentinel.look(4, (0, 0), {TermKey("row", "term"): torch.zeros(())}, GRADIENTS)  # each look is for itself
     later = Sentinel(torch.device("cpu"), at_once=False)
     later.look(3, (0, 0), losses, given)
     later.passed()

@@ -17,13 +17,15 @@ from zoo.bench.clock import Middle, Spent, in_turns, ratio
 from zoo.bench.floor import ceilings, floor
 from zoo.bench.parts import FORWARD, SHARES, Pieces, Subject, held, pieces
 from zoo.bench.report import Against, Bench, Part
+from zoo.check.assembly import assemble
 from zoo.check.cost import costs
-from zoo.check.probe import probe
+from zoo.check.probe import probe_model
 from zoo.data.batches import load_images
 from zoo.draws import forked
 from zoo.engine.capture import WARM
 from zoo.errors import Problem, RecipeError, RequestError, ZooError
 from zoo.machine.device import choose_device, compute_type
+from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
 
 LEAST_NOISE = 1024
@@ -52,10 +54,11 @@ def bench(
     where = choose_device(device)
     if where.type not in ("cpu", "cuda"):
         raise RequestError(f"--device {device}: steps are timed on cpu and cuda, not on {where.type}")
-    probe(recipe, "cpu")
+    model = assemble(recipe, where)
+    probe_model(model)
     pixels = _noise(recipe) if random_data else _images(recipe)
     with forked(where):
-        subject = Subject.of(recipe, pixels, where)
+        subject = Subject.of(model, pixels)
         measured = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
         others = dict(against or {}) | {other: variant(other) for other in candidates(measured, subject)}
         tried = tuple(_against(subject, name, other, pixels, steps) for name, other in others.items())
@@ -161,7 +164,7 @@ def _against(subject: Subject, name: str, recipe: Recipe, pixels: Tensor, steps:
     fitting = pixels if recipe.sizes == subject.recipe.sizes else _noise(recipe)
     cycle = math.lcm(_cycle(recipe), _cycle(subject.recipe))
     try:
-        other = Subject.of(recipe, fitting, subject.engine.device)
+        other = Subject.of(Model(recipe, subject.engine.device), fitting)
         _warm(other, cycle)
         sides = {"other": partial(other.step, cycle), "own": partial(subject.step, cycle)}
         spent = in_turns(sides, _rounds(steps, cycle), subject.engine.device)

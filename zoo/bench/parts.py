@@ -8,7 +8,6 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from zoo.check.cost import saved_bytes
@@ -36,11 +35,11 @@ class Subject:
     turns: Iterator[int]
 
     @classmethod
-    def of(cls, recipe: Recipe, pixels: Tensor, device: torch.device) -> Subject:
-        """A model of its own, on a device."""
-        engine = Engine(Model(recipe, device))
-        engine.step_index = recipe.train.steps // 2
-        batches = Batches.of(recipe, pixels, device, engine.model.dtype)
+    def of(cls, model: Model, pixels: Tensor) -> Subject:
+        """A model made ready on the device that it is on."""
+        engine = Engine(model)
+        engine.begin_at(model.recipe.train.steps // 2)
+        batches = Batches.of(model.recipe, pixels, model.device, model.dtype)
         return cls(engine, batches, count(engine.step_index * engine.turns))
 
     @property
@@ -51,7 +50,7 @@ class Subject:
     def step(self, times: int = 1) -> None:
         """Trains; where the training would be over, back from its middle, as rates may end at 0."""
         if self.engine.step_index + times > self.recipe.train.steps:
-            self.engine.step_index = self.recipe.train.steps // 2
+            self.engine.begin_at(self.recipe.train.steps // 2)
         for _ in range(times):
             self.engine.step(self.batches)
 

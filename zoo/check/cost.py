@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from zoo.engine.engine import Engine
+from zoo.machine.torch_private import Products
 from zoo.model.model import Model
 from zoo.recipe.contract import contract_of
 from zoo.recipe.schema import Optimizer, Part, Recipe
@@ -51,7 +50,7 @@ def costs(recipe: Recipe) -> list[Cost]:
     flops, kept = 0.0, 0.0
     for phase in recipe.phases:
         plan = engine.plan(phase)
-        count, saved = _counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
+        count, saved = counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
         flops += count * phase.repeat / phase.every / batch
         kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
     parts = [sum(getattr(cost, field) for cost in found) for field in ("parameters", "weights", "optimizer")]
@@ -81,16 +80,16 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
             for shape in contract.inputs
         ]
         module.requires_grad_(True)
-        flops, kept = _counted(lambda: module(*inputs))
+        flops, kept = counted(lambda: module(*inputs))
         module.requires_grad_(any(name.split(".")[0] == label for name in engine.players))
     return Cost(label, sum(p.numel() for p in parameters), flops / batch, kept / batch, weights, state)
 
 
-def _counted(run: Callable[[], Any]) -> tuple[int, int]:
+def counted(run: Callable[[], Any]) -> tuple[int, int]:
     """FLOPs of ``run``, and the bytes it saves for a backward."""
-    with _Flops() as counter:
+    with Products() as products:
         saved = saved_bytes(run)
-    return counter.total, saved
+    return products.total, saved
 
 
 def saved_bytes(run: Callable[[], object]) -> int:
@@ -108,25 +107,6 @@ def saved_bytes(run: Callable[[], object]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         run()
     return sum(storage.nbytes() for storage in storages)
-
-
-class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts products as they are dispatched, forward and backward.
-
-    ``FlopCounterMode`` does it with torch's formulas too, but also hooks modules to say which, and its hooks
-    refuse ``autograd.grad`` with respect to leaves.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula:
-            self.total += formula(*args, **(kwargs or {}), out_val=found)
-        return found
 
 
 def _moments(chosen: Optimizer) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import Position, Problem
-from zoo.model.model import Model
 from zoo.recipe.contract import Contract, contract_of, dims, named, with_sources, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
 from zoo.types import CriticOutput, Gaussian
@@ -47,11 +47,11 @@ class Broken(Misfit):
     """A tensor broke a slot's contract: what fails elsewhere may fail for this."""
 
 
-def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Step]) -> None:
-    """Checks every call of a slot against its contract."""
+def watch(module: nn.Module, part: Part, recipe: Recipe, inside: list[Step]) -> list[RemovableHandle]:
+    """Checks every call of a slot against its contract, until the hooks that it gives are removed."""
     contract = contract_of(part, recipe.sizes)
     if contract is None:
-        return
+        return []
 
     def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         _check_inputs(inputs, contract, part, recipe)
@@ -61,9 +61,7 @@ def watch(model: Model, label: str, part: Part, recipe: Recipe, inside: list[Ste
         inside.pop()
         _check_output(output, contract, part, recipe)
 
-    module: nn.Module = getattr(model, label)
-    module.register_forward_pre_hook(before)
-    module.register_forward_hook(after)
+    return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
 
 def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recipe: Recipe) -> None:

@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 from zoo.cli.parser import make_parser
 from zoo.columns import json_text
 from zoo.errors import Interrupted, ZooError
+from zoo.machine.process import own_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
     arguments = make_parser().parse_args(argv)
-    with ExitStack() as during:
+    with own_process(), ExitStack() as during:
         if arguments.json:
             during.enter_context(_stdout_for_the_document())
         if arguments.no_plugins:

@@ -99,14 +99,11 @@ def _draw(
 
 
 def _loaded(folder: Path, registry: Registry, device: str) -> Model:
-    from zoo.check.assembly import check_size
+    from zoo.check.assembly import assemble
     from zoo.machine.device import choose_device
-    from zoo.model.model import Model
     from zoo.runs.weights import load_weights
 
-    recipe, where = load_recipe(own_recipe(folder), (), registry), choose_device(device)
-    check_size(recipe, where)
-    model = Model(recipe, where)
+    model = assemble(load_recipe(own_recipe(folder), (), registry), choose_device(device))
     load_weights(model, folder)
     return model
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from zoo.draws import Draws, Stream
+from zoo.draws import Draw, Draws
 from zoo.engine.compiled import unmoved
+from zoo.engine.keys import TermKey
 from zoo.engine.phases import PhasePlan, Weights
 from zoo.engine.players import Gradients, Player
 from zoo.errors import RequestError, TrainingError, reason
-from zoo.machine.device import out_of_memory
+from zoo.machine.torch_private import out_of_memory, waits_for_device
 from zoo.model.model import Model
 from zoo.recipe.schema import Recipe, Term
 
@@ -41,31 +42,30 @@ def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], pro
     """
     if recipe.train.cuda_graph == "off":
         return "train.cuda_graph is off"
-    if device.type != "cuda":
-        reason = f"the model is on {device.type}, not on CUDA"
-    elif collective:
-        reason = "train.fully_shard gathers weights within a step"
-    elif processes > 1:
-        reason = "several processes exchange gradients within a step"
-    elif recipe.train.accumulate > 1:
-        reason = "train.accumulate takes a batch in parts"
-    elif asking := _asking_for_the_step(recipe):
-        reason = f"'{asking}' asks for the number of the step, which a graph would keep as it was"
-    else:
-        stuck = [player.name for player in players if not (player.on_device and player.skips)]
-        reason = f"the optimiser of {', '.join(stuck)} works on the host (one with fused=True does not)" * bool(stuck)
+    stuck = [player.name for player in players if not (player.on_device and player.skips)]
+    asking = _asking_for_the_step(recipe)
+    reasons = {
+        f"the model is on {device.type}, not on CUDA": device.type != "cuda",
+        "train.fully_shard gathers weights within a step": collective,
+        "several processes exchange gradients within a step": processes > 1,
+        "train.accumulate takes a batch in parts": recipe.train.accumulate > 1,
+        f"'{asking}' asks for the number of the step, which a graph would keep as it was": asking,
+        f"the optimiser of {', '.join(stuck)} works on the host (one with fused=True does not)": stuck,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), "")
     if reason and recipe.train.cuda_graph == "on":
         raise RequestError(f"train.cuda_graph: on is not to be had: {reason}; choose auto or off")
     return reason
 
 
 def _asking_for_the_step(recipe: Recipe) -> str:
-    graph = recipe.graph
-    for phase in recipe.phases:
-        for term in (term for row in phase.played for term in row.terms):
-            for name in ("", *graph.order(term.part.arguments.values())):
-                if "step" in (graph.needs(name) if name else term.part.arguments.values()):
-                    return name or term.label
+    """The first value or term that asks for the number of the step."""
+    for term in (term for phase in recipe.phases for row in phase.played for term in row.terms):
+        asked = term.part.arguments.values()
+        if "step" in asked:
+            return term.label
+        if name := next((name for name in recipe.graph.order(asked) if "step" in recipe.graph.needs(name)), ""):
+            return name
     return ""
 
 
@@ -80,10 +80,10 @@ class Captured:
         model: whose buffers a rehearsal leaves as they are.
         plan: the phase; played eagerly ``WARM`` times before.
         x: images of its shape.
-        gradients: what gives its terms' values and its gradients.
-        move: what has its players move by them.
-        key: step, which draw of the noise, who draws -> what the random numbers are a function of.
-        recorder: what records.
+        gradients: gives its terms' values and its gradients.
+        move: has its players move by them.
+        key: step, which draw of the noise, who draws -> the key of the random numbers.
+        recorder: records.
 
     Raises:
         CaptureError: if it waits for the device.
@@ -96,50 +96,39 @@ class Captured:
         plan: PhasePlan,
         x: Tensor,
         gradients: Callable[[Tensor, Draws, Weights], Gradients],
-        move: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None],
+        move: Callable[[Mapping[TermKey, Tensor], Mapping[str, Tensor]], None],
         key: Callable[[int, tuple[int, ...], str], tuple[object, ...]],
         recorder: Recorder,
     ) -> None:
-        self._model, self._plan, self._gradients, self._move, self._key = model, plan, gradients, move, key
-        self._x = x.clone()
-        self._draws: dict[str, Stream] = {}
-        self._weights: dict[int, tuple[Term, Tensor]] = {}
-        self._losses: dict[str, Tensor] = {}
-        self._prepare()
-        self._rehearse()
+        self._gradients, self._move, self._key, self._x = gradients, move, key, x.clone()
+        drawing = [computed.name for computed in plan.program if computed.draws]
+        self._draws = {name: Draw(device=model.device, dtype=model.dtype) for name in drawing}
+        changing = [term for term in plan.terms if not term.weight.constant]
+        self._weights = {id(term): (term, torch.zeros((), device=model.device)) for term in changing}
+        self._losses: dict[TermKey, Tensor] = {}
+        self._rehearse(model, plan)
         try:
-            self._replay = recorder.record(
-                self._play, [draw.generator for draw in self._draws.values() if draw.generator]
-            )
+            self._replay = recorder.record(self._play, [d.generator for d in self._draws.values() if d.generator])
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
             where = f"{plan.phase.position}: train.cuda_graph: this phase cannot be recorded"
             raise TrainingError(f"{where}: {reason(error)}; set train.cuda_graph: off") from error
 
-    def _prepare(self) -> None:
-        """Finds who draws, so that its generator is known to the graph; nothing of the model moves."""
-        for computed in self._plan.program:
-            if computed.draws:
-                self._draws[computed.name] = Stream(self._model.device, self._model.dtype)
-        for term in self._plan.terms:
-            if not term.weight.constant:
-                self._weights[id(term)] = (term, torch.zeros((), device=self._model.device))
-
-    def _rehearse(self) -> None:
+    def _rehearse(self, model: Model, plan: PhasePlan) -> None:
         """Computes once what is to be recorded, and moves nothing. What waits for the device would break a recording
         off, and leave generators unusable; here it is only refused."""
-        if self._model.device.type != "cuda":
+        if model.device.type != "cuda":
             return
         before = torch.cuda.get_sync_debug_mode()
-        with unmoved(self._model):
+        with unmoved(model):
             torch.cuda.set_sync_debug_mode("error")
             try:
                 self._gradients(self._x, self._draws.__getitem__, self._weight)
             except RuntimeError as error:
-                if "synchroniz" not in str(error):
+                if not waits_for_device(error):
                     raise
-                raise CaptureError(f"'{self._plan.phase.position}' waits for the device ({reason(error)})") from error
+                raise CaptureError(f"'{plan.phase.position}' waits for the device ({reason(error)})") from error
             finally:
                 torch.cuda.set_sync_debug_mode(before)
 
@@ -149,10 +138,10 @@ class Captured:
     def _play(self) -> None:
         losses, gradients = self._gradients(self._x, self._draws.__getitem__, self._weight)
         self._move(losses, gradients)
-        names = list(losses)
-        self._losses = dict(zip(names, torch.stack([losses[name].float() for name in names]).unbind(), strict=True))
+        values = torch.stack([loss.float() for loss in losses.values()]).unbind()
+        self._losses = dict(zip(losses, values, strict=True))
 
-    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[str, Tensor]:
+    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
         """Replays it.
 
         Args:
@@ -191,11 +180,11 @@ class Recorder:
         """Records ``play``; nothing is computed.
 
         Args:
-            play: what launches.
+            play: launches.
             generators: whose random numbers are drawn anew at each replay.
 
         Returns:
-            what computes what was recorded.
+            computes what was recorded.
         """
         graph = torch.cuda.CUDAGraph()
         for generator in generators:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draws import Draw, Draws, forked
+from zoo.engine.keys import TermKey
 from zoo.engine.phases import PhasePlan, Weights
 from zoo.engine.players import Gradients
 from zoo.errors import TrainingError, reason
-from zoo.machine.device import out_of_memory
+from zoo.machine.torch_private import out_of_memory
 
 
 class Compiled:
@@ -41,7 +42,7 @@ class Compiled:
 
         self._terms = [term for term in plan.terms if not term.weight.constant]
         self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
-        self._losses: list[str] = []
+        self._losses: list[TermKey] = []
         self._gradients: list[str] = []
         with unmoved(model):
             plan.compute(x, step, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
@@ -50,16 +51,17 @@ class Compiled:
             def play(x: Tensor, *given: Tensor) -> list[Tensor]:
                 weighing = dict(zip(map(id, self._terms), given, strict=False))
                 noise = _Given(self._drawn, given[len(self._terms) :])
-                found = plan.compute(x, step, noise, lambda term: weighing.get(id(term), term.weight(0)))
-                self._losses, self._gradients = [*found[0]], [*found[1]]
-                return [*found[0].values(), *found[1].values()]
+                losses, gradients = plan.compute(
+                    x, step, lambda _: noise, lambda term: weighing.get(id(term), term.weight(0))
+                )
+                self._losses, self._gradients = [*losses], [*gradients]
+                return [*losses.values(), *gradients.values()]
 
-            with _told(plan, "traced"):
+            with _placed(plan, "traced"):
                 traced = make_fx(play)(*inputs)
-            run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
-            with torch.no_grad(), _told(plan, "compiled"):
-                run(*inputs)
-        self._run = run
+            self._run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
+            with torch.no_grad(), _placed(plan, "compiled"):
+                self._run(*inputs)
 
     def _inputs(self, x: Tensor, draws: Draws, weights: Weights) -> list[Tensor]:
         given = [torch.as_tensor(weights(term), dtype=torch.float32, device=x.device) for term in self._terms]
@@ -74,50 +76,29 @@ class Compiled:
     def __call__(self, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
         """The terms' values and the gradients, as ``PhasePlan.compute`` gives them."""
         with torch.no_grad():
-            found = self._run(*self._inputs(x, draws, weights))
-        split = len(self._losses)
-        return (
-            dict(zip(self._losses, found[:split], strict=True)),
-            dict(zip(self._gradients, found[split:], strict=True)),
-        )
+            numbers = self._run(*self._inputs(x, draws, weights))
+        losses = dict(zip(self._losses, numbers, strict=False))
+        return losses, dict(zip(self._gradients, numbers[len(losses) :], strict=True))
 
 
 class _Noting(Draw):
     """A stream that notes what is drawn from it."""
 
     def __init__(self, stream: Draw, caller: str, noted: list[tuple[str, str, tuple[int, ...]]]) -> None:
-        self._stream_of, self._caller, self._noted = stream, caller, noted
+        self._stream, self._caller, self._noted = stream, caller, noted
 
-    def normal(self, *shape: int) -> Tensor:
-        """What the stream gives."""
-        self._noted.append((self._caller, "normal", shape))
-        return self._stream_of.normal(*shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """What the stream gives."""
-        self._noted.append((self._caller, "uniform", shape))
-        return self._stream_of.uniform(*shape)
+    def _drawn(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        self._noted.append((self._caller, kind, shape))
+        return self._stream._drawn(kind, shape)
 
 
 class _Given(Draw):
-    """Streams whose numbers are inputs of the graph, in the order they were noted in."""
+    """Everybody's stream, whose numbers are inputs of the graph, in the order they were noted in."""
 
     def __init__(self, noted: list[tuple[str, str, tuple[int, ...]]], numbers: tuple[Tensor, ...]) -> None:
         self._left = list(zip(noted, numbers, strict=True))
 
-    def __call__(self, _: str) -> Draw:
-        """The stream of whoever asks."""
-        return self
-
-    def normal(self, *shape: int) -> Tensor:
-        """The next numbers."""
-        return self._next("normal", shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """The next numbers."""
-        return self._next("uniform", shape)
-
-    def _next(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+    def _drawn(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         (_, was, form), numbers = self._left.pop(0)
         if (was, form) != (kind, shape):
             raise RuntimeError(f"it drew {was} numbers {list(form)} first and now draws {kind} numbers {list(shape)}")
@@ -125,7 +106,7 @@ class _Given(Draw):
 
 
 @contextmanager
-def _told(plan: PhasePlan, done: str) -> Iterator[None]:
+def _placed(plan: PhasePlan, done: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -137,10 +118,15 @@ def _told(plan: PhasePlan, done: str) -> Iterator[None]:
 
 @contextmanager
 def unmoved(model: nn.Module) -> Iterator[None]:
-    """Whatever forwards do to a model's buffers inside is undone; so is the random stream that dropout draws from."""
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with forked(next(model.parameters()).device):
-        yield
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(before[name])
+    """Undoes every change to a model's buffers and to the global random state made inside."""
+    buffers = [(owner, dict(owner._buffers)) for owner in model.modules() if owner._buffers]
+    before = {buffer: buffer.clone() for _, named in buffers for buffer in named.values() if buffer is not None}
+    try:
+        with forked(next(model.parameters()).device):
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, numbers in before.items():
+                buffer.copy_(numbers)
+        for owner, named in buffers:
+            owner._buffers.update(named)

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from zoo.draws import WHOLE, Draws, Streams
 from zoo.engine.average import Average
 from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, why_not
 from zoo.engine.compiled import Compiled
+from zoo.engine.keys import StateKey, TermKey
 from zoo.engine.layout import Layout
-from zoo.engine.phases import PhasePlan, Plans, Replay, Weights, repeated
+from zoo.engine.phases import PhasePlan, Plans, Replay, Weights
 from zoo.engine.players import Gradients, laid_out_like, move, players_of, summed
 from zoo.engine.sentinel import Sentinel
 from zoo.errors import RequestError, TrainingError
-from zoo.machine.process import keep_freed_memory
+from zoo.machine.device import repeatable
 from zoo.machine.processes import ALONE, Processes, check_shares
 from zoo.model.batch_norm import synchronise
 from zoo.model.model import Model
@@ -40,17 +40,20 @@ class Engine:
         optimizers: whether to make optimisers (a probe takes gradients only).
         processes: those that train together, each with an engine of its own.
 
+    Attributes:
+        step_index: steps done.
+        alarms: plain data that ``zoo.training.alarms`` keeps from step to step; it is saved with the rest.
+        average: the averaged weights, where the recipe averages them.
+        eager: why steps are not replayed as CUDA graphs; empty if they are.
+
     Raises:
         RequestError: if the batch cannot be shared out, or the recipe wants what cannot be had here.
     """
 
     def __init__(self, model: Model, *, optimizers: bool = True, processes: Processes = ALONE) -> None:
-        self.model = model
-        self.recipe = model.recipe
-        self.processes = processes
-        self.device = model.device
+        self.model, self.recipe, self.device, self.processes = model, model.recipe, model.device, processes
         self.step_index = 0
-        self.alarms: dict[str, Any] = {}  # what zoo.training.alarms remembers
+        self.alarms: dict[str, Any] = {}
         settings = self.recipe.train
         model.requires_grad_(False)
         if settings.sync_batch_norm and processes.count > 1:
@@ -61,11 +64,11 @@ class Engine:
         self.shards.check(self.players)
         self._plans = Plans(model, self.players)
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
-        self._repeated = repeated(self.recipe)
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
-        self.average = Average(model, settings.ema) if settings.ema else None
+        self.average = Average(model, settings.ema) if settings.ema and optimizers else None
         self.eager = ""
         self.recorder: Recorder | None = None
+        self.sentinel = Sentinel(self.device, at_once=True)
         if optimizers:
             check_shares(settings.batch, settings.accumulate, processes.count)
             self._place()
@@ -73,7 +76,7 @@ class Engine:
     # -- what does not change from step to step ------------------------------------------------------------
 
     def _learning(self, name: str) -> dict[str, nn.Parameter]:
-        """What a player learns, but for what its own maker froze."""
+        """The parameters of a player that learn: all but those that its own maker froze."""
         named = self.model.network(name).named_parameters()
         parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}
         for parameter in parameters.values():
@@ -81,22 +84,14 @@ class Engine:
         return parameters
 
     def _place(self) -> None:
-        """Puts on the device what a step reads; ``eager`` says why steps are not replayed as CUDA graphs.
-
-        On a GPU cuDNN is told to compute the same each time, for the whole process: resumed runs would differ.
-        """
-        if self.device.type == "cpu":
-            keep_freed_memory()
-        else:
-            torch.backends.cudnn.deterministic = True
-            for player in self.players.values():
-                player.put_on_device()
-        if self.recipe.train.compile and self.recipe.train.activation_checkpointing:
+        """Puts on the device what a step reads, and decides how steps are taken there."""
+        players, settings, on_cpu = self.players.values(), self.recipe.train, self.device.type == "cpu"
+        for player in () if on_cpu else players:
+            player.put_on_device()
+        if settings.compile and settings.activation_checkpointing:
             raise RequestError("train.activation_checkpointing does not go with train.compile; set one to false")
-        collective = self.shards.collective
-        self.eager = why_not(self.recipe, self.device, self.players.values(), self.processes.count, collective)
-        can_skip = all(player.skips for player in self.players.values())
-        self.sentinel = Sentinel(self.device, at_once=self.device.type == "cpu" or not can_skip)
+        self.eager = why_not(self.recipe, self.device, players, self.processes.count, self.shards.collective)
+        self.sentinel = Sentinel(self.device, at_once=on_cpu or not all(player.skips for player in players))
 
     def plan(self, phase: Phase) -> PhasePlan:
         """A phase with everything bound that does not change from step to step."""
@@ -115,7 +110,8 @@ class Engine:
             batches: turn -> images; turns of step s are ``s * turns`` to ``(s + 1) * turns - 1``.
 
         Returns:
-            ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step.
+            ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step. Where another
+            phase has such a row and term the phase's number stands before it: ``"2: row/term"``.
 
         Raises:
             Poisoned: if a term or a gradient is not finite; no weight has moved by it.
@@ -128,7 +124,7 @@ class Engine:
         for number, play in self.due():
             x = batches(self.turn((number, play))) if self.recipe.phases[number].fresh else shared
             played = self._play(self.plan_now(number), x, (number, play))
-            losses |= self._told(number, played) if self._repeated else played
+            losses |= {str(key): value for key, value in played.items()}
         if self.average:
             self.average.update(step)
         self.sentinel.passed()
@@ -140,10 +136,6 @@ class Engine:
         for number, phase in enumerate(self.recipe.phases):
             if self.step_index >= phase.start and (self.step_index - phase.start) % phase.every == 0:
                 yield from ((number, play) for play in range(phase.repeat))
-
-    def _told(self, number: int, played: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What a phase's terms are told by: with its number, where another phase has such a row and term."""
-        return {f"{number + 1}: {key}" if key in self._repeated else key: value for key, value in played.items()}
 
     def turn(self, which: tuple[int, int]) -> int:
         """The turn whose images a play of a phase is given at this step."""
@@ -162,7 +154,7 @@ class Engine:
         if spoilt := self.shards.spoilt(self.players):
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
-    def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[str, Tensor]:
+    def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[TermKey, Tensor]:
         for player in plan.leaders:
             player.set_rate(self.step_index)
         if not plan.rows:  # every term of it weighs nothing yet
@@ -188,9 +180,9 @@ class Engine:
             return None
         if plan.captured is None:
             self.recorder = self.recorder or Recorder(self.device)
-            gradients, move = partial(self.taken, plan), partial(self.move, plan)
+            gradients, moving = partial(self.taken, plan), partial(self.move, plan)
             try:
-                plan.captured = Captured(self.model, plan, x, gradients, move, self.streams.key, self.recorder)
+                plan.captured = Captured(self.model, plan, x, gradients, moving, self.streams.key, self.recorder)
             except CaptureError as error:
                 if self.recipe.train.cuda_graph == "on":
                     where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
@@ -199,19 +191,19 @@ class Engine:
         return plan.captured
 
     def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
-        """What a play of a phase gives, as ``gradients``: the batch taken in parts, and they averaged."""
+        """The gradients of a play of a phase, as ``gradients`` gives them: of the batch's parts, averaged."""
         weights = self._some_weight if every_term else self._weight
         parts, draw = self.recipe.train.accumulate, which if plan.phase.fresh else ()
-        found: list[Gradients] = []
+        total: Gradients | None = None
         for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
             shard = self.processes.shard.part(number, parts)
             self.streams.begin_global(self.step_index, which, shard)
             new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, len(piece)), weights)
-            found = [summed(found[0], new) if found else new]
-        losses, gradients = found[0]
-        if parts > 1:
-            losses, gradients = ({k: v / parts for k, v in these.items()} for these in (losses, gradients))
-        return losses, gradients
+            total = summed(total, new) if total else new
+        assert total
+        if parts == 1:
+            return total
+        return {k: v / parts for k, v in total[0].items()}, {k: v / parts for k, v in total[1].items()}
 
     def _weight(self, term: Term) -> float:
         return term.weight(self.step_index)
@@ -221,11 +213,12 @@ class Engine:
 
     def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
         """The gradients of a phase, by a compiled graph where the recipe asks for one."""
-        if not self.recipe.train.compile:
-            with self.shards.computing():
-                return plan.compute(x, self.step_index, draws, weights)
-        plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
-        return plan.compiled(x, draws, weights)
+        with repeatable(self.device):
+            if not self.recipe.train.compile:
+                with self.shards.computing():
+                    return plan.compute(x, self.step_index, draws, weights)
+            plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
+            return plan.compiled(x, draws, weights)
 
     def gradients(
         self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...] = (), *, every_term: bool = False
@@ -239,16 +232,17 @@ class Engine:
             every_term: take terms in, with weight 1, that weigh nothing at this step.
 
         Returns:
-            the terms' values by ``"row/term"``, and parameter -> gradient, summed over the rows whose
-            players own it. A parameter that no row reaches is not in it.
+            the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter that
+            no row reaches is not in it.
         """
         draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
-        return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
+        with repeatable(self.device):
+            return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
 
     def move(
         self,
         plan: PhasePlan,
-        losses: Mapping[str, Tensor],
+        losses: Mapping[TermKey, Tensor],
         gradients: Mapping[str, Tensor],
         which: tuple[int, int] = (0, 0),
     ) -> None:
@@ -263,25 +257,38 @@ class Engine:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the next step, and what is told of it, depend on: tensors (this process's pieces), plain data."""
-        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        tensors = {StateKey("model", k): v for k, v in self.model.state_dict().items()}
         if self.average:
-            tensors |= {f"ema/{k}": v for k, v in self.average.averaged.items()}
+            tensors |= {StateKey("ema", k): v for k, v in self.average.averaged.items()}
         for player in self.players.values():
-            tensors |= {f"optimizer/{player.name}/{k}": v for k, v in player.state().items()}
-        return tensors, {"step": self.step_index, "alarms": self.alarms}
+            tensors |= player.state()
+        return {str(key): v for key, v in tensors.items()}, {"step": self.step_index, "alarms": self.alarms}
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Takes up a saved state, whole; the next step is bit for bit the one that would have followed."""
-        tensors = self.shards.taken(tensors)
-        self.model.load_state_dict(_below(tensors, "model/"))
+        known = {StateKey.read(name): tensor for name, tensor in self.shards.taken(tensors).items()}
+        self.model.load_state_dict({key.name: tensor for key, tensor in known.items() if key.kind == "model"})
         if self.average:
-            self.average.restore(_below(tensors, "ema/"))
+            self.average.restore({key.name: tensor for key, tensor in known.items() if key.kind == "ema"})
         for player in self.players.values():
-            player.restore(_below(tensors, f"optimizer/{player.name}/"))
-        self.step_index, self.alarms = plain["step"], dict(plain["alarms"])
+            player.restore(known)
         self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
-        self.sentinel.begin(self.step_index)
+        self.remember(plain["alarms"])
+        self.begin_at(plain["step"])
 
+    def begin_at(self, step: int) -> None:
+        """Goes on as after ``step`` steps."""
+        self.step_index = step
+        self.sentinel.begin(step)
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    def remember(self, alarms: Mapping[str, Any]) -> None:
+        """Keeps plain data for the next look at the training, and in every saved state."""
+        self.alarms = dict(alarms)
+
+    def look_closely(self, why: str) -> None:
+        """From now on no step is replayed as a CUDA graph, and every gradient is looked at before anybody moves."""
+        self.eager, self.sentinel = why, Sentinel(self.device, at_once=True)
+
+    def end(self) -> None:
+        """Makes a model that is sharded, and its averaged weights, ordinary ones again; every process calls it."""
+        self.shards.end(self.average)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from zoo.engine.average import Average
+from zoo.engine.keys import TermKey
 from zoo.engine.players import Gradients, Player
 from zoo.engine.sentinel import first_bad
 from zoo.errors import Problem, RecipeError, RequestError, TrainingError
@@ -99,7 +100,7 @@ class Layout:
         """Inside, autograd keeps no gathered parameter for the backward; it is gathered again there."""
         return torch.autograd.graph.saved_tensors_hooks(_packed, _unpacked) if self.collective else nullcontext()
 
-    def mean(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> Gradients:
+    def mean(self, losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]) -> Gradients:
         """Averages losses and gradients over the processes; pieces of gradients are means already."""
         if self._processes.count == 1:
             return dict(losses), dict(gradients)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draws import Draws
+from zoo.engine.keys import TermKey
 from zoo.engine.layout import Piece, ShardedView
 from zoo.engine.parametrised import computed_once, parametrised
 from zoo.engine.players import Gradients, Player
 from zoo.machine.device import compute_type
-from zoo.model.forward import Function, SlotView, lowering
+from zoo.model.forward import SlotView, lowering
 from zoo.model.model import Model
-from zoo.recipe.graph import BUILTINS, Call, Graph, plan_calls
+from zoo.model.program import Computed, bound, names_computed, run
+from zoo.recipe.graph import Call, Graph, plan_calls
 from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
-from zoo.types import mapped
 
 Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
@@ -35,29 +36,8 @@ PLAIN = ("batch", "step", "sizes")
 class Replay(Protocol):
     """A phase recorded once and played again."""
 
-    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[str, Tensor]:
+    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
         """Moves every player and returns the terms' values."""
-
-
-@dataclass(frozen=True)
-class Computed:
-    """A value or a term as a phase computes it, with everything bound that does not change from step to step.
-
-    Args:
-        name: the value, or the term's key.
-        function: what computes it; None for a value that is held.
-        slots: parameter -> the slot as it sees it.
-        values: parameter -> name of a value or builtin that is computed before; of a held value, the value.
-        draws: the parameter that asks for random numbers; empty for none.
-        recorded: whether autograd records it; None where it is handed no tensor, so that there is nothing to record.
-    """
-
-    name: str
-    function: Function | None
-    slots: Mapping[str, Any]
-    values: tuple[tuple[str, str], ...]
-    draws: str
-    recorded: bool | None
 
 
 @dataclass(frozen=True)
@@ -67,20 +47,15 @@ class RowPlan:
     Args:
         row: who minimises what.
         parameters: name -> parameter, of its players.
-        terms: its name as ``"row/term"``, the key of its value, and the term.
+        terms: its key in what a step reports, the key of its value, and the term.
     """
 
     row: Row
     parameters: Mapping[str, nn.Parameter]
-    terms: Sequence[tuple[str, str, Term]]
+    terms: Sequence[tuple[TermKey, str, Term]]
 
-    def objective(self, known: Mapping[str, Any], weights: Weights) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """The weighted sum the row minimises, and its terms' values; None while every weight in it is 0.
-
-        Args:
-            known: the phase's values and terms.
-            weights: term -> what it counts.
-        """
+    def objective(self, known: Mapping[str, Any], weights: Weights) -> tuple[Tensor | None, dict[TermKey, Tensor]]:
+        """The weighted sum that the row minimises (None while every weight in it is 0), and its terms' values."""
         total: Tensor | None = None
         values = {}
         for name, key, term in self.terms:
@@ -135,10 +110,6 @@ class PhasePlan:
         """Every term of every row."""
         return [term for row in self.rows for _, _, term in row.terms]
 
-    def weights_computed_once(self) -> AbstractContextManager[object]:
-        """Inside, a parametrised weight is computed once for all calls and gradients."""
-        return nullcontext() if self.parametrised is None else computed_once(self.parametrised)
-
     def compute(self, x: Tensor, step: int, draws: Draws, weights: Weights) -> Gradients:
         """Every row's gradient at the present weights, over one graph.
 
@@ -152,10 +123,10 @@ class PhasePlan:
             the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter
             that no row reaches is not in it.
         """
-        losses: dict[str, Tensor] = {}
+        losses: dict[TermKey, Tensor] = {}
         gradients: dict[str, Tensor] = {}
         live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
-        with self.weights_computed_once():
+        with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
             known = self.forward(x, step, draws)
             for row in self.rows:
                 objective, values = row.objective(known, weights)
@@ -164,41 +135,16 @@ class PhasePlan:
                     live.append((row.parameters, objective))
             for i, (own, objective) in enumerate(live, 1):
                 more = i < len(live)
-                found = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
-                for key, gradient in zip(own, found, strict=True):
+                taken = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
+                for key, gradient in zip(own, taken, strict=True):
                     if gradient is not None:
                         gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
     def forward(self, x: Tensor, step: int, draws: Draws) -> dict[str, Any]:
-        """Every value and term, by name and key.
-
-        Args:
-            x: images.
-            step: steps done.
-            draws: who draws -> its stream.
-        """
+        """Every value and term, by name and key; arguments as for ``compute``."""
         with self.lowering:
-            return self._values({"x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
-
-    def _values(self, given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
-        known = dict(given)
-        recording = torch.is_grad_enabled()
-        for this in self.program:
-            if this.function is None:
-                known[this.name] = mapped(Tensor.detach, known[this.values[0][1]])
-                continue
-            handed = dict(this.slots)
-            for parameter, name in this.values:
-                handed[parameter] = known[name]
-            if this.draws:
-                handed[this.draws] = draws(this.name)
-            if this.recorded is None or this.recorded == recording:
-                known[this.name] = this.function(**handed)
-            else:
-                with torch.set_grad_enabled(this.recorded):
-                    known[this.name] = this.function(**handed)
-        return known
+            return run(self.program, {"x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
 
 
 class Plans:
@@ -213,7 +159,7 @@ class Plans:
         self._model, self._recipe, self._players = model, model.recipe, players
         self.dtype = compute_type(self._recipe.train.precision, model.device)
         self._lowering = lowering(model.device, self.dtype)
-        self._parametrised = bool(parametrised([model]))
+        self._parametrised, self._repeated = bool(parametrised([model])), _repeated(self._recipe)
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
         weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
@@ -230,50 +176,66 @@ class Plans:
             phase = self._recipe.phases[number]
             rows = [replace(row, terms=tuple(t for t in row.terms if t.weight(step))) for row in phase.rows]
             resting = frozenset(name for name, player in self._players.items() if not player.rate(step))
-            self._made[key] = self.plan(replace(phase, rows=tuple(row for row in rows if row.terms)), resting)
+            self._made[key] = self.plan(
+                replace(phase, rows=tuple(row for row in rows if row.terms)), resting, number + 1
+            )
         return self._made[key]
 
-    def plan(self, phase: Phase, resting: frozenset[str] = frozenset()) -> PhasePlan:
-        """A phase with its calls, the slots' views and the terms' functions bound; ``resting`` learn nothing."""
-        rows = phase.played
-        terms = {term.part.key: term.part for row in rows for term in row.terms}
-        named = [(_learning(row, resting), [(t.part.key, t.part.arguments) for t in row.terms]) for row in rows]
-        calls = plan_calls(self._recipe.graph, named)
-        graph = self._recipe.graph
-        whole = Graph(graph.slots, {**graph.arguments, **{key: part.arguments for key, part in terms.items()}})
-        done = dict.fromkeys((*BUILTINS, *graph.slots))
-        learning = frozenset(slot for call in calls.values() for slot in call.learning)
-        program = [self._computed(calls[name], whole, learning) for name in whole.order(terms) if name not in done]
-        names = dict.fromkeys(name for row in rows for name in row.players if name not in resting)
-        movers = [self._players[name] for name in names if self._players[name].optimizer]
-        leaders = {id(player.optimizer): player for player in movers}
-        learners = [self._model.network(slot) for slot in graph.slots if slot in learning]
-        computed = parametrised(learners) if self._parametrised else None
-        bound = [self._bound(row) for row in rows]
-        leading, sizes = list(leaders.values()), self._recipe.sizes
-        return PhasePlan(phase, bound, program, movers, leading, computed, sizes, self._lowering)
+    def plan(self, phase: Phase, resting: frozenset[str] = frozenset(), number: int = 0) -> PhasePlan:
+        """A phase with its calls, the slots' views and the terms' functions bound.
 
-    def _bound(self, row: Row) -> RowPlan:
+        Args:
+            phase: which.
+            resting: players that learn nothing.
+            number: of the phase, from 1; 0 for one that stands by itself.
+        """
+        rows = phase.played
+        graph, terms = self._recipe.graph, {t.part.key: t.part.arguments for row in rows for t in row.terms}
+        moving = [[name for name in row.players if name not in resting] for row in rows]
+        calls = plan_calls(
+            graph,
+            [
+                (frozenset(map(slot_of, names)), [(t.part.key, t.part.arguments) for t in row.terms])
+                for names, row in zip(moving, rows, strict=True)
+            ],
+        )
+        whole = Graph(graph.slots, {**graph.arguments, **terms})
+        learning = frozenset(slot for call in calls.values() for slot in call.learning)
+        program = [self._computed(calls[name], whole, learning) for name in names_computed(whole, terms)]
+        players = [self._players[name] for name in dict.fromkeys(chain.from_iterable(moving))]
+        movers = [player for player in players if player.optimizer]
+        learners = [self._model.network(slot) for slot in graph.slots if slot in learning]
+        return PhasePlan(
+            phase=phase,
+            rows=[self._row(row, number) for row in rows],
+            program=program,
+            movers=movers,
+            leaders=list({id(player.optimizer): player for player in movers}.values()),
+            parametrised=parametrised(learners) if self._parametrised else None,
+            sizes=self._recipe.sizes,
+            lowering=self._lowering,
+        )
+
+    def _row(self, row: Row, number: int) -> RowPlan:
         parameters = {key: p for name in row.players for key, p in self._players[name].parameters.items()}
-        return RowPlan(row, parameters, [(f"{row.label}/{term.label}", term.part.key, term) for term in row.terms])
+        terms = []
+        for term in row.terms:
+            key = TermKey(row.label, term.label)
+            terms.append((key._replace(phase=number) if key in self._repeated else key, term.part.key, term))
+        return RowPlan(row, parameters, terms)
 
     def _computed(self, call: Call, graph: Graph, learning: frozenset[str]) -> Computed:
-        name, functions = call.name, {**self._model.functions, **self._model.terms}
-        if name not in functions:  # held
-            return Computed(name, None, {}, (("", graph.needs(name)[0]),), "", recorded=False)
-        asked = graph.arguments[name]
-        slots = {parameter: of for parameter, of in asked.items() if of in graph.slots}
-        views = {parameter: self._view(call, of, of in learning) for parameter, of in slots.items()}
-        values = tuple((parameter, of) for parameter, of in asked.items() if parameter not in views and of != "draw")
-        draws = next((parameter for parameter, of in asked.items() if of == "draw"), "")
-        bare = all(_bare(thing) for thing in (functions[name], *map(self._model.network, slots.values())))
-        recorded = None if bare and all(of in PLAIN for _, of in values) else call.recorded
-        return Computed(name, functions[name], views, values, draws, recorded)
+        """A value or term as its rows compute it; autograd need not be told where there is no tensor to record."""
+        functions = {**self._model.functions, **self._model.terms}
+        made = bound(call.name, graph, functions, partial(self._view, call, learning))
+        slots = [of for of in graph.needs(call.name) if of in graph.slots]
+        bare = all(_bare(thing) for thing in (made.function, *map(self._model.network, slots)))
+        nothing = bare and all(of in PLAIN for _, of in made.values)
+        return replace(made, recorded=None if nothing else call.recorded)
 
-    def _view(self, call: Call, slot: str, elsewhere: bool) -> Any:
+    def _view(self, call: Call, learning: frozenset[str], slot: str) -> Any:
         """The slot as a call sees it: itself where it learns in full precision or has nothing to learn, else a view."""
-        module = self._model.network(slot)
-        learns = slot in call.learning
+        module, learns, elsewhere = self._model.network(slot), slot in call.learning, slot in learning
         dtype = self.dtype if slot in self._recipe.slots else None  # terms stay in float32, networks of theirs too
         again = self._recipe.train.activation_checkpointing and call.recorded and self._model.device.type != "meta"
         if any(isinstance(parameter, Piece) for parameter in module.parameters()):
@@ -283,15 +245,10 @@ class Plans:
         return SlotView(module, learns, dtype, again, elsewhere)
 
 
-def repeated(recipe: Recipe) -> frozenset[str]:
-    """The names ``row/term`` that more than one phase has."""
-    names = Counter(f"{row.label}/{t.label}" for phase in recipe.phases for row in phase.played for t in row.terms)
-    return frozenset(name for name, count in names.items() if count > 1)
-
-
-def _learning(row: Row, resting: frozenset[str]) -> frozenset[str]:
-    """The slots that learn in a row: those of its players who move."""
-    return frozenset(slot_of(player) for player in row.players if player not in resting)
+def _repeated(recipe: Recipe) -> frozenset[TermKey]:
+    """The rows' terms that more than one phase has."""
+    counts = Counter(TermKey(row.label, t.label) for phase in recipe.phases for row in phase.played for t in row.terms)
+    return frozenset(key for key, count in counts.items() if count > 1)
 
 
 def _bare(thing: object) -> bool:

@@ -1,14 +1,19 @@
-"""What makes a training go wrong, seen before the step that would spread it."""
+"""Looks at terms and gradients before the step that would spread what is not finite."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from zoo.engine.keys import TermKey
 from zoo.errors import TrainingError
+from zoo.machine.torch_private import note_not_finite
+
+K = TypeVar("K")
 
 
 class Unwell(TrainingError):
@@ -34,22 +39,23 @@ class Poisoned(TrainingError):
     """
 
     def __init__(
-        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+        self, step: int, which: tuple[int, int], losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]
     ) -> None:
-        bad = first_bad(losses)
-        row, _, term = bad.rpartition("/")
-        said = f"term '{term}' of row '{row}' is {float(losses[bad])}" if bad else ""
-        what = said or f"the gradient of {first_bad(gradients)} is not finite"
+        if bad := first_bad(losses):
+            what = f"term '{bad.term}' of row '{bad.row}' is {float(losses[bad])}"
+        else:
+            parameter = first_bad(gradients)
+            what = f"the gradient of {parameter} is not finite"
         super().__init__(f"step {step}: {what}; no weight has moved by it")
         self.step, self.which, self.losses, self.gradients = step, which, losses, gradients
 
 
-def first_bad(tensors: Mapping[str, Tensor]) -> str:
-    """The first name of a tensor that is not finite throughout; empty if all are. That they are takes one wait."""
+def first_bad(tensors: Mapping[K, Tensor]) -> K | None:
+    """The first key of a tensor that is not finite throughout; None if all are. That they are takes one wait."""
     with torch.no_grad():
         if not tensors or math.isfinite(torch.stack(torch._foreach_norm([*tensors.values()])).sum().item()):
-            return ""
-    return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), "")
+            return None
+    return next((key for key, tensor in tensors.items() if not bool(tensor.isfinite().all())), None)
 
 
 class Sentinel:
@@ -65,16 +71,14 @@ class Sentinel:
     """
 
     def __init__(self, device: torch.device, at_once: bool) -> None:
-        self._found = torch.zeros((), device=device)
-        self._one = torch.ones((), device=device)
+        self._found, self._one = torch.zeros((), device=device), torch.ones((), device=device)
         self.poison = None if at_once else self._found
-        self._well = None if at_once else torch.zeros((), device=device, dtype=torch.int64)
-        self._since = 0
+        self._well, self._since = torch.zeros((), device=device, dtype=torch.int64), 0
 
     def look(
-        self, step: int, which: tuple[int, int], losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+        self, step: int, which: tuple[int, int], losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]
     ) -> None:
-        """Looks at what one play of a phase found, by the check of torch's ``GradScaler`` (at a scale of 1).
+        """Looks at what one play of a phase came to.
 
         Args:
             step: the step that is being taken.
@@ -88,14 +92,14 @@ class Sentinel:
         if not losses:
             return
         for alike in _of_one_type([*gradients.values(), *losses.values()]):
-            torch._amp_foreach_non_finite_check_and_unscale_(alike, self._found, self._one)
+            note_not_finite(alike, self._found, self._one)
         if self.poison is None and self._found.item():
             self._found.zero_()
             raise Poisoned(step, which, losses, gradients)
 
     def passed(self) -> None:
         """A step is over: one more was well, unless the poison came in."""
-        if self.poison is not None and self._well is not None:
+        if self.poison is not None:
             self._well += self.poison == 0
 
     def check(self, step: int) -> None:
@@ -107,17 +111,15 @@ class Sentinel:
         Raises:
             Unwell: naming the first step that was not well.
         """
-        if self.poison is not None and self._well is not None:
-            well, since = int(self._well), self._since
+        if self.poison is not None:
             if float(self.poison):
-                raise Unwell(since + well)
+                raise Unwell(self._since + int(self._well))
             self.begin(step)
 
     def begin(self, step: int) -> None:
         """Counts from a step on."""
         self._since = step
-        if self._well is not None:
-            self._well.zero_()
+        self._well.zero_()
 
 
 def _of_one_type(tensors: list[Tensor]) -> Iterable[list[Tensor]]:

@@ -5,30 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from zoo.errors import RequestError
-
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
-"""What allocators say, and oneDNN of its primitives."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory could not be had."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
-
+from zoo.machine.torch_private import tiles_of_bfloat16
 
 VARIABLE = "ZOO_MEMORY"
 """Environment variable with the bytes that a model may take, such as ``64GB``; those of the device when unset."""
 
-
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says how much a container may have: control groups of version 2, and of version 1."""
-
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -61,7 +50,7 @@ def _limits() -> Iterator[int]:
             yield int(said)
 
 
-def _told(size: int) -> str:
+def size_of(size: int) -> str:
     """Bytes, rounded up: ``12 GB``."""
     unit = next(u for u in ("T", "G", "M", "K", "") if size >= _UNITS[u] or not u)
     return f"{-(-size // _UNITS[unit]):,} {unit}B"
@@ -86,14 +75,23 @@ def choose_device(name: str = "auto") -> torch.device:
 def compute_type(precision: str, device: torch.device) -> torch.dtype | None:
     """The type networks compute in; None for that of their parameters."""
     if precision == "auto":
-        precision = "bfloat16" if _fast_bfloat16(device) else "float32"
+        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        fast = on_gpu or (device.type == "cpu" and tiles_of_bfloat16())
+        precision = "bfloat16" if fast else "float32"
     return torch.bfloat16 if precision == "bfloat16" and device.type != "meta" else None  # meta has no autocast
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, cuDNN computes the same numbers each time; afterwards it does what the process had it do before."""
+    if device.type != "cuda":
+        yield
+        return
+    before, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def sync_device(device: torch.device) -> None:

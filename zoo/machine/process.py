@@ -1,57 +1,70 @@
-"""Importing torch, which is most of what a short command does."""
+"""The command line's own process, set for long work. Called as a library, zoo leaves a process as it is."""
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_own: ContextVar[bool] = ContextVar("own", default=False)
+
+MMAP_THRESHOLD, MAPPED = -3, 1 << 28
+"""glibc's number (``malloc.h``) for the bytes from which on an allocation is mapped by itself, and goes back to the
+system when it is freed; and those bytes, fewer than a set of images has."""
+TRIM_THRESHOLD, KEPT = -1, 1 << 30
+"""That for the bytes that may be free at the top of the heap before any go back to the system; and those bytes."""
+CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+"""Environment variables with which users choose for themselves."""
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Inside, the process is the command line's own, and ``import_torch`` may set it for long work."""
+    token = _own.set(True)
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def import_torch() -> None:
-    """Imports torch, and its compiler, which its optimisers import; does nothing where torch is there already.
+    """Imports torch and its compiler, which its optimisers import.
 
-    They are some 700,000 objects that stay to the end of the process. The garbage collector rests meanwhile and
-    passes over them from then on: walking them again and again is a quarter of what a build spends up to its first
-    step.
+    They are some 700,000 objects that stay to the end of the process; walking them again and again is a quarter of what
+    a build spends up to its first step. The garbage collector rests meanwhile and, in the command line's own process,
+    passes over them from then on. What steps free is kept there too.
     """
+    if _own.get():
+        keep_freed_memory()
     if "torch" in sys.modules:
         return
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import torch._dynamo  # noqa: F401
+        import torch
+
+        torch.compiler.reset()  # imports the compiler
     finally:
         if collecting:
             gc.enable()
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # triton's bindings call what nobody collects at the end a leak
-
-
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""glibc's names for two options of ``mallopt``, in ``malloc.h``."""
-
-
-KEPT = 1 << 30
-"""Bytes that are free at the top of the heap before any go back to the system."""
-
-
-MAPPED = 1 << 28
-"""Bytes from which on an allocation is mapped by itself and goes back when it is freed, as a set of images does."""
-
-
-ASKED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
-"""Environment variables with which users choose for themselves."""
+    if _own.get():
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # triton's bindings call what nobody collects at the end a leak
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep what is freed, in the whole process: else the system clears the same pages at each step.
+    """Has glibc keep what is freed, to the end of the process: else the system clears the same pages at each step.
 
     Returns:
         whether it does; not where another library allocates, or the user has chosen.
     """
+    import ctypes  # which the short commands do without
+
     libc = ctypes.CDLL(None)
-    if any(name in os.environ for name in ASKED) or not hasattr(libc, "gnu_get_libc_version"):
+    if any(name in os.environ for name in CHOSEN) or not hasattr(libc, "gnu_get_libc_version"):
         return False
     return all(libc.mallopt(*option) for option in ((MMAP_THRESHOLD, MAPPED), (TRIM_THRESHOLD, KEPT)))

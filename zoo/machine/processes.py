@@ -43,18 +43,15 @@ class Processes:
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The mean of each tensor over all processes, by one collective for each type among them."""
-        if self.count == 1:
-            return list(tensors)
-        found: list[Tensor] = list(tensors)
-        for dtype in dict.fromkeys(t.dtype for t in tensors):
+        means = list(tensors)
+        for dtype in dict.fromkeys(t.dtype for t in tensors) if self.count > 1 else ():
             places = [i for i, t in enumerate(tensors) if t.dtype == dtype]
-            own = [found[i].contiguous() for i in places]
-            flat = torch.cat([t.reshape(-1) for t in own])
+            flat = torch.cat([tensors[i].reshape(-1) for i in places])
             dist.all_reduce(flat)
-            means = torch.split(flat.div_(self.count), [t.numel() for t in own])
-            for i, mean in zip(places, means, strict=True):
-                found[i] = mean.view(found[i].shape)
-        return found
+            pieces = torch.split(flat.div_(self.count), [tensors[i].numel() for i in places])
+            for i, piece in zip(places, pieces, strict=True):
+                means[i] = piece.view(tensors[i].shape)
+        return means
 
     def any(self, said: bool, device: torch.device) -> bool:
         """Whether some process says so."""
@@ -87,14 +84,13 @@ class Processes:
         """
         if self.count == 1:
             return dict(tensors)
-        shapes = self.told([(name, t.shape, t.dtype) for name, t in tensors.items()])
-        found = {}
-        for name, shape, dtype in shapes:
+        kept = {}
+        for name, shape, dtype in self.told([(name, t.shape, t.dtype) for name, t in tensors.items()]):
             empty = None if self.first else torch.empty(shape, dtype=dtype, device=device)
             own = tensors[name].to(device).contiguous() if empty is None else empty
             dist.broadcast(own, src=0)
-            found[name] = keep(name, own)
-        return found
+            kept[name] = keep(name, own)
+        return kept
 
     def gathered(self, what: Any) -> list[Any]:
         """What every process hands in, in the order of their ranks, at the first; nothing at the others."""
@@ -128,7 +124,7 @@ def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
     Raises:
         RequestError: if the device, or so many of them, cannot be had.
     """
-    if _told("WORLD_SIZE", 1) == 1 or "RANK" not in os.environ:
+    if _number("WORLD_SIZE", 1) == 1 or "RANK" not in os.environ:
         yield ALONE, device
         return
     own = _own_device(device)
@@ -145,7 +141,7 @@ def _own_device(device: str) -> torch.device:
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     kind = name.partition(":")[0]
     if kind == "cuda" and torch.cuda.is_available():
-        here, place = _told("LOCAL_WORLD_SIZE", 1), _told("LOCAL_RANK", 0)
+        here, place = _number("LOCAL_WORLD_SIZE", 1), _number("LOCAL_RANK", 0)
         if here > torch.cuda.device_count():
             there = torch.cuda.device_count()
             raise RequestError(f"{here} processes on this machine, and {there} GPUs; start at most one for each GPU")
@@ -157,17 +153,12 @@ def _own_device(device: str) -> torch.device:
     return own
 
 
-def _told(variable: str, otherwise: int) -> int:
+def _number(variable: str, otherwise: int) -> int:
     """A number in the environment, as ``torchrun`` sets it."""
     value = os.environ.get(variable, str(otherwise))
     if not value.isdecimal():
         raise RequestError(f"{variable}={value}: is no number of processes; torchrun sets it")
     return int(value)
-
-
-def lost(error: BaseException) -> bool:
-    """Whether an exception says that another process could not be reached."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
 
 
 def check_shares(batch: int, parts: int, processes: int) -> None:

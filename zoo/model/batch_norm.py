@@ -7,30 +7,29 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.functional import batch_norm
 
 from zoo.errors import RequestError
 
 KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class SyncBatchNorm(_BatchNorm):
+class SyncBatchNorm(nn.SyncBatchNorm):
     """Batch norm whose batch is that of all processes together.
 
-    ``torch.nn.SyncBatchNorm`` does so on GPUs alone. Mean and variance are those of Ioffe & Szegedy 2015, the running
+    Torch's own does so on GPUs alone. Mean and variance are those of Ioffe & Szegedy 2015, the running
     ones with Bessel's correction, as torch keeps them. Gradients of gradients go through it too.
     """
 
     alone = False
-    """Whether the batch is this process's own for now: at evaluation no other process need be at it."""
-
-    def _check_input_dim(self, _: Tensor) -> None:
-        """Any number of dimensions will do."""
+    """Normalise over this process's batch alone: at evaluation no other process need be at it."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) normalised over all processes' B and what follows C; same shape."""
-        if self.alone or (not self.training and self.track_running_stats):
-            return super().forward(input)
+        running = not self.training and self.track_running_stats
+        if self.alone or running:
+            kept = (self.running_mean, self.running_var) if running else (None, None)
+            return batch_norm(input, *kept, self.weight, self.bias, training=not running, eps=self.eps)
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         numbers = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
@@ -40,10 +39,10 @@ class SyncBatchNorm(_BatchNorm):
         variance: Tensor = _Sum.apply(centred.square().sum(axes)) / count
         if self.training and self.track_running_stats:
             self._keep(mean.detach(), variance.detach() * count / (count - 1))
-        found: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
+        normalised: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
-            found = found * self.weight.view(shape) + self.bias.view(shape)
-        return found.to(input.dtype)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
 
     @torch.no_grad()
     def _keep(self, mean: Tensor, variance: Tensor) -> None:
@@ -78,7 +77,7 @@ def synchronise(model: nn.Module) -> None:
     """
     for parent in list(model.modules()):
         for name, module in list(parent.named_children()):
-            if not isinstance(module, _BatchNorm) or isinstance(module, SyncBatchNorm):
+            if not isinstance(module, (*KINDS, nn.SyncBatchNorm)) or isinstance(module, SyncBatchNorm):
                 continue
             if type(module) not in KINDS:
                 raise RequestError(

@@ -1,75 +1,24 @@
-"""One forward pass: values computed when first asked for, each at most once; and slots as a call sees them."""
+"""Slots as one call sees them: held still where it does not learn from them, in a lower precision, computed again."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils.checkpoint import checkpoint
 
-from zoo.draws import Draw
+from zoo.machine.torch_private import set_tracking, spectral_norms
 from zoo.model.batch_norm import SyncBatchNorm
-from zoo.recipe.graph import HELD, Graph
+from zoo.model.program import Function
 from zoo.types import CriticOutput, Gaussian, mapped
-
-Function = Callable[..., Any]
 
 LOW = (torch.bfloat16, torch.float16)
 """What autocast has networks compute in."""
-
-
-class Forward:
-    """The values of one forward pass.
-
-    Args:
-        graph: names and what they ask for.
-        functions: value -> the function that computes it.
-        given: values that are known already: slots by name excluded, builtins included.
-        slots: (caller, slot) -> what the caller is handed for that slot.
-        draw: caller -> its stream of random numbers.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        functions: Mapping[str, Function],
-        given: Mapping[str, Any],
-        slots: Callable[[str, str], Any],
-        draw: Callable[[str], Draw],
-    ) -> None:
-        self._graph = graph
-        self._functions = functions
-        self._known = dict(given)
-        self._slots = slots
-        self._draw = draw
-
-    def value(self, name: str, caller: str = "") -> Any:
-        """The value of a name: a slot, a builtin, a value, or one of these held."""
-        if name in self._known:
-            return self._known[name]
-        if name in self._graph.slots:
-            return self._slots(caller, name)
-        if name == "draw":
-            return self._draw(caller)
-        if name in self._functions:
-            found = self.run(self._functions[name], self._graph.arguments[name], name)
-        elif name.endswith(HELD):
-            found = mapped(Tensor.detach, self.value(name.removesuffix(HELD), caller))
-        else:
-            raise LookupError(f"'{name}' is not given, and no value computes it")
-        self._known[name] = found
-        return found
-
-    def run(self, function: Function, arguments: Mapping[str, str], caller: str) -> Any:
-        """Calls a value's function with what its parameters ask for."""
-        return function(**{parameter: self.value(name, caller) for parameter, name in arguments.items()})
 
 
 class SlotView:
@@ -159,8 +108,8 @@ class _Still:
 
     def __init__(self, module: nn.Module, freeze: bool) -> None:
         self._parameters = [p for p in module.parameters() if p.requires_grad and freeze]
-        self._norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
-        self._spectral = [m for m in module.modules() if isinstance(m, _SpectralNorm)]
+        self._norms = _tracking(module)
+        self._spectral = spectral_norms(module)
         self._training: list[bool] = []
 
     def __enter__(self) -> None:
@@ -168,7 +117,7 @@ class _Still:
             p.requires_grad = False
         for norm in self._norms:
             # without tracking, batch norm uses the batch's statistics in training and at evaluation alike
-            vars(norm)["track_running_stats"] = not norm.training  # a module's own setattr takes ten times as long
+            set_tracking(norm, not norm.training)
         self._training = [m.training for m in self._spectral]
         for m in self._spectral:
             m.training = False
@@ -177,9 +126,14 @@ class _Still:
         for p in self._parameters:
             p.requires_grad = True
         for norm in self._norms:
-            vars(norm)["track_running_stats"] = True
+            set_tracking(norm, True)
         for m, was in zip(self._spectral, self._training, strict=True):
             m.training = was
+
+
+def _tracking(module: nn.Module) -> list[nn.Module]:
+    """The norms below a module that keep running statistics."""
+    return [norm for norm in module.modules() if getattr(norm, "track_running_stats", False)]
 
 
 class _Rewound:
@@ -250,11 +204,11 @@ def evaluating(module: nn.Module, batch_stats: str) -> Iterator[None]:
     for norm in shared:
         norm.alone = True
     module.eval()
-    tracking = [m for m, _ in was if isinstance(m, _NormBase) and m.track_running_stats]
+    tracking = _tracking(module)
     if batch_stats == "batch":
         for tracker in tracking:
             tracker.train()
-            tracker.track_running_stats = False
+            set_tracking(tracker, False)
     try:
         yield
     finally:
@@ -263,4 +217,4 @@ def evaluating(module: nn.Module, batch_stats: str) -> Iterator[None]:
         for norm in shared:
             norm.alone = False
         for tracker in tracking:
-            tracker.track_running_stats = True
+            set_tracking(tracker, True)

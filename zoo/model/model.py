@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.draws import Draw, seeded
+from zoo.draws import Draw, Draws, forked, seed_global
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
-from zoo.model.forward import Forward, Function, evaluating
+from zoo.machine.torch_private import lacks_numbers, out_of_memory
+from zoo.model.forward import evaluating
+from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
 
@@ -44,7 +46,7 @@ class Model(nn.Module):
         if not inspect.isclass(target):
             return partial(target, **part.arguments_for()) if part.options else target
         if part.learning:
-            return _learn
+            return lambda self, **named: self.learn(**named)  # what the networks of such a term minimise
         label = f"{part.entry.kind}_{part.label}"
         built = build_part(self.recipe, part, device, label)
         if not isinstance(built, nn.Module):
@@ -56,8 +58,7 @@ class Model(nn.Module):
 
     def network(self, name: str) -> nn.Module:
         """A player by its name in recipes: a slot, a dotted part of one, or the networks that a term owns."""
-        owned = f"term_{name}"
-        return self.owned[owned] if name in self.recipe.learners() else self.get_submodule(name)
+        return self.owned[f"term_{name}"] if name in self.recipe.learners() else self.get_submodule(name)
 
     @property
     def device(self) -> torch.device:
@@ -88,26 +89,29 @@ class Model(nn.Module):
         Raises:
             RequestError: if a name is unknown, or needs images and none were given.
         """
-        given = dict(given or {})
-        wanted = [self.recipe.outputs.get(name, name) for name in names]
-        batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
-        known = {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **given}
-        self._check_given(wanted, known)
-        graph = self.recipe.graph
-        with evaluating(self, self.recipe.batch_stats):
-            forward = Forward(graph, self.functions, known, self._slot, partial(self.draw, "compute", seed))
-            return tuple(forward.value(name) for name in wanted)
-
-    def _slot(self, _: str, slot: str) -> Any:
-        return self.network(slot)
-
-    def _check_given(self, wanted: list[str], known: Mapping[str, Any]) -> None:
+        wanted, known = [self.recipe.outputs.get(name, name) for name in names], dict(given or {})
+        batch = next((len(v) for v in known.values() if isinstance(v, Tensor)), batch)
+        known = {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **known}
         try:
-            needs_x = "x" not in known and needs(self.recipe.graph, wanted, "x", known)
+            if "x" not in known and needs(self.recipe.graph, wanted, "x", known):
+                raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
         except UnknownNameError as error:
             raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
-        if needs_x:
-            raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
+        with evaluating(self, self.recipe.batch_stats):
+            return self.values(wanted, known, partial(self.draw, "compute", seed))
+
+    def values(self, names: Sequence[str], given: Mapping[str, Any], draws: Draws) -> tuple[Any, ...]:
+        """Values by name, as the model stands: in the mode it is in, with gradients where they are asked for.
+
+        Args:
+            names: values, builtins or slots.
+            given: what is known, builtins too.
+            draws: who draws -> its stream of random numbers.
+        """
+        graph = self.recipe.graph
+        program = [bound(name, graph, self.functions, self.network) for name in names_computed(graph, names, given)]
+        known = run(program, given, draws)
+        return tuple(self.network(name) if name in graph.slots else known[name] for name in names)
 
     def output(self, name: str) -> str:
         """The value behind an output such as ``sample``.
@@ -143,19 +147,12 @@ class Model(nn.Module):
 
 def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:
     """Whether ``wanted`` need ``what`` once ``known`` are given."""
-    cut = {name: args for name, args in graph.arguments.items() if name not in known}
-    cut |= {name: {} for name in known}
-    return what in Graph(graph.slots, cut).order(wanted)
+    return what in given_in(graph, known).order(wanted)
 
 
 def _call(self: Any, **named: Any) -> Any:
     """A term that learns, as a function of its own networks: the slot that it is."""
     return self(**named)
-
-
-def _learn(self: Any, **named: Any) -> Any:
-    """What the networks of such a term minimise."""
-    return self.learn(**named)
 
 
 def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", owned: str = "") -> Any:
@@ -173,23 +170,19 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
     """
     target = part.load()
     what = f"{part.entry.kind} '{part.entry.name}'"
-    with torch.random.fork_rng(devices=[]), torch.device(device):
-        torch.manual_seed(seeded(recipe.seed, "init", owned or part.label).initial_seed())
+    where = torch.device(device)
+    with forked(where), where:
+        seed_global(where, recipe.seed, "init", owned or part.label)
         try:
             built = target(**part.arguments_for(recipe.sizes))
         except Exception as error:  # a stranger's constructor may raise anything
-            if str(device) == "meta" and wants_numbers(error):
+            if str(device) == "meta" and lacks_numbers(error):
                 raise NotImplementedError(reason(error)) from error  # the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
-            raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}")]) from error
+            cure = "; it asks for more memory than there is: make it smaller" if out_of_memory(error) else ""
+            raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}{cure}")]) from error
     if not isinstance(built, nn.Module) and (part.learns or not owned):
         raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
     if part.learns and not any(True for _ in built.parameters()):
         raise RecipeError([Problem(part.position, f"{what} has a learn() and no parameters that could")])
     return built
-
-
-def wants_numbers(error: Exception) -> bool:
-    """Whether something failed on the ``meta`` device for want of numbers, or of an implementation there."""
-    said = str(error)
-    return isinstance(error, NotImplementedError) or "meta tensor" in said or "meta device" in said

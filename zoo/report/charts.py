@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.engine.keys import TermKey
 from zoo.report.markup import as_number, escaped, number
 from zoo.report.scale import (
     POINTS,
@@ -60,8 +61,8 @@ def charts(records: Sequence[Mapping[str, Any]]) -> str:
     rows: dict[str, dict[str, list[Point]]] = {}
     for record in sorted(records, key=lambda r: as_number(r["step"])):
         for key, value in record["losses"].items():
-            row, slash, term = key.partition("/")
-            points = rows.setdefault(row if slash else "", {}).setdefault(term if slash else key, [])
+            row, term, _ = TermKey.read(key)
+            points = rows.setdefault(row, {}).setdefault(term, [])
             points.append((as_number(record["step"]), as_number(value)))
     return _charts(rows) if rows else '<p class="none">No step has been recorded.</p>'
 

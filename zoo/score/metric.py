@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -136,6 +136,7 @@ class Moment:
         seed: of what is drawn for them.
         seeds: how many moments there are in all, so that what is drawn beside this has other seeds.
         before: images in the moments before, and so samples.
+        known: values that have been computed, by name.
     """
 
     model: Model
@@ -143,21 +144,30 @@ class Moment:
     seed: int
     seeds: int
     before: int = 0
+    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def give(self, meters: Iterable[Meter], again: bool) -> None:
         """Hands each metric what it asks for; a value is computed once for all of them."""
         needs = [(meter, meter.needs(again)) for meter in meters]
-        names = sorted({name for _, asked in needs for name in asked.values()} - {"x", "draw"})
-        found = dict(zip(names, self.model.compute(*names, given={"x": self.x}, seed=self.seed), strict=True))
-        found["x"] = self.x
+        found = self.values(sorted({name for _, asked in needs for name in asked.values()}))
         for meter, asked in needs:
-            own = {"draw": self.model.draw("evaluate", meter.label, self.seed)}
-            given = {need: own[name] if name in own else found[name] for need, name in asked.items()}
+            own = {**found, "draw": self.model.draw("evaluate", meter.label, self.seed)}
+            given = {need: own[name] for need, name in asked.items()}
             given = meter.cut(given, self.before, len(self.x))
             if not again and meter.part.entry.signature.computes is not None:
                 given["compute"] = self.anew(meter.part)
             with meter.placed():
                 (meter.optional("more") if again else meter.metric.update)(**given)
+
+    def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """Values by name, but ``draw``; those asked for together share what they need, and none is computed again."""
+        self.known.setdefault("x", self.x)
+        asked = [name for name in dict.fromkeys(names) if name != "draw"]
+        missing = [name for name in asked if name not in self.known]
+        if missing:
+            values = self.model.compute(*missing, given={"x": self.x}, seed=self.seed)
+            self.known.update(zip(missing, values, strict=True))
+        return {name: self.known[name] for name in asked}
 
     def anew(self, part: Part) -> Callable[..., Any]:
         """``compute`` for a metric: names as the metric calls them, bound as the recipe binds them."""

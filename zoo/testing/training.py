@@ -88,7 +88,7 @@ class Shipped(Subject):
         try:
             return engine.step(lambda turn: batches(self.small, turn))
         except Poisoned as poisoned:
-            return poisoned.losses
+            return {str(key): value for key, value in poisoned.losses.items()}
 
     def check_resolves(self) -> None:
         """Every name in it is known, every option right."""

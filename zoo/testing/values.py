@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
-from zoo.model.forward import Forward
 from zoo.model.model import Model, build_part
 from zoo.recipe import load_recipe
 from zoo.recipe.schema import Part, Recipe
@@ -285,9 +284,9 @@ class Inside:
         self.function = model.functions[self.part.label] if value else model.terms[self.part.key]
         x = images(batch, sizes.channels, sizes.size, sizes.size, dtype=dtype).to(device)
         given = {"x": x, "batch": batch, "step": 0, "sizes": sizes}
-        slot, draw = lambda _, name: model.network(name), partial(model.draw, "given")
-        forward = Forward(recipe.graph, model.functions, given, slot, draw)
-        self.arguments = {n: forward.value(name, n) for n, name in self.part.arguments.items() if name != "draw"}
+        asked = {n: name for n, name in self.part.arguments.items() if name != "draw"}
+        known = model.values([*asked.values()], given, partial(model.draw, "given"))
+        self.arguments = dict(zip(asked, known, strict=True))
 
     def call(self) -> Any:
         """Calls it with copies of its arguments, and the same random numbers every time."""

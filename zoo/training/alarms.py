@@ -43,7 +43,7 @@ class Alarms:
         with engine.shards.whole():
             seen = dict(self._seen(engine, losses))
         new = [name for name in seen if name in known["suspects"] and name not in known["told"]]
-        engine.alarms = {"next": engine.step_index * PACE, "suspects": [*seen], "told": [*known["told"], *new]}
+        engine.remember({"next": engine.step_index * PACE, "suspects": [*seen], "told": [*known["told"], *new]})
         return [f"step {engine.step_index}: {seen[name]}" for name in new]
 
     def _seen(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:

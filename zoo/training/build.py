@@ -110,25 +110,22 @@ def _assemble(
     for sentence in changes:
         say(f"from here on, {sentence}")
     import_torch()
-    from zoo.check.assembly import check_size
-    from zoo.check.probe import probe, probe_batch
+    from zoo.check.assembly import assemble
+    from zoo.check.probe import probe_model
     from zoo.data.batches import load_images
     from zoo.machine.device import choose_device
-    from zoo.model.model import Model
 
     for name in damaged(run.folder) if finished(run.folder, recipe) else ():
         say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
     say(f"assembling {recipe.name} from {recipe.file}")
-    where = choose_device(device)
-    check_size(recipe, where)
-    probe(recipe, "cpu")
-    model = Model(recipe, where)
+    model = assemble(recipe, choose_device(device))
+    probe_model(model)
     for sentence in other_versions(run.folder, recipe):
         say(sentence)
     images = load_images(recipe)
     for note in images.notes:
         say(note)
-    probe_batch(recipe, images)
+    probe_model(model, images)
     others = note_images(run, recipe, images, extend)
     for sentence in others:
         say(f"from here on, {sentence}")

@@ -14,11 +14,11 @@ from zoo.check.cost import MIB, costs
 from zoo.data.batches import Batches
 from zoo.engine.compiled import unmoved
 from zoo.engine.engine import Engine
+from zoo.engine.keys import TermKey
 from zoo.engine.phases import PhasePlan
 from zoo.engine.sentinel import Poisoned, Unwell, first_bad
 from zoo.errors import TrainingError
-from zoo.machine.device import out_of_memory
-from zoo.machine.processes import lost
+from zoo.machine.torch_private import out_of_memory, process_lost
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
 from zoo.types import mapped
@@ -75,7 +75,7 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
             raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
-        if lost(error):
+        if process_lost(error):
             gone = "another process of this build is gone; its own words say why"
             raise TrainingError(f"step {engine.step_index}: {gone}; the same command goes on") from error
         raise
@@ -83,7 +83,7 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
 
 def _found_again(engine: Engine, unwell: Unwell, batches: Batches) -> Poisoned:
     """Plays the step again to see what the device only counted; it gives the same, for weights have not moved since."""
-    engine.step_index = unwell.step
+    engine.begin_at(unwell.step)
     for which in engine.due():
         x = batches(engine.turn(which))
         with unmoved(engine.model):
@@ -101,27 +101,27 @@ def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
     outputs: list[str] = []
     with _watched(engine, outputs), unmoved(engine.model):
         engine.shares(plan, x, poisoned.which)
-    row, term = _guilty(engine, plan, x, poisoned)
+    term = _guilty(engine, plan, x, poisoned)
     spoilt = tuple(engine.shards.spoilt(engine.players))
-    value = f"{float(poisoned.losses[f'{row}/{term}']):g}"
+    value = f"{float(poisoned.losses[term]):g}"
     images = tuple(batches.images_of(engine.turn(poisoned.which)).tolist())
-    return Fault(engine.step_index, number, play, row, term, value, outputs[0] if outputs else "", spoilt, images)
+    module = outputs[0] if outputs else ""
+    return Fault(engine.step_index, number, play, term.row, term.term, value, module, spoilt, images)
 
 
-def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> tuple[str, str]:
-    """The row and the term at fault: the first value that is not finite, else the first gradient."""
-    if bad := first_bad(poisoned.losses):
-        label, _, name = bad.rpartition("/")
-        return label, name
+def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> TermKey:
+    """The term at fault: the first value that is not finite, else the first gradient."""
+    if spoilt := first_bad(poisoned.losses):
+        return spoilt
     bad = first_bad(poisoned.gradients)
-    for row in (bound.row for bound in plan.rows if bad in bound.parameters):
-        for term in row.terms:
-            alone = engine.plan(replace(plan.phase, rows=(replace(row, terms=(term,)),)))
+    for bound in (bound for bound in plan.rows if bad in bound.parameters):
+        for key, _, term in bound.terms:
+            alone = engine.plan(replace(plan.phase, rows=(replace(bound.row, terms=(term,)),)))
             with unmoved(engine.model):
                 gradients = engine.shares(alone, x, poisoned.which, every_term=True)[1]
-            here = bool(first_bad(gradients))  # the others must go the same way: they may wait for each other's shares
-            if engine.processes.any(here, engine.device) or term is row.terms[-1]:
-                return row.label, term.label
+            mine = first_bad(gradients)  # the others must go the same way: they may wait for each other's shares
+            if engine.processes.any(bool(mine), engine.device) or term is bound.terms[-1][-1]:
+                return key
     raise poisoned
 
 

@@ -90,7 +90,7 @@ def train(
     finally:
         for watcher in watchers:
             watcher.end()
-    engine.shards.end(engine.average)
+    engine.end()
     if engine.average and run is None:
         model.load_state_dict(engine.average.state_dict())
     return engine

@@ -15,7 +15,7 @@ import torch
 from zoo.columns import table
 from zoo.data.batches import Batches, load_images
 from zoo.engine.engine import Engine
-from zoo.engine.sentinel import Poisoned, Sentinel
+from zoo.engine.sentinel import Poisoned
 from zoo.errors import RequestError, TrainingError
 from zoo.machine.device import choose_device
 from zoo.model.model import Model
@@ -144,8 +144,7 @@ def replay_fault(
             raise RequestError(f"{folder}: {FILE} does not say which step went wrong; train on, and it is written anew")
         refuse_another(run, recipe)
         engine, batches = _Bench(recipe, device).engine()
-        engine.sentinel = Sentinel(engine.device, at_once=True)
-        engine.eager = "a fault is looked for"
+        engine.look_closely("a fault is looked for")
         for path in [path for path in checkpoints(run) if step_of(path) <= kept["step"]][:1]:
             take_up(run.folder, path, engine)
         say(f"step {kept['step']} went wrong; replaying from step {engine.step_index}")
@@ -157,7 +156,7 @@ def replay_fault(
             engine.check()
         except Poisoned as poisoned:
             fault = diagnose(engine, poisoned, batches)
-            last = {"step": str(fault.step), **{name: f"{float(v):.4g}" for name, v in poisoned.losses.items()}}
+            last = {"step": str(fault.step), **{str(key): f"{float(v):.4g}" for key, v in poisoned.losses.items()}}
             say(_terms([*before, last]))
             say(table(_norms(engine, poisoned)))
             x = batches(engine.turn(poisoned.which)).float().clamp(-1, 1)

@@ -7,6 +7,7 @@ from functools import partialmethod
 from typing import Any
 
 from zoo.api import Record, WatcherDefaults
+from zoo.engine.keys import TermKey
 from zoo.errors import Problem, RecipeError
 from zoo.machine.progress import Progress
 from zoo.recipe.schema import Part
@@ -95,6 +96,6 @@ def by_row(losses: Mapping[str, float]) -> str:
     """Losses by row: ``encoder + decoder: reconstruction 45.2, kl 20.1 | critic: discriminate 1.1``."""
     rows: dict[str, list[str]] = {}
     for key, value in losses.items():
-        row, term = key.rsplit("/", 1)
+        row, term, _ = TermKey.read(key)
         rows.setdefault(row, []).append(f"{term} {value:.4g}")
     return " | ".join(f"{row}: {', '.join(terms)}" for row, terms in rows.items())

@@ -1,0 +1,164 @@
+"""What torch does not promise is as ``zoo.machine.torch_private`` takes it to be; one test for each function."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.machine.torch_private import (
+    Products,
+    can_skip,
+    lacks_numbers,
+    note_not_finite,
+    out_of_memory,
+    process_lost,
+    set_tracking,
+    skip_where,
+    spectral_norms,
+    tiles_of_bfloat16,
+    waits_for_device,
+)
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def test_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**13)
+    assert out_of_memory(caught.value)
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.zeros(2) + torch.zeros(3)
+    assert not out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("read", [Tensor.item, Tensor.tolist, Tensor.numpy, bool, lambda x: x[x > 0]])
+def test_lacks_numbers(read) -> None:
+    with pytest.raises((RuntimeError, TypeError)) as caught:
+        read(torch.zeros(1, device="meta"))
+    assert lacks_numbers(caught.value)
+    with pytest.raises(RuntimeError) as caught:
+        torch.zeros(2, device="meta") + torch.zeros(3, device="meta")
+    assert not lacks_numbers(caught.value)
+
+
+@CUDA
+def test_waits_for_device() -> None:
+    x, before = torch.zeros(1, device="cuda"), torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            x.item()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+    assert waits_for_device(caught.value)
+
+
+def test_process_lost(tmp_path: Path) -> None:
+    """A process that ends in the middle of a collective."""
+    if not os.fork():
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever happens, this process ends
+            gloo(tmp_path, 1)
+        os._exit(0)
+    gloo(tmp_path, 0)
+    os.wait()
+    with pytest.raises(RuntimeError) as caught:
+        dist.all_reduce(torch.zeros(1))
+    dist.destroy_process_group()
+    assert process_lost(caught.value)
+    assert not process_lost(RuntimeError("another"))
+
+
+def gloo(folder: Path, rank: int) -> None:
+    store = dist.FileStore(str(folder / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=20))
+    dist.all_reduce(torch.zeros(1))
+    if rank:
+        os._exit(0)
+
+
+def test_spectral_norms() -> None:
+    net = nn.Sequential(spectral_norm(nn.Linear(2, 3)), weight_norm(nn.Linear(3, 2)), nn.BatchNorm1d(2))
+    (found,) = spectral_norms(net)
+    before = found._u.clone()
+    found.eval()
+    _ = net[0].weight
+    assert torch.equal(found._u, before)
+    found.train()
+    _ = net[0].weight
+    assert not torch.equal(found._u, before)
+
+
+def test_set_tracking() -> None:
+    """Without it a batch norm takes the batch's own statistics, and keeps none."""
+    norm = nn.BatchNorm2d(3)
+    x, before = torch.randn(4, 3, 5, 5), {k: v.clone() for k, v in norm.state_dict().items()}
+    set_tracking(norm, False)
+    untracked = norm(x)
+    assert all(torch.equal(v, before[k]) for k, v in norm.state_dict().items())
+    set_tracking(norm, True)
+    assert torch.equal(norm(x), untracked)
+    assert not torch.equal(norm.running_mean, before["running_mean"])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_note_not_finite(bad: float) -> None:
+    found, one = torch.zeros(()), torch.ones(())
+    tensors = [torch.randn(3, 2), torch.randn(4)]
+    before = [tensor.clone() for tensor in tensors]
+    note_not_finite(tensors, found, one)
+    assert not found
+    assert all(map(torch.equal, tensors, before))
+    tensors[1][2] = bad
+    note_not_finite(tensors, found, one)
+    assert found == 1
+
+
+def fused(parameter: nn.Parameter) -> list[torch.optim.Optimizer]:
+    return [torch.optim.Adam([parameter], fused=True), torch.optim.SGD([parameter], lr=1.0, fused=True)]
+
+
+def test_can_skip() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    assert all(map(can_skip, fused(parameter)))
+    assert not can_skip(torch.optim.RMSprop([parameter]))
+    assert not can_skip(None)
+
+
+def test_skip_where() -> None:
+    for number in range(2):
+        parameter = nn.Parameter(torch.ones(2))
+        optimizer = fused(parameter)[number]
+        parameter.grad = torch.ones(2)
+        skip_where(optimizer, torch.ones(()))
+        optimizer.step()
+        assert torch.equal(parameter.detach(), torch.ones(2))
+        skip_where(optimizer, torch.zeros(()))
+        optimizer.step()
+        assert not torch.equal(parameter.detach(), torch.ones(2))
+
+
+def test_tiles_of_bfloat16() -> None:
+    assert tiles_of_bfloat16() == ("amx_tile" in Path("/proc/cpuinfo").read_text())
+
+
+def test_products() -> None:
+    net, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), torch.zeros(2, 3, 8, 8)
+    with FlopCounterMode(display=False) as torchs:
+        torch.autograd.grad(net(x).sum(), list(net.parameters()))
+    with Products() as ours:
+        torch.autograd.grad(net(x).sum(), list(net.parameters()))
+    assert ours.total == torchs.get_total_flops() > 0
+    x.requires_grad_(True)
+    with Products() as ours:  # a gradient with respect to a leaf, and a gradient of it
+        (inner,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        torch.autograd.grad(inner.sum(), list(net.parameters()), allow_unused=True)
+    assert ours.total > torchs.get_total_flops()

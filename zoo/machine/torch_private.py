@@ -1,0 +1,113 @@
+"""What zoo needs of torch and torch does not promise: private names, and the words of its errors. All of it is here.
+
+Each function has a test in ``tests/machine/test_torch_private.py`` that fails by its name when torch changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+# -- what an error says ------------------------------------------------------------------------------------
+
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
+"""What allocators say, and oneDNN of its primitives."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory could not be had."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
+
+
+def lacks_numbers(error: Exception) -> bool:
+    """Whether something failed on the ``meta`` device for want of numbers, or of an implementation there."""
+    return isinstance(error, NotImplementedError) or any(said in str(error) for said in ("meta tensor", "meta device"))
+
+
+def waits_for_device(error: RuntimeError) -> bool:
+    """Whether an operation was refused, under ``torch.cuda.set_sync_debug_mode("error")``, because it waits."""
+    return "synchroniz" in str(error)
+
+
+def process_lost(error: BaseException) -> bool:
+    """Whether an exception says that another process could not be reached."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
+
+
+# -- networks ----------------------------------------------------------------------------------------------
+
+
+def spectral_norms(module: nn.Module) -> list[nn.Module]:
+    """The parametrisations below a module that step their power iteration where they are in training mode."""
+    return [part for part in module.modules() if isinstance(part, _SpectralNorm)]
+
+
+def set_tracking(norm: nn.Module, tracking: bool) -> None:
+    """Sets ``track_running_stats`` of a norm; ``nn.Module`` would take ten times as long to set its attribute."""
+    vars(norm)["track_running_stats"] = tracking
+
+
+# -- steps -------------------------------------------------------------------------------------------------
+
+
+def note_not_finite(tensors: list[Tensor], found: Tensor, one: Tensor) -> None:
+    """Sets ``found`` to 1 on the device where a number is not finite, by the check of ``GradScaler``.
+
+    Args:
+        tensors: of one floating type, not complex, each with memory of its own.
+        found: a scalar, float32.
+        one: 1 as such a scalar; the tensors are multiplied by it.
+    """
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
+
+
+def can_skip(optimizer: torch.optim.Optimizer | None) -> bool:
+    """Whether an optimiser's step can be told on the device to leave everything as it is."""
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def skip_where(optimizer: torch.optim.Optimizer, poison: Tensor) -> None:
+    """Has the next step of an optimiser that ``can_skip`` change nothing where a scalar on the device is not 0."""
+    optimizer.grad_scale, optimizer.found_inf = None, poison  # type: ignore[attr-defined]
+
+
+def tiles_of_bfloat16() -> bool:
+    """Whether the CPU multiplies matrices of bfloat16 by tiles (AMX), faster than those of float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+# -- counting ----------------------------------------------------------------------------------------------
+
+
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the FLOPs of products as they are dispatched inside, forward and backward.
+
+    ``FlopCounterMode`` does it with torch's formulas too, but also hooks modules to say which, and its hooks
+    refuse ``autograd.grad`` with respect to leaves.
+
+    Attributes:
+        total: FLOPs, a multiply and an add being two.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Computes, and counts."""
+        found = function(*args, **(kwargs or {}))
+        formula: Callable[..., int] | None = flop_registry.get(function._overloadpacket)
+        if formula:
+            self.total += formula(*args, **(kwargs or {}), out_val=found)
+        return found
