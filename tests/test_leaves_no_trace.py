@@ -26,12 +26,14 @@ DONE = {
 
 
 def flags(module: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Every plain setting of a package of torch's, and of the modules in it."""
-    for attribute in dir(module):
+    """Every plain setting of a package of torch's, of the modules in it, and of what functions there tell."""
+    for attribute in sorted({*dir(module), *dir(type(module))}):
         value = getattr(module, attribute, None)
-        if isinstance(value, ModuleType) and value.__name__.startswith(f"{name}."):
+        if isinstance(value, ModuleType) and value is not module and value.__name__.startswith(f"{name}."):
             yield from flags(value, value.__name__)
-        elif not attribute.startswith("__") and isinstance(value, bool | int | float | str | type(None)):
+        elif attribute.endswith("_enabled") and not attribute.startswith(("set_", "_")) and callable(value):
+            yield f"{name}.{attribute}", value()
+        elif not attribute.startswith("__") and isinstance(value, bool | int | float | str):
             yield f"{name}.{attribute}", value
 
 
@@ -40,11 +42,13 @@ def process_state() -> dict[str, Any]:
     import torch
 
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    products = torch.backends.cuda.matmul
     return {
         **dict(flags(torch.backends, "torch.backends")),
-        "random numbers of torch": [torch.get_rng_state(), *cuda],
+        "torch.backends.cuda.matmul": (products.allow_tf32, products.allow_fp16_reduced_precision_reduction),
+        "random numbers of torch": [state.tolist() for state in (torch.get_rng_state(), *cuda)],
         "random numbers of random": random.getstate(),
-        "random numbers of numpy": np.random.get_state(),
+        "random numbers of numpy": [*map(list, np.random.get_state()[1:2]), *np.random.get_state()[2:]],
         "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
         "defaults": (torch.get_default_dtype(), torch.get_default_device()),
@@ -98,7 +102,7 @@ def test_what_is_changed_is_seen(here: Path) -> None:
         "random numbers of torch",
         "the collector",
         "torch.backends.cudnn.deterministic",
-    ]
+    ], outcome.err
 
 
 def test_on_a_gpu_a_model_computes_the_same_each_time_and_the_process_goes_on_as_it_was() -> None:

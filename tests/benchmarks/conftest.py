@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.machine.process import keep_freed_memory
+
 from .measuring import CUDA, ceilings
 from .paired import Paired
 from .plan import values_of
@@ -45,6 +47,13 @@ def _measured(config: pytest.Config) -> bool:
 def measured(request: pytest.FixtureRequest) -> bool:
     """Whether times are wanted; else everything is run once, small."""
     return _measured(request.config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _freed_memory_is_kept(measured: bool) -> None:
+    """As in the command line's own process."""
+    if measured:
+        keep_freed_memory()
 
 
 class Verdicts:

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
-import zoo.engine.engine
 from zoo import api
 from zoo.engine.engine import Engine
 from zoo.engine.keys import TermKey
@@ -178,7 +177,13 @@ def test_a_fault_that_only_the_device_knows_of_at_first(run_zoo: Run, monkeypatc
     Path("tiny.yaml").write_text(TINY)
     options = ["--set", LARGE, "--set", "train.log_every=3"]
     seen = run_zoo("build", "tiny.yaml", *options, "--out", "runs/seen")
-    monkeypatch.setattr(zoo.engine.engine, "Sentinel", lambda device, at_once: Sentinel(device, at_once=False))  # noqa: ARG005
+    place = Engine._place
+
+    def as_on_a_gpu(engine: Engine) -> None:
+        place(engine)
+        engine.sentinel = Sentinel(engine.device, at_once=False)
+
+    monkeypatch.setattr(Engine, "_place", as_on_a_gpu)
     counted = run_zoo("build", "tiny.yaml", *options, "--out", "runs/counted")
     assert counted.code == seen.code == 1
     assert counted.errors[-1] == seen.errors[-1].replace("runs/seen", "runs/counted")

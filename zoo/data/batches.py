@@ -68,13 +68,10 @@ class Batches:
         shard: Shard = WHOLE,
         on: str = "auto",
     ) -> None:
-        self._augment = tuple(augment)
+        self._augment, self._batch, self._shard, self._seed, self._dtype = tuple(augment), batch, shard, seed, dtype
         self._device = torch.empty(0, device=device).device  # with its number: cuda is cuda:0
         self._pixels = pixels.to(self._device) if _lies_on_device(pixels, self._device, on) else pixels
         self._ahead = _Ahead(self._gathered) if self._pixels.device != self._device else None
-        self._batch, self._shard = batch, shard
-        self._seed = seed
-        self._dtype = dtype
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._orders: dict[int, Tensor] = {}
 
@@ -123,22 +120,22 @@ class Batches:
         """The epochs that a turn's share lies in, each with its images there."""
         size, rows = len(self._pixels), self._batch // self._shard.count
         start = turn * self._batch + self._shard.index * rows
-        found, end = [], start + rows
+        stretches, end = [], start + rows
         while start < end:
             epoch, first = divmod(start, size)
             taken = min(size - first, end - start)
-            found.append((epoch, self._order(epoch)[first : first + taken]))
+            stretches.append((epoch, self._order(epoch)[first : first + taken]))
             start += taken
-        return found
+        return stretches
 
     def _order(self, epoch: int) -> Tensor:
-        found = self._orders.get(epoch)
-        if found is None:
+        orders = self._orders
+        if epoch not in orders:
             generator = seeded(self._seed, "order", epoch)
-            found = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
+            order = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
             # set at once: a thread may be gathering the next turn
-            self._orders = {**{e: o for e, o in self._orders.items() if e >= epoch - 1}, epoch: found}
-        return found
+            self._orders = orders = {**{e: o for e, o in orders.items() if e >= epoch - 1}, epoch: order}
+        return orders[epoch]
 
 
 class _Ahead:
@@ -151,9 +148,9 @@ class _Ahead:
 
     def __call__(self, turn: int) -> tuple[Tensor, ...]:
         coming = self._coming
-        found = coming[1].result() if coming and coming[0] == turn else self._pinned(turn)
+        tensors = coming[1].result() if coming and coming[0] == turn else self._pinned(turn)
         self._coming = (turn + 1, self._thread.submit(self._pinned, turn + 1))
-        return found
+        return tensors
 
     def _pinned(self, turn: int) -> tuple[Tensor, ...]:
         pin = torch.cuda.is_available()

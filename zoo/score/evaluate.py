@@ -22,8 +22,6 @@ Scores = dict[str, dict[str, Any]]
 Pieces = dict[tuple[str, int], Any]
 """(label, how often the images had come before) -> the metric that saw this process's share of them."""
 T = TypeVar("T")
-AT_ONCE = 1000
-"""Images hashed at a time: they may lie on a disk."""
 
 
 def evaluate(
@@ -78,16 +76,16 @@ class Share:
 
         Gives the metrics that saw some of them, but for those at the first process that the others are merged into.
         """
-        found: Pieces = {}
-        for split in SPLITS:
-            found |= self._passes([meter for meter in meters if meter.split == split], getattr(self.images, split))
-        return found
+        passed = [
+            self._passes([m for m in meters if m.split == split], getattr(self.images, split)) for split in SPLITS
+        ]
+        return {key: metric for pieces in passed for key, metric in pieces.items()}
 
     def _passes(self, meters: Sequence[Meter], pixels: Tensor) -> Pieces:
         """One pass over a split, and as many more as it takes to draw the samples that some metrics want."""
         n, turns = len(pixels), self._turns(pixels)
         passes = max((meter.passes(n) for meter in meters), default=0)
-        found: Pieces = {}
+        pieces: Pieces = {}
         for again in range(passes):
             taken = [self._taking(meter, again, n) for meter in meters]
             for turn in range(turns):
@@ -97,8 +95,8 @@ class Share:
                     moment = Moment(self.model, x, again * turns + turn, passes * turns, before)
                     moment.give(wanting, again=again > 0)
             kept = meters if self.processes.first else ()
-            found |= {(meter.label, again): meter.metric for meter, own in taken if own and meter not in kept}
-        return found
+            pieces |= {(meter.label, again): meter.metric for meter, own in taken if own and meter not in kept}
+        return pieces
 
     def _taking(self, meter: Meter, again: int, n: int) -> tuple[Meter, range]:
         """Who takes in this process's turns of a pass, and which they are.
@@ -111,8 +109,7 @@ class Share:
 
     def training(self, meters: Sequence[Meter]) -> Pieces:
         """Shows metrics that look at the training images this process's share of them; returns those of the others."""
-        pixels = self.images.train
-        turns = self._turns(pixels)
+        pixels, turns = self.images.train, self._turns(self.images.train)
         learning = [meter for meter in meters if meter.optional("training")]
         taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
         for turn in range(turns):
@@ -142,15 +139,13 @@ class Share:
         return to_model(own.to(self.model.device), self.model.dtype)
 
 
-def merge(meters: Sequence[Meter], found: Sequence[Pieces], method: str = "merge") -> None:
-    """Merges what every process saw, by rank, into the first's metrics, in the order in which one process would have
-    seen it.
-    """
+def merge(meters: Sequence[Meter], by_rank: Sequence[Pieces], method: str = "merge") -> None:
+    """Merges what every process saw into the first's metrics, in the order in which one process would have seen it."""
     for meter in meters:
-        mine = [(again, rank) for rank, pieces in enumerate(found) for label, again in pieces if label == meter.label]
+        mine = [(again, rank) for rank, own in enumerate(by_rank) for label, again in own if label == meter.label]
         if mine:
             with meter.placed():
-                meter.optional(method)([found[rank][meter.label, again] for again, rank in sorted(mine)])
+                meter.optional(method)([by_rank[rank][meter.label, again] for again, rank in sorted(mine)])
 
 
 def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:
@@ -166,30 +161,27 @@ def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
     """
     if processes.count == 1:
         return [work()]
-    own: T | None = None
+    result: T | None = None
     problems: tuple[Problem, ...] = ()
     try:
-        own = work()
+        result = work()
     except RecipeError as error:
         problems = error.problems
-    everybody = processes.gathered((own, problems))
-    refused = processes.told([problem for _, theirs in everybody for problem in theirs])
-    if refused:
+    everybody = processes.gathered((result, problems))
+    if refused := processes.told([problem for _, theirs in everybody for problem in theirs]):
         raise RecipeError(refused)
-    return [found for found, _ in everybody]
+    return [theirs for theirs, _ in everybody]
 
 
 def _scores(meters: Sequence[Meter], images: Images, common: Mapping[str, Any], model: Model) -> Scores:
-    learned = any(meter.optional("training") for meter in meters)
-    used = {meter.split for meter in meters} | ({"train"} if learned else set())
+    used = {meter.split for meter in meters} | {"train" for meter in meters if meter.optional("training")}
     splits: dict[str, Tensor] = {split: getattr(images, split) for split in sorted(used)}
     shown = {split: Shown(split, len(pixels), _content(pixels)) for split, pixels in splits.items()}
     return {meter.label: meter.score(common, shown, model.recipe) for meter in meters}
 
 
 def _content(pixels: Tensor) -> str:
-    """A hash of images, by which equal ones are known however they were come by."""
-    found = hashlib.sha256(repr(tuple(pixels.shape)).encode())
-    for start in range(0, len(pixels), AT_ONCE):
-        found.update(pixels[start : start + AT_ONCE].numpy().tobytes())
-    return f"sha256:{found.hexdigest()}"
+    """A hash of images, by which equal ones are known wherever they come from."""
+    digest = hashlib.sha256(repr(tuple(pixels.shape)).encode())
+    digest.update(pixels.reshape(-1).numpy().data)  # in place: they may lie on a disk
+    return f"sha256:{digest.hexdigest()}"
