@@ -21,7 +21,15 @@ from safetensors.torch import load_file
 from zoo.errors import RunError
 from zoo.runs import run as runs
 
-FILES = ["interpolations.png", "metrics.jsonl", "model.safetensors", "neighbours.png", "noise.png", "plugins.json"]
+FILES = [
+    "data.json",
+    "interpolations.png",
+    "metrics.jsonl",
+    "model.safetensors",
+    "neighbours.png",
+    "noise.png",
+    "plugins.json",
+]
 FILES += ["recipe.yaml", "reconstructions.png", "report.html", "samples", "samples.png", "scores.json", "state"]
 FILES += ["tensorboard", "traversals.png"]
 pytestmark = pytest.mark.usefixtures("here")
@@ -142,7 +150,7 @@ def test_another_metric_or_output_scores_again_without_training(run_zoo: Run, ru
 def test_stages_one_by_one(run_zoo: Run, finished: Path) -> None:
     folder = Path("runs/tiny")
     assert build(run_zoo, "--stop-after", "assemble").out == "runs/tiny: assembled\n"
-    assert sorted(p.name for p in folder.iterdir()) == ["plugins.json", "recipe.yaml", "state"]
+    assert sorted(p.name for p in folder.iterdir()) == ["data.json", "plugins.json", "recipe.yaml", "state"]
     assert build(run_zoo, "--stop-after", "train").out == "runs/tiny: trained\n"
     assert not (folder / "scores.json").exists()
     assert build(run_zoo, "--stop-after", "evaluate").out.endswith("\nruns/tiny: evaluated\n")

@@ -82,13 +82,14 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
     Raises:
         RequestError: saying how many there were and are.
     """
-    now = known_images(images)
+    now = {**known_images(images), "files": _files(recipe)}
     begun = any(run.path("state").glob("*.json"))
     differ = _differ(plain_json(run.folder, IMAGES), now) if begun else ""
     if differ and not extend:
         cure = "Bring them back, choose another --out, or train this run on with these with --extend"
         raise RequestError(f"{run.folder}: {differ}. {cure}")
-    run.write_json(IMAGES, {**now, "files": _files(recipe)})
+    if plain_json(run.folder, IMAGES) != now:
+        run.write_json(IMAGES, now)
     return [f"the images are others: it {differ}"] if differ else []
 
 
