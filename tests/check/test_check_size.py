@@ -114,7 +114,7 @@ def test_weights_that_cannot_fit_are_refused_before_they_take_memory(makes: str)
 
 
 @pytest.mark.parametrize("reads", ["nothing", "item"])
-@pytest.mark.parametrize("makes", GREEDY.keys() - LARGE.keys())
+@pytest.mark.parametrize("makes", sorted(GREEDY.keys() - LARGE.keys()))
 def test_what_the_allocator_refuses_is_a_sentence_with_its_place(makes: str, reads: str) -> None:
     """On meta what is no weight costs nothing, and what reads its numbers cannot be made there."""
     with pytest.raises(RecipeError, match=r"decoder 'looking' of slot 'decoder': .*it asks for more memory than ther"):
