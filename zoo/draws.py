@@ -87,36 +87,20 @@ Draws = Callable[[str], Draw]
 
 
 class Streams:
-    """The streams of a training.
-
-    Args:
-        seed: of the recipe.
-        device: where numbers are drawn.
-        dtype: their type.
-    """
+    """The streams of a training; ``dtype`` is that of the numbers."""
 
     def __init__(self, seed: int, device: torch.device, dtype: torch.dtype) -> None:
         self._seed, self._device, self._dtype = seed, device, dtype
         self._kept: dict[tuple[str, Shard, int], Draw] = {}
 
     def key(self, step: int, draw: tuple[int, ...], caller: str) -> tuple[object, ...]:
-        """The key of a caller's numbers.
-
-        Args:
-            step: steps done.
-            draw: which draw of the noise.
-            caller: the value or term that draws.
-        """
+        """The key of the numbers of a caller, a value or term, after so many steps, in a draw of the noise."""
         return (self._seed, "train", step, draw, caller)
 
     def draws(self, step: int, draw: tuple[int, ...], shard: Shard, rows: int) -> Draws:
         """Who draws -> its stream, which is good until the next is asked for.
 
-        Args:
-            step: steps done.
-            draw: which draw of the noise.
-            shard: whose share of the whole batch's numbers.
-            rows: images in it.
+        The numbers are those of a share of the whole batch, with ``rows`` images in it.
         """
         return partial(self._stream, step, draw, shard, rows)
 
@@ -129,10 +113,7 @@ class Streams:
     def begin_global(self, step: int, which: tuple[int, int], shard: Shard) -> None:
         """Dropout and the like draw from the global stream: it too is a function of (seed, step).
 
-        Args:
-            step: steps done.
-            which: the phase, and which play of it.
-            shard: whose share.
+        ``which`` is the phase, and which play of it.
         """
         share = () if shard.count == 1 else (shard,)
         seed_global(self._device, self._seed, "global", step, which, *share)

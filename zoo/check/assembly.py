@@ -24,11 +24,8 @@ class NotOnMeta(Exception):
 def assemble(recipe: Recipe, device: torch.device | str = "cpu") -> Model:
     """The model on a device: made on ``meta`` first, so that what cannot fit is refused before it takes memory.
 
-    What wants its numbers while it is made cannot be made on ``meta``; of it, the allocator's error tells.
-
-    Raises:
-        RequestError: saying how much memory it asks for and how much there is.
-        RecipeError: a slot cannot be made or called so, or asks for memory that cannot be had.
+    What wants its numbers while it is made cannot be made on ``meta``; of it, the allocator's error tells. A
+    RequestError says how much memory the model asks for and how much there is.
     """
     sizes, there = recipe.sizes, memory(device)
     _refuse_larger(recipe, "one image", sizes.channels * sizes.size**2 * FLOAT, there)

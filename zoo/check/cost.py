@@ -20,16 +20,12 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Cost:
-    """What a slot, or a whole step, costs.
+    """What a slot, or a whole ``step``, costs, in numbers and bytes.
 
     Args:
-        name: the slot, or ``step``.
-        parameters: how many numbers.
         flops: of a forward for an image; of a step, every forward and backward for an image. A multiply and
             an add are two; only products (convolutions, linear layers, attention) count.
         activations: bytes that autograd keeps for the backward, for an image.
-        weights: bytes of parameters.
-        optimizer: bytes of optimiser state.
     """
 
     name: str
@@ -93,10 +89,7 @@ def counted(run: Callable[[], Any]) -> tuple[int, int]:
 
 
 def saved_bytes(run: Callable[[], object]) -> int:
-    """Runs something and counts what autograd saves for its backward, in bytes.
-
-    Each storage counts once; parameters are left out: they are there anyway.
-    """
+    """Runs something and counts the bytes that autograd saves for its backward, each storage once, no parameters."""
     storages: set[torch.UntypedStorage] = set()
 
     def keep(tensor: Tensor) -> Tensor:

@@ -40,11 +40,9 @@ class Reach:
 
     Args:
         phase: number of the phase, from 0.
-        row: the row's label.
         player: the player, or the slot that is passed through.
         how: ``"learns"`` or ``"passes"``.
-        reached: parameter tensors of it that the gradient arrives at.
-        parameters: those that could learn.
+        reached: parameter tensors of it that the gradient arrives at, of the ``parameters`` that could learn.
     """
 
     phase: int
@@ -74,12 +72,8 @@ def probe(recipe: Recipe) -> list[Reach]:
 def probe_model(model: Model, images: Images | None = None) -> None:
     """Plays every phase of a model once without stepping; it comes back as it was.
 
-    Args:
-        model: on any device.
-        images: of its own data, to show metrics a batch of too; zeros serve for the phases where None.
-
-    Raises:
-        RecipeError: as for ``probe``, and for what only numbers and memory bring to light.
+    ``images`` are of its own data, to show metrics a batch of too; zeros serve for the phases where None. It raises as
+    ``probe``, and for what only numbers and memory bring to light.
     """
     x = None
     if images is not None:
@@ -105,12 +99,7 @@ def _batch(recipe: Recipe) -> int:
 
 
 class _Probe:
-    """A model that is probed, and what was found out.
-
-    Args:
-        model: which.
-        x: images; zeros when None.
-    """
+    """A model that is probed with images, or zeros, and what was found out."""
 
     def __init__(self, model: Model, x: Tensor | None = None) -> None:
         sizes = model.recipe.sizes
@@ -145,13 +134,7 @@ class _Probe:
         return found
 
     def placed(self, run: Callable[[], Any], what: str, position: Position) -> Any:
-        """The result of ``run``; None after noting, in a sentence, why it has none.
-
-        Args:
-            run: what to try.
-            what: it, for a sentence.
-            position: where it is asked for.
-        """
+        """The result of ``run``; None after noting, in a sentence on ``what`` and where it is asked for, why none."""
         self.inside.clear()
         try:
             return run()

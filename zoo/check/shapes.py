@@ -20,12 +20,9 @@ IMAGES = ("sample", "reconstruction")
 
 @dataclass(frozen=True)
 class Step:
-    """A call of a slot, value or term that has begun.
+    """A call of a slot, value or term that has begun, with what it is handed, by name.
 
-    Args:
-        what: is called, for a sentence.
-        position: where the recipe has it; None for a value that it only needs.
-        given: what it is handed, by name.
+    The position is where the recipe has it; None for a value that it only needs.
     """
 
     what: str

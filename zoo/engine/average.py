@@ -11,15 +11,11 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t.
+    """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t, decay in [0, 1).
 
-    The small d of the first steps lets the average forget the initialisation (as TensorFlow's
-    ExponentialMovingAverage does with ``num_updates``). Buffers of floating type (batch norm's statistics
-    belong to the weights they were measured under) are averaged too, others copied.
-
-    Args:
-        model: the model whose weights are averaged.
-        decay: in [0, 1).
+    The small d of the first steps lets the average forget the initialisation (as TensorFlow's ExponentialMovingAverage
+    does with ``num_updates``). Buffers of floating type (batch norm's statistics belong to the weights they were
+    measured under) are averaged too, others copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

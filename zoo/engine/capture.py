@@ -30,15 +30,8 @@ WARM = 3
 def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], processes: int, collective: bool) -> str:
     """Why the steps of a training are not captured; empty if they are.
 
-    Args:
-        recipe: what is trained.
-        device: where.
-        players: who learn.
-        processes: how many train together.
-        collective: whether weights are gathered from them within a step.
-
-    Raises:
-        RequestError: if the recipe wants it (``train.cuda_graph: on``) and it cannot be.
+    ``collective`` says that weights are gathered from other processes within a step. If the recipe wants it
+    (``train.cuda_graph: on``) and it cannot be, that is a RequestError.
     """
     if recipe.train.cuda_graph == "off":
         return "train.cuda_graph is off"
@@ -79,11 +72,9 @@ class Captured:
     Args:
         model: whose buffers a rehearsal leaves as they are.
         plan: the phase; played eagerly ``WARM`` times before.
-        x: images of its shape.
         gradients: gives its terms' values and its gradients.
         move: has its players move by them.
         key: step, which draw of the noise, who draws -> the key of the random numbers.
-        recorder: records.
 
     Raises:
         CaptureError: if it waits for the device.
@@ -142,15 +133,9 @@ class Captured:
         self._losses = dict(zip(losses, values, strict=True))
 
     def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
-        """Replays it.
+        """Replays it on images; gives the terms' values, which are overwritten by the next replay.
 
-        Args:
-            x: the images.
-            which: which draw of the noise.
-            step: steps done.
-
-        Returns:
-            the terms' values; they are overwritten by the next replay.
+        ``which`` is the draw of the noise, ``step`` counts the steps done.
         """
         self._x.copy_(x)
         for caller, draw in self._draws.items():
@@ -165,9 +150,6 @@ class Recorder:
     """Records what functions launch on a CUDA device, to launch it again at once.
 
     Its graphs share one pool of memory, for they are replayed one after another: the largest counts, not their sum.
-
-    Args:
-        device: which.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -177,15 +159,7 @@ class Recorder:
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def record(self, play: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-        """Records ``play``; nothing is computed.
-
-        Args:
-            play: launches.
-            generators: whose random numbers are drawn anew at each replay.
-
-        Returns:
-            computes what was recorded.
-        """
+        """Records what ``play`` launches and gives what computes it, with random numbers drawn anew each time."""
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)

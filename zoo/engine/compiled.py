@@ -23,18 +23,10 @@ from zoo.machine.torch_private import out_of_memory
 
 
 class Compiled:
-    """The gradients of one phase, compiled.
+    """The gradients of one phase, compiled for images of the shape of ``x``; the model's buffers stay as they are.
 
-    Args:
-        model: whose buffers stay as they are.
-        plan: the phase.
-        step: steps done; it stays so in the graph.
-        x: images of the shape that it will be given.
-        draws: who draws -> its stream.
-        weights: of the terms.
-
-    Raises:
-        TrainingError: if the phase cannot be traced, such as where Python looks at a tensor's numbers.
+    ``step`` stays what it is in the graph. A phase that cannot be traced, such as where Python looks at a tensor's
+    numbers, is a TrainingError.
     """
 
     def __init__(self, model: nn.Module, plan: PhasePlan, step: int, x: Tensor, draws: Draws, weights: Weights) -> None:

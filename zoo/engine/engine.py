@@ -31,14 +31,11 @@ Batches = Callable[[int], Tensor]
 class Engine:
     """Plays the phases of a model's recipe.
 
-    One phase is one shared forward, every row's gradient at the old weights by ``torch.autograd.grad``,
-    then every player's step. Phases follow one another. A batch may be taken in parts (``train.accumulate``) and be
-    shared among processes: gradients are averaged before anybody moves.
+    One phase is one shared forward, every row's gradient at the old weights by ``torch.autograd.grad``, then every
+    player's step. Phases follow one another. A batch may be taken in parts (``train.accumulate``) and be shared among
+    processes, each with an engine of its own: gradients are averaged before anybody moves.
 
-    Args:
-        model: the model to train; its parameters are moved in place.
-        optimizers: whether to make optimisers (a probe takes gradients only).
-        processes: those that train together, each with an engine of its own.
+    Without ``optimizers`` it takes gradients only, as a probe does.
 
     Attributes:
         step_index: steps done.
@@ -104,10 +101,7 @@ class Engine:
     # -- a step --------------------------------------------------------------------------------------------
 
     def step(self, batches: Batches) -> dict[str, Tensor]:
-        """Plays every phase that is due, once.
-
-        Args:
-            batches: turn -> images; turns of step s are ``s * turns`` to ``(s + 1) * turns - 1``.
+        """Plays every phase that is due, once; turns of step s are ``s * turns`` to ``(s + 1) * turns - 1``.
 
         Returns:
             ``"row/term"`` -> the term's value, a scalar still on the device; good until the next step. Where another
@@ -145,11 +139,7 @@ class Engine:
         return self.step_index * self.turns + (before + play + 1 if phases[number].fresh else 0)
 
     def check(self) -> None:
-        """Looks at the weights, and at what only the device knows; it waits for the device.
-
-        Raises:
-            TrainingError: if something is not finite.
-        """
+        """Looks at the weights, and waits for what only the device knows; a TrainingError if one is not finite."""
         self.sentinel.check(self.step_index)
         if spoilt := self.shards.spoilt(self.players):
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
@@ -170,11 +160,8 @@ class Engine:
     def _captured(self, plan: PhasePlan, x: Tensor) -> Replay | None:
         """A phase as a CUDA graph, recorded once it was played often enough; None if it is to be played eagerly.
 
-        A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``eager`` says so.
-
-        Raises:
-            RequestError: if it cannot be recorded and the recipe wants it (``train.cuda_graph: on``).
-            TrainingError: if recording fails otherwise.
+        A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``eager`` says so, or a
+        RequestError if the recipe wants it (``train.cuda_graph: on``).
         """
         if self.eager or plan.played < WARM:
             return None
@@ -223,13 +210,7 @@ class Engine:
     def gradients(
         self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...] = (), *, every_term: bool = False
     ) -> Gradients:
-        """Every row's gradient at the present weights.
-
-        Args:
-            plan: the phase.
-            x: its images.
-            draw: which draw of the noise.
-            every_term: take terms in, with weight 1, that weigh nothing at this step.
+        """Every row's gradient at the present weights; ``every_term``: what weighs nothing at this step weighs 1.
 
         Returns:
             the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter that

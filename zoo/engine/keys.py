@@ -8,10 +8,7 @@ from typing import NamedTuple
 class TermKey(NamedTuple):
     """A term of a row. As text, ``"row/term"``; ``"2: row/term"`` where another phase has such a row and term.
 
-    Args:
-        row: the row's label.
-        term: the term's label.
-        phase: number of the phase, from 1, where it tells rows apart; else 0.
+    ``phase`` is its number, from 1, where it tells rows apart; else 0.
     """
 
     row: str
@@ -31,11 +28,7 @@ class TermKey(NamedTuple):
 class StateKey(NamedTuple):
     """A tensor of an engine's state. As text, ``"model/NAME"``, ``"ema/NAME"`` or ``"optimizer/PLAYER/0/exp_avg"``.
 
-    Args:
-        kind: ``model``, ``ema`` or ``optimizer``.
-        name: of the weight, or of the player.
-        number: of the player's parameter that an optimiser keeps the tensor for.
-        entry: what the optimiser calls the tensor.
+    ``number`` and ``entry``: of the player's parameter that an optimiser keeps it for, and what the optimiser calls it.
     """
 
     kind: str
@@ -48,11 +41,7 @@ class StateKey(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> StateKey:
-        """The key of a text.
-
-        Raises:
-            ValueError: if it is none.
-        """
+        """The key of a text; a ValueError if it is none."""
         kind, _, rest = text.partition("/")
         if kind != "optimizer":
             return cls(kind, rest)

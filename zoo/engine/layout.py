@@ -75,11 +75,7 @@ class Layout:
         self._learning: frozenset[str] = frozenset()
 
     def check(self, players: Mapping[str, Player]) -> None:
-        """Takes note of who learns; refuses an optimiser for which a piece of a parameter is not enough.
-
-        Raises:
-            RecipeError: placed at it.
-        """
+        """Takes note of who learns; an optimiser for which a piece of a parameter is not enough is a RecipeError."""
         for name, player in players.items() if self.collective else ():
             kind, part = type(player.optimizer), self._model.recipe.train.optimizers[name].part
             if player.optimizer and kind not in ELEMENTWISE and not getattr(kind, "elementwise", False):
@@ -112,8 +108,7 @@ class Layout:
     def norms(self, gradients: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
         """The norm of every gradient as a whole, the same number in every process; None where each has them whole.
 
-        Raises:
-            TrainingError: if the model was sharded and is an ordinary one again.
+        A model that was sharded and is an ordinary one again is a TrainingError.
         """
         if not self.collective:
             return None
@@ -170,10 +165,7 @@ class Layout:
     # -- state -----------------------------------------------------------------------------------------------
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """An engine's state, at the first process with whole tensors, on the CPU, in place of pieces.
-
-        The others take part.
-        """
+        """An engine's state, whole, on the CPU, at the first process; the others take part."""
         found = dict(tensors)
         for name, tensor in tensors.items():
             if (piece := self._piece(name, tensor)) is not None:

@@ -25,9 +25,8 @@ def parametrised(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
 def computed_once(learning: Sequence[tuple[nn.Module, str]]) -> Iterator[None]:
     """Inside, a parametrised weight is computed once, however often its network is called.
 
-    Args:
-        learning: those of networks that learn, computed first: a call that only passes through a network would compute
-            them without a step of spectral norm, and for nobody to learn from.
+    Those of networks that learn are computed first: a call that only passes through a network would compute them
+    without a step of spectral norm, and for nobody to learn from.
     """
     with parametrize.cached():
         for module, name in learning:

@@ -44,10 +44,7 @@ class Replay(Protocol):
 class RowPlan:
     """A row with everything bound that does not change from step to step.
 
-    Args:
-        row: who minimises what.
-        parameters: name -> parameter, of its players.
-        terms: its key in what a step reports, the key of its value, and the term.
+    Of each term there are its key in what a step reports, the key of its value, and the term.
     """
 
     row: Row
@@ -81,10 +78,7 @@ class PhasePlan:
         movers: the players of its rows that move.
         leaders: of those that share an optimiser, one.
         parametrised: the computed weights of networks that learn; None where no network has any.
-        sizes: the recipe's, for values that ask for them.
         lowering: in which slots of a lower precision are called.
-        compiled: its gradients as one compiled graph, once there is one.
-        captured: the whole of it as a CUDA graph, once there is one.
         played: how often it was played eagerly.
     """
 
@@ -111,13 +105,7 @@ class PhasePlan:
         return [term for row in self.rows for _, _, term in row.terms]
 
     def compute(self, x: Tensor, step: int, draws: Draws, weights: Weights) -> Gradients:
-        """Every row's gradient at the present weights, over one graph.
-
-        Args:
-            x: its images.
-            step: steps done.
-            draws: who draws -> its stream of random numbers.
-            weights: term -> what it counts.
+        """Every row's gradient at the present weights, over one graph; ``weights`` say what each term counts.
 
         Returns:
             the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter
@@ -148,12 +136,7 @@ class PhasePlan:
 
 
 class Plans:
-    """The plans of a recipe's phases, each made when it is first needed.
-
-    Args:
-        model: whose slots and functions are bound.
-        players: name -> who learns.
-    """
+    """The plans of a recipe's phases, each made when it is first needed."""
 
     def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
         self._model, self._recipe, self._players = model, model.recipe, players
@@ -182,12 +165,9 @@ class Plans:
         return self._made[key]
 
     def plan(self, phase: Phase, resting: frozenset[str] = frozenset(), number: int = 0) -> PhasePlan:
-        """A phase with its calls, the slots' views and the terms' functions bound.
+        """A phase with its calls, slots' views and terms' functions bound; ``resting`` players learn nothing.
 
-        Args:
-            phase: which.
-            resting: players that learn nothing.
-            number: of the phase, from 1; 0 for one that stands by itself.
+        Phases are numbered from 1; one that stands by itself is 0.
         """
         rows = phase.played
         graph, terms = self._recipe.graph, {t.part.key: t.part.arguments for row in rows for t in row.terms}

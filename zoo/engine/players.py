@@ -21,12 +21,8 @@ Gradients = tuple[dict[TermKey, Tensor], dict[str, Tensor]]
 class Player:
     """A slot, a dotted part of one, or a term that owns networks: what learns.
 
-    Args:
-        name: of it.
-        parameters: name -> parameter.
-        optimizer: moves them, and perhaps other players'; None where gradients alone are wanted.
-        rate: factor on the learning rate.
-        lr: the learning rate.
+    The optimiser may move other players' parameters too; it is None where gradients alone are wanted. ``rate`` is a
+    factor on the learning rate ``lr``.
     """
 
     name: str
@@ -118,15 +114,10 @@ class Player:
 def players_of(
     learning: Mapping[str, dict[str, nn.Parameter]], chosen: Mapping[str, Optimizer], moves: bool
 ) -> dict[str, Player]:
-    """The players, each with the optimiser that its recipe chose, if they move.
+    """The players, by name, each with the optimiser that its recipe chose, if it ``moves``.
 
-    Fused optimisers that are set alike are one object, which moves its players in one go: what they keep, they keep
-    of each parameter by itself. Others may look at all that they move together, so each player has one of its own.
-
-    Args:
-        learning: player -> its parameters by name.
-        chosen: player -> its optimiser in the recipe.
-        moves: whether they move.
+    Fused optimisers that are set alike are one object, which moves its players in one go: what they keep, they keep of
+    each parameter by itself. Others may look at all that they move together, so each player has one of its own.
     """
     made = {name: _optimizer(chosen[name].part, own.values()) if moves else None for name, own in learning.items()}
     alike: dict[tuple[str, Schedule], list[str]] = {}
@@ -151,7 +142,6 @@ def move(
     """Every player takes a step.
 
     Args:
-        players: who moves.
         gradients: parameter -> gradient, laid out like it; a parameter that is not in it stays.
         clip: largest norm of a player's, 0 for no limit.
         poison: a number on the device; where it is not 0 nothing moves. For optimisers that ``skip``.
@@ -172,16 +162,11 @@ def move(
 def laid_out_like(
     gradients: Mapping[str, Tensor], parameters: Mapping[str, Tensor], *, apart: bool = False
 ) -> dict[str, Tensor]:
-    """Gradients in the memory layout of their parameters.
+    """Gradients in the memory layout of the parameters of the same names.
 
-    Fused optimisers walk both as flat memory: with other strides they are silently wrong, and
-    ``autograd.grad``, unlike ``backward``, does not enforce the parameter's.
-
-    Args:
-        gradients: parameter -> gradient.
-        parameters: by the same names.
-        apart: whether each has memory of its own, as what writes to them needs. Those of weights that are added to
-            each other are one tensor.
+    Fused optimisers walk both as flat memory: with other strides they are silently wrong, and ``autograd.grad``, unlike
+    ``backward``, does not enforce the parameter's. Gradients of weights that are added to each other are one tensor;
+    ``apart``, each has memory of its own, as what writes to them needs.
     """
     laid_out, taken = {}, set()
     for key, gradient in gradients.items():

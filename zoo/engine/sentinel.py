@@ -17,11 +17,7 @@ K = TypeVar("K")
 
 
 class Unwell(TrainingError):
-    """The device knows of a term or a gradient that was not finite; no weight has moved since.
-
-    Args:
-        step: the step that was being taken.
-    """
+    """The device knows of a term or a gradient that was not finite in a step; no weight has moved since."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"step {step}: a term or a gradient is not finite; no weight has moved by it")
@@ -29,14 +25,7 @@ class Unwell(TrainingError):
 
 
 class Poisoned(TrainingError):
-    """A term or a gradient is not finite; no weight has moved by it.
-
-    Args:
-        step: the step that was being taken.
-        which: the phase, and which play of it.
-        losses: the terms' values.
-        gradients: parameter -> gradient.
-    """
+    """A term or a gradient is not finite; no weight has moved by it. ``which`` is the phase, and which play of it."""
 
     def __init__(
         self, step: int, which: tuple[int, int], losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]
@@ -61,13 +50,9 @@ def first_bad(tensors: Mapping[K, Tensor]) -> K | None:
 class Sentinel:
     """Looks at every gradient before it moves anything.
 
-    On the CPU it looks at once. On another device that would make the host wait: there ``poison`` is set on the
-    device, optimisers that can (the fused ones) then leave everything as it is, and ``check`` tells the host later.
-    An optimiser that cannot makes the host look at once there too.
-
-    Args:
-        device: where the gradients are.
-        at_once: whether to look at once.
+    On the CPU it looks at once. On another device that would make the host wait: there ``poison`` is set on the device,
+    optimisers that can (the fused ones) then leave everything as it is, and ``check`` tells the host later. An
+    optimiser that cannot makes the host look ``at_once`` there too.
     """
 
     def __init__(self, device: torch.device, at_once: bool) -> None:
@@ -78,16 +63,9 @@ class Sentinel:
     def look(
         self, step: int, which: tuple[int, int], losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]
     ) -> None:
-        """Looks at what one play of a phase came to.
+        """Looks at what one play came to (``which``: the phase, and its play); Poisoned if the host looks at once.
 
-        Args:
-            step: the step that is being taken.
-            which: the phase, and which play of it.
-            losses: the terms' values.
-            gradients: parameter -> gradient, whose numbers all have places of their own.
-
-        Raises:
-            Poisoned: if it is not finite and the host looks at once.
+        Each gradient's numbers have places of their own.
         """
         if not losses:
             return
@@ -103,14 +81,7 @@ class Sentinel:
             self._well += self.poison == 0
 
     def check(self, step: int) -> None:
-        """Tells the host what the device knows; it waits for the device.
-
-        Args:
-            step: steps done, as the host counts.
-
-        Raises:
-            Unwell: naming the first step that was not well.
-        """
+        """Tells the host what the device knows, for which it waits; Unwell names the first step that was not well."""
         if self.poison is not None:
             if float(self.poison):
                 raise Unwell(self._since + int(self._well))

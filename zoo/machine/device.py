@@ -23,11 +23,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory(device: torch.device | str = "cpu") -> int:
-    """Bytes that a model may take on a device.
-
-    Raises:
-        RequestError: if ``ZOO_MEMORY`` is no number of bytes.
-    """
+    """Bytes that a model may take on a device; a ``ZOO_MEMORY`` that is no number of bytes is a RequestError."""
     asked = os.environ.get(VARIABLE, "")
     if asked:
         found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", asked.strip().upper())
@@ -57,11 +53,7 @@ def size_of(size: int) -> str:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by name; ``auto`` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        RequestError: if there is no such device here.
-    """
+    """A device by name; ``auto`` is the first GPU if there is one, else the CPU. RequestError if it is not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

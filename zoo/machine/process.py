@@ -59,8 +59,7 @@ def import_torch() -> None:
 def keep_freed_memory() -> bool:
     """Has glibc keep what is freed, to the end of the process: else the system clears the same pages at each step.
 
-    Returns:
-        whether it does; not where another library allocates, or the user has chosen.
+    It says whether it does; not where another library allocates, or the user has chosen.
     """
     import ctypes  # which the short commands do without
 

@@ -21,12 +21,7 @@ from zoo.machine.device import choose_device
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that share a training, and which of them this is.
-
-    Args:
-        rank: of this process, from 0. The first alone writes.
-        count: how many there are.
-    """
+    """The processes that share a training, and the rank of this one, from 0. The first alone writes."""
 
     rank: int = 0
     count: int = 1
@@ -75,13 +70,7 @@ class Processes:
         device: torch.device,
         keep: Callable[[str, Tensor], Tensor] = lambda _, tensor: tensor,
     ) -> dict[str, Tensor]:
-        """The first process's tensors, whatever the others hold.
-
-        Args:
-            tensors: the first's.
-            device: where.
-            keep: what is kept of each, by its name.
-        """
+        """The first process's tensors, whatever the others hold; ``keep`` gives what is kept of each, by its name."""
         if self.count == 1:
             return dict(tensors)
         kept = {}
@@ -113,16 +102,9 @@ when the interpreter ends takes the process down (pytorch#190489)."""
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[tuple[Processes, str]]:
-    """The processes that ``torchrun`` started, while they work together; one alone where it did not.
+    """The processes that ``torchrun`` started, while they work together, and this one's device; one alone without it.
 
-    Args:
-        device: ``auto``, ``cpu``, ``cuda`` ...; of several GPUs each process takes that of its local rank.
-
-    Yields:
-        the processes and this one's device.
-
-    Raises:
-        RequestError: if the device, or so many of them, cannot be had.
+    Of several GPUs each process takes that of its local rank. If they cannot be had, that is a RequestError.
     """
     if _number("WORLD_SIZE", 1) == 1 or "RANK" not in os.environ:
         yield ALONE, device
@@ -162,11 +144,7 @@ def _number(variable: str, otherwise: int) -> int:
 
 
 def check_shares(batch: int, parts: int, processes: int) -> None:
-    """Refuses a batch that cannot be shared out evenly.
-
-    Raises:
-        RequestError: with the numbers and what to do.
-    """
+    """Refuses a batch that cannot be shared out evenly: a RequestError has the numbers and what to do."""
     if batch % (parts * processes):
         among = f"{processes} processes" if processes > 1 else ""
         taken = f"{parts} parts (train.accumulate)" if parts > 1 else ""

@@ -89,13 +89,10 @@ def tiles_of_bfloat16() -> bool:
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the FLOPs of products as they are dispatched inside, forward and backward.
+    """Counts the FLOPs of products as they are dispatched inside, forward and backward; a multiply and an add are two.
 
-    ``FlopCounterMode`` does it with torch's formulas too, but also hooks modules to say which, and its hooks
-    refuse ``autograd.grad`` with respect to leaves.
-
-    Attributes:
-        total: FLOPs, a multiply and an add being two.
+    ``FlopCounterMode`` does it with torch's formulas too, but also hooks modules to say which, and its hooks refuse
+    ``autograd.grad`` with respect to leaves.
     """
 
     def __init__(self) -> None:

@@ -72,8 +72,7 @@ class _Sum(torch.autograd.Function):
 def synchronise(model: nn.Module) -> None:
     """Has a model's batch norms take their statistics over all processes; parameters and buffers stay the same objects.
 
-    Raises:
-        RequestError: for a batch norm of another class, whose own forward would be lost.
+    One of another class, whose own forward would be lost, is a RequestError.
     """
     for parent in list(model.modules()):
         for name, module in list(parent.named_children()):

@@ -24,19 +24,13 @@ LOW = (torch.bfloat16, torch.float16)
 class SlotView:
     """A slot as one call sees it.
 
-    A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers
-    as they are: batch norm uses the statistics of the batch and records none, spectral norm keeps its
-    vectors. With ``dtype`` autocast has the network compute in it, and it hands back float32. With
-    ``again`` its activations are not kept for the backward but computed again there (Chen et al. 2016). Its
-    parts are seen so too.
+    A call that does not learn from a slot takes no gradient for its parameters and leaves its buffers as they are:
+    batch norm uses the statistics of the batch and records none, spectral norm keeps its vectors. With ``dtype``
+    autocast has the network compute in it, and it hands back float32. With ``again`` its activations are not kept for
+    the backward but computed again there (Chen et al. 2016). Its parts are seen so too.
 
-    Args:
-        module: the slot.
-        learns: whether the call learns from it.
-        dtype: the type it computes in, None for its own.
-        again: whether its activations are computed again.
-        elsewhere: whether another call learns from it in the same forward. In another ``dtype`` its weights then go
-            on asking for gradients, for only such a weight is cast once for all calls; nobody asks for this one's.
+    Where another call learns from it (``elsewhere``) in the same forward, in another ``dtype``, its weights go on
+    asking for gradients, for only such a weight is cast once for all calls; nobody asks for this one's.
     """
 
     def __init__(

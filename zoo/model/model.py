@@ -101,24 +101,14 @@ class Model(nn.Module):
             return self.values(wanted, known, partial(self.draw, "compute", seed))
 
     def values(self, names: Sequence[str], given: Mapping[str, Any], draws: Draws) -> tuple[Any, ...]:
-        """Values by name, as the model stands: in the mode it is in, with gradients where they are asked for.
-
-        Args:
-            names: values, builtins or slots.
-            given: what is known, builtins too.
-            draws: who draws -> its stream of random numbers.
-        """
+        """Values, builtins or slots by name, as the model stands: in its mode, with gradients if they are asked for."""
         graph = self.recipe.graph
         program = [bound(name, graph, self.functions, self.network) for name in names_computed(graph, names, given)]
         known = run(program, given, draws)
         return tuple(self.network(name) if name in graph.slots else known[name] for name in names)
 
     def output(self, name: str) -> str:
-        """The value behind an output such as ``sample``.
-
-        Raises:
-            RequestError: if the recipe has no such output.
-        """
+        """The value behind an output such as ``sample``; a RequestError if the recipe has no such output."""
         if name not in self.recipe.outputs:
             hint = did_you_mean(name, self.recipe.outputs)
             raise RequestError(f"recipe '{self.recipe.name}' has no output '{name}'{hint}")
@@ -158,11 +148,7 @@ def _call(self: Any, **named: Any) -> Any:
 def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", owned: str = "") -> Any:
     """The network of a slot, or the class behind a value or term, initialised from (seed, its name) alone.
 
-    Args:
-        recipe: whose seed and sizes it gets.
-        part: what to build.
-        device: where.
-        owned: the name of what a value or term owns; empty for a slot.
+    ``owned`` is the name of what a value or term owns; empty for a slot.
 
     Raises:
         RecipeError: placed at the part, if its component refuses the sizes or options.

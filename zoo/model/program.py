@@ -25,7 +25,6 @@ class Computed:
     """A value or a term, with everything bound that does not change from one computation to the next.
 
     Args:
-        name: the value, or the term's key.
         function: what computes it; None for a value that is held.
         slots: parameter -> the slot, or a view of it.
         values: parameter -> name of a value or builtin that is known before; of a held value, the value.
@@ -42,14 +41,7 @@ class Computed:
 
 
 def bound(name: str, graph: Graph, functions: Mapping[str, Function], slot: Callable[[str], Any]) -> Computed:
-    """A value or term of ``graph``, bound.
-
-    Args:
-        name: the value, or the term's key.
-        graph: the names that each asks for.
-        functions: name -> what computes it; a name without is held.
-        slot: name of a slot -> what is handed for it.
-    """
+    """A value or term of ``graph``, bound; a name without a function is held."""
     if name not in functions:
         return Computed(name, None, {}, (("", graph.needs(name)[0]),), "", recorded=False)
     asked = graph.arguments[name]
@@ -71,16 +63,7 @@ def given_in(graph: Graph, given: Collection[str]) -> Graph:
 
 
 def run(program: Iterable[Computed], given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
-    """Computes a program.
-
-    Args:
-        program: values and terms, each after what it needs.
-        given: what is known before, by name.
-        draws: who draws -> its stream of random numbers.
-
-    Returns:
-        everything known, by name.
-    """
+    """Computes a program, whose every value stands after what it needs; gives everything known, by name."""
     known = dict(given)
     recording = torch.is_grad_enabled()
     for this in program:

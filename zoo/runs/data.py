@@ -68,19 +68,9 @@ def other_images(folder: Path, images: Images) -> str:
 
 
 def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) -> list[str]:
-    """Notes which images a run is of; refuses to go on with a training on others than it began with.
+    """Notes which images a run is of; gives what is other from here on, as sentences.
 
-    Args:
-        run: the run.
-        recipe: its recipe.
-        images: those there are.
-        extend: whether it is to go on nevertheless.
-
-    Returns:
-        what is other from here on, as sentences.
-
-    Raises:
-        RequestError: saying how many there were and are.
+    To go on with a training on others than it began with is a RequestError, but to ``extend`` it.
     """
     now = {**known_images(images), "files": _files(recipe)}
     begun = any(run.path("state").glob("*.json"))
@@ -94,10 +84,9 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
 
 
 def compare_images(folder: Path, recipe: Recipe, say: Callable[[str], None]) -> tuple[str, ...]:
-    """Compares the data of a finished run, if its files changed; says and returns a note where it cannot be had.
+    """Compares the data of a finished run, if its files changed; other images are a RequestError.
 
-    Raises:
-        RequestError: if the images are others.
+    Where the data cannot be had, it says and returns a note.
     """
     then = plain_json(folder, IMAGES)
     if not then or then.get("files") == _files(recipe):

@@ -106,8 +106,8 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
     A RequestError names what differs; it is a RunError if the run's recipe is damaged, and nothing else says that it is
-    this one. To ``extend`` a run is to go on under other settings of its training. Returns what is other from here on,
-    as sentences.
+    this one. To ``extend`` a run is to go on under other settings of its training: what is other comes back as
+    sentences.
     """
     if finished(run.folder, recipe) and not _recipe_holds(run.folder):
         return []  # it is written again

@@ -97,10 +97,7 @@ def check_own(folder: Path) -> None:
 def own_recipe(folder: Path) -> Path:
     """Finds the file of a run's recipe, once it is known to be the one that was written.
 
-    Raises:
-        RequestError: if it is no run.
-        RecipeError: if the file is no recipe's.
-        RunError: if it was changed, is no whole recipe, or lies elsewhere.
+    No run is a RequestError, no recipe a RecipeError; one changed, not whole, or that lies elsewhere, a RunError.
     """
     path = folder / "recipe.yaml"
     text = read_text(folder, "recipe.yaml")

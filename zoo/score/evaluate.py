@@ -140,7 +140,9 @@ class Share:
 
 
 def merge(meters: Sequence[Meter], by_rank: Sequence[Pieces], method: str = "merge") -> None:
-    """Merges what every process saw into the first's metrics, in the order in which one process would have seen it."""
+    """Merges what every process saw, by rank, into the first's metrics, in the order in which one would have
+    seen it.
+    """
     for meter in meters:
         mine = [(again, rank) for rank, own in enumerate(by_rank) for label, again in own if label == meter.label]
         if mine:
@@ -156,9 +158,7 @@ def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:
 
 
 def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
-    """What all processes come to, in the order of their ranks, at the first; a RecipeError of one is raised in every
-    one.
-    """
+    """What all processes come to, by rank, at the first; a RecipeError of one is raised in every one."""
     if processes.count == 1:
         return [work()]
     result: T | None = None

@@ -91,8 +91,8 @@ class Meter:
         return optional(self.metric, name)
 
     def cut(self, given: Mapping[str, Any], before: int, here: int) -> dict[str, Any]:
-        """What it is given, by parameter, without the samples that are more than it wants, after those of the batches
-        before.
+        """What it is given, by parameter, without samples that, after those of the batches before, are more than it
+        wants.
         """
         left = max(self.samples - before, 0)
         if not self.samples or left >= here:
