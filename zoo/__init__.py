@@ -97,7 +97,7 @@ def load(
     recipe, _ = resolved(folder, overrides, tuple(map(Path, plugins)))
     for sentence in other_versions(folder, recipe):
         warnings.warn(sentence, stacklevel=2)
-    model = assemble(recipe, choose_device(str(device)))
+    model = assemble(recipe, choose_device(str(device)), restored=True)
     load_weights(model, folder, weights)
     return model
 

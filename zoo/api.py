@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zoo.machine.cache import cache_folder
     from zoo.machine.device import memory
     from zoo.machine.disk import locked
+    from zoo.machine.process import restoring
     from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
 
@@ -46,7 +47,7 @@ __all__ += ["LearningTerm", "Term", "TermModule", "Value", "ValueModule"]
 __all__ += ["Data", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData"]
 __all__ += ["Augmentation", "AugmentationModule", "Record", "Watcher", "WatcherDefaults"]
 __all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"]
-__all__ += ["Progress", "cache_folder", "locked", "memory"]
+__all__ += ["Progress", "cache_folder", "locked", "memory", "restoring"]
 
 VERSION = (1, 1)
 """Version of this page as (major, minor).
@@ -375,6 +376,7 @@ _ON_USE = {
     "cache_folder": "zoo.machine.cache",
     "locked": "zoo.machine.disk",
     "memory": "zoo.machine.device",
+    "restoring": "zoo.machine.process",
 }
 """Name -> module it comes from on first use."""
 

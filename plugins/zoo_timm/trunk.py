@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zoo import api
 from zoo_timm import weights
 from zoo_timm.build import SMALL, Misfit, Plan, build, known, native_size, settle, spectral
 
@@ -101,7 +102,7 @@ class Trunk(nn.Module):
     def _real(self, plan: Plan, pretrained: bool | str) -> nn.Module:
         """The network that the trial tried, with numbers in it."""
         network = build(plan)
-        if pretrained:
+        if pretrained and not api.restoring():
             weights.load(network, pretrained, plan.channels)
         return settle(network, plan)
 

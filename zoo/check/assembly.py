@@ -21,11 +21,12 @@ class NotOnMeta(Exception):
     """Something has no implementation on the meta device; the CPU will tell whether it has one at all."""
 
 
-def assemble(recipe: Recipe, device: torch.device | str = "cpu") -> Model:
+def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> Model:
     """The model on a device: made on ``meta`` first, so that what cannot fit is refused before it takes memory.
 
     What wants its numbers while it is made cannot be made on ``meta``; of it, the allocator's error tells. A
-    RequestError says how much memory the model asks for and how much there is.
+    RequestError says how much memory the model asks for and how much there is. Of a
+    ``restored`` model a run brings the weights.
     """
     sizes, there = recipe.sizes, memory(device)
     _refuse_larger(recipe, "one image", sizes.channels * sizes.size**2 * FLOAT, there)
@@ -33,13 +34,13 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu") -> Model:
     try:
         model = made(recipe, "meta")
     except NotOnMeta:
-        return made(recipe, device)
+        return made(recipe, device, restored=restored)
     tensors = [*model.parameters(), *model.buffers()]
     _refuse_larger(recipe, "its weights", sum(tensor.nbytes for tensor in tensors), there)
-    return model if model.device == torch.device(device) else made(recipe, device)
+    return model if model.device == torch.device(device) else made(recipe, device, restored=restored)
 
 
-def made(recipe: Recipe, device: torch.device | str) -> Model:
+def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) -> Model:
     """The model on a device, whatever it costs.
 
     Raises:
@@ -48,7 +49,7 @@ def made(recipe: Recipe, device: torch.device | str) -> Model:
     """
     refuse(_taken_names(recipe))
     try:
-        return Model(recipe, device)
+        return Model(recipe, device, restored=restored)
     except NotImplementedError as error:
         raise NotOnMeta from error
     except RecipeError as error:

@@ -31,6 +31,24 @@ def own_process() -> Iterator[None]:
         _own.reset(token)
 
 
+_RESTORING = ContextVar("restoring", default=False)
+
+
+def restoring() -> bool:
+    """Tells a network, as it is made, that a run brings all of its weights: what they once began at is not needed."""
+    return _RESTORING.get()
+
+
+@contextmanager
+def weights_follow() -> Iterator[None]:
+    """Inside, networks are made for the weights of a run."""
+    token = _RESTORING.set(True)
+    try:
+        yield
+    finally:
+        _RESTORING.reset(token)
+
+
 def import_torch() -> None:
     """Imports torch and its compiler, which its optimisers import.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo.draws import Draw, Draws, forked, seed_global
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
+from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, out_of_memory
 from zoo.model.forward import evaluating
 from zoo.model.program import Function, bound, given_in, names_computed, run
@@ -25,13 +27,15 @@ class Model(nn.Module):
     Args:
         recipe: the resolved recipe.
         device: where the networks live. On ``meta`` they have shapes and no memory.
+        restored: whether a run brings the weights of its slots, whatever they began at.
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+    def __init__(self, recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> None:
         super().__init__()
         self.recipe = recipe
-        for label, part in recipe.slots.items():
-            self.add_module(label, build_part(recipe, part, device))
+        with weights_follow() if restored else nullcontext():
+            for label, part in recipe.slots.items():
+                self.add_module(label, build_part(recipe, part, device))
         self.frozen = frozenset(id(p) for p in self.parameters() if not p.requires_grad)
         self.owned = nn.ModuleDict()
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
