@@ -45,11 +45,8 @@ def bench(
 ) -> Bench:
     """Times training as the recipe says it, in the middle of it; nothing is written.
 
-    Args:
-        variant: makes the recipes that are worth timing against it: given an override, the recipe with it.
-        against: override -> recipe, others to time against it.
-        steps: how many of the recipe's own are timed.
-        random_data: take random pixels, not the recipe's images.
+    ``variant`` makes the recipes that are worth timing against it: given an override, the recipe with it; ``against``
+    has others, by override. So many ``steps`` of the recipe's own are timed.
     """
     where = choose_device(device)
     if where.type not in ("cpu", "cuda"):

@@ -83,7 +83,6 @@ def probe_model(model: Model, images: Images | None = None) -> None:
 
 
 def _refuse_few(recipe: Recipe, images: Images) -> None:
-    """Refuses metrics that need more images than a split has."""
     few = []
     for part in recipe.evaluate:
         meter = Meter.of(part, recipe)
@@ -99,8 +98,6 @@ def _batch(recipe: Recipe) -> int:
 
 
 class _Probe:
-    """A model that is probed with images, or zeros, and what was found out."""
-
     def __init__(self, model: Model, x: Tensor | None = None) -> None:
         sizes = model.recipe.sizes
         shape = (_batch(model.recipe), sizes.channels, sizes.size, sizes.size)

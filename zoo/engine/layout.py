@@ -302,11 +302,7 @@ class ShardedView(SlotView):
     """A slot with sharded parameters as one call sees it."""
 
     def __getattr__(self, name: str) -> Any:
-        """A part, a method, or a weight, whole.
-
-        Raises:
-            TrainingError: for a walk over parameters, which would meet pieces.
-        """
+        """A part, a method, or a weight, whole; a walk over parameters, which would meet pieces, is a TrainingError."""
         if name in WALKS:
             raise TrainingError(
                 f"train.fully_shard: a value or a term calls {name}() of a network, and would meet this process's "

@@ -85,10 +85,7 @@ def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
 
 
 def read_text(folder: Path, name: str) -> str | None:
-    """Reads a text file of a run; None if it is not there.
-
-    If it cannot be read, is no text, or is a link that leads out of the run, that is a RunError.
-    """
+    """Reads a text file of a run; None if it is not there; no text, or a link out of the run, is a RunError."""
     try:
         return read_bytes(folder, name).decode()
     except FileNotFoundError:

@@ -102,7 +102,6 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Computes, and counts."""
         found = function(*args, **(kwargs or {}))
         formula: Callable[..., int] | None = flop_registry.get(function._overloadpacket)
         if formula:

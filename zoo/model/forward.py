@@ -63,11 +63,9 @@ class SlotView:
         return lambda *inputs, **named: self._entered(found, *inputs, **named)
 
     def __getitem__(self, key: Any) -> Any:
-        """A part of a list or mapping of networks."""
         return self._part(self._module[key])  # type: ignore[index]
 
     def __iter__(self) -> Iterator[Any]:
-        """The parts of a list of networks."""
         yield from map(self._part, self._module.children())
 
     def _part(self, module: nn.Module) -> SlotView:

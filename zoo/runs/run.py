@@ -61,10 +61,7 @@ class Run(AbstractContextManager["Run"]):
         return self.folder / name
 
     def read_json(self, name: str) -> Any:
-        """Reads a file's JSON; None if it is not there.
-
-        If it cannot be read, is no JSON, or is a link that leads out of the run, that is a RunError.
-        """
+        """Reads a file's JSON; None if it is not there; what cannot be read, or leads out of the run, is a RunError."""
         text = read_text(self.folder, name)
         try:
             return None if text is None else json.loads(text)
