@@ -106,9 +106,8 @@ def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], 
 class Held:
     """Bytes that training holds, counted; ``weights`` are of parameters that learn.
 
-    Args:
-        backward: kept for a backward at the most, the largest phase's.
-        moved: kept for all the backwards of a step, with repeats, divided by ``every``.
+    ``backward`` is kept for the largest phase's backward, ``moved`` for all of a step, with repeats, divided by
+    ``every``.
     """
 
     backward: int

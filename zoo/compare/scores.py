@@ -51,7 +51,6 @@ class Column:
 
     Args:
         better: ``lower``, ``higher``, ``one`` (the nearest to 1), or empty where the metric does not say.
-        protocol: how all of its scores were measured, with dots between nested names.
         apart: how its models differ: sentences.
         entries: model -> its scores; a model without such a score is not in it.
     """
@@ -99,12 +98,10 @@ class Member(Place):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison, as far as it came: its rows, its columns, and every run, failed ones too.
+    """A comparison, as far as it came: its rows, its columns, every run, failed ones too, and sentences worth telling.
 
-    Args:
-        pictures: PNG files, whose rows lie in a JSON file beside them (``zoo.compare.pictures``).
-        notes: sentences worth telling.
-        baseline: the row that the others' differences are taken from; none when empty.
+    The rows of its PNG files lie in JSON files beside them (``zoo.compare.pictures``). Of no ``baseline`` (the row that
+    the others' differences are taken from) there are no differences.
     """
 
     models: tuple[str, ...]

@@ -12,11 +12,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
-    """A whole page.
-
-    The ``style`` comes after the rules that every page has; the ``script`` is the one that may run, named in the policy
-    by its hash.
-    """
+    """A whole page; its ``style`` comes after the rules of every page, its one ``script`` may run by its hash."""
     allowed, code = "", ""
     if script:
         digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()

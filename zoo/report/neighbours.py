@@ -23,8 +23,7 @@ ORDINALS = ("nearest", "2nd", "3rd")
 def beside_nearest(samples: Tensor, images: Images) -> Picture:
     """The first ``COLUMNS`` samples, of (N, C, H, W) in [-1, 1], above their nearest training images.
 
-    The caption compares how near the samples are with how near as many test images are: what copies its training images
-    makes samples nearer than any other image is.
+    The caption compares how near samples and as many test images are: what copies its training images comes nearer.
     """
     stride = -(-len(images.train) // MOST)
     train = images.train[::stride]
