@@ -283,7 +283,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_lost(
         outcome = build(run_zoo, "--set", "train.steps=5")
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1] == (
-        "zoo: error: runs/tiny/recipe.yaml: cannot be written: No space left on device; free some space and run again"
+        "zoo: error: runs/tiny/history.json: cannot be written: No space left on device; free some space and run again"
     )
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
     assert build(run_zoo, "--set", "train.steps=5").code == 0
