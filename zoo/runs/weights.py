@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo.engine.engine import Engine
 from zoo.errors import RunError
 from zoo.machine.device import memory
-from zoo.machine.disk import read_text, write_atomically
+from zoo.machine.disk import read_text, remove, write_atomically
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import (
@@ -44,6 +44,8 @@ def save_weights(run: Run, engine: Engine) -> None:
         if state is not None:
             metadata = {"sha256": BLANK, "zoo": json.dumps({**known, "weights": weights})}
             write_atomically(run.path(FILES[weights]), sealed(pieces(state.state_dict(), metadata)))
+    if engine.average is None:
+        remove(run.path(FILES["ema"]))  # of a training that averaged, and went on without
 
 
 def trained_steps(folder: Path) -> int:
