@@ -197,7 +197,7 @@ ONE_LINE = [
     ("phases: [{encoder: {kl: on, kl: off}}]", "4:29: key 'kl' is already given at r.yaml:4:21; keep one of the two"),
     (
         "phases: [{critic: {kl: 1.0}}]",
-        "4:11: 'critic' learns nothing in row 'critic': no term of it reaches 'critic' ('kl' reaches encoder)",
+        "4:11: 'critic' learns nothing in row 'critic': no term of it reaches 'critic' ('kl' reaches encoder, prior)",
     ),
     (
         "phases: [{encoder: {kl: {with: {postrior: posterior}}}}]",
@@ -516,7 +516,7 @@ def test_check_prints_every_problem_of_several_recipes(run_zoo: Run) -> None:
         (
             "phases: [{critic: {kl: 1.0}}]",
             "r.yaml:4:11: error: 'critic' learns nothing in row 'critic': no term of it reaches 'critic' "
-            "('kl' reaches encoder)",
+            "('kl' reaches encoder, prior)",
         ),
     ],
 )
@@ -747,7 +747,7 @@ def test_a_size_that_nobody_wrote_is_told_as_the_default(run_zoo: Run) -> None:
     [said] = problems(run_zoo, "extends: vae\ndata: {size: 8}\nslots: {encoder: narrow}\n", "--plugin", PARTS)
     vae = AVAE.parents[1] / "zoo_vae" / "vae.yaml"
     assert said.endswith(f"gives B x 3, where B x 64 (latent is 64, {vae}:3:1) is promised")
-    text = "data: {use: photos, size: 8}\nslots: {encoder: narrow}\nphases: [{encoder: {kl: 1}}]\n"
+    text = "data: {use: photos, size: 8}\nslots: {encoder: narrow, prior: normal}\nphases: [{encoder: {kl: 1}}]\n"
     [said] = problems(run_zoo, text, "--plugin", PARTS)
     assert said.endswith("where B x 64 (latent is 64, by default) is promised")
 

@@ -143,7 +143,8 @@ def everything(processes: Processes) -> dict[str, Any]:
     return {
         "all": scored(processes, 11, METRICS),
         "few": scored(processes, 3, few),
-        "refused": [refused(processes, metric) for metric in ("refusing", "failing")],
+        "refused": refused(processes, "refusing"),
+        "failed": scored(processes, 11, {"failing": "failing", "mse": "mse"}),
     }
 
 
@@ -217,10 +218,11 @@ def test_there_may_be_fewer_batches_than_processes(found: Found, count: int) -> 
 def test_every_process_has_the_scores_and_the_refusals(found: Found, count: int) -> None:
     for rank in range(1, count):
         assert found[count, rank] == found[count, 0]
-    assert found[count, 0]["refused"] == found[1, 0]["refused"]
-    refusing, failing = found[1, 0]["refused"]
-    assert refusing.endswith("metric 'refusing': it does not like this one")
-    assert failing.endswith("metric 'failing': it needs more")
+    for what in ("refused", "failed"):
+        assert str(found[count, 0][what]) == str(found[1, 0][what])  # a number that is none is equal to nothing
+    assert found[1, 0]["refused"].endswith("metric 'refusing': it does not like this one")
+    assert "it needs more" in found[1, 0]["failed"]["failing"]["why"]
+    assert found[1, 0]["failed"]["mse"]["value"] > 0
 
 
 # -- what needs no second process --------------------------------------------------------------------------

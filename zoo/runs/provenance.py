@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def run_of(source: Source) -> Path | None:
         return None
     path = Path(source)
     folder = path.parent if path.name == RUN_RECIPE else path
-    return folder if (folder / RUN_RECIPE).is_file() and any((folder / n).exists() for n in ("state", FILE)) else None
+    is_run = isfile(folder / RUN_RECIPE) and any(exists(folder / name) for name in ("state", FILE))  # of any text
+    return folder if is_run else None
 
 
 def resolved(source: Source, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> tuple[Recipe, Registry]:
@@ -78,7 +80,7 @@ def resolved(source: Source, overrides: Sequence[str] = (), plugins: Sequence[Pa
         RunError: if it is a run's, and not as it was written.
     """
     folder = run_of(source)
-    file = own_recipe(folder) if folder and Path(str(source)).is_dir() else source
+    file = own_recipe(folder) if folder and isdir(str(source)) else source
     registry = registry_for(file, plugins)
     try:
         return load_recipe(file, overrides, registry), registry
