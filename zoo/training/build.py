@@ -126,6 +126,8 @@ def _assemble(
     for note in images.notes:
         say(note)
     probe_model(model, images)
+    if not run.path("recipe.yaml").exists():  # by which a directory is a run: before whatever else a kill may leave
+        run.write("recipe.yaml", sealed(write_recipe(recipe)))
     others = note_images(run, recipe, images, extend)
     for sentence in others:
         say(f"from here on, {sentence}")
