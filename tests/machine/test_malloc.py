@@ -49,7 +49,10 @@ if __name__ == "__main__":
     engine = Engine(zoo.build("vae", overrides=["train.batch=64", "train.precision=float32"]))
     for _ in range(10):
         engine.step(lambda _: x)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(STEPS):
-        engine.step(lambda _: x)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    stretches = []
+    for _ in range(3):  # the heap may grow once more in one of them
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(STEPS):
+            engine.step(lambda _: x)
+        stretches.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(min(stretches))
