@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,12 +71,11 @@ class Trunk(nn.Module):
         tapped: bool = False,
     ) -> None:
         super().__init__()
-        self._pool, self._tapped = pool, tapped
+        self._pool = pool
         plan = Plan(known(model), channels, size, stem == "small", patch, norm)
         shrinks = stem == "auto" and size < SMALL
-        plan, network, trial = self._first_that_runs([replace(plan, small=True)] * shrinks + [plan])
-        if torch.get_default_device().type != "meta":
-            network = self._real(plan, pretrained)
+        plan, trial = _first_that_runs((*[replace(plan, small=True)] * shrinks, plan), pool, tapped)
+        network = self._real(plan, pretrained)
         if norm == "spectral":
             spectral(network)
         for name, parameter in network.named_parameters():
@@ -85,50 +85,54 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) in [-1, 1] -> (B, F)."""
-        return self._features(self.network, self.standardize(x))
+        return _features(self.network, self.standardize(x), self._pool)
 
     def with_taps(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, C, S, S) -> (B, F) and the feature map after each stage, (B, F', H', W'), in the same pass."""
-        return self._with_taps(self.network, self.standardize(x))
-
-    def _features(self, network: nn.Module, x: Tensor) -> Tensor:
-        return network.forward_features(x).flatten(1) if self._pool == "flatten" else network(x)
-
-    def _with_taps(self, network: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        last, stages = network.forward_intermediates(x)
-        taps = {f"stage{i}": stage for i, stage in enumerate(stages, 1)}
-        return network.forward_head(last, pre_logits=True), taps
+        return _with_taps(self.network, self.standardize(x))
 
     def _real(self, plan: Plan, pretrained: bool | str) -> nn.Module:
-        """The network that the trial tried, with numbers in it."""
+        """The network that the trial tried, with numbers in it where the device has any."""
         network = build(plan)
-        if pretrained and not api.restoring():
+        if pretrained and not api.restoring() and torch.get_default_device().type != "meta":
             weights.load(network, pretrained, plan.channels)
         return settle(network, plan)
 
-    def _first_that_runs(self, plans: list[Plan]) -> tuple[Plan, nn.Module, Trial]:
-        """The first plan whose network runs on meta, that network, and what the run told."""
-        for plan in plans:
-            try:
-                with torch.device("meta"), torch.set_grad_enabled(self._pool == "flatten"):
-                    network = settle(build(plan), plan)
-                    return plan, network, self._try(network, plan)
-            except _FAILURES as error:
-                failure = error
-        raise ValueError(_refusal(plan, failure)) from failure
 
-    def _try(self, network: nn.Module, plan: Plan) -> Trial:
-        """One pass of two images forward, and back when a part of the network may be left out."""
-        x = torch.zeros(2, plan.channels, plan.size, plan.size)
-        features, taps = self._with_taps(network, x) if self._tapped else (self._features(network, x), {})
-        if features.ndim != 2:
-            raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
-        if self._pool == "model":  # timm pools what every parameter made
-            return Trial(features.shape[1], tuple(taps), frozenset())
-        learners = {n: p for n, p in network.named_parameters() if p.requires_grad}
-        grads = torch.autograd.grad(features.sum(), list(learners.values()), allow_unused=True)
-        idle = frozenset(n for n, g in zip(learners, grads, strict=True) if g is None)
-        return Trial(features.shape[1], tuple(taps), idle)
+def _features(network: nn.Module, x: Tensor, pool: str) -> Tensor:
+    return network.forward_features(x).flatten(1) if pool == "flatten" else network(x)
+
+
+def _with_taps(network: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    last, stages = network.forward_intermediates(x)
+    taps = {f"stage{i}": stage for i, stage in enumerate(stages, 1)}
+    return network.forward_head(last, pre_logits=True), taps
+
+
+@cache
+def _first_that_runs(plans: tuple[Plan, ...], pool: str, tapped: bool) -> tuple[Plan, Trial]:
+    """The first plan whose network runs on meta, and what the run told. Zoo makes a network twice; one run will do."""
+    for plan in plans:
+        try:
+            with torch.device("meta"), torch.set_grad_enabled(pool == "flatten"):
+                return plan, _try(settle(build(plan), plan), plan, pool, tapped)
+        except _FAILURES as error:
+            failure = error
+    raise ValueError(_refusal(plan, failure)) from failure
+
+
+def _try(network: nn.Module, plan: Plan, pool: str, tapped: bool) -> Trial:
+    """One pass of two images forward, and back when a part of the network may be left out."""
+    x = torch.zeros(2, plan.channels, plan.size, plan.size)
+    features, taps = _with_taps(network, x) if tapped else (_features(network, x, pool), {})
+    if features.ndim != 2:
+        raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
+    if pool == "model":  # timm pools what every parameter made
+        return Trial(features.shape[1], tuple(taps), frozenset())
+    learners = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    grads = torch.autograd.grad(features.sum(), list(learners.values()), allow_unused=True)
+    idle = frozenset(n for n, g in zip(learners, grads, strict=True) if g is None)
+    return Trial(features.shape[1], tuple(taps), idle)
 
 
 def _refusal(plan: Plan, failure: Exception) -> str:
