@@ -181,10 +181,9 @@ def _wait(process: subprocess.Popen[str]) -> Outcome:
     return Outcome(process.returncode, out, err)
 
 
-def _after_steps(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    """Waits until a few steps are in the journal."""
-    journal = folder / "runs" / "tiny" / "metrics.jsonl"
-    while process.poll() is None and not (journal.is_file() and len(journal.read_text().splitlines()) > count):
+def _after_a_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    """Waits until a checkpoint is whole: its manifest comes last."""
+    while process.poll() is None and not list((folder / "runs" / "tiny" / "state").glob("step-*.json")):
         time.sleep(0.005)
     assert process.poll() is None, "the build ended before it could be stopped"
 
@@ -195,7 +194,7 @@ def test_a_stopped_build_goes_on_and_ends_bit_for_bit_the_same(
 ) -> None:
     (here / "tiny.yaml").write_text(LONG)
     process = _start(here)
-    _after_steps(process, here, 4)
+    _after_a_checkpoint(process, here)
     process.send_signal(number)
     stopped = _wait(process)
     if number == signal.SIGKILL:
