@@ -5,7 +5,7 @@ Each function has a test in ``tests/machine/test_torch_private.py`` that fails b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -49,6 +49,24 @@ def process_lost(error: BaseException) -> bool:
 def spectral_norms(module: nn.Module) -> list[nn.Module]:
     """The parametrisations below a module that step their power iteration where they are in training mode."""
     return [part for part in module.modules() if isinstance(part, _SpectralNorm)]
+
+
+def singular_vectors(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The buffers of a module's spectral norms, by their names in its state, that belong to other ``weights``: the
+    vectors of the largest singular value, which then is 1. A weight that is not there, or not whole, has none.
+    """
+    found = {}
+    for place, part in module.named_modules():
+        weight = weights.get(f"{place.rpartition('.')[0]}.original")
+        if not isinstance(part, _SpectralNorm) or weight is None or not place.endswith(".0") or weight.ndim < 2:
+            continue
+        matrix = part._reshape_weight_to_matrix(weight).double()
+        wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+        short = torch.linalg.eigh(wide @ wide.T).eigenvectors[:, -1]
+        long = nn.functional.normalize(wide.T @ short, dim=0)
+        vectors = (short, long) if wide is matrix else (long, short)
+        found |= {f"{place}.{n}": v.to(weight.dtype) for n, v in zip(("_u", "_v"), vectors, strict=True)}
+    return found
 
 
 def set_tracking(norm: nn.Module, tracking: bool) -> None:

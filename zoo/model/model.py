@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, out_of_memory
 from zoo.model.forward import evaluating
+from zoo.model.kept import keep_once, unexpand, unkept
 from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
@@ -43,6 +44,7 @@ class Model(nn.Module):
         self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
         if recipe.train.channels_last:
             self.to(memory_format=torch.channels_last)
+        keep_once(self)
 
     def _bind(self, part: Part, device: torch.device | str) -> Function:
         """A value's or a term's function with its options bound; a class is built, its networks kept."""
@@ -171,8 +173,19 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
             whose = "" if owned else f" of slot '{part.label}'"
             cure = "; it asks for more memory than there is: make it smaller" if out_of_memory(error) else ""
             raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}{cure}")]) from error
-    if not isinstance(built, nn.Module) and (part.learns or not owned):
-        raise RecipeError([Problem(part.position, f"{what} is {type(built).__name__}, not an nn.Module")])
-    if part.learns and not any(True for _ in built.parameters()):
-        raise RecipeError([Problem(part.position, f"{what} has a learn() and no parameters that could")])
+    problems = [Problem(part.position, f"{what} {why}") for why in _unfit(built, part, slot=not owned)]
+    if problems:
+        raise RecipeError(problems)
+    if isinstance(built, nn.Module):
+        unexpand(built)
     return built
+
+
+def _unfit(built: Any, part: Part, slot: bool) -> Iterator[str]:
+    """Why what a component made cannot be used."""
+    if isinstance(built, nn.Module):
+        yield from unkept(built)
+        if part.learns and not any(True for _ in built.parameters()):
+            yield "has a learn() and no parameters that could"
+    elif part.learns or slot:
+        yield f"is {type(built).__name__}, not an nn.Module"

@@ -19,13 +19,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from zoo.machine.disk import Bytes, inside, opened
+from zoo.model.kept import NAMES
 
-TYPES = (
-    "float8_e5m2 float8_e4m3fn float64 float32 float16 bfloat16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool"
-)
-CODES = "F8_E5M2 F8_E4M3 F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL"
-NAMES = dict(zip((getattr(torch, name) for name in TYPES.split()), CODES.split(), strict=True))
-"""The format's names of types."""
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Bytes of a number -> a type that numpy knows too."""
 
@@ -40,18 +35,14 @@ PLACE = 8 + len(SEAL)
 def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[Bytes]:
     """Makes a safetensors file of tensors and text by name: its header, and the memory of each.
 
-    Tensors of a GPU, or in another order, are copied. A type that cannot be written, or two names for one piece of
-    memory, are a ValueError.
+    Tensors of a GPU, or in another order, are copied. A type that cannot be written is a ValueError.
     """
     ready = {name: _contiguous(name, tensor.detach().cpu()) for name, tensor in tensors.items()}
     names = sorted(ready, key=lambda name: (-ready[name].element_size(), name))  # so each is aligned
-    owners: dict[int, str] = {}
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name in names:
         tensor = ready[name]
-        if tensor.nbytes and owners.setdefault(tensor.data_ptr(), name) != name:
-            raise ValueError(f"'{owners[tensor.data_ptr()]}' and '{name}' are one tensor")
         begin, end = end, end + tensor.nbytes
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
