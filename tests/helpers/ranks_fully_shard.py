@@ -56,9 +56,9 @@ def tiny(name: str, *overrides: str, **given: Any) -> Model:
 
 
 def frozen_and_tied(*overrides: str) -> Model:
-    """A VAE one of whose weights its maker froze, and two of whose layers share one."""
+    """A VAE one of whose weights is frozen, and two of whose layers share one."""
     model = tiny("vae", *overrides)
-    model.frozen |= {id(model.decoder.paint[0][0].weight)}
+    model.decoder.paint[0][0].weight.requires_grad_(False)
     model.encoder.log_sigma.weight = model.encoder.mean.weight
     return model
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.device import VARIABLE, memory, size_of
+from zoo.model.kept import unkept
 from zoo.model.model import Model, build_part
 from zoo.recipe.schema import Recipe, slot_of
 from zoo.score.metric import optional
@@ -58,6 +59,7 @@ def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) 
 
 def untrainable(model: Model) -> Iterator[Problem]:
     """What stands in the way of a training, though the model can be made."""
+    yield from _unkept(model)
     yield from _absent_players(model)
     yield from _bad_optimizers(model.recipe)
     yield from _bad_keep_best(model.recipe)
@@ -96,10 +98,17 @@ def _why(problem: Problem) -> str:
 
 def _taken_names(recipe: Recipe) -> Iterator[Problem]:
     """Slots are attributes of the model, which has attributes of its own."""
-    taken = {*dir(Model), *vars(nn.Module()), "recipe", "owned", "functions", "terms"}
+    taken = {*dir(Model), *vars(nn.Module()), "recipe", "parts", "owned", "functions", "terms"}
     for label in taken & recipe.slots.keys():
         message = f"slot '{label}' has the name of an attribute that every model has; call it something else"
         yield Problem(recipe.slots[label].position, message)
+
+
+def _unkept(model: Model) -> Iterator[Problem]:
+    """Tensors that could not be written with the weights of a slot, or of what a value or term owns."""
+    for name, part in model.parts.items():
+        whose = f"{part.entry.kind} '{part.entry.name}'"
+        yield from (Problem(part.position, f"{whose} {why}") for why in unkept(model.get_submodule(name)))
 
 
 def _absent_players(model: Model) -> Iterator[Problem]:

@@ -75,9 +75,11 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
             torch.zeros([batch if n is None else n for n in shape.numbers], device=engine.device)
             for shape in contract.inputs
         ]
+        learning = [(parameter, parameter.requires_grad) for parameter in parameters]
         module.requires_grad_(True)
         flops, kept = counted(lambda: module(*inputs))
-        module.requires_grad_(any(name.split(".")[0] == label for name in engine.players))
+        for parameter, learns in learning:
+            parameter.requires_grad_(learns)
     return Cost(label, sum(p.numel() for p in parameters), flops / batch, kept / batch, weights, state)
 
 

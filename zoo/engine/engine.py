@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ class Engine:
     player's step. Phases follow one another. A batch may be taken in parts (``train.accumulate``) and be shared among
     processes, each with an engine of its own: gradients are averaged before anybody moves.
 
-    Without ``optimizers`` it takes gradients only, as a probe does.
+    A parameter that asks for no gradient (``requires_grad_(False)``) when the engine is made stays as it is, and so do
+    the statistics of a player that has no other. Without ``optimizers`` it takes gradients only, as a probe does.
 
     Attributes:
         step_index: steps done.
@@ -52,11 +54,13 @@ class Engine:
         self.step_index = 0
         self.alarms: dict[str, Any] = {}
         settings = self.recipe.train
-        model.requires_grad_(False)
         if settings.sync_batch_norm and processes.count > 1:
             synchronise(model)
         self.shards = Layout(model, processes)
         learning = {name: self._learning(name) for name in self.recipe.players()}
+        model.requires_grad_(False)
+        for parameter in chain.from_iterable(own.values() for own in learning.values()):
+            parameter.requires_grad_(True)
         self.players = players_of(learning, settings.optimizers, optimizers)
         self.shards.check(self.players)
         self._plans = Plans(model, self.players)
@@ -73,12 +77,8 @@ class Engine:
     # -- what does not change from step to step ------------------------------------------------------------
 
     def _learning(self, name: str) -> dict[str, nn.Parameter]:
-        """The parameters of a player that learn: all but those that its own maker froze."""
-        named = self.model.network(name).named_parameters()
-        parameters = {f"{name}.{key}": p for key, p in named if id(p) not in self.model.frozen}
-        for parameter in parameters.values():
-            parameter.requires_grad_(True)
-        return parameters
+        """The parameters of a player that learn: all but those that are frozen as the training starts."""
+        return {f"{name}.{key}": p for key, p in self.model.network(name).named_parameters() if p.requires_grad}
 
     def _place(self) -> None:
         """Puts on the device what a step reads, and decides how steps are taken there."""

@@ -67,9 +67,8 @@ class Layout:
             raise RequestError("train.fully_shard does not go with train.compile; set one to false")
         self.collective = settings.fully_shard and processes.count > 1
         self.read: Mapping[str, Tensor] = {}
-        self._model, self._processes, self._frozen = model, processes, model.frozen
+        self._model, self._processes = model, processes
         self._places = _sharded(model) if self.collective else []
-        model.frozen |= {id(piece) for _, _, piece in self._places if id(piece.whole) in self._frozen}
         named = [(name, p) for name, p in model.named_parameters(remove_duplicate=False) if isinstance(p, Piece)]
         self._pieces = {f"{kind}/{name}": piece for kind in ("model", "ema") for name, piece in named}
         self._learning: frozenset[str] = frozenset()
@@ -149,7 +148,7 @@ class Layout:
         self._assemble()
         for module in {owner for owner, _, _ in self._places}:
             module.__class__ = type(module).__mro__[1]
-        self._places, self._model.frozen = [], self._frozen
+        self._places = []
         averaged = average.averaged if average else {}
         for name, tensor in averaged.items():
             if (piece := self._piece(f"ema/{name}", tensor)) is not None:

@@ -119,7 +119,7 @@ class PhasePlan:
             for row in self.rows:
                 objective, values = row.objective(known, weights)
                 losses |= values
-                if objective is not None and objective.requires_grad:
+                if objective is not None and objective.requires_grad and row.parameters:
                     live.append((row.parameters, objective))
             for i, (own, objective) in enumerate(live, 1):
                 more = i < len(live)
@@ -171,7 +171,8 @@ class Plans:
         """
         rows = phase.played
         graph, terms = self._recipe.graph, {t.part.key: t.part.arguments for row in rows for t in row.terms}
-        moving = [[name for name in row.players if name not in resting] for row in rows]
+        still = resting | {name for name, player in self._players.items() if not player.parameters}
+        moving = [[name for name in row.players if name not in still] for row in rows]
         calls = plan_calls(
             graph,
             [

@@ -49,8 +49,8 @@ class Player:
 
     def put_on_device(self) -> None:
         """Makes rate and counts tensors on the device, where the optimiser has a way to, so that nothing is copied."""
-        device = next(iter(self.parameters.values())).device
         for group in self.groups:
+            device = group["params"][0].device
             if "capturable" in group or isinstance(self.optimizer, torch.optim.SGD):
                 group["lr"] = torch.tensor(float(group["lr"]), device=device)
             if "capturable" in group:
@@ -119,7 +119,7 @@ def players_of(
     Fused optimisers that are set alike are one object, which moves its players in one go: what they keep, they keep of
     each parameter by itself. Others may look at all that they move together, so each player has one of its own.
     """
-    made = {name: _optimizer(chosen[name].part, own.values()) if moves else None for name, own in learning.items()}
+    made = {n: _optimizer(chosen[n].part, own.values()) if moves and own else None for n, own in learning.items()}
     alike: dict[tuple[str, Schedule], list[str]] = {}
     for name, one in made.items():
         if one is not None and one.defaults.get("fused"):

@@ -46,14 +46,18 @@ def _named_again(tied: Mapping[str, str], _: nn.Module, state: dict[str, Any], p
             state.setdefault(prefix + name, state[prefix + first])
 
 
-def unkept(module: nn.Module) -> Iterator[str]:
-    """Says of each tensor that could not be written with the weights, or not be read into its place, why."""
+def unmade(module: nn.Module) -> str:
+    """Says which part of a module has no weights yet, if one has none; for a sentence."""
     for name, part in module.named_modules():
         own = chain(part.named_parameters(recurse=False), part.named_buffers(recurse=False))
         if any(is_lazy(tensor) for _, tensor in own):
             whose = f"has a {type(part).__name__} '{name}', which" if name else f"is a {type(part).__name__}: it"
-            yield f"{whose} has no weights before it has seen a batch; give it its sizes when it is made"
-            return
+            return f"{whose} has no weights before it has seen a batch; give it its sizes when it is made"
+    return ""
+
+
+def unkept(module: nn.Module) -> Iterator[str]:
+    """Says of each tensor that could not be written with the weights why, for a sentence."""
     for name, value in module.state_dict(keep_vars=True).items():
         if not isinstance(value, Tensor):
             yield f"has '{name}' in its state, {type(value).__name__}, and weights are tensors; make it a buffer"

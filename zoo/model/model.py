@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, out_of_memory
 from zoo.model.forward import evaluating
-from zoo.model.kept import keep_once, unexpand, unkept
+from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
@@ -29,15 +29,17 @@ class Model(nn.Module):
         recipe: the resolved recipe.
         device: where the networks live. On ``meta`` they have shapes and no memory.
         restored: whether a run brings the weights of its slots, whatever they began at.
+
+    Attributes:
+        parts: the parts that its networks are made of, by the networks' names.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.parts = recipe, dict(recipe.slots)
         with weights_follow() if restored else nullcontext():
             for label, part in recipe.slots.items():
                 self.add_module(label, build_part(recipe, part, device))
-        self.frozen = frozenset(id(p) for p in self.parameters() if not p.requires_grad)
         self.owned = nn.ModuleDict()
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
         terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
@@ -59,7 +61,8 @@ class Model(nn.Module):
             return built.forward  # type: ignore[no-any-return]
         while label in self.owned:
             label += "_"
-        self.owned[label] = built.requires_grad_(False)
+        self.owned[label] = built if part.learns else built.requires_grad_(False)
+        self.parts[f"owned.{label}"] = part
         return _call if part.learns else built
 
     def network(self, name: str) -> nn.Module:
@@ -173,19 +176,17 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
             whose = "" if owned else f" of slot '{part.label}'"
             cure = "; it asks for more memory than there is: make it smaller" if out_of_memory(error) else ""
             raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}{cure}")]) from error
-    problems = [Problem(part.position, f"{what} {why}") for why in _unfit(built, part, slot=not owned)]
-    if problems:
-        raise RecipeError(problems)
+    if why := _unfit(built, part, slot=not owned):
+        raise RecipeError([Problem(part.position, f"{what} {why}")])
     if isinstance(built, nn.Module):
         unexpand(built)
     return built
 
 
-def _unfit(built: Any, part: Part, slot: bool) -> Iterator[str]:
-    """Why what a component made cannot be used."""
-    if isinstance(built, nn.Module):
-        yield from unkept(built)
-        if part.learns and not any(True for _ in built.parameters()):
-            yield "has a learn() and no parameters that could"
-    elif part.learns or slot:
-        yield f"is {type(built).__name__}, not an nn.Module"
+def _unfit(built: Any, part: Part, slot: bool) -> str:
+    """Why what a component made cannot be used; empty where it can."""
+    if not isinstance(built, nn.Module):
+        return f"is {type(built).__name__}, not an nn.Module" if part.learns or slot else ""
+    if part.learns and not any(True for _ in built.parameters()):
+        return "has a learn() and no parameters that could"
+    return unmade(built)

@@ -1,0 +1,64 @@
+"""What asks for no gradient when a training starts stays as it is, whoever said so and whichever object it is."""
+
+from __future__ import annotations
+
+import copy
+
+from helpers.engine import differing, played, slots_of, small, snapshot
+from torch import nn
+
+from zoo.model.model import Model
+
+
+def moved(model: Model, steps: int = 3) -> set[str]:
+    """The names of all that a training moves, in which every slot's statistics would move too."""
+    before = snapshot(model)
+    played(model, steps)
+    return set(differing(before, snapshot(model)))
+
+
+def test_a_frozen_player_stays_as_it_is_and_the_others_learn_as_if_it_were_none() -> None:
+    model = small("vae")
+    model.encoder.requires_grad_(False)
+    assert slots_of([*moved(model)]) == {"decoder"}
+    alone = small("vae", phases=[{"decoder": {"reconstruction": 1.0, "kl": 1.0}}])
+    moved(alone)
+    assert not differing(snapshot(alone.decoder), snapshot(model.decoder))
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert slots_of([*moved(model)]) == {"decoder"}, "and in the next training too"
+
+
+def test_a_row_whose_players_are_all_frozen_rests() -> None:
+    model = small("gan")
+    model.critic.requires_grad_(False)
+    assert slots_of([*moved(model)]) == {"generator"}
+
+
+def test_a_frozen_trunk_stays_through_a_copy_and_a_swap() -> None:
+    model = small("vae")
+    trunk = [f"encoder.{name}" for name, _ in model.encoder.named_parameters()][:2]
+    for name in trunk:
+        model.get_parameter(name).requires_grad_(False)
+    again = copy.deepcopy(model)
+    swapped = small("vae")
+    swapped.encoder = copy.deepcopy(model.encoder)
+    for one in (model, again, swapped):
+        found = moved(one)
+        assert not found.intersection(trunk)
+        others = {name for name, _ in one.named_parameters()}.difference(trunk)
+        assert others <= found
+
+
+def test_what_is_thawed_learns() -> None:
+    model = small("vae")
+    model.encoder.requires_grad_(False)
+    moved(model, steps=1)
+    model.encoder.requires_grad_(True)
+    assert slots_of([*moved(model)]) == {"encoder", "decoder"}
+
+
+def test_a_swapped_slot_learns() -> None:
+    """Its parameters are others than those that the model was made with."""
+    model = small("vae")
+    model.decoder = nn.Sequential(nn.Linear(5, 3 * 16 * 16).double(), nn.Unflatten(1, (3, 16, 16)))
+    assert {"decoder.0.weight", "decoder.0.bias"} <= moved(model)
