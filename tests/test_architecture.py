@@ -40,6 +40,7 @@ GRADIENTS = "zoo/engine/phases.py"
 """The only file of ``zoo/`` that takes a row's gradient."""
 STEPS = {
     "zoo/engine/players.py": "the engine's players",
+    "zoo/check/assembly.py": "tries an optimiser on a number of its own",
     "zoo/check/cost.py": "counts an optimiser's moments on a parameter of its own",
     "zoo/testing/training.py": "checks an optimiser on a parabola of its own",
 }

@@ -47,7 +47,9 @@ def test_what_is_averaged_is_what_is_there_now() -> None:
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((3, 7), 0), ((7, 3), 0), ((4, 6, 3, 3), 1)])
-def test_averaged_weights_under_spectral_norm_have_the_largest_singular_value_1(shape: tuple[int, ...], dim: int) -> None:
+def test_averaged_weights_under_spectral_norm_have_the_largest_singular_value_1(
+    shape: tuple[int, ...], dim: int
+) -> None:
     """Of weights that were moved far between two averages; the raw ones keep their own vectors."""
     torch.manual_seed(0)
     model = nn.Module()

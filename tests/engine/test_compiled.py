@@ -79,11 +79,6 @@ def test_who_looks_at_numbers_is_told() -> None:
         steps(small("vae", "train.compile=true", phases=phases, plugins=[HERE]))
 
 
-def test_what_the_compiler_cannot_do_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"activation_checkpointing does not go with train\.compile"):
-        Engine(small("vae", "train.compile=true", "train.activation_checkpointing=true"))
-
-
 def test_tracing_moves_nothing() -> None:
     """Buffers, and the stream that dropout draws from, are as they were."""
     model = small("avae", "train.compile=true")

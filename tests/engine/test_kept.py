@@ -104,7 +104,9 @@ class Passing(Toy):
     def add(self) -> None:
         self.register_buffer("small", torch.ones(3).to(torch.float8_e4m3fn))
         for name in ("sparse", "complex"):
-            self.register_buffer(name, torch.eye(3).to_sparse() if name == "sparse" else torch.ones(1) * 1j, persistent=False)
+            self.register_buffer(
+                name, torch.eye(3).to_sparse() if name == "sparse" else torch.ones(1) * 1j, persistent=False
+            )
 
 
 def recipe(encoder: str) -> dict[str, Any]:
@@ -165,7 +167,12 @@ def test_buffers_that_share_memory_or_are_not_kept_train_and_load(encoder: str) 
     build_run(load_recipe(recipe(encoder), (), registry), registry, out=Path("run"), device="cpu", stop_after="train")
     trained = zoo.load("run", plugins=[HERE]).encoder.state_dict()
     fresh = zoo.build(recipe(encoder), plugins=[HERE]).encoder.state_dict()
-    buffers = {"whole": torch.arange(6.0), "head": torch.arange(3.0), "tail": torch.arange(3.0, 6), "ones": torch.ones(4)}
+    buffers = {
+        "whole": torch.arange(6.0),
+        "head": torch.arange(3.0),
+        "tail": torch.arange(3.0, 6),
+        "ones": torch.ones(4),
+    }
     for name in buffers.keys() & trained.keys():
         assert torch.equal(trained[name], buffers[name])
     assert not torch.equal(trained["first.weight"], fresh["first.weight"])
@@ -187,3 +194,12 @@ def test_what_could_not_be_kept_is_refused_before_anything_is_trained(encoder: s
         zoo.build(recipe(encoder), plugins=[HERE])
     (problem,) = refused.value.problems
     assert problem.message.startswith(f"encoder '{encoder}' {said}")
+
+
+def test_tied_parts_cannot_be_players_of_one_phase() -> None:
+    both = {"encoder.second": {"kl": 1.0}, "encoder.third": {"kl": 1.0}}
+    with pytest.raises(
+        RecipeError, match=r"'encoder\.second' and 'encoder\.third' share weights, which would be moved"
+    ):
+        zoo.build({**recipe("tied"), "phases": [both]}, plugins=[HERE])
+    zoo.build({**recipe("tied"), "phases": [{player: terms} for player, terms in both.items()]}, plugins=[HERE])

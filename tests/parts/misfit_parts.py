@@ -28,7 +28,11 @@ def zoo_components() -> list[api.Component]:
         part("encoder", "three", "Narrow", "B C H W -> B 3"),
         part("encoder", "real", "Real"),
         part("encoder", "wordy", "Wordy"),
+        part("encoder", "one-sigma", "OneSigma"),
+        part("critic", "bare", "Bare"),
         part("critic", "pair", "Pair", "B C H W, B latent -> B"),
+        part("optimizer", "forgetful", "forgetful"),
+        part("optimizer", "closing", "closing"),
         part("value", "twice", "twice"),
         part("value", "decoded", "decoded"),
         part("value", "halved", "halved"),
@@ -104,8 +108,31 @@ class Real(nn.Module):
 
 
 class Wordy(Narrow):
+    def __init__(self, channels: int, size: int, *, words: bool = False) -> None:
+        super().__init__(channels, size)
+        self.words = words
+
     def forward(self, _: Tensor) -> Any:
-        return "code"
+        return ("mean", "log_sigma") if self.words else "code"
+
+
+class OneSigma(nn.Module):
+    """Codes with one deviation for all of an image."""
+
+    def __init__(self, channels: int, size: int, latent: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(channels * size**2, latent)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.dense(x.flatten(1))
+        return api.Gaussian(h, h[:, :1])
+
+
+class Bare(OneSigma):
+    """A logit and nothing about it."""
+
+    def forward(self, x: Tensor) -> Any:
+        return self.dense(x.flatten(1))[:, 0]
 
 
 class Pair(nn.Module):
@@ -135,3 +162,11 @@ def decoded(decoder: Any, images: Tensor) -> Any:
 
 def halved(critic: Any, x: Tensor) -> Any:
     return critic(x[..., ::2, ::2])
+
+
+def forgetful(parameters: list[nn.Parameter]) -> Any:
+    torch.optim.SGD(parameters)
+
+
+def closing(parameters: list[nn.Parameter]) -> Any:
+    return torch.optim.LBFGS(parameters)

@@ -101,6 +101,18 @@ ONE_LINE = [
     ("train: {steps: many}", "4:9: 'train' option 'steps' must be a whole number, not 'many' (text)"),
     ("train: {steps: 0}", "4:9: 'steps' must be at least 1, not 0"),
     ("train: {ema: 1.0}", "4:9: 'ema' is a decay in [0, 1), not 1.0"),
+    (
+        "train: {batch: 4, accumulate: 3}",
+        "4:19: a batch of 4 cannot be taken in 3 equal parts; choose a divisor of it, or another batch",
+    ),
+    (
+        "train: {compile: true, fully_shard: true}",
+        "4:24: train.fully_shard does not go with train.compile; set one to false",
+    ),
+    (
+        "train: {compile: true, activation_checkpointing: true}",
+        "4:24: train.activation_checkpointing does not go with train.compile; set one to false",
+    ),
     ("train: {optimizer: {rat: 1}}", "4:21: optimizer 'adam' has no option 'rat'; did you mean 'rate'?"),
     ("train: {optimizer: 3}", "4:9: 'optimizer' must name one: NAME or {use: NAME, ...}, not 3"),
     ("train: {optimizer: adm}", "4:20: there is no optimizer 'adm'; did you mean 'adam'?"),
@@ -598,7 +610,23 @@ MISFITS = [
     ),
     (
         "slots: {encoder: wordy}",
-        "4:9: slot 'encoder' (encoder 'wordy') gives str, where B x 5 (latent is 5, line 3) is promised",
+        "4:9: slot 'encoder' (encoder 'wordy') gives str, where Gaussian is promised; "
+        "return api.Gaussian(mean, log_sigma), both (B, latent)",
+    ),
+    (
+        "slots: {encoder: one-sigma}",
+        "4:9: slot 'encoder' (encoder 'one-sigma') gives B x 1 as 'log_sigma', where B x 5 (latent is 5, line 3) "
+        "is promised",
+    ),
+    (
+        "slots: {encoder: {use: wordy, words: true}}",
+        "4:9: slot 'encoder' (encoder 'wordy') gives tuple, where Gaussian is promised; "
+        "return api.Gaussian(mean, log_sigma), both (B, latent)",
+    ),
+    (
+        "slots: {critic: bare}",
+        "4:9: slot 'critic' (critic 'bare') gives Tensor, where CriticOutput is promised; "
+        "return api.CriticOutput(logit), logit (B,)",
     ),
     (
         "slots: {critic: pair}",
@@ -644,6 +672,14 @@ MISFITS = [
     (
         "slots: {train: {kind: encoder, use: dcgan}}",
         "4:9: slot 'train' has the name of an attribute that every model has; call it something else",
+    ),
+    (
+        "train: {optimizer: {use: forgetful}}",
+        "4:9: optimizer 'forgetful' cannot be made: it gives NoneType, no torch.optim.Optimizer",
+    ),
+    (
+        "train: {optimizer: {use: closing}}",
+        "4:9: optimizer 'closing' cannot take a step: LBFGS.step() missing 1 required positional argument: 'closure'",
     ),
     ("train: {optimizer: {lr: -1}}", "4:9: optimizer 'adam' cannot be made: Invalid learning rate: -1.0"),
 ]

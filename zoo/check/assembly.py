@@ -60,7 +60,8 @@ def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) 
 def untrainable(model: Model) -> Iterator[Problem]:
     """What stands in the way of a training, though the model can be made."""
     yield from _unkept(model)
-    yield from _absent_players(model)
+    absent = list(_absent_players(model))
+    yield from absent or _shared_weights(model)
     yield from _bad_optimizers(model.recipe)
     yield from _bad_keep_best(model.recipe)
 
@@ -124,14 +125,35 @@ def _absent_players(model: Model) -> Iterator[Problem]:
                 yield Problem(row.position, message + did_you_mean(player, parts))
 
 
+def _shared_weights(model: Model) -> Iterator[Problem]:
+    """Players of a phase that have weights in common, as tied parts have: those would be moved twice."""
+    for phase in model.recipe.phases:
+        owners: dict[nn.Parameter, str] = {}
+        pairs = [(row, player) for row in phase.played for player in row.players]
+        for row, player in pairs:
+            own = list(model.network(player).parameters())
+            if other := next((owners[p] for p in own if p in owners), ""):
+                message = f"players '{other}' and '{player}' share weights, which would be moved twice"
+                yield Problem(row.position, f"{message}; give one of them a phase of its own")
+            owners |= dict.fromkeys(own, player)
+
+
 def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
-    """Optimisers check their numbers when they are made."""
+    """Optimisers check their numbers when they are made, and what they need when they take a step."""
     for optimizer in recipe.train.optimizers.values():
         part = optimizer.part
+        parameter, doing = nn.Parameter(torch.zeros(1)), "be made"
+        parameter.grad = torch.zeros(1)
         try:
-            part.load()([nn.Parameter(torch.zeros(1))], **part.arguments_for())
-        except (ValueError, TypeError, RuntimeError) as error:
-            yield Problem(part.position, f"optimizer '{part.entry.name}' cannot be made: {reason(error)}")
+            made = part.load()([parameter], **part.arguments_for())
+            if isinstance(made, torch.optim.Optimizer):
+                doing = "take a step"
+                made.step()
+                continue
+            why = f"it gives {getattr(made, '__name__', type(made).__name__)}, no torch.optim.Optimizer"
+        except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
+            why = reason(error)
+        yield Problem(part.position, f"optimizer '{part.entry.name}' cannot {doing}: {why}")
 
 
 def _bad_keep_best(recipe: Recipe) -> Iterator[Problem]:

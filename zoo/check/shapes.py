@@ -14,6 +14,12 @@ from zoo.recipe.contract import Contract, contract_of, dims, named, with_sources
 from zoo.recipe.schema import Part, Recipe
 from zoo.types import CriticOutput, Gaussian
 
+PROMISED: Mapping[str, tuple[type, str]] = {
+    "encoder": (Gaussian, "return api.Gaussian(mean, log_sigma), both (B, latent)"),
+    "critic": (CriticOutput, "return api.CriticOutput(logit), logit (B,)"),
+    **dict.fromkeys(("decoder", "generator"), (Tensor, "return the images themselves")),
+}
+"""What networks of a kind give, and how they do."""
 IMAGES = ("sample", "reconstruction")
 """Outputs that are images."""
 
@@ -72,16 +78,17 @@ def _check_inputs(inputs: tuple[Any, ...], contract: Contract, part: Part, recip
 
 
 def _check_output(output: Any, contract: Contract, part: Part, recipe: Recipe) -> None:
-    tensor = output
-    if isinstance(output, Gaussian):
-        tensor = output.mean
-    elif isinstance(output, CriticOutput):
-        tensor = output.logit
+    kind, cure = PROMISED.get(part.entry.kind, (Tensor, "return a tensor"))
+    if not isinstance(output, kind):
+        _misfit(part, f"gives {type(output).__name__}, where {kind.__name__} is promised; {cure}")
     promised = with_sources(contract.output, recipe, part.position)
-    if not isinstance(tensor, Tensor):
-        _misfit(part, f"gives {type(output).__name__}, where {promised} is promised")
-    if not contract.output.admits(tuple(tensor.shape)):
-        _misfit(part, f"gives {dims(tensor.shape)}, where {promised} is promised")
+    names = {Gaussian: ("mean", "log_sigma"), CriticOutput: ("logit",)}.get(kind, ())
+    for name, tensor in {name: getattr(output, name) for name in names}.items() or [("", output)]:
+        if not isinstance(tensor, Tensor):
+            _misfit(part, f"gives {type(tensor).__name__} as '{name}', where {promised} is promised")
+        if not contract.output.admits(tuple(tensor.shape)):
+            whose = " as 'log_sigma'" if name == "log_sigma" else ""
+            _misfit(part, f"gives {dims(tensor.shape)}{whose}, where {promised} is promised")
 
 
 def check_image(label: str, value: Any, recipe: Recipe) -> None:

@@ -85,8 +85,6 @@ class Engine:
         players, settings, on_cpu = self.players.values(), self.recipe.train, self.device.type == "cpu"
         for player in () if on_cpu else players:
             player.put_on_device()
-        if settings.compile and settings.activation_checkpointing:
-            raise RequestError("train.activation_checkpointing does not go with train.compile; set one to false")
         self.eager = why_not(self.recipe, self.device, players, self.processes.count, self.shards.collective)
         self.sentinel = Sentinel(self.device, at_once=on_cpu or not all(player.skips for player in players))
 

@@ -56,15 +56,10 @@ class Layout:
     Attributes:
         collective: whether every process takes part where the first one saves a state, shows the model or looks at it.
         read: a state as the first process read it, whole, until the others are given their pieces of it.
-
-    Raises:
-        RequestError: if the recipe wants both ``train.fully_shard`` and ``train.compile``.
     """
 
     def __init__(self, model: Model, processes: Processes) -> None:
         settings = model.recipe.train
-        if settings.fully_shard and settings.compile:
-            raise RequestError("train.fully_shard does not go with train.compile; set one to false")
         self.collective = settings.fully_shard and processes.count > 1
         self.read: Mapping[str, Tensor] = {}
         self._model, self._processes = model, processes

@@ -76,8 +76,7 @@ def _unkept(tensor: Tensor) -> str:
 
 
 def unexpand(module: nn.Module) -> None:
-    """Gives each number of a module's buffers a place of its own, as expanded ones have not: nothing can be put there.
-    """
+    """Gives each number of a module's buffers a place of its own, as expanded ones have not: nothing can be put there."""
     for part in module.modules():
         for name, buffer in part.named_buffers(recurse=False):
             places = zip(buffer.shape, buffer.stride(), strict=True) if buffer.layout == torch.strided else ()

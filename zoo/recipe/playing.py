@@ -25,6 +25,12 @@ class PhaseReader(PartReader):
         options = self.section(("train",), keys, "train", "'train'", ("optimizer", "optimizers"))
         if not 0 <= options.get("ema", 0) < 1:
             self.error(("train", "ema"), f"'ema' is a decay in [0, 1), not {options['ema']}")
+        if options["batch"] % max(options["accumulate"], 1):
+            parts = f"a batch of {options['batch']} cannot be taken in {options['accumulate']} equal parts"
+            self.error(("train", "accumulate"), f"{parts}; choose a divisor of it, or another batch")
+        for key in ("activation_checkpointing", "fully_shard"):
+            if options["compile"] and options[key]:
+                self.error(("train", key), f"train.{key} does not go with train.compile; set one to false")
         return Train(optimizers=self._optimizers(phases), **options)
 
     def _optimizers(self, phases: tuple[Phase, ...]) -> dict[str, Optimizer]:

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.check.shapes import PROMISED
 from zoo.draws import Draw
 from zoo.model.kept import unkept
 from zoo.recipe.contract import Contract, contract_of
@@ -18,7 +19,7 @@ from zoo.runs.tensorfile import pieces
 from zoo.testing import arrays
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
 from zoo.testing.core import Component, ContractError, require
-from zoo.types import CriticOutput, Gaussian
+from zoo.types import CriticOutput
 
 SIDES = (16, 32, 64, 8, 28, 128, 224, 256, 299)
 """Image sides that are tried, in this order, until two are found that the part takes."""
@@ -27,11 +28,6 @@ FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16))
 SECOND: Numbers = ((1, 16, 0), (1, 16, 4), (3, 16, 0), (3, 16, 4), (3, 8, 4))
 """Channels, latent and noise that go with them; the first that the part takes."""
 BATCHES = (1, 3)
-PROMISED: Mapping[str, tuple[type, str]] = {
-    "encoder": (Gaussian, "return api.Gaussian(mean, log_sigma), both (B, latent)"),
-    "critic": (CriticOutput, "return api.CriticOutput(logit), logit (B,)"),
-    **dict.fromkeys(("decoder", "generator"), (Tensor, "return the images themselves")),
-}
 
 
 class Saved(Component):

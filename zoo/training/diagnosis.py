@@ -165,7 +165,10 @@ def memory_needed(engine: Engine) -> str:
     fixed = (2 * step.weights + step.optimizer) / MIB / (count if shared else 1)
     rows = settings.batch // settings.accumulate // count
     kept = step.activations * rows / MIB
-    cures = [f"train.accumulate={2 * settings.accumulate} halves the latter"] if rows > 1 else []
+    finer = (n for n in range(settings.accumulate + 1, settings.batch + 1) if not settings.batch % (n * count))
+    parts = next(finer, 0)
+    does = "halves" if parts == 2 * settings.accumulate else "lowers"
+    cures = [f"train.accumulate={parts} {does} the latter"] if parts else []
     if not settings.activation_checkpointing:
         cures.append("train.activation_checkpointing=true keeps only what networks hand each other")
     if count > 1 and not shared:
