@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo import api
 from zoo.engine.compiled import unmoved
 from zoo.engine.engine import Engine
-from zoo.errors import RequestError, TrainingError
+from zoo.errors import TrainingError
 from zoo.model.model import Model
 
 HERE = Path(__file__)

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY
-from helpers.engine import BATCH, SLOTS, differing, small
+from helpers.engine import BATCH, SLOTS, differing
 from safetensors.torch import load_file
 from torch import nn
 
 from zoo.draws import Draw, Shard
-from zoo.engine.engine import Engine
 from zoo.errors import RequestError
 from zoo.machine.processes import check_shares, joined
 from zoo.model.batch_norm import synchronise

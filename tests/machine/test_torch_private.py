@@ -21,6 +21,7 @@ from zoo.machine.torch_private import (
     out_of_memory,
     process_lost,
     set_tracking,
+    singular_vectors,
     skip_where,
     spectral_norms,
     tiles_of_bfloat16,
@@ -96,6 +97,19 @@ def test_spectral_norms() -> None:
     found.train()
     _ = net[0].weight
     assert not torch.equal(found._u, before)
+
+
+def test_singular_vectors() -> None:
+    """Those of torch's own decomposition, but for their sign."""
+    layer = spectral_norm(nn.Linear(6, 4))
+    weight = torch.randn(4, 6)
+    found = singular_vectors(layer, {"parametrizations.weight.original": weight})
+    u, _, v = torch.linalg.svd(weight)
+    for name, expected in {"_u": u[:, 0], "_v": v[0]}.items():
+        vector = found[f"parametrizations.weight.0.{name}"]
+        assert layer.state_dict()[f"parametrizations.weight.0.{name}"].shape == vector.shape
+        assert float((vector @ expected).abs()) == pytest.approx(1, abs=1e-5)
+    assert not singular_vectors(layer, {})
 
 
 def test_set_tracking() -> None:

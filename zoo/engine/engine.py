@@ -82,7 +82,7 @@ class Engine:
 
     def _place(self) -> None:
         """Puts on the device what a step reads, and decides how steps are taken there."""
-        players, settings, on_cpu = self.players.values(), self.recipe.train, self.device.type == "cpu"
+        players, on_cpu = self.players.values(), self.device.type == "cpu"
         for player in () if on_cpu else players:
             player.put_on_device()
         self.eager = why_not(self.recipe, self.device, players, self.processes.count, self.shards.collective)

@@ -23,7 +23,7 @@ from zoo.engine.average import Average
 from zoo.engine.keys import TermKey
 from zoo.engine.players import Gradients, Player
 from zoo.engine.sentinel import first_bad
-from zoo.errors import Problem, RecipeError, RequestError, TrainingError
+from zoo.errors import Problem, RecipeError, TrainingError
 from zoo.machine.processes import Processes
 from zoo.model.forward import SlotView
 from zoo.model.model import Model

@@ -55,7 +55,7 @@ def singular_vectors(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[s
     """The buffers of a module's spectral norms, by their names in its state, that belong to other ``weights``: the
     vectors of the largest singular value, which then is 1. A weight that is not there, or not whole, has none.
     """
-    found = {}
+    found: dict[str, Tensor] = {}
     for place, part in module.named_modules():
         weight = weights.get(f"{place.rpartition('.')[0]}.original")
         if not isinstance(part, _SpectralNorm) or weight is None or not place.endswith(".0") or weight.ndim < 2:

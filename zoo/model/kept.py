@@ -24,8 +24,8 @@ def keep_once(module: nn.Module) -> None:
     place.
     """
     tied = _ties(module)
-    module.register_state_dict_post_hook(partial(_named_once, tied))
-    module.register_load_state_dict_pre_hook(partial(_named_again, tied))
+    module.register_state_dict_post_hook(partial(_named_once, tied))  # type: ignore[no-untyped-call]
+    module.register_load_state_dict_pre_hook(partial(_named_again, tied))  # type: ignore[no-untyped-call]
 
 
 def _ties(module: nn.Module) -> dict[str, str]:
@@ -76,7 +76,7 @@ def _unkept(tensor: Tensor) -> str:
 
 
 def unexpand(module: nn.Module) -> None:
-    """Gives each number of a module's buffers a place of its own, as expanded ones have not: nothing can be put there."""
+    """Gives each number of a module's buffers a place of its own: into those of expanded ones nothing can be put."""
     for part in module.modules():
         for name, buffer in part.named_buffers(recurse=False):
             places = zip(buffer.shape, buffer.stride(), strict=True) if buffer.layout == torch.strided else ()
