@@ -88,8 +88,7 @@ def load(
 
     from zoo.check.assembly import assemble
     from zoo.machine.device import choose_device
-    from zoo.runs.provenance import other_versions, resolved
-    from zoo.runs.run import own_recipe
+    from zoo.runs.provenance import other_versions, own_recipe, resolved
     from zoo.runs.weights import load_weights
 
     folder = Path(run)

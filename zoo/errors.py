@@ -2,6 +2,7 @@
 
 ZooError                the work failed                              exit 1
 |- RunError             a run directory cannot be read or written    exit 1
+|  |- Damaged           its bytes are not those that were written    exit 1
 |  `- Busy              another process is at work in it             exit 1
 |- TrainingError        training itself failed                       exit 1
 |- Interrupted          asked to stop; what was done is saved        exit 130
@@ -27,6 +28,13 @@ class ZooError(Exception):
 
 class RunError(ZooError):
     """A run directory cannot be read, written or continued."""
+
+
+class Damaged(RunError):
+    """Bytes of a run were read and are not what was written, or are gone.
+
+    What the system refused to read is never damage: to judge it so would lose what is good.
+    """
 
 
 class Busy(RunError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,14 @@ Fault = Callable[[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any
 
 
 @contextmanager
-def faulty(fault: Fault) -> Iterator[None]:
+def faulty(fault: Fault, calls: Sequence[str] = CALLS) -> Iterator[None]:
     """Inside, every file call goes through ``fault``."""
 
     def wrapped(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **named: fault(name, real, args, named)
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
+        for name in calls:
             patch.setattr(os, name, wrapped(name, getattr(os, name)))
         yield
 

@@ -16,7 +16,7 @@ from zoo.errors import RunError, ZooError
 from zoo.model.model import Model
 from zoo.runs.checkpoint import tensors_path
 from zoo.runs.manifest import Manifest
-from zoo.runs.run import own_recipe
+from zoo.runs.provenance import own_recipe
 from zoo.runs.weights import load_weights, trained_steps
 
 

@@ -14,13 +14,14 @@ import torch
 from helpers.runs import recipe, restored, trained
 
 from zoo.engine.engine import Engine
-from zoo.errors import RecipeError, RunError
+from zoo.errors import Damaged, RecipeError, RunError
 from zoo.machine.disk import cure
 from zoo.model.model import Model
 from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
 from zoo.runs.checkpointer import save_checkpoint
 from zoo.runs.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
-from zoo.runs.run import Run, own_recipe
+from zoo.runs.provenance import own_recipe
+from zoo.runs.run import Run
 from zoo.runs.tensorfile import BLANK, check_fit, checked, pieces, tensors_in
 from zoo.runs.tensorfile import sealed as sealed_file
 from zoo.runs.weights import load_weights
@@ -99,7 +100,7 @@ def written(folder: Path, content: bytes, digest: str = "") -> str:
     try:
         with checked(folder, "file", 10**6, digest):
             return ""
-    except ValueError as error:
+    except Damaged as error:
         return str(error)
 
 
@@ -160,8 +161,9 @@ def test_a_recipe_that_was_changed_or_is_none(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         own_recipe(tmp_path)
     assert str(caught.value) == (
-        f"{file}: is not as it was written: damaged, or edited. Bring it back from a copy; "
-        "if it was edited and is meant so, let its last line be '# edited'"
+        f"{file}: is not as it was written: damaged, or edited. Bring it back from a copy, or go on from the recipe "
+        f"that it was built from: zoo build {tmp_path.name} --out {tmp_path}. "
+        "If it was edited and is meant so, let its last line be '# edited'"
     )
     file.write_text(f"a: [\n{EDITED}")
     with pytest.raises(RecipeError, match=rf"^{file}:"):

@@ -13,14 +13,15 @@ import torch
 from helpers.runs import recipe, restored, trained
 
 from zoo.engine.engine import Engine
-from zoo.errors import Busy, RequestError, RunError
+from zoo.errors import Busy, Damaged, RequestError, RunError
 from zoo.machine import disk
 from zoo.machine.device import sync_device
 from zoo.machine.disk import read_bytes, read_text, remove, write_atomically
 from zoo.model.model import Model
 from zoo.runs.checkpoint import best_checkpoint, checkpoints, step_of, steps_of
 from zoo.runs.checkpointer import Checkpointer
-from zoo.runs.run import Run, check_own, own_recipe
+from zoo.runs.provenance import own_recipe
+from zoo.runs.run import Run, check_own
 from zoo.runs.weights import load_weights, save_weights, trained_steps
 
 QUICK = ("evaluate={mse: {use: mse}}", "train.keep_best=mse")
@@ -108,7 +109,13 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"a\xff")
     with pytest.raises(RunError) as caught:
         read_text(tmp_path, "bytes")
-    assert str(caught.value).endswith("invalid start byte); remove it to have it made again")
+    assert str(caught.value) == (
+        f"{tmp_path}/bytes: is damaged ('utf-8' codec can't decode byte 0xff in position 1: invalid start byte)"
+    )
+    with Run(tmp_path / "run") as run:
+        run.write("bytes", b"a\xff")
+        with pytest.raises(Damaged, match=r"invalid start byte\); remove it to have it made again$"):
+            run.read_json("bytes")
 
 
 def test_a_file_has_a_limit_and_its_last_byte(tmp_path: Path) -> None:
@@ -141,7 +148,7 @@ def test_a_disk_that_fails_is_told_with_the_cure(tmp_path: Path, monkeypatch: py
         patch.setattr(disk.os, "unlink", refusing(errno.EPERM))
         with pytest.raises(RunError) as caught:
             remove(tmp_path / "a")
-    who = "look at who may write there, or choose another --out"
+    who = "look at who may read and write there, or choose another --out"
     assert str(caught.value) == f"{tmp_path}/a: cannot be removed: Operation not permitted; {who}"
     remove(tmp_path / "a")
     remove(tmp_path / "a")

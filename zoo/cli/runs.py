@@ -113,8 +113,7 @@ def _keep_beside(run: Run, scores: Mapping[str, Any]) -> Path:
 
 
 def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
-    from zoo.runs.provenance import resolved
-    from zoo.runs.run import own_recipe
+    from zoo.runs.provenance import own_recipe, resolved
 
     own_recipe(arguments.folder)
     return resolved(arguments.folder, (), tuple(arguments.plugin))

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.machine.disk import write_atomically
 from zoo.recipe import load_recipe
 from zoo.registry import Registry
-from zoo.runs.run import own_recipe
+from zoo.runs.provenance import own_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import RunError
+from zoo.errors import Damaged, RunError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -39,15 +39,17 @@ UNWAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A file of a run, where no link leads out of the run, else a RunError; the run may be a link itself."""
+    """A file of a run, where no link leads out of the run, else it is Damaged; the run may be a link itself."""
     path = folder / name
     try:
         real = path.resolve()
         within = real.is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name no system takes
-        raise RunError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}{cure(error)}") from None
+    except (RuntimeError, ValueError) as error:  # a loop of links, a name no system takes
+        raise Damaged(f"{path}: cannot be read: {error}") from None
     if not within:
-        raise RunError(f"{path}: leads out of the run, to {real}; put the file itself there")
+        raise Damaged(f"{path}: leads out of the run, to {real}; put the file itself there")
     return real
 
 
@@ -57,7 +59,8 @@ def opened(folder: Path, name: str, limit: int = sys.maxsize) -> Iterator[Buffer
 
     Raises:
         FileNotFoundError: if there is none.
-        RunError: if it lies elsewhere, is no ordinary file, cannot be read, or has more than ``limit`` bytes.
+        Damaged: if it lies elsewhere, is no ordinary file, or has more than ``limit`` bytes.
+        RunError: if the system refuses to read it.
     """
     path = inside(folder, name)
     try:
@@ -65,17 +68,27 @@ def opened(folder: Path, name: str, limit: int = sys.maxsize) -> Iterator[Buffer
         try:
             status = os.fstat(number)
             if not stat.S_ISREG(status.st_mode):
-                raise RunError(f"{folder / name}: cannot be read: it is no ordinary file")
+                raise Damaged(f"{folder / name}: cannot be read: it is no ordinary file")
             if status.st_size > limit:
-                raise RunError(f"{folder / name}: has {status.st_size:,} bytes; expected at most {limit:,}")
+                raise Damaged(f"{folder / name}: has {status.st_size:,} bytes; expected at most {limit:,}")
             with os.fdopen(number, "rb", closefd=False) as file:
                 yield file
         finally:
             os.close(number)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from None
     except OSError as error:
         raise RunError(f"{folder / name}: cannot be read: {error.strerror}{cure(error)}") from None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names in a directory of a run; none where there is no such directory; a RunError if it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be read: {error.strerror}{cure(error)}") from None
 
 
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
@@ -85,13 +98,13 @@ def read_bytes(folder: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
 
 
 def read_text(folder: Path, name: str) -> str | None:
-    """Reads a text file of a run; None if it is not there; no text, or a link out of the run, is a RunError."""
+    """Reads a text file of a run; None if it is not there; raises as ``opened``, and Damaged where it is no text."""
     try:
         return read_bytes(folder, name).decode()
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        raise RunError(f"{folder / name}: is damaged ({error}); remove it to have it made again") from None
+        raise Damaged(f"{folder / name}: is damaged ({error})") from None
 
 
 # -- writing -----------------------------------------------------------------------------------------------
@@ -177,8 +190,12 @@ CURES = {
     errno.EROFS: "the file system is read-only; mount it writable, or choose another --out",
     errno.EIO: "the disk failed; look at it (dmesg), or copy the run to another and go on there",
     errno.EFBIG: "a limit on the size of files (ulimit -f) is in force; raise it and run again",
-    errno.EACCES: "look at who may write there, or choose another --out",
-    errno.EPERM: "look at who may write there, or choose another --out",
+    errno.EACCES: "look at who may read and write there, or choose another --out",
+    errno.EPERM: "look at who may read and write there, or choose another --out",
+    errno.EMFILE: "a limit on open files (ulimit -n) is in force; raise it and run again",
+    errno.ENFILE: "too many files are open on this machine; close some and run again",
+    errno.ENOMEM: "free some memory and run again",
+    errno.ESTALE: "the file system was mounted anew; run again",
 }
 """What helps against what an operating system says of a file."""
 

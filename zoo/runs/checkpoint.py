@@ -12,21 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from zoo.engine.engine import Engine
-from zoo.errors import RunError
-from zoo.machine.device import compute_type, memory
+from zoo.errors import Damaged, RunError
+from zoo.machine.device import compute_type
 from zoo.machine.disk import read_bytes
 from zoo.runs.history import history, own_identities
-from zoo.runs.manifest import LARGEST, Manifest, identity
+from zoo.runs.manifest import LARGEST, File, Manifest, identity
 from zoo.runs.provenance import software
 from zoo.runs.run import Run, steps_of
-from zoo.runs.tensorfile import check_fit, checked, tensors_in
+from zoo.runs.tensorfile import check_fit, checked, judged, refuse_larger, tensors_in
 
-UNREADABLE = (RunError, OSError, LookupError, ValueError, TypeError, RuntimeError, SafetensorError)
-"""Errors that reading a damaged or hostile checkpoint may raise."""
 CHECKED = ("model/", "ema/")
 """Tensors whose shapes are known before a checkpoint is read; an optimiser's are made by its first step."""
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum")
@@ -61,7 +58,7 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
     """Takes up the newest checkpoint that is, byte for byte, what was written for this recipe.
 
     Gives a sentence for each checkpoint that is not, and one if it was computed in another way than here. If there are
-    checkpoints and none can be taken up, that is a RunError.
+    checkpoints and none can be taken up, or one cannot be looked at, that is a RunError.
     """
     finished = steps_of(run.folder, "json")
     paths = checkpoints(run)
@@ -69,7 +66,7 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
     for path in paths:
         try:
             manifest = take_up(run.folder, path, engine)
-        except UNREADABLE as error:
+        except Damaged as error:
             notes.append(f"{path}: cannot be read ({error}); going back to the checkpoint before it")
             continue
         then, now = manifest.computed, computed(engine)
@@ -87,16 +84,17 @@ def restore_checkpoint(run: Run, engine: Engine) -> list[str]:
 
 
 def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
-    """Takes up one checkpoint; one that is not, byte for byte, what was written for this recipe is a ValueError."""
+    """Takes up one checkpoint; one that is not, byte for byte, what was written for this recipe is Damaged."""
     manifest = read_manifest(folder, path)
     if manifest.recipe not in own_identities(folder, identity(engine.recipe.plain())):
-        raise ValueError("it belongs to a run of another recipe")
+        raise Damaged("it belongs to a run of another recipe")
     known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
     wanted = engine.shards.like({**known, **_moments(engine)})
     tensors = read_tensors(folder, path, manifest, wanted, extended=bool(history(folder)))
     if engine.average:  # averages that the run took up later begin at the weights
         tensors = {f"ema/{name}": tensors[f"model/{name}"] for name in engine.average.averaged} | tensors
-    engine.restore(tensors, manifest.plain)
+    with judged():
+        engine.restore(tensors, manifest.plain)
     return manifest
 
 
@@ -111,33 +109,41 @@ def _moments(engine: Engine) -> dict[str, Tensor]:
 
 
 def read_manifest(folder: Path, path: Path) -> Manifest:
-    """Reads a checkpoint's manifest; one missing, not what was written, or another checkpoint's is a ValueError."""
+    """Reads a checkpoint's manifest; one missing, not what was written, or another checkpoint's is Damaged."""
     name = f"state/{path.stem}.json"
     try:
-        text = read_bytes(folder, name, LARGEST).decode()
+        content = read_bytes(folder, name, LARGEST)
     except FileNotFoundError:
-        raise ValueError(f"it has no manifest {path.stem}.json: it was never finished, or that was removed") from None
+        raise Damaged(f"it has no manifest {path.stem}.json: it was never finished, or that was removed") from None
     try:
-        manifest = Manifest.read(text)
+        manifest = Manifest.read(content.decode())
     except ValueError as error:
-        raise ValueError(f"its manifest {path.stem}.json: {error}") from None
+        raise Damaged(f"its manifest {path.stem}.json: {error}") from None
     if manifest.step != step_of(path) or list(manifest.files) != [path.name]:
-        raise ValueError(f"its manifest {path.stem}.json is that of step {manifest.step}")
+        raise Damaged(f"its manifest {path.stem}.json is that of step {manifest.step}")
     return manifest
 
 
 def read_tensors(
     folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], *, extended: bool = False
 ) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint; a ValueError if the file is not what its manifest says, or does not fit.
+    """Reads the tensors of a checkpoint; Damaged if the file is not what its manifest says, or does not fit.
 
     ``wanted`` are the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it: all of them
     in these types and shapes. A run that was ``extended`` may have averages now and not then, or the other way round.
     """
-    file, most = manifest.files[path.name], memory()
-    if file.bytes > most:
-        raise ValueError(f"it has {file.bytes:,} bytes, more than the {most:,} of memory here")
-    with checked(folder, f"state/{path.name}", file.bytes, file.sha256) as tensors:
+    file = manifest.files[path.name]
+    with judged():
+        refuse_larger(path, file.bytes)
+    try:
+        return _read(folder, f"state/{path.name}", file, wanted, extended)
+    except FileNotFoundError:
+        raise Damaged("its tensors are gone") from None
+
+
+@judged()
+def _read(folder: Path, name: str, file: File, wanted: Mapping[str, Tensor], extended: bool) -> dict[str, Tensor]:
+    with checked(folder, name, file.bytes, file.sha256) as tensors:
         names = set(tensors.keys())
         if extended and not (_averaged(names) and _averaged(wanted)):
             wanted = {name: tensor for name, tensor in wanted.items() if name not in _averaged(wanted)}
@@ -160,7 +166,7 @@ def best_checkpoint(folder: Path, label: str) -> Manifest | None:
     for step in sorted(steps_of(folder, "json")) if label else ():
         try:
             manifest = read_manifest(folder, tensors_path(folder, step))
-        except UNREADABLE:  # it is told of when it is to be taken up
+        except Damaged:  # it is told of when it is to be taken up
             continue
         if manifest.score and manifest.score.label == label and manifest.score.beats(best.score if best else None):
             best = manifest

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import RecipeError, RequestError
+from zoo.machine.disk import names_in
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe
 from zoo.runs.identity import IMAGES, plain_json
@@ -73,7 +74,7 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
     To go on with a training on others than it began with is a RequestError, but to ``extend`` it.
     """
     now = {**known_images(images), "files": _files(recipe)}
-    begun = any(run.path("state").glob("*.json"))
+    begun = any(name.endswith(".json") for name in names_in(run.path("state")))
     differ = _differ(plain_json(run.folder, IMAGES), now) if begun else ""
     if differ and not extend:
         cure = "Bring them back, choose another --out, or train this run on with these with --extend"

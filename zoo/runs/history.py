@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RunError
+from zoo.errors import Damaged
 from zoo.machine.disk import read_text
 from zoo.recipe import RUN_RECIPE, Recipe
 from zoo.recipe.schedule import Schedule
@@ -24,13 +24,16 @@ _CHANGING = re.compile(r"(.*\.(?:rate|weight))(?:\.(?:from|to|steps|start|shape)
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """What a run went through: ``step``, the ``recipe`` before by its identity, and ``changes`` as sentences."""
+    """What a run went through: ``step``, the ``recipe`` before by its identity, and ``changes`` as sentences.
+
+    Nothing where that is damaged; a RunError where it cannot be read.
+    """
     try:
         kept = json.loads(read_text(folder, FILE) or "[]")
         return [
             {"step": int(e["step"]), "recipe": str(e["recipe"]), "changes": [*map(str, e["changes"])]} for e in kept
         ]
-    except (RunError, ValueError, LookupError, TypeError, RecursionError):
+    except (Damaged, ValueError, LookupError, TypeError, RecursionError):
         return []
 
 

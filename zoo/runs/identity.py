@@ -9,16 +9,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RequestError, RunError
+from zoo.errors import Damaged, RequestError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import Training
 from zoo.recipe.yaml.read import read
-from zoo.runs.history import EXTENDED, changes
-from zoo.runs.manifest import seal_holds, sha256
+from zoo.runs.history import EXTENDED, changes, own_identities
+from zoo.runs.manifest import identity, seal_holds, sha256
 from zoo.runs.provenance import FILE as PLUGINS
-from zoo.runs.run import DONE, Run, own_recipe, steps_of
+from zoo.runs.provenance import own_recipe
+from zoo.runs.run import DONE, Run, steps_of
 
 FREE = (
     *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best"),
@@ -59,6 +60,24 @@ def vouch_again(run: Run, names: Iterable[str]) -> None:
         run.write_json(DONE, done)
 
 
+def _may_be_of(folder: Path, recipe: Recipe) -> bool:
+    """Tells whether a run without its recipe is this one's: it ended so, its newest checkpoint says so, or nothing in
+    it was trained."""
+    if finished(folder, recipe):
+        return True
+    if steps := steps_of(folder, "json"):
+        newest = plain_json(folder, f"state/step-{max(steps):08d}.json")
+        return str(newest.get("recipe")) in own_identities(folder, identity(recipe.plain()))
+    return not any((folder / name).is_file() for name in (DONE, "model.safetensors"))
+
+
+def lost(folder: Path, recipe: Recipe) -> list[str]:
+    """Lists the files of a run that a build makes again: a finished one's, or the recipe of one with checkpoints."""
+    if finished(folder, recipe):
+        return damaged(folder)
+    return ["recipe.yaml"] if steps_of(folder, "json") and not _recipe_holds(folder) else []
+
+
 def damaged(folder: Path) -> list[str]:
     """Lists the files of a finished run that are gone, or not what was written.
 
@@ -74,24 +93,24 @@ def damaged(folder: Path) -> list[str]:
 def _recipe_holds(folder: Path) -> bool:
     try:
         return seal_holds(read_text(folder, "recipe.yaml") or "")
-    except RunError:
+    except Damaged:
         return False
 
 
 def _sha256(folder: Path, name: str) -> str:
-    """Hashes a file; gives no text where there is none that can be read."""
+    """Hashes a file; gives no text where there is none, or it lies elsewhere."""
     try:
         with opened(folder, name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, RunError):
+    except (FileNotFoundError, Damaged):
         return ""
 
 
 def plain_json(folder: Path, name: str) -> dict[str, Any]:
-    """Reads the mapping in a run's JSON file; an empty one where there is none."""
+    """Reads the mapping in a run's JSON file; an empty one where there is none, or it is damaged."""
     try:
         content = json.loads(read_text(folder, name) or "")
-    except (RunError, ValueError, RecursionError):
+    except (Damaged, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -105,17 +124,16 @@ def digest(recipe: Recipe) -> str:
 def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
-    A RequestError names what differs; it is a RunError if the run's recipe is damaged, and nothing else says that it is
-    this one. To ``extend`` a run is to go on under other settings of its training: what is other comes back as
+    A RequestError names what differs; it is a RunError if the run's recipe is damaged or lost, and neither its end nor
+    its checkpoints say that it is this one.
+
+    To ``extend`` a run is to go on under other settings of its training: what is other comes back as
     sentences.
     """
-    if finished(run.folder, recipe) and not _recipe_holds(run.folder):
+    if not _recipe_holds(run.folder) and _may_be_of(run.folder, recipe):
         return []  # it is written again
-    text = read_text(run.folder, "recipe.yaml")
-    if text is None and not run.path(DONE).is_file():
-        return []
     own_recipe(run.folder)
-    before = read(text or "", str(run.path("recipe.yaml"))).plain()
+    before = read(read_text(run.folder, "recipe.yaml") or "", str(run.path("recipe.yaml"))).plain()
     there, here = _leaves(_trained(recipe, before)), _leaves(_trained(recipe, recipe.plain()))
     defaults = {f"train.{key.name}": key.default for key in fields(Training)}
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then

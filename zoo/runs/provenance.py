@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,11 +13,13 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RecipeError, RequestError, RunError
+from zoo.errors import Damaged, RecipeError, RequestError, RunError
 from zoo.machine.disk import read_text
 from zoo.recipe import RUN_RECIPE, Recipe, Source, load_recipe, registry_for
+from zoo.recipe.yaml.read import read
 from zoo.registry import LOCAL, Registry
-from zoo.runs.run import own_recipe
+from zoo.runs.manifest import seal_holds
+from zoo.runs.run import steps_of
 
 FILE = "plugins.json"
 
@@ -45,7 +48,7 @@ def other_versions(folder: Path, recipe: Recipe) -> list[str]:
     try:
         text = read_text(folder, FILE)
         then = {} if text is None else {name: str(part["version"]) for name, part in json.loads(text)["parts"].items()}
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (Damaged, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return [f"{folder / FILE}: cannot be read, so it is unknown which versions this run was built with: {error!r}"]
     moved: dict[str, tuple[str, str, list[str]]] = {}
     for part in recipe.parts():
@@ -84,30 +87,67 @@ def resolved(source: Source, overrides: Sequence[str] = (), plugins: Sequence[Pa
     registry = registry_for(file, plugins)
     try:
         return load_recipe(file, overrides, registry), registry
-    except RecipeError:
+    except RecipeError as error:
         if folder and (cures := _absent(folder, registry)):
             raise RequestError(f"{folder}: was built with plugins that are not here: {'; '.join(cures)}") from None
+        if folder and not noted(folder)["parts"]:
+            cure = "give their files again, --plugin FILE, or install their packages"
+            lost = f"{folder / FILE}: which plugins this run was built with is gone or damaged"
+            raise RequestError(f"{lost}; {cure}:\n{error}") from None
         raise
 
 
-def build_again(folder: Path) -> str:
-    """The command that goes on with a run, or makes again what it lost."""
+def own_recipe(folder: Path) -> Path:
+    """Finds the file of a run's recipe, once it is known to be the one that was written.
+
+    No run is a RequestError, no recipe a RecipeError; one changed, not whole, or that lies elsewhere, a RunError.
+    """
+    path = folder / RUN_RECIPE
+    try:
+        text = read_text(folder, RUN_RECIPE)
+    except Damaged as error:
+        raise Damaged(f"{error}. {_recipe_again(folder)}") from None
+    if text is None and steps_of(folder, "json"):
+        raise Damaged(f"{path}: is gone. {_recipe_again(folder)}")
+    if text is None:
+        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
+    if not seal_holds(text):
+        raise Damaged(
+            f"{path}: is not as it was written: damaged, or edited. {_recipe_again(folder, text)}. "
+            "If it was edited and is meant so, let its last line be '# edited'"
+        )
+    if read(text, str(path)).child("extends"):
+        raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
+    return path
+
+
+def _recipe_again(folder: Path, text: str = "") -> str:
+    """Advice on a run whose recipe is lost."""
+    name = match[1] if (match := re.search(r"^name: ([\w.-]+)$", text, re.MULTILINE)) else folder.absolute().name
+    command = build_again(folder, f"{name}.yaml" if isfile(f"{name}.yaml") else name)
+    return f"Bring it back from a copy, or go on from the recipe that it was built from: {command}"
+
+
+def build_again(folder: Path, recipe: str = "") -> str:
+    """The command that goes on with a run, or makes again what it lost; from a ``recipe`` where its own is lost."""
     files = [f" --plugin {shlex.quote(file)}" for file in _files(folder).values()]
-    return f"zoo build {shlex.quote(str(folder))}{''.join(files)}"
+    what = f"{shlex.quote(recipe)} --out {shlex.quote(str(folder))}" if recipe else shlex.quote(str(folder))
+    return f"zoo build {what}{''.join(files)}"
 
 
-def _plugins(folder: Path) -> dict[str, Any]:
-    """``plugins.json`` as far as it can be read: it gives advice."""
+def noted(folder: Path) -> dict[str, list[Any]]:
+    """Gives ``parts`` and ``plugins`` of ``plugins.json`` as far as it can be read: for advice, and to be shown."""
     try:
         known = json.loads(read_text(folder, FILE) or "{}")
-        return {"parts": list(known["parts"].values()), "plugins": list(known["plugins"])}
+        listed = {"parts": known["parts"].values(), "plugins": known["plugins"]}
+        return {name: [each for each in those if isinstance(each, dict)] for name, those in listed.items()}
     except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {"parts": [], "plugins": []}
 
 
 def _files(folder: Path) -> dict[str, str]:
     """The files that a run was given with ``--plugin`` and that some part of it is of, by plugin."""
-    known = _plugins(folder)
+    known = noted(folder)
     used = {part.get("plugin") for part in known["parts"] if part.get("distribution") == LOCAL}
     return {p["plugin"]: p.get("file", f"{p['plugin']}.py") for p in known["plugins"] if p.get("plugin") in used}
 
@@ -117,7 +157,7 @@ def _absent(folder: Path, registry: Registry) -> list[str]:
     here = {(p.distribution, p.name if p.distribution == LOCAL else "") for p in registry.plugins}
     cures = {}
     files = _files(folder)
-    for part in _plugins(folder)["parts"]:
+    for part in noted(folder)["parts"]:
         distribution, name = part.get("distribution"), part.get("plugin")
         if distribution == LOCAL and (LOCAL, name) not in here:
             cures[name] = f"give it again, --plugin {shlex.quote(files.get(name, f'{name}.py'))}"

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.columns import json_text
-from zoo.errors import Busy, RequestError, RunError
-from zoo.machine.disk import cure, inside, locked, read_text, remove, temporary, write_atomically
-from zoo.recipe.yaml.read import read
-from zoo.runs.manifest import seal_holds
+from zoo.errors import Busy, Damaged, RequestError
+from zoo.machine.disk import cure, inside, locked, names_in, read_text, remove, temporary, write_atomically
 
-__all__ = ["Run", "check_own", "own_recipe", "write_atomically"]
+__all__ = ["Run", "check_own", "write_atomically"]
 
 
 DONE = "state/done.json"
@@ -62,11 +60,13 @@ class Run(AbstractContextManager["Run"]):
 
     def read_json(self, name: str) -> Any:
         """Reads a file's JSON; None if it is not there; what cannot be read, or leads out of the run, is a RunError."""
-        text = read_text(self.folder, name)
         try:
+            text = read_text(self.folder, name)
             return None if text is None else json.loads(text)
+        except Damaged as error:
+            raise Damaged(f"{error}; remove it to have it made again") from None
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.path(name)}: is damaged ({error}); remove it to have it made again") from None
+            raise Damaged(f"{self.path(name)}: is damaged ({error}); remove it to have it made again") from None
 
     def write(self, name: str, content: str | bytes) -> None:
         """Writes a file whole or not at all."""
@@ -83,6 +83,8 @@ def check_own(folder: Path) -> None:
         raise RequestError(f"{folder}: is a file, not a directory; choose another --out")
     if not folder.exists() or any((folder / name).is_file() for name in ("recipe.yaml", DONE)):
         return
+    if steps_of(folder, "json"):  # it lost its recipe
+        return
     names = (p.name for p in folder.iterdir() if p.name != "state" and not temporary(p))  # a kill at the first file
     if foreign := sorted(names):
         raise RequestError(
@@ -91,27 +93,12 @@ def check_own(folder: Path) -> None:
         )
 
 
-def own_recipe(folder: Path) -> Path:
-    """Finds the file of a run's recipe, once it is known to be the one that was written.
-
-    No run is a RequestError, no recipe a RecipeError; one changed, not whole, or that lies elsewhere, a RunError.
-    """
-    path = folder / "recipe.yaml"
-    text = read_text(folder, "recipe.yaml")
-    if text is None:
-        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
-    if not seal_holds(text):
-        raise RunError(
-            f"{path}: is not as it was written: damaged, or edited. Bring it back from a copy; "
-            "if it was edited and is meant so, let its last line be '# edited'"
-        )
-    if read(text, str(path)).child("extends"):
-        raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
-    return path
-
-
 def steps_of(folder: Path, ending: str) -> set[int]:
-    """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``."""
-    files = (folder / "state").glob(f"step-*.{ending}")
-    names = (path.name.removeprefix("step-").partition(".")[0] for path in files)
+    """Steps of the files in ``state`` that end so: ``json``, ``safetensors``, ``*``.
+
+    A RunError if it cannot be listed: a run without checkpoints begins anew.
+    """
+    parts = (name.partition(".") for name in names_in(folder / "state"))
+    stems = (stem for stem, _, kind in parts if kind and ending in ("*", kind) and stem.startswith("step-"))
+    names = (stem.removeprefix("step-") for stem in stems)
     return {int(name) for name in names if name.isascii() and name.isdecimal() and f"{int(name):08d}" == name}

@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoo.errors import Damaged, RunError, reason
+from zoo.machine.device import VARIABLE, memory
 from zoo.machine.disk import Bytes, inside, opened
+from zoo.machine.torch_private import out_of_memory
 from zoo.model.kept import NAMES
 
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -77,6 +80,31 @@ def sealed(parts: Sequence[Bytes]) -> list[Bytes]:
     return [head[:PLACE] + digest_of(parts).encode() + head[PLACE + len(BLANK) :], *parts[1:]]
 
 
+WRONG = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+"""What making something of bytes may raise that are not those that were written, or that an attacker wrote."""
+
+
+@contextmanager
+def judged() -> Iterator[None]:
+    """Inside, something is made of bytes that were read: where they are wrong, that is Damaged.
+
+    Where memory is short, or the system refuses, nothing is known of them: a RunError.
+    """
+    try:
+        yield
+    except (*WRONG, MemoryError) as error:
+        if out_of_memory(error):
+            raise RunError(f"out of memory as it was read ({reason(error)}); free some and run again") from error
+        raise Damaged(reason(error)) from error
+
+
+def refuse_larger(path: Path, size: int) -> None:
+    """Refuses to read what memory cannot hold: a RunError."""
+    if size > (most := memory()):
+        cure = f"set {VARIABLE}={size} to try all the same"
+        raise RunError(f"{path}: has {size:,} bytes, more than the {most:,} of memory here; {cure}")
+
+
 @contextmanager
 def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[Any]:
     """Opens a file once every byte of it is known to be the one that was written: its header is checked; its tensors
@@ -88,21 +116,26 @@ def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[An
 
     Raises:
         FileNotFoundError: if there is none.
-        RunError: if it lies elsewhere, cannot be read or is too large.
-        ValueError: if a byte is another, or its header is larger than any that is written here.
+        Damaged: if it lies elsewhere, is too large, or a byte is another.
+        RunError: if the system refuses to read it.
         SafetensorError: if it is no safetensors file.
     """
     with opened(folder, name, most) as file:
         head = file.read(PLACE + len(BLANK))
         if int.from_bytes(head[:8], "little") > LARGEST_HEADER:
-            raise ValueError("it is torn, or no safetensors file")
+            raise Damaged("it is torn, or no safetensors file")
         if not digest:
             if head[8:PLACE] != SEAL:
-                raise ValueError("it has no SHA-256 of itself where one is expected")
+                raise Damaged("it has no SHA-256 of itself where one is expected")
             digest, head = head[PLACE:].decode("latin-1"), head[:PLACE] + BLANK.encode()
         if hashlib.file_digest(file, lambda: hashlib.sha256(head)).hexdigest() != digest:
-            raise ValueError("its content is not what was written")
-    with safe_open(inside(folder, name), "pt", backend="pread") as tensors:  # mapped, it would have to stay there
+            raise Damaged("its content is not what was written")
+    try:
+        reading = safe_open(inside(folder, name), "pt", backend="pread")  # mapped, it would have to stay there
+    except OSError as error:  # the library takes any refusal for a file that is not there
+        with opened(folder, name):
+            raise RunError(f"{folder / name}: cannot be read a second time: {error}") from None
+    with reading as tensors:
         yield tensors
 
 

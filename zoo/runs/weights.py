@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,14 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from zoo.engine.engine import Engine
-from zoo.errors import RunError
-from zoo.machine.device import memory
-from zoo.machine.disk import read_text, remove, write_atomically
+from zoo.errors import Damaged, RunError
+from zoo.machine.disk import opened, read_text, remove, write_atomically
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import (
     CHECKED,
-    UNREADABLE,
     best_checkpoint,
     checkpoints,
     read_manifest,
@@ -30,7 +29,17 @@ from zoo.runs.history import history, own_identities
 from zoo.runs.manifest import Manifest, identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run, steps_of
-from zoo.runs.tensorfile import BLANK, LARGEST_HEADER, check_fit, checked, pieces, sealed, tensors_in
+from zoo.runs.tensorfile import (
+    BLANK,
+    LARGEST_HEADER,
+    check_fit,
+    checked,
+    judged,
+    pieces,
+    refuse_larger,
+    sealed,
+    tensors_in,
+)
 
 FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 """Which weights are in which file."""
@@ -49,12 +58,12 @@ def save_weights(run: Run, engine: Engine) -> None:
 
 
 def trained_steps(folder: Path) -> int:
-    """Counts the steps behind a run's finished weights; 0 if there are none that can be read."""
+    """Counts the steps behind a run's finished weights; 0 if there are none, or they are damaged."""
     try:
         _, plain = _unpacked(folder, "raw")
         whole = not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"]
         return int(plain["step"]) if whole else 0
-    except UNREADABLE:
+    except (FileNotFoundError, Damaged):
         return 0
 
 
@@ -65,7 +74,7 @@ def refuse_lost_weights(run: Run) -> None:
             _unpacked(run.folder, weights)
         except FileNotFoundError:
             continue
-        except UNREADABLE as error:
+        except Damaged as error:
             if not checkpoints(run):
                 raise RunError(
                     f"{run.path(name)}: cannot be read ({error}), and {run.path('state')} has no checkpoint to write "
@@ -94,13 +103,14 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     try:
         tensors, plain = _unpacked(folder, chosen, model.state_dict())
         if plain["averaged"] and not weights and chosen == "raw":
-            raise ValueError("ema.safetensors, the averaged weights, was removed from beside it")
+            raise Damaged("ema.safetensors, the averaged weights, was removed from beside it")
         if plain["recipe"] not in own_identities(folder, _identity(folder)):
-            raise ValueError("these are the weights of another recipe")
+            raise Damaged("these are the weights of another recipe")
         if taken := _newest(model, folder, weights, plain["step"]):
             return taken
-        model.load_state_dict(tensors)
-    except UNREADABLE as error:
+        with judged():
+            model.load_state_dict(tensors)
+    except Damaged as error:
         again = f"; to have it made again, run: {build_again(folder)}"
         raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
     return chosen
@@ -111,9 +121,14 @@ def _unpacked(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what ``save_weights`` wrote; no tensors where none are ``wanted``."""
     name = FILES[weights]
-    most = memory() if wanted is None else LARGEST_HEADER + sum(tensor.nbytes for tensor in wanted.values())
-    with checked(folder, name, most) as file:
-        plain = json.loads(file.metadata()["zoo"])
+    with opened(folder, name) as there:
+        size = os.fstat(there.fileno()).st_size
+    most = size if wanted is None else LARGEST_HEADER + sum(tensor.nbytes for tensor in wanted.values())
+    if wanted is None:
+        refuse_larger(folder / name, size)
+    with judged(), checked(folder, name, most) as file:
+        plain = {**json.loads(file.metadata()["zoo"])}
+        plain |= {key: kind(plain[key]) for key, kind in (("step", int), ("recipe", str), ("averaged", bool))}
         if plain["weights"] != weights:
             raise ValueError(f"these are the {plain['weights']} weights, not the {weights} ones")
         if wanted is not None:
@@ -136,7 +151,7 @@ def _best(model: Model, folder: Path) -> dict[str, Tensor]:
         raise RunError(f"{folder}: has no checkpoint that was scored by {label}; they are kept as it trains")
     try:
         return _of_checkpoint(model, folder, manifest)
-    except UNREADABLE as error:
+    except Damaged as error:
         raise RunError(f"{tensors_path(folder, manifest.step)}: cannot be loaded: {error}") from None
 
 
@@ -147,7 +162,7 @@ def _of_checkpoint(model: Model, folder: Path, manifest: Manifest, weights: str 
     if model.recipe.train.ema:
         wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
     if manifest.recipe not in own_identities(folder, _identity(folder)):
-        raise ValueError("it belongs to a run of another recipe")
+        raise Damaged("it belongs to a run of another recipe")
     tensors = read_tensors(
         folder, tensors_path(folder, manifest.step), manifest, wanted, extended=bool(history(folder))
     )
@@ -160,7 +175,7 @@ def _newest(model: Model, folder: Path, weights: str, after: int = 0) -> str:
     if weights == "ema" and not model.recipe.train.ema:
         return ""
     for step in sorted((step for step in steps_of(folder, "json") if step > after), reverse=True):
-        with suppress(*UNREADABLE):  # the one before it will do
+        with suppress(Damaged), judged():  # the one before it will do
             manifest = read_manifest(folder, tensors_path(folder, step))
             model.load_state_dict(_of_checkpoint(model, folder, manifest, weights))
             taken = weights or ("ema" if model.recipe.train.ema else "raw")

@@ -14,10 +14,10 @@ from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
 from zoo.runs.data import compare_images, note_images
 from zoo.runs.history import keep, told
-from zoo.runs.identity import VOUCHED, damaged, finished, plain_json, refuse_another, up_to_date, vouch
+from zoo.runs.identity import VOUCHED, lost, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
-from zoo.runs.provenance import other_versions, provenance, software
+from zoo.runs.provenance import noted, other_versions, provenance, software
 from zoo.runs.run import Run, check_own
 from zoo.training.journal import Journal, few, read_journal
 from zoo.training.watchers import Bell, Guarded
@@ -115,7 +115,7 @@ def _assemble(
     from zoo.data.batches import load_images
     from zoo.machine.device import choose_device
 
-    for name in damaged(run.folder) if finished(run.folder, recipe) else ():
+    for name in lost(run.folder, recipe):
         say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
     say(f"assembling {recipe.name} from {recipe.file}")
     model = assemble(recipe, choose_device(device))
@@ -207,7 +207,7 @@ def write_report(
         routes=route_lines(recipe),
         records=few(read_journal(run.path("metrics.jsonl"))),
         scores=scores,
-        plugins=run.read_json(PLUGINS)["plugins"],
+        plugins=noted(run.folder)["plugins"],
         pictures=[Gallery(picture.title, picture.caption, picture.blocks()) for picture in pictures],
         frames=film(run.folder, recipe.train.steps),
         curve=score_curve(run.folder, recipe.train.steps),
