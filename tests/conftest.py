@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from faults.runs import AVAE
+from helpers.forks import Forks
 
 from zoo.cli import main
 
@@ -101,3 +103,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = folder / "runs" / "tiny"
     assert main(["build", str(folder / "tiny.yaml"), "--out", str(run)]) == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """A server of processes that have torch and the zoo at once."""
+    with Forks(AVAE) as started:
+        yield started

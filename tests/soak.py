@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.forks import Forks, Life
 from faults.runs import AVAE, differing, litter, result
+from helpers.forks import Forks, Life
 
 BATCH = 16
 RECIPE = AVAE.replace("batch: 4", f"batch: {BATCH}").replace(

@@ -9,25 +9,22 @@ import pytest
 import torch
 from conftest import TINY, Run
 from helpers.engine import SLOTS, differing, small
+from helpers.forks import Forks
 from safetensors.torch import load_file
-from test_processes import torchrun
+from test_processes import ended_well
 
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
 
-TESTS = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def everybody(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def everybody(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The findings of ``tests/helpers/ranks_fully_shard.py`` in each of two processes."""
-    return _found(2, tmp_path_factory)
+    return _found(2, forks, tmp_path_factory.mktemp("ranks"))
 
 
-def _found(count: int, folders: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = folders.mktemp("ranks")
-    outcome = torchrun(count, "-m", "helpers.ranks_fully_shard", str(folder), cwd=TESTS)
-    assert outcome.returncode == 0, outcome.stderr
+def _found(count: int, forks: Forks, folder: Path) -> list[dict[str, Any]]:
+    ended_well(forks.ranks(count, folder, module="helpers.ranks_fully_shard", cwd=folder))
     return torch.load(folder / "found.pt")  # type: ignore[no-any-return]
 
 
@@ -47,8 +44,8 @@ def test_two_processes_are_one_with_the_whole_batch(everybody: list[dict[str, An
     assert_same(*everybody[0]["compared"][name], tolerance=5e-6 if name == "timm" else 1e-6)
 
 
-def test_four_processes_are_one_with_the_whole_batch(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert_same(*_found(4, tmp_path_factory)[0]["compared"]["avae"])
+def test_four_processes_are_one_with_the_whole_batch(forks: Forks, tmp_path: Path) -> None:
+    assert_same(*_found(4, forks, tmp_path)[0]["compared"]["avae"])
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("in parts", 1e-6), ("again", 1e-6), ("bfloat16", 2e-3)])
@@ -108,14 +105,15 @@ def test_all_processes_say_the_same(everybody: list[dict[str, Any]], fault: str,
     assert first == second
 
 
-def test_zoo_build_with_weights_shared_out(tmp_path: Path, run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``torchrun -m zoo build``, stopped half way: one process goes on with it, and comes to what it alone comes to."""
+def test_zoo_build_with_weights_shared_out(
+    forks: Forks, tmp_path: Path, run_zoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes stopped half way: one process goes on with it, and comes to what it alone comes to."""
     monkeypatch.chdir(tmp_path)
     train = "train: {fully_shard: true, sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-3, momentum: 0.5}, "
     plain = TINY.replace("width: 4", "width: 64").replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", train)
     Path("tiny.yaml").write_text(f"batch_stats: batch\n{plain.replace('ema: 0.0', 'ema: 0.9, clip: 1.0')}")
-    half = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--set", "train.steps=2", "--device", "cpu", cwd=tmp_path)
-    assert half.returncode == 0, half.stderr
+    ended_well(forks.ranks(2, "build", "tiny.yaml", "--set", "train.steps=2", "--device", "cpu", cwd=tmp_path))
     assert run_zoo("build", "tiny.yaml", "--set", "train.fully_shard=false").code == 0
     assert run_zoo("build", "tiny.yaml", "--out", "runs/alone").code == 0
     for file in ("model.safetensors", "ema.safetensors"):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import TINY
 from helpers.engine import BATCH, SLOTS, differing
+from helpers.forks import Forks, Life
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,7 +22,6 @@ from zoo.errors import RequestError
 from zoo.machine.processes import check_shares, joined
 from zoo.model.batch_norm import synchronise
 
-TESTS = Path(__file__).parents[1]
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
@@ -32,6 +32,13 @@ def launched(count: int, *command: str) -> list[str]:
 
 def torchrun(count: int, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(launched(count, *command), capture_output=True, text=True, cwd=cwd, timeout=500)
+
+
+def ended_well(lives: list[Life]) -> str:
+    """What they said, once all went well."""
+    said = "".join(life.log for life in lives)
+    assert not any(life.code for life in lives), said
+    return said
 
 
 def until_there(file: Path) -> None:
@@ -47,11 +54,10 @@ def started(count: int, *command: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def ranks(request: pytest.FixtureRequest, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What ``tests/helpers/ranks.py`` found in so many processes."""
     file = tmp_path_factory.mktemp("ranks") / "found.pt"
-    outcome = torchrun(request.param, "-m", "helpers.ranks", str(file), cwd=TESTS)
-    assert outcome.returncode == 0, outcome.stderr
+    ended_well(forks.ranks(request.param, file, module="helpers.ranks", cwd=file.parent))
     found: dict[str, Any] = torch.load(file)
     return {**found, "count": request.param}
 
@@ -95,26 +101,22 @@ def test_a_step_takes_one_collective_for_each_optimiser_at_most(ranks: dict[str,
 
 
 @pytest.mark.promise("Two processes that train together go on bit for bit.")
-def test_zoo_build_in_two_processes(tmp_path: Path) -> None:
+def test_zoo_build_in_two_processes(forks: Forks, tmp_path: Path) -> None:
     """``torchrun -m zoo build``: one run, written by the first; stopped half way it goes on, to the last bit; what one
     process makes, but for rounding."""
     options = "train: {sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-5}}"  # samples on the way are the first's
     recipe = tmp_path / "tiny.yaml"
     plain = TINY.replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", options[:-1] + ", ")
     recipe.write_text(f"batch_stats: batch\n{plain}")
-    half = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--set", "train.steps=2", "--device", "cpu", cwd=tmp_path)
+    build = ("build", "tiny.yaml", "--device", "cpu")
+    half = torchrun(2, "-m", "zoo", *build, "--set", "train.steps=2", cwd=tmp_path)
     assert half.returncode == 0, half.stderr
-    whole = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--device", "cpu", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-    assert whole.stderr.count("continuing at step 2 of 3") == 1
-    again = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--device", "cpu", cwd=tmp_path)
-    assert "up to date" in again.stdout
-    straight = torchrun(2, "-m", "zoo", "build", "tiny.yaml", "--out", "runs/straight", "--device", "cpu", cwd=tmp_path)
-    assert straight.returncode == 0, straight.stderr
+    assert ended_well(forks.ranks(2, *build, cwd=tmp_path)).count("continuing at step 2 of 3") == 1
+    assert "up to date" in ended_well(forks.ranks(2, *build, cwd=tmp_path))
+    ended_well(forks.ranks(2, *build, "--out", "runs/straight", cwd=tmp_path))
     weights = [load_file(tmp_path / "runs" / name / "model.safetensors") for name in ("tiny", "straight")]
     assert not differing(*weights)
-    command = [sys.executable, "-m", "zoo", "build", "tiny.yaml", "--out", "runs/alone", "--device", "cpu"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    ended_well(forks.ranks(1, *build, "--out", "runs/alone", cwd=tmp_path))
     alone, shared = (load_file(tmp_path / "runs" / name / "model.safetensors") for name in ("alone", "tiny"))
     for key, expected in alone.items():
         torch.testing.assert_close(shared[key], expected, rtol=1e-5, atol=1e-6)
@@ -122,11 +124,11 @@ def test_zoo_build_in_two_processes(tmp_path: Path) -> None:
     assert scores[0].count('"value"') == scores[1].count('"value"') > 0
 
 
-def test_torchrun_is_told_to_stop(tmp_path: Path) -> None:
+def test_torchrun_is_told_to_stop(forks: Forks, tmp_path: Path) -> None:
     """All finish the same step, the first saves and says so; the same command goes on."""
     (tmp_path / "tiny.yaml").write_text(TINY)
-    build = ("-m", "zoo", "build", "tiny.yaml", "--device", "cpu", "--set", "train.log_every=1")
-    with started(2, *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
+    build = ("build", "tiny.yaml", "--device", "cpu", "--set", "train.log_every=1")
+    with started(2, "-m", "zoo", *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
         assert long.stderr
         until_there(tmp_path / "runs" / "tiny" / "metrics.jsonl")
         long.terminate()
@@ -134,9 +136,8 @@ def test_torchrun_is_told_to_stop(tmp_path: Path) -> None:
         long.wait(60)
     (stopped,) = re.findall(r"stopped and saved: step (\d+) of 100000; go on with the same command", said)
     assert "another process" not in said
-    on = torchrun(2, *build, "--set", f"train.steps={int(stopped) + 2}", cwd=tmp_path)
-    assert on.returncode == 0, on.stderr
-    assert f"continuing at step {stopped} of" in on.stderr
+    on = forks.ranks(2, *build, "--set", f"train.steps={int(stopped) + 2}", cwd=tmp_path)
+    assert f"continuing at step {stopped} of" in ended_well(on)
 
 
 @pytest.mark.parametrize(

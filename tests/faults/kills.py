@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from faults.forks import Forks, Life
+from helpers.forks import Forks, Life
+
 from faults.runs import differing, litter, result
 
 CHAINS_AT_ONCE = 2

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.forks import Forks
 
-from faults.forks import Forks
 from faults.kills import CHAINS_AT_ONCE, killed_often, undisturbed
 from faults.runs import RECIPES
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.forks import Forks, Life
 
-from faults.forks import Forks, Life
 from faults.kills import Undisturbed, undisturbed
 from faults.runs import VAE, differing, litter, result
 

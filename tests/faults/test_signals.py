@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.forks import Forks, Life
 
-from faults.forks import Forks, Life
 from faults.kills import Undisturbed, undisturbed
 from faults.runs import AVAE, VAE, differing, result
 

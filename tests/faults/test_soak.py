@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.forks import Forks
 from soak import soak
-
-from faults.forks import Forks
 
 SECONDS = 15
 

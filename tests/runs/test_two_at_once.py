@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from faults.forks import Forks, Life
 from faults.runs import VAE, differing, litter, result
+from helpers.forks import Forks, Life
 from PIL import Image
 
 AT_ONCE = 16
 LONG = VAE.replace("steps: 8", "steps: 1000000")
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """A server of forks."""
-    with Forks(VAE) as started:
-        yield started
 
 
 def _until(there: Callable[[], bool]) -> None:

@@ -1,7 +1,8 @@
-"""Forks builds in milliseconds: ``python server.py SOCKET`` has torch and the zoo in memory, warm, and one thread only.
+"""Forks builds in milliseconds: it has torch and the zoo in memory, warm, and one thread only.
 
-A request is a line of JSON on a connection of its own. A supervisor, forked for it, forks ``zoo ARGUMENTS``, sends the
-signals asked for, samples what the process holds, and answers with what became of it.
+``python -m helpers.server SOCKET``. A request is a line of JSON on a connection of its own. A supervisor, forked for
+it, forks ``zoo ARGUMENTS``, or another module, sends the signals asked for, samples what the process holds, and
+answers with what became of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import runpy
 import select
 import signal
 import socket
@@ -214,9 +216,7 @@ def _build(request: dict[str, Any]) -> None:
         if growth := request.get("growth"):
             limit = int(_address_space() * (1 + growth))
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        from zoo.cli import main
-
-        code = main(request["arguments"])
+        code = _ran(request.get("module", "zoo"), request["arguments"])
         sys.stdout.flush()
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
@@ -227,6 +227,17 @@ def _build(request: dict[str, Any]) -> None:
         code = 1
     finally:
         os._exit(code)
+
+
+def _ran(module: str, arguments: list[str]) -> int:
+    """Runs a module as a program; its exit code."""
+    if module == "zoo":
+        from zoo.cli import main
+
+        return main(arguments)
+    sys.argv[1:] = arguments
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return 0
 
 
 def _address_space() -> int:

@@ -1,4 +1,4 @@
-"""The client of ``server.py``: builds as processes, for the price of a fork."""
+"""The client of ``server.py``: processes that have torch and the zoo at once, for the price of a fork."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Forks:
         self._said = Path(self._folder.name, "said")
         with self._said.open("w") as said:
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("server.py")), self._path],
+                [sys.executable, "-m", "helpers.server", self._path],
+                cwd=Path(__file__).parents[1],
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=said,
@@ -83,9 +85,10 @@ class Forks:
             cwd: where.
             signals: sent one after the other: ``signal``, ``after`` so many seconds, first waiting until the log
                 holds ``on``.
-            more: ``env``; ``ignored``, signals; ``limits``, ``RLIMIT_...`` -> number; ``growth``, by what share its
-                address space may grow; ``unheard``, descriptors whose reader has left; ``sample``, seconds between
-                two samples; ``longest``, seconds after which it counts as hung.
+            more: ``module``, another program, as ``python -m MODULE ARGUMENTS``; ``env``; ``ignored``, signals;
+                ``limits``, ``RLIMIT_...`` -> number; ``growth``, by what share its address space may grow;
+                ``unheard``, descriptors whose reader has left; ``sample``, seconds between two samples; ``longest``,
+                seconds after which it counts as hung.
         """
         descriptor, log = tempfile.mkstemp(dir=self._folder.name)
         os.close(descriptor)
@@ -95,6 +98,26 @@ class Forks:
         Path(log).unlink()
         assert not answer.pop("hung"), f"zoo {' '.join(map(str, arguments))} hangs: {said}"
         return Life(log=said, **{**answer, "samples": tuple(answer["samples"])})
+
+    def ranks(self, count: int, *arguments: object, cwd: Path, **more: Any) -> list[Life]:
+        """``zoo ARGUMENTS`` as ``torchrun --nproc-per-node COUNT`` starts it: what became of each, by its rank.
+
+        Args:
+            count: of processes.
+            arguments: of the command line.
+            cwd: where.
+            more: as ``zoo`` takes it, but for ``env``.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(count)}
+
+        def one(rank: int) -> Life:
+            env = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)}
+            return self.zoo(*arguments, cwd=cwd, env=env, **more)
+
+        with ThreadPoolExecutor(count) as together:
+            return list(together.map(one, range(count)))
 
     def mount(self, folder: Path, options: str, *, again: bool = False, read_only: bool = False) -> str:
         """Mounts a tmpfs that only builds see, or changes it; tells why it could not be done, if so."""
