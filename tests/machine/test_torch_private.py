@@ -11,12 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.machine.torch_private import (
     Products,
     can_skip,
     lacks_numbers,
+    no_power_method_on_meta,
     note_not_finite,
     out_of_memory,
     process_lost,
@@ -110,6 +112,34 @@ def test_singular_vectors() -> None:
         assert layer.state_dict()[f"parametrizations.weight.0.{name}"].shape == vector.shape
         assert float((vector @ expected).abs()) == pytest.approx(1, abs=1e-5)
     assert not singular_vectors(layer, {})
+
+
+def test_no_power_method_on_meta() -> None:
+    def made(device: str) -> tuple[int, list[Tensor]]:
+        torch.manual_seed(0)
+        with _Counted() as counted:
+            net = spectral_norm(nn.Linear(2, 3, device=device))
+        return counted.products, [*net.state_dict().values()]
+
+    iterated, expected = made("cpu")
+    assert iterated > 2 * 15
+    assert made("meta")[0] == iterated
+    with no_power_method_on_meta():
+        products, found = made("cpu")
+        assert products == iterated
+        assert all(map(torch.equal, found, expected))
+        assert made("meta")[0] == 1  # for the norm itself
+    assert made("meta")[0] == iterated
+
+
+class _Counted(TorchDispatchMode):
+    """Counts products of a matrix and a vector."""
+
+    products = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.products += function is torch.ops.aten.mv.default
+        return function(*args, **(kwargs or {}))
 
 
 def test_set_tracking() -> None:

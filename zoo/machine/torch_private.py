@@ -5,7 +5,8 @@ Each function has a test in ``tests/machine/test_torch_private.py`` that fails b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -67,6 +68,23 @@ def singular_vectors(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[s
         vectors = (short, long) if wide is matrix else (long, short)
         found |= {f"{place}.{n}": v.to(weight.dtype) for n, v in zip(("_u", "_v"), vectors, strict=True)}
     return found
+
+
+@contextmanager
+def no_power_method_on_meta() -> Iterator[None]:
+    """Inside, spectral norm takes no power iteration on ``meta``: nothing comes of the 15 it begins with, each of
+    dozens of operations that run in Python there."""
+    iterate = _SpectralNorm._power_method
+
+    def unless_on_meta(norm: _SpectralNorm, weight: Tensor, count: int) -> None:
+        if not weight.is_meta:
+            iterate(norm, weight, count)
+
+    _SpectralNorm._power_method = unless_on_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        _SpectralNorm._power_method = iterate  # type: ignore[method-assign]
 
 
 def set_tracking(norm: nn.Module, tracking: bool) -> None:
