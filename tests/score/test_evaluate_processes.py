@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +17,7 @@ from typing import Any, ClassVar, Self
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing import spawn
+from helpers.forks import Forks
 from zoo_metrics.frechet import frechet
 from zoo_metrics.nearest import Nearest
 from zoo_metrics.statistics import Moments
@@ -150,7 +152,6 @@ def everything(processes: Processes) -> dict[str, Any]:
 
 def take_part(rank: int, folder: Path) -> None:
     """What one process does: evaluates with one other, then with both."""
-    torch.set_num_threads(1)
     for count in COUNTS:
         if rank < count:
             meeting = f"file://{folder / f'meeting-{count}'}"
@@ -161,13 +162,12 @@ def take_part(rank: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
+def found(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
     """(how many, which) -> what that process found; (1, 0) is one alone."""
     folder = tmp_path_factory.mktemp("processes")
-    others = spawn(take_part, (folder,), nprocs=max(COUNTS), join=False)
+    lives = forks.ranks(max(COUNTS), folder, module="score.test_evaluate_processes", cwd=folder)
+    assert not any(life.code for life in lives), lives
     alone = json.loads(json.dumps(everything(ALONE)))
-    while not others.join():
-        pass
     every = {(count, rank): folder / f"{count}-{rank}.json" for count in COUNTS for rank in range(count)}
     return {(1, 0): alone, **{key: json.loads(file.read_text()) for key, file in every.items()}}
 
@@ -314,3 +314,7 @@ def test_gaussians_without_any_spread_are_as_far_as_their_means() -> None:
     mean, none = torch.zeros(5, dtype=torch.float64), torch.zeros(5, 5, dtype=torch.float64)
     assert frechet(mean, none, mean + 2, none) == 20
     assert frechet(mean, none, mean, torch.eye(5, dtype=torch.float64)) == pytest.approx(5)
+
+
+if __name__ == "__main__":
+    take_part(int(os.environ["RANK"]), Path(sys.argv[1]))
