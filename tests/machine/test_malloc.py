@@ -46,7 +46,8 @@ if __name__ == "__main__":
     with own_process() if os.environ.get("OWN") != "no" else nullcontext():
         import_torch()
     x = torch.zeros(64, 3, 32, 32)
-    engine = Engine(zoo.build("vae", overrides=["train.batch=64", "train.precision=float32"]))
+    narrow = [f"slots.{slot}.width=16" for slot in ("encoder", "decoder")]
+    engine = Engine(zoo.build("vae", overrides=["train.batch=64", "train.precision=float32", *narrow]))
     for _ in range(10):
         engine.step(lambda _: x)
     stretches = []
