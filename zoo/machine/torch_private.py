@@ -76,9 +76,9 @@ def no_power_method_on_meta() -> Iterator[None]:
     dozens of operations that run in Python there."""
     iterate = _SpectralNorm._power_method
 
-    def unless_on_meta(norm: _SpectralNorm, weight: Tensor, count: int) -> None:
-        if not weight.is_meta:
-            iterate(norm, weight, count)
+    def unless_on_meta(self: _SpectralNorm, weight_mat: Tensor, n_power_iterations: int) -> None:
+        if not weight_mat.is_meta:
+            iterate(self, weight_mat, n_power_iterations)
 
     _SpectralNorm._power_method = unless_on_meta  # type: ignore[method-assign]
     try:
