@@ -21,6 +21,11 @@ def tiny(*overrides: str) -> Any:
     return zoo.build(read(TINY, "tiny.yaml").plain(), overrides=overrides)
 
 
+@pytest.fixture(scope="module")
+def shared() -> Any:
+    return tiny()
+
+
 def images(count: int = 4) -> Tensor:
     return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -101,8 +106,8 @@ def test_sampling_changes_nothing(batch_stats: str, training: bool) -> None:
     model.critic.eval()
     modes = [module.training for module in model.modules()]
     before, stream = snapshot(model), torch.get_rng_state()
-    model.sample(4)
-    model.reconstruct(images())
+    model.sample(4, seed=0)
+    model.reconstruct(images(), seed=0)
     model.encode(images())
     assert same(model.state_dict(), before)
     assert torch.equal(torch.get_rng_state(), stream)
@@ -117,6 +122,85 @@ def test_statistics_of_the_batch_or_running_ones() -> None:
     torch.testing.assert_close(alone, among)
     alone, among = (batch.encode(x).mean[:4] for x in (first, whole))
     assert not torch.allclose(alone, among)
+
+
+def test_samples_are_others_at_each_call() -> None:
+    model = tiny()
+    assert not torch.equal(model.sample(3), model.sample(3))
+    assert not torch.equal(model.reconstruct(images()), model.reconstruct(images()))
+    (one,), (other,) = model.compute("z", batch=2), model.compute("z", batch=2)
+    assert not torch.equal(one, other)
+    torch.manual_seed(3)
+    first = model.sample(3), model.sample(3)
+    torch.manual_seed(3)
+    assert all(torch.equal(one, other) for one, other in zip(first, (model.sample(3), model.sample(3)), strict=True))
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    stream = torch.get_rng_state()
+    one, other = (model.sample(2, generator=generator) for generator in generators)
+    assert torch.equal(one, other)
+    assert not torch.equal(one, model.sample(2, generator=generators[0]))
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+def test_samples_of_codes_and_noise() -> None:
+    model = tiny().eval()
+    z, noise = torch.randn(3, 4), torch.randn(3, 4)
+    with torch.no_grad():
+        expected = model.generator(z, noise)
+    assert torch.equal(model.sample(z=z, noise=noise), expected)
+    assert torch.equal(model.decode(z.double(), noise=noise), expected)
+    assert torch.equal(model.sample(z=z, seed=1), model.decode(z, seed=1))
+    assert not torch.equal(model.decode(z), model.decode(z))  # other noise
+    assert model.sample().shape[0] == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"n": 0}, "0 samples cannot be had; ask for 1 or more"),
+        ({"z": torch.zeros(2, 5)}, r"z has the shape \(2, 5\); these samples take \(2, 4\)"),
+        ({"n": 3, "noise": torch.zeros(2, 4)}, r"noise has the shape \(2, 4\); these samples take \(3, 4\)"),
+    ],
+)
+def test_samples_that_cannot_be_had(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        tiny().sample(**asked)
+
+
+def test_a_model_whose_samples_are_made_of_no_noise() -> None:
+    model = zoo.build("vae", overrides=["slots.encoder.width=4", "slots.decoder.width=4", "data.size=8"])
+    with pytest.raises(RequestError, match="recipe 'vae': its samples are made of no noise"):
+        model.sample(noise=torch.zeros(1, 1))
+
+
+def test_called_it_reconstructs_as_it_stands() -> None:
+    model, x = tiny().eval(), images().requires_grad_()
+    again = model(x)
+    again.sum().backward()
+    assert again.shape == (4, 3, 8, 8)
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in (*model.encoder.parameters(), *model.generator.parameters()))
+    assert not torch.equal(model(x), model(x))
+    torch.manual_seed(0)
+    one = model(x)
+    torch.manual_seed(0)
+    assert torch.equal(one, model.reconstruct(x))
+
+
+@pytest.mark.parametrize("verb", ["__call__", "encode", "reconstruct", "losses"])
+@pytest.mark.parametrize(
+    ("x", "what"),
+    [
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"torch.uint8 \(2, 3, 8, 8\)"),
+        (torch.zeros(2, 8, 8, 3), r"torch.float32 \(2, 8, 8, 3\)"),
+        ([1.0], "list"),
+    ],
+)
+def test_what_is_no_image_is_a_sentence(shared: Any, verb: str, x: Any, what: str) -> None:
+    said = rf"x is {what}; recipe '.*' takes floats \(B, 3, 8, 8\) in \[-1, 1\], which zoo.api.to_model makes of uint8"
+    with pytest.raises(RequestError, match=said):
+        getattr(shared, verb)(x)
 
 
 def test_values_by_name() -> None:
@@ -134,7 +218,7 @@ def test_values_by_name() -> None:
 def test_an_output_that_a_recipe_does_not_have() -> None:
     model = zoo.build("gan", overrides=["slots.generator.width=4", "slots.critic.width=4"])
     with pytest.raises(RequestError, match=r"recipe 'gan' has no output 'reconstruction'"):
-        model.reconstruct(images())
+        model.reconstruct(images(), seed=0)
 
 
 def test_it_is_an_ordinary_module() -> None:
@@ -181,7 +265,7 @@ def test_load_gives_the_trained_model(finished: Path) -> None:
     mine = tiny("name=tiny")
     zoo.train(mine)
     assert same(model.state_dict(), mine.state_dict())
-    assert torch.equal(model.sample(2), zoo.load(str(finished)).sample(2))
+    assert torch.equal(model.sample(2, seed=0), zoo.load(str(finished)).sample(2, seed=0))
 
 
 def test_load_what_is_no_run() -> None:
@@ -191,5 +275,5 @@ def test_load_what_is_no_run() -> None:
 
 def test_a_device_by_name() -> None:
     assert zoo.build(read(TINY, "tiny.yaml").plain(), device="cpu").device.type == "cpu"
-    with pytest.raises(RequestError, match="--device abacus: cannot be used here"):
+    with pytest.raises(RequestError, match="device='abacus': cannot be used here"):
         zoo.build(read(TINY, "tiny.yaml").plain(), device="abacus")

@@ -13,33 +13,55 @@ Importing zoo imports neither torch nor any plugin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
-    from zoo.model.model import Model
-    from zoo.recipe import Source
-    from zoo.training.loop import train
+    from zoo.engine.losses import TrainableModel
+    from zoo.recipe import Overrides, Source
+    from zoo.training.in_python import evaluate, save, train
 
-__all__ = ["build", "load", "train"]
+__all__ = ["build", "evaluate", "list", "load", "save", "train"]
 __version__ = "0.1.0"
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def _python(function: Callable[P, T]) -> Callable[P, T]:
+    """A function whose errors speak of arguments, not of options of the command line."""
+
+    @wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return function(*arguments, **named)
+        except Exception as error:
+            from zoo.errors import ZooError, speak_python
+
+            if isinstance(error, ZooError):
+                speak_python(error)
+            raise
+
+    return called
+
+
+@_python
 def build(
     recipe: Source,
     *,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     device: str | torch.device = "cpu",
     plugins: Sequence[str | Path] = (),
-) -> Model:
+) -> TrainableModel:
     """The model of a recipe: every slot filled, initialised from the recipe's seed, shapes checked.
 
     Args:
         recipe: a YAML file, a run's directory, the name of a bundled recipe, or a mapping with a recipe's content.
-        overrides: ``"slots.encoder.width=32"`` and the like.
+        overrides: ``{"slots.encoder.width": 32}``, or ``["slots.encoder.width=32"]``.
         device: where the networks live; ``"auto"`` takes a GPU if there is one.
         plugins: Python files with plugins of your own.
 
@@ -52,27 +74,55 @@ def build(
     from zoo.machine.device import choose_device
     from zoo.recipe import load_recipe, registry_for
 
-    resolved = load_recipe(recipe, overrides, registry_for(recipe, tuple(map(Path, plugins))))
-    model = assemble(resolved, choose_device(str(device)))
+    files = tuple(map(Path, plugins))
+    model = assemble(load_recipe(recipe, overrides, registry_for(recipe, files)), choose_device(str(device)))
     probe_model(model)
+    model.plugins = files
     return model
 
 
-def load(
+def open_run(
     run: str | Path,
-    *,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     weights: str = "",
     device: str | torch.device = "cpu",
     plugins: Sequence[str | Path] = (),
-) -> Model:
+) -> TrainableModel:
+    """``load``, whose errors speak of the command line."""
+    import warnings
+
+    from zoo.check.assembly import assemble
+    from zoo.machine.device import choose_device
+    from zoo.runs.provenance import other_versions, own_recipe, resolved
+    from zoo.runs.weights import load_weights
+
+    folder, files = Path(run), tuple(map(Path, plugins))
+    own_recipe(folder)
+    recipe, _ = resolved(folder, overrides, files)
+    for sentence in other_versions(folder, recipe):
+        warnings.warn(sentence, stacklevel=4)
+    model = assemble(recipe, choose_device(str(device)), restored=True)
+    model.weights = load_weights(model, folder, weights)
+    model.loaded_from, model.plugins = folder.resolve(), files
+    return model
+
+
+@_python
+def load(
+    run: str | Path,
+    *,
+    overrides: Overrides = (),
+    weights: str = "",
+    device: str | torch.device = "cpu",
+    plugins: Sequence[str | Path] = (),
+) -> TrainableModel:
     """The model of a run, with its trained weights.
 
     Warns where a part is installed in another version than the run was built with.
 
     Args:
         run: the run's directory, such as ``runs/avae``.
-        overrides: ``"evaluate.fid=fid"`` and the like; the run's own recipe stays as it is.
+        overrides: ``{"evaluate.fid": "fid"}`` and the like; the run's own recipe stays as it is.
         weights: ``"raw"``, ``"ema"``, ``"best"`` (those that scored best, where ``train.keep_best`` kept them), or
             empty for the averaged ones where there are any.
         device: where the networks live.
@@ -84,26 +134,24 @@ def load(
         zoo.errors.ZooError: if it is no run, its weights are missing, damaged or do not fit, or it asks for more
             memory than there is.
     """
-    import warnings
+    return open_run(run, overrides, weights, device, plugins)
 
-    from zoo.check.assembly import assemble
-    from zoo.machine.device import choose_device
-    from zoo.runs.provenance import other_versions, own_recipe, resolved
-    from zoo.runs.weights import load_weights
 
-    folder = Path(run)
-    own_recipe(folder)
-    recipe, _ = resolved(folder, overrides, tuple(map(Path, plugins)))
-    for sentence in other_versions(folder, recipe):
-        warnings.warn(sentence, stacklevel=2)
-    model = assemble(recipe, choose_device(str(device)), restored=True)
-    load_weights(model, folder, weights)
-    return model
+@_python
+def list(kind: str = "") -> Sequence[Mapping[str, str]]:
+    """What is installed: of each part or recipe its ``kind``, ``name``, ``id``, ``package`` and ``summary``.
+
+    Args:
+        kind: such as ``"encoder"``, ``"term"``, ``"recipe"``; all of them when empty.
+    """
+    from zoo.registry import load_registry
+
+    return load_registry().listed(kind)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "train":
-        from zoo.training.loop import train
+    if name in ("evaluate", "save", "train"):
+        from zoo.training import in_python
 
-        return train
+        return _python(getattr(in_python, name))
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

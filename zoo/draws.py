@@ -180,6 +180,12 @@ def seed_of(*key: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "little") >> 1
 
 
+def fresh(generator: torch.Generator | None = None) -> int:
+    """A new seed at each call, from a generator, or from torch's own, which ``torch.manual_seed`` sets."""
+    device = generator.device if generator else "cpu"
+    return int(torch.randint(2**62, (), generator=generator, device=device))
+
+
 def seed_global(device: torch.device, *key: object) -> None:
     """Makes what dropout and the like draw next on a device, and on the CPU, a function of ``key``.
 

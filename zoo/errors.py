@@ -13,8 +13,9 @@ ZooError                the work failed                              exit 1
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MOST_CHOICES = 300
 """Names that a mistyped one is compared with: some microseconds each."""
@@ -118,3 +119,26 @@ def did_you_mean(name: str, choices: Iterable[str], *, listed: bool = True) -> s
 def a(noun: str) -> str:
     """The noun with its article: ``an encoder``."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+IN_PYTHON = {
+    r"--set (\S+=\S+)": r"overrides=['\1']",
+    r"--(device|weights|steps|seed) ([\w:.-]*\w)": r"\1='\2'",
+    r"--plugin (\S+\.py)": r"plugins=['\1']",
+    r"another --out": "another directory",
+    r"--extend": "extend=True",
+}
+"""What sentences say of the command line -> what a caller in Python writes."""
+
+
+def speak_python(error: ZooError) -> None:
+    """Has an error name arguments as they are called in Python."""
+    if isinstance(error, RecipeError):
+        places = [p.position.file.removeprefix("--set ") for p in error.problems]
+        told = zip(error.problems, places, strict=True)
+        error.problems = tuple(
+            p if at == p.position.file else replace(p, position=Position(f"overrides: {at}")) for p, at in told
+        )
+        error.args = ("\n".join(map(str, error.problems)),)
+    for words, python in IN_PYTHON.items():
+        error.args = tuple(re.sub(words, python, str(said)) for said in error.args)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import TINY
 
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, RequestError
 from zoo.recipe import Recipe, load_recipe, write_recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import load_registry
@@ -30,6 +30,15 @@ def weights(recipe: Recipe) -> dict[str, Any]:
     """``row/term`` -> weight, as a recipe writes it."""
     rows = [row for phase in recipe.phases for row in phase.rows]
     return {f"{row.label}/{term.label}": term.weight.plain() for row in rows for term in row.terms}
+
+
+def test_overrides_in_python() -> None:
+    betas = {"use": "adam", "lr": 1e-3, "betas": (0.5, 0.9)}
+    one = load_recipe("avae", {"latent": 6, "train.optimizer": betas, "slots": {"critic": {"norm": "none"}}})
+    texts = ["latent=6", "train.optimizer={use: adam, lr: 1e-3, betas: [0.5, 0.9]}", "slots.critic.norm=none"]
+    assert one.plain() == load_recipe("avae", texts).plain()
+    with pytest.raises(RequestError, match=r"^overrides is text, 'seed=1'; give a list, \['seed=1'\], or a dict"):
+        load_recipe("avae", "seed=1")
 
 
 # -- the bundled ones ----------------------------------------------------------------------------------------

@@ -30,6 +30,16 @@ def test_what_an_entry_says_of_its_component() -> None:
     assert (ENTRY.summary, ENTRY.part.contract) == ("a net", "B C H W -> B 3")
 
 
+def test_what_is_listed() -> None:
+    recipe = api.Recipe("r", "json:r.yaml", "a recipe")
+    registry = Registry([Plugin("a", "zoo-a", "1.2", components=(NET,), recipes=(recipe,))], {})
+    net = {"kind": "encoder", "name": "net", "id": "zoo-a/net", "package": "zoo-a 1.2", "summary": "a net"}
+    assert registry.listed("encoders") == registry.listed("encoder") == [net]
+    assert [row["name"] for row in registry.listed()] == ["net", "r"]
+    with pytest.raises(RequestError, match="there is no kind 'encodr'; did you mean 'encoder'"):
+        registry.listed("encodr")
+
+
 def test_variants() -> None:
     varied = replace(ENTRY, part=VARIED)
     assert [entry.target for entry in varied.variants()] == ["json:b", "json:c"]

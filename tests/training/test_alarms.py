@@ -18,6 +18,7 @@ from zoo.errors import Interrupted
 from zoo.model.model import Model
 from zoo.recipe.yaml.read import read
 from zoo.runs.run import Run as Folder
+from zoo.training import loop
 from zoo.training.alarms import Alarms
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -147,7 +148,7 @@ def test_a_training_in_pieces_tells_what_one_in_one_go_tells_and_each_once(
             for piece in range(1, pieces + 1):
                 steps = iter(range(40 // pieces if piece < pieces else 40))
                 with suppress(Interrupted):
-                    zoo.train(
+                    loop.train(
                         Model(recipe),
                         IMAGES,
                         run=run,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
+from zoo.engine.losses import TrainableModel
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.device import VARIABLE, memory, size_of
 from zoo.model.kept import unkept
@@ -22,7 +23,7 @@ class NotOnMeta(Exception):
     """Something has no implementation on the meta device; the CPU will tell whether it has one at all."""
 
 
-def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> Model:
+def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> TrainableModel:
     """The model on a device: made on ``meta`` first, so that what cannot fit is refused before it takes memory.
 
     What wants its numbers while it is made cannot be made on ``meta``; of it, the allocator's error tells. A
@@ -41,7 +42,7 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bo
     return model if model.device == torch.device(device) else made(recipe, device, restored=restored)
 
 
-def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) -> Model:
+def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) -> TrainableModel:
     """The model on a device, whatever it costs.
 
     Raises:
@@ -50,7 +51,7 @@ def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) 
     """
     refuse(_taken_names(recipe))
     try:
-        return Model(recipe, device, restored=restored)
+        return TrainableModel(recipe, device, restored=restored)
     except NotImplementedError as error:
         raise NotOnMeta from error
     except RecipeError as error:

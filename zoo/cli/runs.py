@@ -68,12 +68,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from zoo.runs.identity import vouch_again
     from zoo.runs.run import Run
     from zoo.score.evaluate import evaluate as score
+    from zoo.score.metric import alone
     from zoo.training.build import write_report
     from zoo.training.watchers import ALARMS
 
     wanted = [name for names in arguments.metrics for name in names.split(",") if name]
     recipe, registry = _recipe(arguments)
-    model = _model(arguments, [*_alone(wanted, recipe, registry), *arguments.set])
+    model = _model(arguments, [*alone(wanted, recipe, registry), *arguments.set])
     own_weights = "ema" if (arguments.folder / "ema.safetensors").is_file() else "raw"
     weights = arguments.weights or own_weights
     images = load_images(model.recipe)
@@ -119,18 +120,11 @@ def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
     return resolved(arguments.folder, (), tuple(arguments.plugin))
 
 
-def _alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
-    """Overrides that ask for these scores alone: the recipe's own by label, others by the metric's name."""
-    own: dict[str, Any] = {part.label: part.plain() for part in recipe.evaluate}
-    parts = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}
-    return ["evaluate=null", *(f"evaluate.{name}={part}" for name, part in parts.items())] if wanted else []
-
-
 def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:
     how = {"weights": arguments.weights, "device": arguments.device, "plugins": arguments.plugin}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        model = zoo.load(arguments.folder, overrides=overrides, **how)
+        model = zoo.open_run(arguments.folder, overrides, **how)
     for warning in caught:
         print(warning.message, file=sys.stderr)
     return model

@@ -17,7 +17,6 @@ from zoo.registry import Entry, Registry, load_registry
 
 if TYPE_CHECKING:
     from zoo.registry import Signature
-    from zoo.registry.entries import Named
 
 SHIPPED = ("recipe", "table")
 """Kinds of files that packages ship; a table is of recipes, for ``zoo compare``."""
@@ -28,10 +27,7 @@ SECTIONS = ("recipe", "train", "phase", "schedule")
 def list_parts(arguments: argparse.Namespace) -> int:
     """``zoo list [KIND]``."""
     registry = load_registry(tuple(arguments.plugin))
-    kind = arguments.kind.removesuffix("s")
-    if kind and kind not in (*KINDS, *SHIPPED):
-        raise RequestError(f"there is no kind '{arguments.kind}'{did_you_mean(kind, (*KINDS, *SHIPPED))}")
-    rows = [_row(entry) for entry in _everything(registry) if kind in ("", entry.kind)]
+    rows = registry.listed(arguments.kind)
     if arguments.json:
         print(json_text(rows))
         return 0
@@ -43,25 +39,16 @@ def list_parts(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _everything(registry: Registry) -> list[Named]:
-    return [*registry.components(), *registry.recipes(), *registry.tables()]
-
-
-def _row(entry: Named) -> dict[str, str]:
-    package = f"{entry.distribution} {entry.version}"
-    return {"kind": entry.kind, "name": entry.name, "id": entry.id, "package": package, "summary": entry.summary}
-
-
 def show(arguments: argparse.Namespace) -> int:
     """``zoo show NAME``: everything of that name, of whatever kind."""
     registry = load_registry(tuple(arguments.plugin))
-    kind, _, name = arguments.name.rpartition(":")
+    kind, name = _asked(arguments.name)
     entries = [v for e in registry.components(kind or None) if name in (e.name, e.id) for v in e.variants()]
     recipe = registry.find_recipe(name) if kind in ("", "recipe") else None
     recipe = recipe or (registry.find_table(name) if kind in ("", "table") else None)
     documents = [_component(entry) for entry in entries]
     if recipe:
-        documents.append({**_row(recipe), "file": str(recipe.file)})
+        documents.append({**recipe.row(), "file": str(recipe.file)})
     if not documents and not kind and name in SECTIONS:
         documents.append(_section(name))
     if not documents:
@@ -70,14 +57,21 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _asked(text: str) -> tuple[str, str]:
+    """The kind, if one is said, and the name: of ``critic:dcgan``, of ``critic/dcgan``."""
+    head, _, tail = text.partition("/")
+    kind, _, name = text.rpartition(":")
+    return (head, tail) if tail and head in (*KINDS, *SHIPPED) else (kind, name)
+
+
 def _nothing(text: str, registry: Registry) -> RequestError:
     """Says who has it, if the catalogue knows; else what there is."""
-    asked, _, name = text.rpartition(":")
+    asked, name = _asked(text)
     kinds = (*KINDS, "recipe")
     known = [kind for kind in kinds if kind == asked or registry.catalogue.providers(kind, name.rpartition("/")[2])]
     if known and asked in ("", known[0]):
         return registry.unknown(known[0], name)
-    names = [*(entry.name for entry in _everything(registry)), *SECTIONS]
+    names = [*(row["name"] for row in registry.listed()), *SECTIONS]
     return RequestError(f"nothing is called '{text}'{did_you_mean(name, names)}")
 
 

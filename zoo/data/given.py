@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from zoo.errors import RequestError
+from zoo.machine.device import memory, size_of
 from zoo.recipe import Recipe, registry_for
 from zoo.registry import to_arguments
 
 SHAPE = "(N, C, H, W)"
+FIELDS = ("x", "image", "img", "images", "pixel_values")
+"""What an item of a data set may call its image."""
+PIECE = 256
+"""Items of a data set that become pixels together."""
 
 
 def read_images(images: Sequence[str | Path | Image.Image], recipe: Recipe) -> tuple[Tensor, tuple[str, ...]]:
@@ -51,8 +58,10 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
 
     Args:
         images: a tensor or an array (N, C, H, W), (N, H, W, C), or (N, H, W) where there is one channel; a sequence of
-            those without N; or files, directories and Pillow's images, which are read as the recipe's data reads its
-            own. Numbers are uint8, or floats, which are rounded to 256 steps of their range.
+            those without N; files, directories and Pillow's images, which are read as the recipe's data reads its own;
+            or a ``Dataset``, a ``DataLoader`` or a list of items with an image in each: the first of a tuple, one of
+            ``FIELDS`` in a mapping. Each is taken once. Numbers are uint8, or floats, which are rounded to 256 steps of
+            their range.
         recipe: whose size and channels they must have.
         value_range: the numbers that floats have for black and white: ``(0, 1)`` or ``(-1, 1)``.
 
@@ -64,7 +73,16 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
     """
     if isinstance(images, str | Path | Image.Image):
         images = [images]
+    if isinstance(images, DataLoader):
+        return _joined((pixels_of(_image(batch), recipe, value_range) for batch in images), recipe)
+    items = hasattr(images, "__getitem__") or hasattr(images, "__iter__")
+    if items and not isinstance(images, Sequence | np.ndarray | Tensor | Mapping):
+        found = map(_image, _each(images))
+        pieces = iter(lambda: [*islice(found, PIECE)], [])
+        return _joined((pixels_of(piece, recipe, value_range) for piece in pieces), recipe)
     if isinstance(images, Sequence):
+        if any(isinstance(image, tuple | Mapping) for image in images):
+            images = [*map(_image, images)]
         if any(isinstance(image, str | Path | Image.Image) for image in images):
             return read_images(images, recipe)[0]
         images = _stacked(images)
@@ -77,6 +95,34 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
             f"images are {type(images).__name__}; give a tensor or an array {SHAPE}, or a list of Pillow's images"
         )
     return _eight_bits(_laid_out(images, recipe), value_range)
+
+
+def _each(items: Any) -> Iterator[Any]:
+    """The items of a set, which may have a length, or an end, or neither."""
+    return (items[i] for i in range(len(items))) if hasattr(items, "__len__") else iter(items)
+
+
+def _image(item: Any) -> Any:
+    """The image in an item, or the images in a batch, of a data set."""
+    if isinstance(item, Mapping):
+        field = next((name for name in FIELDS if name in item), None)
+        if field is None:
+            raise RequestError(
+                f"an item has {', '.join(map(str, item))}; its image must be called {' or '.join(FIELDS)}"
+            )
+        return item[field]
+    return item[0] if isinstance(item, tuple | list) and len(item) else item
+
+
+def _joined(pieces: Iterable[Tensor], recipe: Recipe) -> Tensor:
+    """Pixels piece by piece, until they are more than there is memory for."""
+    kept, room = [], memory()
+    for piece in pieces:
+        kept.append(piece)
+        room -= piece.nbytes
+        if room < 0:
+            raise RequestError(f"images are more than the {size_of(memory())} of memory here, or never end; give fewer")
+    return torch.cat(kept) if kept else pixels_of(torch.empty(0), recipe)
 
 
 def _stacked(images: Sequence[Any]) -> Any:

@@ -51,6 +51,10 @@ class RowPlan:
     parameters: Mapping[str, nn.Parameter]
     terms: Sequence[tuple[TermKey, str, Term]]
 
+    def own(self, objective: Tensor) -> Tensor:
+        """The objective with a backward that reaches the row's own parameters alone, whatever shares its graph."""
+        return _Own.apply([objective], *self.parameters.values())  # type: ignore[no-any-return]
+
     def objective(self, known: Mapping[str, Any], weights: Weights) -> tuple[Tensor | None, dict[TermKey, Tensor]]:
         """The weighted sum that the row minimises (None while every weight in it is 0), and its terms' values."""
         total: Tensor | None = None
@@ -65,6 +69,20 @@ class RowPlan:
             weighted = value if constant and weight == 1 else weight * value
             total = weighted if total is None else total + weighted
         return total, values
+
+
+class _Own(torch.autograd.Function):
+    """Hands an objective on, held in a list, and its gradient to the given parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, held: list[Tensor], *own: nn.Parameter) -> Tensor:
+        ctx.held, ctx.own = held, own
+        return held[0].detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        taken = torch.autograd.grad(ctx.held[0], ctx.own, gradient, retain_graph=True, allow_unused=True)
+        return (None, *taken)
 
 
 @dataclass

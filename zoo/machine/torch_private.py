@@ -5,6 +5,7 @@ Each function has a test in ``tests/machine/test_torch_private.py`` that fails b
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -90,6 +92,28 @@ def no_power_method_on_meta() -> Iterator[None]:
 def set_tracking(norm: nn.Module, tracking: bool) -> None:
     """Sets ``track_running_stats`` of a norm; ``nn.Module`` would take ten times as long to set its attribute."""
     vars(norm)["track_running_stats"] = tracking
+
+
+def pickled_by(modules: Iterable[nn.Module]) -> None:
+    """Has pickle take modules with parametrised weights, of classes that torch made for them and refuses to pickle."""
+    for module in modules:
+        if parametrize.is_parametrized(module):
+            copyreg.pickle(type(module), _taken_apart)
+
+
+def _taken_apart(module: nn.Module) -> tuple[Any, ...]:
+    return _put_together, (parametrize.type_before_parametrizations(module), dict(vars(module)))
+
+
+def _put_together(kind: type[nn.Module], state: dict[str, Any]) -> nn.Module:
+    module = kind.__new__(kind)
+    nn.Module.__init__(module)
+    computed = state["_modules"]["parametrizations"]
+    for name in computed:
+        module.register_parameter(name, nn.Parameter(torch.empty(0)))
+        parametrize.register_parametrization(module, name, nn.Identity(), unsafe=True)  # makes the class
+    vars(module).update(state)
+    return module
 
 
 # -- steps -------------------------------------------------------------------------------------------------

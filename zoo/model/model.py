@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.draws import Draw, Draws, forked, seed_global
+from zoo.draws import Draw, Draws, forked, fresh, seed_global
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
-from zoo.machine.torch_private import lacks_numbers, no_power_method_on_meta, out_of_memory
+from zoo.machine.torch_private import lacks_numbers, no_power_method_on_meta, out_of_memory, pickled_by
 from zoo.model.forward import evaluating
 from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
@@ -32,7 +33,16 @@ class Model(nn.Module):
 
     Attributes:
         parts: the parts that its networks are made of, by the networks' names.
+        trained: what its next training goes on from: tensors by name, and plain data; None for a model that is new.
+        weights: which of its weights it holds, ``raw``, ``ema`` or ``best``.
+        loaded_from: the run that it was loaded from.
+        plugins: files with plugins, beside those installed, that its parts may be of.
     """
+
+    trained: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+    weights = "raw"
+    loaded_from: Path | None = None
+    plugins: tuple[Path, ...] = ()
 
     def __init__(self, recipe: Recipe, device: torch.device | str = "cpu", *, restored: bool = False) -> None:
         super().__init__()
@@ -54,7 +64,7 @@ class Model(nn.Module):
         if not inspect.isclass(target):
             return partial(target, **part.arguments_for()) if part.options else target
         if part.learning:
-            return lambda self, **named: self.learn(**named)  # what the networks of such a term minimise
+            return _learn
         label = f"{part.entry.kind}_{part.label}"
         built = build_part(self.recipe, part, device, label)
         if not isinstance(built, nn.Module):
@@ -85,7 +95,12 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def compute(
-        self, *names: str, given: Mapping[str, Any] | None = None, batch: int = 0, seed: int = 0
+        self,
+        *names: str,
+        given: Mapping[str, Any] | None = None,
+        batch: int = 0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Any, ...]:
         """Values by name, in evaluation mode, without gradients.
 
@@ -93,21 +108,30 @@ class Model(nn.Module):
             names: values, or outputs of the recipe (``sample``, ``reconstruction``).
             given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``.
             batch: how many, where nothing given says so.
-            seed: which draw of the noise.
+            seed: which draw of the noise; a new one at each call when None.
+            generator: where a new draw comes from; torch's own, which ``torch.manual_seed`` sets, when None.
 
         Raises:
             RequestError: if a name is unknown, or needs images and none were given.
         """
-        wanted, known = [self.recipe.outputs.get(name, name) for name in names], dict(given or {})
-        batch = next((len(v) for v in known.values() if isinstance(v, Tensor)), batch)
-        known = {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **known}
+        wanted, known = [self.recipe.outputs.get(name, name) for name in names], self._known(given or {}, batch)
         try:
             if "x" not in known and needs(self.recipe.graph, wanted, "x", known):
                 raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
         except UnknownNameError as error:
             raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
         with evaluating(self, self.recipe.batch_stats):
-            return self.values(wanted, known, partial(self.draw, "compute", seed))
+            return self.values(wanted, known, self._drawing(seed, generator))
+
+    def _known(self, given: Mapping[str, Any], batch: int = 0) -> dict[str, Any]:
+        """What is given, and the builtins."""
+        batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
+        return {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **given}
+
+    def _drawing(self, seed: int | None = None, generator: torch.Generator | None = None) -> Draws:
+        """Who draws -> its stream; of a new draw, a generator is asked for a seed once somebody draws."""
+        chosen = cache(lambda: fresh(generator) if seed is None else seed)
+        return lambda caller: self.draw("compute", chosen(), caller)
 
     def values(self, names: Sequence[str], given: Mapping[str, Any], draws: Draws) -> tuple[Any, ...]:
         """Values, builtins or slots by name, as the model stands: in its mode, with gradients if they are asked for."""
@@ -129,24 +153,89 @@ class Model(nn.Module):
         sample = self.recipe.outputs.get("sample")
         return sample is not None and not needs(self.recipe.graph, [sample], "x", {})
 
-    def sample(self, n: int = 16, *, seed: int = 0) -> Tensor:
-        """``n`` images from the prior, (n, C, H, W) in [-1, 1]."""
-        (images,) = self.compute(self.output("sample"), batch=n, seed=seed)
+    def forward(self, x: Tensor) -> Any:
+        """The model's reconstruction of images (B, C, H, W) in [-1, 1], same shape and range.
+
+        As for any module: in the mode it is in, with gradients, and with new noise at each call.
+        """
+        return self.values([self.output("reconstruction")], self._known({"x": self.images(x)}), self._drawing())[0]
+
+    def images(self, x: Tensor) -> Tensor:
+        """Images as its networks take them, on its device; a RequestError if ``x`` are none."""
+        sizes = self.recipe.sizes
+        shape = (sizes.channels, sizes.size, sizes.size)
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.shape[1:] != shape:
+            what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            takes = f"recipe '{self.recipe.name}' takes floats {('B', *shape)} in [-1, 1]".replace("'B'", "B")
+            raise RequestError(f"x is {what}; {takes}, which zoo.api.to_model makes of uint8")
+        return x.to(self.device, self.dtype)
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        z: Tensor | None = None,
+        noise: Tensor | None = None,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """``n`` images, (n, C, H, W) in [-1, 1], others at each call.
+
+        Args:
+            n: how many; as many as there are ``z`` or ``noise``, else 16, when None.
+            z: their codes (n, K); from the prior when None.
+            noise: what else they depend on (n, A); drawn when None.
+            seed: the same images for the same one.
+            generator: where new codes and noise come from; torch's own, which ``torch.manual_seed`` sets, when None.
+
+        Raises:
+            RequestError: if it makes no images of codes or noise, or these are not of its size.
+        """
+        target, given = self.output("sample"), {}
+        for name, numbers, size in (("z", z, self.recipe.latent), ("noise", noise, self.recipe.noise)):
+            if numbers is None:
+                continue
+            if not needs(self.recipe.graph, [target], name, {}):
+                raise RequestError(f"recipe '{self.recipe.name}': its samples are made of no {name}")
+            n = len(numbers) if n is None else n
+            if numbers.shape != (n, size):
+                raise RequestError(f"{name} has the shape {tuple(numbers.shape)}; these samples take {(n, size)}")
+            given[name] = numbers.to(self.device, self.dtype)
+        n = 16 if n is None else n
+        if n < 1:
+            raise RequestError(f"{n} samples cannot be had; ask for 1 or more")
+        (images,) = self.compute(target, given=given, batch=n, seed=seed, generator=generator)
         return images  # type: ignore[no-any-return]
 
     def encode(self, x: Tensor) -> Any:
         """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` (B, K) is the code."""
-        return self.compute(self.output("posterior"), given={"x": x})[0]
+        return self.compute(self.output("posterior"), given={"x": self.images(x)})[0]
 
-    def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] through the model's reconstruction, same shape and range."""
-        (images,) = self.compute(self.output("reconstruction"), given={"x": x}, seed=seed)
-        return images  # type: ignore[no-any-return]
+    def decode(self, z: Tensor, *, noise: Tensor | None = None, seed: int | None = None) -> Tensor:
+        """The images of codes (B, K), as ``sample`` makes them of the prior's: (B, C, H, W) in [-1, 1]."""
+        return self.sample(z=z, noise=noise, seed=seed)
+
+    def reconstruct(self, x: Tensor, *, seed: int | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] through the model's reconstruction, same shape and range.
+
+        The noise is another at each call, but for the same ``seed``.
+        """
+        name, given = self.output("reconstruction"), {"x": self.images(x)}
+        return self.compute(name, given=given, seed=seed, generator=generator)[0]  # type: ignore[no-any-return]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        pickled_by(self.modules())
+        return super().__reduce_ex__(protocol)
 
 
 def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:
     """Whether ``wanted`` need ``what`` once ``known`` are given."""
     return what in given_in(graph, known).order(wanted)
+
+
+def _learn(self: Any, **named: Any) -> Any:
+    """What the networks of a term that learns minimise."""
+    return self.learn(**named)
 
 
 def _call(self: Any, **named: Any) -> Any:

@@ -13,6 +13,7 @@ from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.node import one_line
 from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, too_large, write
 from zoo.recipe.yaml.tree import assign, merge
+from zoo.recipe.yaml.write import write_value
 from zoo.registry import LOCAL, Registry, load_registry
 from zoo.registry.option_types import shown
 
@@ -24,13 +25,17 @@ Source = str | Path | Mapping[str, Any]
 """A recipe's file, the name of a bundled recipe, or a recipe's content."""
 
 
-def load_recipe(source: Source, overrides: Sequence[str] = (), registry: Registry | None = None) -> Recipe:
+Overrides = Sequence[str] | Mapping[str, Any]
+"""``"path.to.value=value"``, or path -> value in Python."""
+
+
+def load_recipe(source: Source, overrides: Overrides = (), registry: Registry | None = None) -> Recipe:
     """A recipe, resolved against the installed plugins.
 
     Args:
         source: a YAML file or a run's directory; if there is none of that name, a bundled recipe (``avae``,
             ``avae.yaml``); or a mapping with a recipe's content.
-        overrides: ``"path.to.value=value"``, later ones win.
+        overrides: ``"path.to.value=value"``, later ones win; or a mapping of paths to values.
         registry: the plugins to resolve against; those installed when None.
 
     Raises:
@@ -111,8 +116,12 @@ def _read_file(path: Path) -> Node:
     return read(content, str(path))
 
 
-def _overridden(root: Node, overrides: Sequence[str]) -> Node:
+def _overridden(root: Node, overrides: Overrides) -> Node:
     """``root`` with every ``path=value`` set; problems point at the arguments."""
+    if isinstance(overrides, str):
+        raise RequestError(f"overrides is text, {overrides!r}; give a list, [{overrides!r}], or a dict")
+    if isinstance(overrides, Mapping):
+        overrides = [f"{path}={write_value(value)}" for path, value in overrides.items()]
     problems: list[Problem] = []
     for override in overrides:
         place = f"--set {one_line(override)}"

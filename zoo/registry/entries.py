@@ -55,6 +55,11 @@ class Named:
         """One line."""
         return self.part.summary
 
+    def row(self) -> dict[str, str]:
+        """What a list of parts says of it."""
+        package = f"{self.distribution} {self.version}"
+        return {"kind": self.kind, "name": self.name, "id": self.id, "package": package, "summary": self.summary}
+
     def _unusable(self, cause: str) -> Unusable:
         whose = f"{self.distribution} {self.version} (plugin '{self.plugin}')"
         return Unusable(f"{self.kind} '{self.name}' of {whose}", cause)

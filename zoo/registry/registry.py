@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from zoo import api
-from zoo.errors import did_you_mean
+from zoo.errors import RequestError, did_you_mean
 from zoo.registry import catalogue as catalogues
 from zoo.registry import discovery, loading, names
 from zoo.registry.catalogue import Catalogue
 from zoo.registry.discovery import Plugin
-from zoo.registry.entries import Entry, RecipeEntry
+from zoo.registry.entries import Entry, Named, RecipeEntry
 
 
 class Registry:
@@ -53,6 +53,14 @@ class Registry:
     def tables(self) -> tuple[RecipeEntry, ...]:
         """Every bundled table of recipes, by name."""
         return tuple(entry for entry in self._shipped if entry.kind == "table")
+
+    def listed(self, kind: str = "") -> list[dict[str, str]]:
+        """What there is, or that of one kind, with name, id, package and summary; components, recipes, tables."""
+        entries: list[Named] = [*self._entries, *self.recipes(), *self.tables()]
+        asked, kinds = kind.removesuffix("s"), (*api.KINDS, "recipe", "table")
+        if asked and asked not in kinds:
+            raise RequestError(f"there is no kind '{kind}'{did_you_mean(asked, kinds)}")
+        return [entry.row() for entry in entries if asked in ("", entry.kind)]
 
     def find(self, kind: str, name: str) -> Entry:
         """The component that ``[distribution/]name`` means; UnknownName says what to do, AmbiguousName who has it."""

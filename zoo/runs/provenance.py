@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo.errors import Damaged, RecipeError, RequestError, RunError
 from zoo.machine.disk import read_text
-from zoo.recipe import RUN_RECIPE, Recipe, Source, load_recipe, registry_for
+from zoo.recipe import RUN_RECIPE, Overrides, Recipe, Source, load_recipe, registry_for
 from zoo.recipe.yaml.read import read
 from zoo.registry import LOCAL, Registry
 from zoo.runs.manifest import seal_holds
@@ -74,7 +74,7 @@ def run_of(source: Source) -> Path | None:
     return folder if is_run else None
 
 
-def resolved(source: Source, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> tuple[Recipe, Registry]:
+def resolved(source: Source, overrides: Overrides = (), plugins: Sequence[Path] = ()) -> tuple[Recipe, Registry]:
     """A recipe, resolved, and the registry that it was resolved against.
 
     Raises:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from zoo.api import Metric, MetricDefaults
 from zoo.errors import Problem, RecipeError
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
+from zoo.registry import Registry
 from zoo.types import mapped
 
 SPLITS = ("test", "train")
@@ -25,6 +27,13 @@ _DEFAULTS = MetricDefaults()
 def optional(metric: object, name: str) -> Any:
     """An attribute that a metric, or its class, may have; where it has none, that of ``zoo.api.MetricDefaults``."""
     return getattr(metric, name, getattr(_DEFAULTS, name))
+
+
+def alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
+    """Overrides that ask for these scores alone: the recipe's own by label, others by the metric's name."""
+    own: dict[str, Any] = {part.label: part.plain() for part in recipe.evaluate}
+    parts = {name: json.dumps(own[name]) if name in own else registry.find("metric", name).id for name in wanted}
+    return ["evaluate=null", *(f"evaluate.{name}={part}" for name, part in parts.items())] if wanted else []
 
 
 @dataclass(frozen=True)

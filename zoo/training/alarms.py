@@ -50,7 +50,7 @@ class Alarms:
         """Yields a name and a sentence for every failure there is now."""
         model, outputs = engine.model, self._recipe.outputs
         x = to_model(self._images.to(model.device), model.dtype)
-        posterior = model.compute("posterior", given={"x": x})[0] if "posterior" in outputs else None
+        posterior = model.compute("posterior", given={"x": x}, seed=0)[0] if "posterior" in outputs else None
         mean = getattr(posterior, "mean", None)
         if isinstance(mean, Tensor) and len(x) > 1 and not (mean.float().var(0) > ACTIVE).any():
             yield (
@@ -59,7 +59,7 @@ class Alarms:
                 f"{mean.shape[1]} varies by more than {ACTIVE}). Lower the weight of the KL term, warm it up "
                 "(kl: {from: 0, to: 1, steps: N}), or raise the reconstruction's",
             )
-        samples = model.compute("sample", batch=len(x))[0] if "sample" in outputs else None
+        samples = model.compute("sample", batch=len(x), seed=0)[0] if "sample" in outputs else None
         if isinstance(samples, Tensor) and samples.shape[1:] == x.shape[1:] and len(x) > 1:
             of_samples, of_images = (images.float().var(0).mean() for images in (samples, x))
             share = float(of_samples / of_images.clamp(min=1e-12))

@@ -126,15 +126,34 @@ def _assemble(
     for note in images.notes:
         say(note)
     probe_model(model, images)
+    begin(run, recipe, images, registry, changes, extend=extend, say=say)
+    return model, images
+
+
+def begin(
+    run: Run,
+    recipe: Recipe,
+    images: Images,
+    registry: Registry,
+    changes: Sequence[str],
+    *,
+    extend: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Writes what a run is of, before it trains; ``changes`` are the settings that are other from here on."""
     if not run.path("recipe.yaml").exists():  # by which a directory is a run: before whatever else a kill may leave
         run.write("recipe.yaml", sealed(write_recipe(recipe)))
     others = note_images(run, recipe, images, extend)
     for sentence in others:
         say(f"from here on, {sentence}")
     keep(run, [*changes, *others])
+    describe(run, recipe, registry)
+
+
+def describe(run: Run, recipe: Recipe, registry: Registry) -> None:
+    """Writes a run's recipe, and who provides its parts."""
     run.write("recipe.yaml", sealed(write_recipe(recipe)))
     run.write_json(PLUGINS, provenance(recipe, registry))
-    return model, images
 
 
 def _train(

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.api import Record, Watcher
 from zoo.data.batches import Batches, load_images
-from zoo.data.given import pixels_of
 from zoo.draws import forked
+from zoo.engine.average import Average
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
 from zoo.machine.device import sync_device
@@ -32,9 +31,8 @@ from zoo.types import Images
 
 def train(
     model: Model,
-    data: Any = None,
+    data: Images | Tensor | None = None,
     *,
-    value_range: tuple[float, float] | None = None,
     steps: int | None = None,
     watchers: Sequence[Watcher] = (),
     run: Run | None = None,
@@ -42,6 +40,7 @@ def train(
     say: Callable[[str], None] = lambda _: None,
     on_alarm: Callable[[str], None] | None = None,
     processes: Processes = ALONE,
+    keep: bool = False,
 ) -> Engine:
     """Trains a model as its recipe says; the model is changed in place.
 
@@ -49,10 +48,8 @@ def train(
     ``run``, both go to files instead).
 
     Args:
-        model: from ``zoo.build``.
-        data: the images: ``zoo.api.Images``, or a tensor, an array, a list of pictures (``data.given.pixels_of`` says
-            which); None for the recipe's own.
-        value_range: the numbers for black and white where ``data`` has floats: ``(0, 1)`` or ``(-1, 1)``.
+        model: from ``zoo.build``. It goes on where its training before ended, if that was kept.
+        data: the images, or pixels, uint8 (N, C, H, W); None for the recipe's own.
         steps: how many in all; the recipe's number when None.
         watchers: who sees the records.
         run: where checkpoints go and are taken up from, and samples on the way are kept.
@@ -62,6 +59,7 @@ def train(
             None.
         processes: those that train together; all but the first are given no run, no watchers and the same data. What
             they share out of the model (``train.fully_shard``) is whole again in each when this returns.
+        keep: whether the model keeps what its next training goes on from.
 
     Returns:
         the engine, with its step, optimisers and averaged weights.
@@ -74,8 +72,9 @@ def train(
     steps = settings.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
     shown = images if isinstance(images, Images) else None
-    pixels = shown.train if shown else pixels_of(images, model.recipe, value_range)
+    pixels: Tensor = shown.train if shown else images  # type: ignore[assignment]
     engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
+    _go_on(model, engine)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
     _level(engine)
@@ -90,10 +89,42 @@ def train(
     finally:
         for watcher in watchers:
             watcher.end()
+        if keep:
+            _keep(model, engine)
     engine.end()
     if engine.average and run is None:
-        model.load_state_dict(engine.average.state_dict())
+        hold_average(model, engine.average)
     return engine
+
+
+def hold_average(model: Model, average: Average) -> None:
+    """Gives a model its averaged weights."""
+    model.load_state_dict(average.state_dict())
+    model.weights = "ema"
+
+
+def _keep(model: Model, engine: Engine) -> None:
+    """Keeps with a model what its training goes on from: all but its weights, which it goes on with as they then are.
+
+    Where it will hold averaged weights, those that were trained are kept too.
+    """
+    tensors, plain = engine.state()
+    own = {name for name in tensors if name.startswith("model/")}
+    trained = {name: tensors[name].clone() for name in own} if engine.average else {}
+    model.trained = {name: tensor for name, tensor in tensors.items() if name not in own} | trained, plain
+
+
+def _go_on(model: Model, engine: Engine) -> None:
+    """Has an engine go on from where the model's training before ended."""
+    if model.trained is None:
+        return
+    kept, plain = model.trained
+    own = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    averaged = {name: own[name.replace("ema/", "model/", 1)] for name in kept if name.startswith("ema/")}
+    held = all(torch.equal(tensor.to(kept[name]), kept[name]) for name, tensor in averaged.items())
+    given = kept if held else averaged  # what it was given meanwhile, it is trained on
+    engine.restore({**kept, **own, **given}, plain)
+    model.weights = "raw"
 
 
 def _level(engine: Engine) -> None:

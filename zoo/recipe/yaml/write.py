@@ -32,6 +32,15 @@ def write(data: Mapping[str, Any]) -> str:
     return "\n".join(_block(data, WIDTH) if data else ["{}"]) + "\n"
 
 
+def write_value(value: Any) -> str:
+    """A value on one line, such as ``read_value`` reads back; a RequestError as of ``write``."""
+    if not _is_container(value):
+        return _scalar(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)}: {write_value(below)}" for key, below in value.items()) + "}"
+    return f"[{', '.join(map(write_value, value))}]"
+
+
 def _block(value: Any, room: int) -> Iterator[str]:
     """Lines of a container that is not empty, ``room`` columns wide."""
     named = isinstance(value, Mapping)
