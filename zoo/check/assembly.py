@@ -133,7 +133,7 @@ def _shared_weights(model: Model) -> Iterator[Problem]:
         pairs = [(row, player) for row in phase.played for player in row.players]
         for row, player in pairs:
             own = list(model.network(player).parameters())
-            if other := next((owners[p] for p in own if p in owners), ""):
+            if other := next((owners[p] for p in own if owners.get(p, player) != player), ""):
                 message = f"players '{other}' and '{player}' share weights, which would be moved twice"
                 yield Problem(row.position, f"{message}; give one of them a phase of its own")
             owners |= dict.fromkeys(own, player)
