@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,6 +22,7 @@ from zoo.machine.torch_private import (
     no_power_method_on_meta,
     note_not_finite,
     out_of_memory,
+    pickled_by,
     process_lost,
     set_tracking,
     singular_vectors,
@@ -207,3 +209,16 @@ def test_products() -> None:
         (inner,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
         torch.autograd.grad(inner.sum(), list(net.parameters()), allow_unused=True)
     assert ours.total > torchs.get_total_flops()
+
+
+def test_pickled_by() -> None:
+    """Modules with parametrised weights, of whatever kind, come back from a pickle as they were, and go on alike."""
+    network = nn.Sequential(spectral_norm(nn.Linear(4, 4)), orthogonal(nn.Linear(4, 4)), nn.ReLU())
+    pickled_by(network.modules())
+    other = pickle.loads(pickle.dumps(network))
+    x = torch.ones(2, 4)
+    for _ in range(2):  # the power iteration goes on, too
+        assert torch.equal(network(x), other(x))
+    assert [*network.state_dict()] == [*other.state_dict()]
+    other(x).sum().backward()
+    assert all(p.grad is not None for p in other.parameters())
