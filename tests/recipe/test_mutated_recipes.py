@@ -71,16 +71,16 @@ def refuse_well(said: str) -> None:
         assert "Position(" not in line, line
 
 
-def test_three_thousand_mutants_load_or_are_refused() -> None:
+def test_a_thousand_mutants_load_or_are_refused() -> None:
     outcomes = {"loads": 0, "is refused": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    @fuzz(2000)
+    @fuzz(700)
     @given(st.integers(0, 2**64))
     def trees(seed: int) -> None:
         load(write(mutant(random.Random(seed), CORPUS)), outcomes)
 
-    @fuzz(1000)
+    @fuzz(300)
     @given(st.integers(0, 2**64))
     def texts(seed: int) -> None:
         load(mangled(random.Random(seed), TEXTS), outcomes)
@@ -88,8 +88,8 @@ def test_three_thousand_mutants_load_or_are_refused() -> None:
     trees()
     texts()
     print(", ".join(f"{count:,} {what}" for what, count in outcomes.items()))
-    assert sum(outcomes.values()) >= 3000 * TIMES
-    assert outcomes["loads"] >= 200 * TIMES  # so that the way back is tried too
+    assert sum(outcomes.values()) >= 1000 * TIMES
+    assert outcomes["loads"] >= 70 * TIMES  # so that the way back is tried too
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < BYTES
 
 
