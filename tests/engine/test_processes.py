@@ -73,12 +73,9 @@ def test_n_processes_are_one_with_the_whole_batch(ranks: dict[str, Any], name: s
         )
 
 
-@pytest.mark.parametrize("name", ["vae", "bigan"])
+@pytest.mark.parametrize("name", SLOTS)
 def test_parts_in_processes_are_as_many_parts_in_one(ranks: dict[str, Any], name: str) -> None:
-    """Each part has its own batch norm statistics, wherever it is computed; the running ones see fewer parts each.
-
-    Spectral norm, which the other systems' critics have, iterates once for each part that a process takes.
-    """
+    """Each part has its own batch norm statistics, wherever it is computed; the running ones see fewer parts each."""
     found = ranks["found"][name]
     for key, expected in found["alone in parts"].items():
         if "running" not in key and "tracked" not in key:

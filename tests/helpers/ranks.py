@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from helpers.engine import SLOTS, small
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.engine.engine import Engine
 from zoo.machine.processes import ALONE, Processes, joined
@@ -45,9 +45,29 @@ def collectives(counted: list[str]) -> Iterator[None]:
         dist.all_reduce = real
 
 
+class Running(nn.Module):
+    """Means of what it has seen, as a codebook keeps them: one changed where it lies, one put in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("inside", torch.zeros(()))
+        self.register_buffer("instead", torch.zeros(()))
+        self.register_buffer("constant", torch.tensor(0.1))
+
+    def forward(self, network: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if network.training:
+            mean = given[0].detach().mean()
+            self.inside.lerp_(mean, 0.5)
+            self.instead = torch.lerp(self.instead, mean, 0.5)
+
+
 def trained(name: str, processes: Processes, *overrides: str) -> dict[str, Tensor]:
     """A system's weights and statistics, and the losses of its last step."""
-    engine = Engine(small(name, *SETTINGS, *overrides, dtype=torch.float32), processes=processes)
+    model = small(name, *SETTINGS, *overrides, dtype=torch.float32)
+    network = model.network(SLOTS[name][0])
+    network.running = Running()
+    network.register_forward_pre_hook(network.running)
+    engine = Engine(model, processes=processes)
     for _ in range(STEPS):
         losses = engine.step(lambda turn: share(turn, processes))
     return {**engine.model.state_dict(), **losses}

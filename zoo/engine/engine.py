@@ -21,6 +21,7 @@ from zoo.engine.sentinel import Sentinel
 from zoo.errors import RequestError, TrainingError
 from zoo.machine.device import repeatable
 from zoo.machine.processes import ALONE, Processes, check_shares
+from zoo.machine.torch_private import spectral_norms
 from zoo.model.batch_norm import synchronise
 from zoo.model.model import Model
 from zoo.recipe.schema import Phase, Term
@@ -64,6 +65,7 @@ class Engine:
         self.players = players_of(learning, settings.optimizers, optimizers)
         self.shards.check(self.players)
         self._plans = Plans(model, self.players)
+        self._vectors = [vector for norm in spectral_norms(model) for vector in norm.buffers()]
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
         self.average = Average(model, settings.ema) if settings.ema and optimizers else None
@@ -151,7 +153,8 @@ class Engine:
             self.streams.begin_global(self.step_index, which, WHOLE)
             return graph.play(x, which if plan.phase.fresh else (), self.step_index)
         plan.played += 1
-        losses, gradients = self.shards.mean(*self.shares(plan, x, which))
+        before = self.shards.versions()
+        losses, gradients = self.shards.mean(*self.shares(plan, x, which), before)
         self.move(plan, losses, gradients, which)
         return losses
 
@@ -179,8 +182,12 @@ class Engine:
         """The gradients of a play of a phase, as ``gradients`` gives them: of the batch's parts, averaged."""
         weights = self._some_weight if every_term else self._weight
         parts, draw = self.recipe.train.accumulate, which if plan.phase.fresh else ()
+        vectors = self._vectors if parts > 1 else []
+        begun = [vector.clone() for vector in vectors]
         total: Gradients | None = None
         for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
+            for vector, value in zip(vectors, begun, strict=True):
+                vector.copy_(value)  # so that every part has the weights of the first: one iteration a play
             shard = self.processes.shard.part(number, parts)
             self.streams.begin_global(self.step_index, which, shard)
             new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, len(piece)), weights)

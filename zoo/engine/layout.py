@@ -25,6 +25,7 @@ from zoo.engine.players import Gradients, Player
 from zoo.engine.sentinel import first_bad
 from zoo.errors import Problem, RecipeError, TrainingError
 from zoo.machine.processes import Processes
+from zoo.machine.torch_private import spectral_norms
 from zoo.model.forward import SlotView
 from zoo.model.model import Model
 
@@ -90,13 +91,37 @@ class Layout:
         """Inside, autograd keeps no gathered parameter for the backward; it is gathered again there."""
         return torch.autograd.graph.saved_tensors_hooks(_packed, _unpacked) if self.collective else nullcontext()
 
-    def mean(self, losses: Mapping[TermKey, Tensor], gradients: Mapping[str, Tensor]) -> Gradients:
-        """Averages losses and gradients over the processes; pieces of gradients are means already."""
+    def versions(self) -> dict[str, tuple[Tensor, int]]:
+        """Which tensor each buffer of numbers is that processes may come to differ in, and how often it was changed.
+
+        The vectors of spectral norm come of the weights alone, which all have.
+        """
+        if self._processes.count == 1:
+            return {}
+        same = {id(vector) for norm in spectral_norms(self._model) for vector in norm.buffers()}
+        floating = ((name, b) for name, b in self._model.named_buffers() if b.is_floating_point() and id(b) not in same)
+        return {name: (buffer, buffer._version) for name, buffer in floating}
+
+    def mean(
+        self,
+        losses: Mapping[TermKey, Tensor],
+        gradients: Mapping[str, Tensor],
+        before: Mapping[str, tuple[Tensor, int]],
+    ) -> Gradients:
+        """Averages losses, gradients, and the buffers that were changed since ``before``, over the processes.
+
+        Pieces of gradients are means already. A buffer that learns, such as a codebook's running sums, is then the
+        same everywhere.
+        """
         if self._processes.count == 1:
             return dict(losses), dict(gradients)
         whole = {key: gradient for key, gradient in gradients.items() if key not in self._learning}
-        means = self._processes.mean([*losses.values(), *whole.values()])
-        averaged = zip(whole, means[len(losses) :], strict=True)
+        now = self.versions()
+        buffers = [b for name, (b, version) in now.items() if b is not before[name][0] or version != before[name][1]]
+        means = self._processes.mean([*losses.values(), *whole.values(), *buffers])
+        for buffer, mean in zip(buffers, means[len(losses) + len(whole) :], strict=True):
+            buffer.copy_(mean)
+        averaged = zip(whole, means[len(losses) :], strict=False)
         return dict(zip(losses, means, strict=False)), {**gradients, **dict(averaged)}
 
     def norms(self, gradients: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
