@@ -21,6 +21,10 @@ MOST_CHOICES = 300
 """Names that a mistyped one is compared with: some microseconds each."""
 
 
+MOST_TEXT = 4_000
+"""Characters of an exception's text that are shown."""
+
+
 class ZooError(Exception):
     """The work failed. The message is one or more sentences for a person."""
 
@@ -90,12 +94,33 @@ class RecipeError(RequestError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception says of itself; a stranger's may fail at that, or have no end."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - whatever a plugin's code may raise
+        return "its text cannot be had"
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} ... ({len(text):,} characters)"
+
+
 def reason(error: BaseException) -> str:
     """An exception in a line: the first of its own text, else its type."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    if isinstance(error, KeyError) or not said:
-        return repr(error)
-    return said if len(said) <= 300 else f"{said[:297]}..."
+    said = next((line.strip() for line in text_of(error).splitlines() if line.strip()), "")
+    said = said if len(said) <= 300 else f"{said[:297]}..."
+    if isinstance(error, SystemExit):
+        return f"sys.exit({said}) was called"
+    return f"{type(error).__name__}({said})" if isinstance(error, KeyError) or not said else said
+
+
+def said_of(error: BaseException) -> str:
+    """All of an exception's text, with its type where that was not written for people."""
+    return text_of(error) if isinstance(error, ValueError | OSError | ImportError) else happened(error)
+
+
+def happened(error: BaseException) -> str:
+    """An exception in a line, with its type: ``ValueError: no such angle``."""
+    said, kind = reason(error), type(error).__name__
+    return said if isinstance(error, SystemExit) or said.startswith(f"{kind}(") else f"{kind}: {said}"
 
 
 def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:

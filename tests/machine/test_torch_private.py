@@ -45,6 +45,20 @@ def test_out_of_memory() -> None:
     assert not out_of_memory(caught.value)
 
 
+class Stranger(RuntimeError):
+    """A plugin's own."""
+
+
+def test_by_type_not_by_words_that_anybody_may_say() -> None:
+    words = ("the dashboard is out of memory", "not enough memory of my own", "my gloo/transport is gone")
+    for error in [kind(said) for kind in (RuntimeError, Stranger, ValueError) for said in words]:
+        assert not out_of_memory(error)
+        assert not process_lost(error)
+    assert not out_of_memory(Stranger("[enforce fail at alloc_cpu.cpp:127] err == 0"))
+    assert out_of_memory(MemoryError())
+    assert process_lost(dist.DistBackendError("NCCL error"))
+
+
 @pytest.mark.parametrize("read", [Tensor.item, Tensor.tolist, Tensor.numpy, bool, lambda x: x[x > 0]])
 def test_lacks_numbers(read) -> None:
     with pytest.raises((RuntimeError, TypeError)) as caught:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from zoo.cli.parser import make_parser
+from zoo.cli.stopping import nobody_reads
 from zoo.columns import json_text
-from zoo.errors import Interrupted, ZooError
+from zoo.errors import Interrupted, ZooError, reason
 from zoo.machine.process import own_process
 
 
@@ -43,11 +44,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt as stopped:  # it names the plugin that was running, if one was
         print(" ".join(["zoo: interrupted", *map(str, stopped.args)]), file=sys.stderr)
         return Interrupted.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit flush stays silent
-        return 0
-    except Exception as error:  # a fault of ours or of a plugin's: a sentence all the same
-        if os.environ.get("ZOO_DEBUG"):
+    except BaseException as error:  # a fault of ours or of a plugin's, which may call sys.exit: a sentence all the same
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit flush stays silent
+            return 0
+        if os.environ.get("ZOO_DEBUG") and isinstance(error, Exception):
             raise
         return _fail(arguments, _unforeseen(error), 1)
 
@@ -94,11 +95,16 @@ def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:
     return code
 
 
-def _unforeseen(error: Exception) -> str:
+def _unforeseen(error: BaseException) -> str:
     """Names in a line what was raised and where: the file tells whose fault it is. Damaged metadata tells its own."""
     from zoo.registry.discovery import damaged_metadata
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    first = (str(error).splitlines() or [""])[0]
-    raised = f"{type(error).__name__} at {frame.filename}:{frame.lineno}: {first}"
-    return f"zoo: error: {damaged_metadata(error) or f'{raised} (ZOO_DEBUG=1 shows the whole traceback)'}"
+    what = reason(error) if isinstance(error, SystemExit) else type(error).__name__
+    said = f"{what} at {frame.filename}:{frame.lineno}{'' if what == reason(error) else f': {reason(error)}'}"
+    if "torch" in sys.modules:
+        from zoo.machine.torch_private import out_of_memory, process_lost
+
+        said = f"out of memory: {said}" if out_of_memory(error) else said
+        said = f"another process of this build is gone; its own words say why: {said}" if process_lost(error) else said
+    return f"zoo: error: {damaged_metadata(error) or f'{said} (ZOO_DEBUG=1 shows the whole traceback)'}"

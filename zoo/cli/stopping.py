@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -61,6 +62,17 @@ class Stop:
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
 
+def nobody_reads() -> bool:
+    """Whether the reader of an output left, as ``head`` does. Else a broken pipe is not ours but a plugin's."""
+    if not hasattr(select, "poll"):
+        return True
+    watch = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # none, closed, or no file
+            watch.register(stream.fileno(), 0)
+    return any(seen & (select.POLLERR | select.POLLHUP) for _, seen in watch.poll(0))
+
+
 def _silence(outputs: Iterable[int]) -> None:
     """Sends what is written to them nowhere from here on."""
     for output in outputs:
@@ -83,6 +95,8 @@ def stop_signals() -> Iterator[Stop]:
     try:
         yield stop
     except BrokenPipeError:
+        if not nobody_reads():
+            raise
         _silence(OUTPUTS)
         raise Interrupted("up to the last checkpoint") from None
     except BaseException:  # a library stopped in the middle of something may make another error of it

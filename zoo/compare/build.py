@@ -15,7 +15,7 @@ from zoo.api import Watcher
 from zoo.columns import duration
 from zoo.compare.plan import Cell
 from zoo.compare.scores import Member
-from zoo.errors import Busy, Interrupted, RecipeError, ZooError
+from zoo.errors import Busy, Interrupted, RecipeError, ZooError, happened
 from zoo.registry import Registry
 from zoo.runs.identity import up_to_date
 from zoo.training.build import build_run
@@ -87,12 +87,14 @@ def _build(cell: Cell, place: str, site: Site) -> Member:
         raise
     except Interrupted as stopped:
         raise Interrupted(f"{place}: {stopped}") from None
-    except Exception as failure:  # whatever a plugin raises, the other cells are built
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # whatever a plugin raises, sys.exit too, the other cells are built
         if site.stop():  # a library stopped in the middle of something may make another error of it
             raise Interrupted(f"{place}: up to the last checkpoint") from failure
         if os.environ.get("ZOO_DEBUG"):
             traceback.print_exc()
-        error = str(failure) if isinstance(failure, ZooError) else f"{type(failure).__name__}: {failure}"
+        error = str(failure) if isinstance(failure, ZooError) else happened(failure)
         if isinstance(failure, RecipeError):  # the override that a place names may be the comparison's own
             error = "; ".join(str(p) if p.position.line else p.message for p in failure.problems)
         return _member(cell, "failed", error)

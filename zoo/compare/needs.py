@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from zoo.columns import table
 from zoo.compare.plan import Cell
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, text_of
 from zoo.recipe import Recipe
 from zoo.registry.options import to_arguments
 from zoo.runs.identity import up_to_date
@@ -59,7 +59,7 @@ def _data_lacks(recipe: Recipe) -> list[str]:
     try:
         ready(**{name: arguments[name] for name in inspect.signature(ready).parameters})
     except (OSError, ValueError) as error:
-        return [str(error)]
+        return [text_of(error)]
     return []
 
 

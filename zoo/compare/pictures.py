@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, happened
 from zoo.machine.disk import write_atomically
 from zoo.recipe import load_recipe
 from zoo.registry import Registry
@@ -86,14 +86,17 @@ def _draw(
         try:
             model = _loaded(folder, registry, device)
             real = real or {"real": to_model(load_images(model.recipe).test[:SHOWN])}
-        except ZooError as error:
-            notes.append(f"no pictures of {name} on {data}: {error}")
+            made = reconstructions(model, real["real"].to(model.device, model.dtype))
+            drawn = {name: model.sample(SHOWN, seed=SEED).cpu()} if "sample" in model.recipe.outputs else {}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin's code may raise
+            said = str(error) if isinstance(error, ZooError) else happened(error)
+            notes.append(f"no pictures of {name} on {data}: {said}")
             continue
-        made = reconstructions(model, real["real"].to(model.device, model.dtype))
+        samples |= drawn
         for output, images in made.items():
             again[name if output == "reconstruction" else f"{name} {output}"] = images.cpu()
-        if "sample" in model.recipe.outputs:
-            samples[name] = model.sample(SHOWN, seed=SEED).cpu()
     rows = {f"comparison-{data}.png": again, f"samples-{data}.png": samples}
     return {file: real | shown for file, shown in rows.items() if shown}, notes
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
 from zoo.draws import WHOLE, Shard, seeded
-from zoo.errors import Problem, RecipeError
+from zoo.errors import Problem, RecipeError, ZooError, said_of
+from zoo.machine.torch_private import out_of_memory
 from zoo.recipe.schema import Recipe
 from zoo.types import Images, to_model
 
@@ -21,15 +22,17 @@ def load_images(recipe: Recipe) -> Images:
     try:
         images = part.load()(**part.arguments_for())
         _check(images, recipe)
-    except (ValueError, OSError, TypeError) as error:
-        message = f"data '{part.entry.name}': {error}"
+    except Exception as error:
+        if isinstance(error, ZooError) or out_of_memory(error):
+            raise
+        message = f"data '{part.entry.name}': {said_of(error)}"
         raise RecipeError([Problem(part.position, message)]) from error
     return images  # type: ignore[no-any-return]
 
 
 def _check(images: Images, recipe: Recipe) -> None:
     if not isinstance(images, Images):
-        raise TypeError(f"gives {type(images).__name__}, not zoo.api.Images")
+        raise ValueError(f"gives {type(images).__name__}, not zoo.api.Images")
     expected = (recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size)
     for split, pixels in (("train", images.train), ("test", images.test)):
         if pixels.dtype != torch.uint8 or pixels.shape[1:] != expected:

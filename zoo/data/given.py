@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from zoo.errors import RequestError
+from zoo.errors import RequestError, text_of
 from zoo.machine.device import memory, size_of
 from zoo.recipe import Recipe, registry_for
 from zoo.registry import to_arguments
@@ -49,7 +49,7 @@ def read_images(images: Sequence[str | Path | Image.Image], recipe: Recipe) -> t
     try:
         found: tuple[Tensor, tuple[str, ...]] = read(images, **{n: options[n] for n in options if n in asked})
     except (ValueError, OSError) as error:
-        raise RequestError(str(error)) from None
+        raise RequestError(text_of(error)) from None
     return found
 
 

@@ -6,6 +6,7 @@ Each function has a test in ``tests/machine/test_torch_private.py`` that fails b
 from __future__ import annotations
 
 import copyreg
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,32 +19,42 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from zoo.errors import text_of
+
 # -- what an error says ------------------------------------------------------------------------------------
 
-NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "could not create a")
-"""What allocators say, and oneDNN of its primitives."""
+NO_MEMORY = re.compile(
+    r"\[enforce fail at alloc_cpu\.cpp|DefaultCPUAllocator: |unable to mmap .*Cannot allocate memory"
+    r"|could not create a (primitive|memory object)|CUDA error: (out of memory|CUBLAS_STATUS_ALLOC_FAILED)"
+)
+"""How the allocators that have no exception of their own begin: torch's of the CPU, oneDNN's, cuBLAS's."""
+GLOO = re.compile(r"\[[^]]*gloo/transport")
+"""How gloo begins, which has none either."""
+PLAIN = (RuntimeError, getattr(torch, "AcceleratorError", RuntimeError))
+"""The very types of those: a plugin's own are of another."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory could not be had."""
+    """Whether an exception is that memory could not be had, whatever else says those words."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in NO_MEMORY)
+    return type(error) in PLAIN and bool(NO_MEMORY.match(text_of(error)))
 
 
 def lacks_numbers(error: Exception) -> bool:
     """Whether something failed on the ``meta`` device for want of numbers, or of an implementation there."""
-    return isinstance(error, NotImplementedError) or any(said in str(error) for said in ("meta tensor", "meta device"))
+    said = text_of(error)
+    return isinstance(error, NotImplementedError) or "meta tensor" in said or "meta device" in said
 
 
 def waits_for_device(error: RuntimeError) -> bool:
     """Whether an operation was refused, under ``torch.cuda.set_sync_debug_mode("error")``, because it waits."""
-    return "synchroniz" in str(error)
+    return "synchroniz" in text_of(error)
 
 
 def process_lost(error: BaseException) -> bool:
-    """Whether an exception says that another process could not be reached."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
+    """Whether an exception is that another process could not be reached."""
+    return isinstance(error, dist.DistError) or (type(error) in PLAIN and bool(GLOO.match(text_of(error))))
 
 
 # -- networks ----------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from zoo.api import Metric, MetricDefaults
-from zoo.errors import Problem, RecipeError
+from zoo.errors import Problem, RecipeError, ZooError, said_of
+from zoo.machine.torch_private import out_of_memory
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
 from zoo.registry import Registry
@@ -203,5 +204,7 @@ def _placed(part: Part) -> Iterator[None]:
     """Says of what goes wrong inside which metric it was."""
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
-        raise RecipeError([Problem(part.position, f"metric '{part.label}': {error}")]) from error
+    except Exception as error:
+        if isinstance(error, ZooError) or out_of_memory(error):
+            raise
+        raise RecipeError([Problem(part.position, f"metric '{part.label}': {said_of(error)}")]) from error

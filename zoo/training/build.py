@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import Watcher
-from zoo.errors import Interrupted, TrainingError
+from zoo.errors import Interrupted, RecipeError, TrainingError
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
@@ -198,7 +198,11 @@ def _evaluate(
     say("evaluating")
     together = processes or ALONE
     together.shared(model.state_dict(), model.device)
-    scores = evaluate(model, images, weights=weights, processes=together)
+    try:
+        scores = evaluate(model, images, weights=weights, processes=together)
+    except RecipeError as error:
+        error.exit_code = TrainingError.exit_code  # the training is done: it is no request that was refused
+        raise
     run.write_json("scores.json", scores)
     for watcher in watchers:
         watcher.scores(model.recipe.train.steps, {label: score["value"] for label, score in scores.items()})

@@ -17,7 +17,7 @@ from zoo.engine.engine import Engine
 from zoo.engine.keys import TermKey
 from zoo.engine.phases import PhasePlan
 from zoo.engine.sentinel import Poisoned, Unwell, first_bad
-from zoo.errors import TrainingError
+from zoo.errors import TrainingError, reason
 from zoo.machine.torch_private import out_of_memory, process_lost
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
@@ -74,10 +74,12 @@ def told_why(engine: Engine, batches: Batches, run: Run | None) -> Iterator[None
         raise TrainingError(f"{fault}{kept}. {advice}") from None
     except (MemoryError, RuntimeError) as error:
         if out_of_memory(error):
-            raise TrainingError(f"step {engine.step_index}: out of memory: {memory_needed(engine)}") from error
+            needed = f"out of memory: {memory_needed(engine)}"
+            raise TrainingError(f"step {engine.step_index}: {needed}. Torch says: {reason(error)}") from error
         if process_lost(error):
             gone = "another process of this build is gone; its own words say why"
-            raise TrainingError(f"step {engine.step_index}: {gone}; the same command goes on") from error
+            again = f"the same command goes on. Here it is: {reason(error)}"
+            raise TrainingError(f"step {engine.step_index}: {gone}; {again}") from error
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.api import Record, WatcherDefaults
 from zoo.engine.keys import TermKey
-from zoo.errors import Problem, RecipeError
+from zoo.errors import Problem, RecipeError, happened, reason
 from zoo.machine.progress import Progress
 from zoo.recipe.schema import Part
 from zoo.runs.run import Run
@@ -29,18 +29,20 @@ class Guarded:
         try:
             self._watcher = part.load()(**asked, **part.arguments_for())
         except Exception as error:  # whatever a plugin's code may raise
-            message = f"watcher '{part.entry.name}': {error or type(error).__name__}"
+            message = f"watcher '{part.entry.name}': {reason(error)}"
             raise RecipeError([Problem(part.position, message)]) from error
 
     def _call(self, method: str, *arguments: Any) -> None:
-        if self._failed or getattr(self._watcher, method, getattr(WatcherDefaults, method, ...)) is None:
+        if self._failed:
             return
         try:
-            getattr(self._watcher, method)(*arguments)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
+            if getattr(self._watcher, method, getattr(WatcherDefaults, method, ...)) is not None:
+                getattr(self._watcher, method)(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin's code may raise
             self._failed = True
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
-            self._say(f"watcher '{self._label}' failed in {method}() and is left out from here on: {what}")
+            self._say(f"watcher '{self._label}' failed in {method}() and is left out from here on: {happened(error)}")
 
     start = partialmethod(_call, "start")
     log = partialmethod(_call, "log")
