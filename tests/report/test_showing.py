@@ -88,10 +88,10 @@ def test_a_path_between_two_images_ends_at_their_codes(avae: Model) -> None:
     for row, (a, b) in zip(rows, ((0, 1), (2, 3)), strict=False):
         assert torch.equal(row[0], x[a])
         assert torch.equal(row[-1], x[b])
-    (noise,) = avae.compute("noise", batch=8)
+    (noise,) = avae.compute("noise", batch=8, seed=0)
     for place, part in ((1, 0.0), (3, 0.4), (6, 1.0)):
         code = torch.lerp(mean[0:1], mean[1:2], part)
-        (expected,) = avae.compute("sample", given={"z": code, "noise": noise[:1]})
+        (expected,) = avae.compute("sample", given={"z": code, "noise": noise[:1]}, seed=0)
         torch.testing.assert_close(rows[0][place : place + 1], expected, atol=1e-5, rtol=0)
 
 
@@ -102,11 +102,11 @@ def test_a_traversal_moves_one_dimension_of_those_that_vary_most(avae: Model) ->
     order = means.var(0).argsort(descending=True)
     rows = shown(avae)["traversals"].rows
     assert [label for label, _ in rows] == [f"z {d} ({means.var(0)[d]:.2f})" for d in order.tolist()]
-    (noise,) = avae.compute("noise", batch=1)
+    (noise,) = avae.compute("noise", batch=1, seed=0)
     for d, (_, row) in zip(order, rows, strict=True):
         codes = means[:1].repeat(7, 1)
         codes[:, d] = torch.tensor([-2, -4 / 3, -2 / 3, 0, 2 / 3, 4 / 3, 2])
-        (expected,) = avae.compute("sample", given={"z": codes, "noise": noise.repeat(7, 1)})
+        (expected,) = avae.compute("sample", given={"z": codes, "noise": noise.repeat(7, 1)}, seed=0)
         torch.testing.assert_close(row, expected, atol=1e-5, rtol=0)
 
 
@@ -114,8 +114,8 @@ def test_other_noise_changes_the_noise_alone(avae: Model) -> None:
     rows = [row for _, row in shown(avae)["noise"].rows]
     assert [len(row) for row in rows] == [8] * 4
     codes = avae.encode(to_model(DATA.test[:4])).mean
-    (noise,) = avae.compute("noise", batch=32)
-    (expected,) = avae.compute("sample", given={"z": codes.repeat_interleave(8, 0), "noise": noise})
+    (noise,) = avae.compute("noise", batch=32, seed=0)
+    (expected,) = avae.compute("sample", given={"z": codes.repeat_interleave(8, 0), "noise": noise}, seed=0)
     torch.testing.assert_close(torch.cat(rows), expected)
     assert noise.shape == (32, NOISE)
 
@@ -125,8 +125,8 @@ def test_without_an_encoder_codes_are_those_of_the_prior() -> None:
     pictures = shown(model)
     assert [*pictures] == ["samples", "interpolations", "traversals", "neighbours"]
     assert [label for label, _ in pictures["traversals"].rows] == [f"z {d}" for d in range(LATENT)]
-    (z,) = model.compute("z", batch=16)
-    (ends,) = model.compute("sample", given={"z": torch.cat([z[:1], z[8:9]])})
+    (z,) = model.compute("z", batch=16, seed=0)
+    (ends,) = model.compute("sample", given={"z": torch.cat([z[:1], z[8:9]])}, seed=0)
     row = pictures["interpolations"].rows[0][1]
     torch.testing.assert_close(row[[0, -1]], ends, atol=1e-3, rtol=0)
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 from conftest import TINY, Run
 from helpers.engine import small
+from torch import Tensor
 
 from zoo import api
 from zoo.errors import RecipeError
 from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
-from zoo.score.evaluate import Scores, evaluate
+from zoo.score.evaluate import Scores, batch_of, evaluate
 
 PARTS = Path(__file__).parents[1] / "parts" / "metric_parts.py"
 """A plugin of metrics that note what they are given."""
@@ -66,6 +67,40 @@ def test_the_protocol_says_how_what_was_measured_came_about() -> None:
     assert scores["noted"]["protocol"]["of"]["posterior"] == "posterior"
     common = {"n": 10, "split": "test", "size": 8, "seed": 0, "batch": 4, "batch_stats": "running", "weights": "raw"}
     assert common.items() <= scores["mse"]["protocol"].items()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_short_of_memory_it_scores_half_as_many_at_a_time(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And comes to what it comes to with so many from the start; of one image it says what went wrong."""
+    model, images = fresh("evaluate.mse=mse"), api.Images(pixels(13), pixels(10))
+    expected = evaluate(model, images, batch=3)
+    compute, most = Model.compute, 4
+
+    def short(self: Model, *names: str, given: dict[str, Tensor], **more: Any) -> Any:
+        if len(given["x"]) > most:
+            raise error
+        return compute(self, *names, given=given, **more)
+
+    monkeypatch.setattr(Model, "compute", short)
+    assert evaluate(model, images) == expected  # 250, 125, 62, 31, 15, 7, 3
+    most = 0
+    with pytest.raises(type(error)):
+        evaluate(model, images)
+
+
+@pytest.mark.parametrize(("size", "batch"), [(8, 250), (64, 250), (128, 62), (1024, 1)])
+def test_of_larger_images_fewer_are_scored_at_a_time(size: int, batch: int) -> None:
+    assert batch_of(load_recipe("vae", [f"data.size={size}"])) == batch
+
+
+def test_under_statistics_of_the_batch_whole_batches_are_scored() -> None:
+    """As in a training step, and as published: a rest would have statistics of its own."""
+    model = fresh("batch_stats=batch", "train.batch=4", "evaluate.mse=mse", "evaluate.noted=noted")
+    train, test = pixels(13), pixels(10)
+    many, few = (evaluate(model, api.Images(train, test[:n])) for n in (10, 8))
+    assert many == few
+    assert (many["mse"]["protocol"]["n"], many["mse"]["protocol"]["batch"]) == (8, 4)
+    assert evaluate(model, api.Images(pixels(13), pixels(3)))["mse"]["protocol"]["n"] == 3
 
 
 def test_the_protocol_knows_the_images_by_their_content() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from zoo.errors import RequestError
-from zoo.machine.torch_private import tiles_of_bfloat16
+from zoo.machine.torch_private import out_of_memory, tiles_of_bfloat16
+
+T = TypeVar("T")
 
 VARIABLE = "ZOO_MEMORY"
 """Environment variable with the bytes that a model may take, such as ``64GB``; those of the device when unset."""
@@ -50,6 +53,18 @@ def size_of(size: int) -> str:
     """Bytes, rounded up: ``12 GB``."""
     unit = next(u for u in ("T", "G", "M", "K", "") if size >= _UNITS[u] or not u)
     return f"{-(-size // _UNITS[unit]):,} {unit}B"
+
+
+def halving(work: Callable[[int], T], batch: int) -> T:
+    """``work(batch)``; where memory does not suffice, of half the batch, down to one image at a time."""
+    while batch > 1:
+        try:
+            return work(batch)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        batch //= 2  # out here nothing of what failed is held any more
+    return work(batch)
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from zoo.errors import RequestError
+from zoo.machine.device import halving
 from zoo.model.model import Model, needs
 from zoo.report.pictures import COLUMNS, Picture
+from zoo.score.evaluate import batch_of
 from zoo.types import to_model
 
 ENOUGH = 1000
 """Test images over which the variance of codes is taken."""
-BATCH = 250
-"""How many of them at a time."""
 STEPS = 7
 """Images of a traversal, an odd number: the middle one is at 0."""
 REACH = 2.0
@@ -47,9 +48,13 @@ def posterior_means(model: Model, pixels: Tensor) -> Tensor | None:
     value = model.recipe.outputs.get("posterior")
     if value is None or not needs(model.recipe.graph, [value], "x", {}):
         return None
+    return halving(partial(_means, model, pixels[:ENOUGH]), batch_of(model.recipe))
+
+
+def _means(model: Model, pixels: Tensor, batch: int) -> Tensor | None:
     means = []
-    for batch in torch.split(pixels[:ENOUGH], BATCH):
-        x = to_model(batch.to(model.device), model.dtype)
+    for some in torch.split(pixels, batch):
+        x = to_model(some.to(model.device), model.dtype)
         mean = getattr(model.encode(x), "mean", None)
         if not isinstance(mean, Tensor) or mean.shape != (len(x), model.recipe.sizes.latent):
             return None

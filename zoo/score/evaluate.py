@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from zoo.errors import Problem, RecipeError
+from zoo.machine.device import halving
 from zoo.machine.processes import ALONE, Processes
 from zoo.model.model import Model
-from zoo.recipe.schema import Part
+from zoo.recipe.schema import Part, Recipe
 from zoo.score.metric import SPLITS, Meter, Moment, Shown
 from zoo.types import Images, to_model
 
@@ -22,13 +23,15 @@ Scores = dict[str, dict[str, Any]]
 Pieces = dict[tuple[str, int], Any]
 """(label, how often the images had come before) -> the metric that saw this process's share of them."""
 T = TypeVar("T")
+MOST = 250
+"""Images of at most 64 px that are scored at a time."""
 
 
 def evaluate(
     model: Model,
     images: Images,
     *,
-    batch: int = 250,
+    batch: int = 0,
     weights: str = "raw",
     parts: Sequence[Part] | None = None,
     processes: Processes = ALONE,
@@ -39,14 +42,46 @@ def evaluate(
     model and images. A metric without ``merge`` is measured by the first of them alone.
 
     Args:
-        images: its data; the ``test`` split is used, ``train`` by the metrics that say so.
-        batch: images at a time.
+        images: its data; the ``test`` split is used, ``train`` by the metrics that say so. Where batch norm uses the
+            batch's statistics (``batch_stats: batch``), what is left over of a split beside whole batches is not.
+        batch: images at a time; 0 for as many as ``batch_of`` gives, or half as many where memory does not suffice,
+            and so on: the protocol says how many it were.
         weights: which weights the model holds, ``raw`` or ``ema``; kept in the protocol.
         parts: the metrics; the recipe's when None.
 
     Raises:
         RecipeError: placed at the metric that cannot be measured, with its reason; in every process.
     """
+    if model.recipe.batch_stats == "batch":
+        images = _whole_batches(images, batch or batch_of(model.recipe))
+
+    def measured(batch: int) -> Scores:
+        return _measured(model, images, batch, weights, parts, processes)
+
+    if batch or processes.count > 1 or model.recipe.batch_stats == "batch":
+        return measured(batch or batch_of(model.recipe))
+    return halving(measured, batch_of(model.recipe))
+
+
+def batch_of(recipe: Recipe) -> int:
+    """Images that are scored at a time: ``MOST``, fewer of more than 64 px; those of a training step where batch norm
+    uses the batch's statistics.
+    """
+    if recipe.batch_stats == "batch":
+        return recipe.train.batch
+    return max(1, min(MOST, MOST * 64**2 // recipe.sizes.size**2))
+
+
+def _whole_batches(images: Images, batch: int) -> Images:
+    def cut(pixels: Tensor) -> Tensor:
+        return pixels[: len(pixels) // batch * batch] if len(pixels) > batch else pixels
+
+    return replace(images, train=cut(images.train), test=cut(images.test))
+
+
+def _measured(
+    model: Model, images: Images, batch: int, weights: str, parts: Sequence[Part] | None, processes: Processes
+) -> Scores:
     recipe = model.recipe
     meters = [Meter.of(part, recipe) for part in (recipe.evaluate if parts is None else parts)]
     work = Share(model, images, batch, processes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import Watcher
-from zoo.errors import Interrupted, RecipeError, TrainingError
+from zoo.errors import Interrupted, RecipeError, TrainingError, reason
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
@@ -199,17 +200,33 @@ def _evaluate(
     together = processes or ALONE
     together.shared(model.state_dict(), model.device)
     try:
-        scores = evaluate(model, images, weights=weights, processes=together)
+        with _short_of_memory(run, "scoring"):
+            scores = evaluate(model, images, weights=weights, processes=together)
     except RecipeError as error:
         error.exit_code = TrainingError.exit_code  # the training is done: it is no request that was refused
         raise
     run.write_json("scores.json", scores)
     for watcher in watchers:
         watcher.scores(model.recipe.train.steps, {label: score["value"] for label, score in scores.items()})
-    pictures = show(model, images)
+    with _short_of_memory(run, "drawing"):
+        pictures = show(model, images)
     for picture in pictures:
         run.write(picture.file, picture.png)
     return scores, pictures
+
+
+@contextmanager
+def _short_of_memory(run: Run, stage: str) -> Iterator[None]:
+    """Says of memory that does not suffice at which stage it was, and that the training is kept."""
+    from zoo.machine.torch_private import out_of_memory
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        said = f"{run.folder}: out of memory while {stage}; the training is done and kept, and the same command goes on"
+        raise TrainingError(f"{said}. Torch says: {reason(error)}") from error
 
 
 def write_report(
