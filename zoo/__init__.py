@@ -72,10 +72,10 @@ def build(
     from zoo.check.assembly import assemble
     from zoo.check.probe import probe_model
     from zoo.machine.device import choose_device
-    from zoo.recipe import load_recipe, registry_for
+    from zoo.runs.provenance import resolved
 
     files = tuple(map(Path, plugins))
-    model = assemble(load_recipe(recipe, overrides, registry_for(recipe, files)), choose_device(str(device)))
+    model = assemble(resolved(recipe, overrides, files)[0], choose_device(str(device)))
     probe_model(model)
     model.plugins = files
     return model

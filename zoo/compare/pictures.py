@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError, happened
-from zoo.machine.disk import write_atomically
+from zoo.machine.disk import read_text, write_atomically
 from zoo.recipe import load_recipe
 from zoo.registry import Registry
 from zoo.runs.provenance import own_recipe
@@ -39,7 +39,7 @@ def draw_missing(
     They are ``comparison-DATA.png`` and ``samples-DATA.png`` in ``out``, those that have a model's row. They are given,
     and a sentence for each run that could not be loaded.
     """
-    texts = [[(run / name).read_text() for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
+    texts = [[read_text(run, name) for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
     shown = [str(out), *zip(runs, (str(run.resolve()) for run in runs.values()), texts, strict=True)]
     digest = hashlib.sha256(json.dumps(shown).encode()).hexdigest()
     file = out / ROWS.format(data)
@@ -47,7 +47,7 @@ def draw_missing(
         kept: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
         kept = {}
-    files = [out / name for name in kept.get("pictures", ())]
+    files = [out / Path(name).name for name in kept.get("pictures", ())]
     if kept.get("runs") == digest and all(file.is_file() for file in files):
         return files, []
 

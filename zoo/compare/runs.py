@@ -9,8 +9,10 @@ from typing import Any
 
 from zoo.compare.pictures import ROWS
 from zoo.compare.scores import Member, read_scores
-from zoo.compare.tables import find_table, tree
+from zoo.compare.tables import find_table
 from zoo.errors import RequestError
+from zoo.machine.disk import read_text
+from zoo.recipe.yaml.read import read
 from zoo.registry import Registry
 from zoo.runs.provenance import build_again
 
@@ -61,7 +63,9 @@ def _below(folder: Path) -> list[Path]:
 
 def given_runs(folders: Sequence[Path]) -> list[Member]:
     """Runs as members of a comparison; one that cannot be read, or has no scores, is refused."""
-    recipes = {folder: tree(folder / "recipe.yaml").plain() for folder in folders}
+    recipes = {
+        folder: read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain() for folder in folders
+    }
     members = []
     for folder, model in row_names(recipes).items():
         scores = read_scores(folder, model)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
-from zoo.errors import RequestError, RunError
+from zoo.errors import Damaged, RequestError, RunError
+from zoo.machine.disk import read_text
 from zoo.runs.provenance import build_again
 
 
@@ -150,11 +151,12 @@ def read_scores(folder: Path, model: str, data: str = "") -> list[Score]:
 
     path = folder / "scores.json"
     try:
-        return [score(label, stored) for label, stored in json.loads(path.read_text()).items() if "why" not in stored]
-    except FileNotFoundError:
-        cure = f"finish it with: {build_again(folder)}"
-        raise RequestError(f"{folder}: has no scores.json; {cure}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = read_text(folder, path.name)
+        if text is None:
+            cure = f"finish it with: {build_again(folder)}"
+            raise RequestError(f"{folder}: has no scores.json; {cure}")
+        return [score(label, stored) for label, stored in json.loads(text).items() if "why" not in stored]
+    except (Damaged, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         cure = f"make it again with: zoo evaluate {folder}"
         raise RunError(f"{path}: cannot be read as scores ({error!r}); {cure}") from None
 

@@ -228,8 +228,10 @@ def locked(path: Path, waiting: Callable[[], object] | None = None) -> BaseFileL
         the lock; None if another process holds it and there is no ``waiting``.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: if the file cannot be written, or is a link, which may lead anywhere.
     """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"{path.name} is a link")
     from filelock import FileLock, SoftFileLock, Timeout  # 40 ms that most commands do without
 
     def acquired(lock: BaseFileLock) -> BaseFileLock | None:

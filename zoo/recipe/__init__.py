@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest
 from zoo.recipe.resolve import Reader
 from zoo.recipe.schema import Recipe
+from zoo.recipe.sections import SECTIONS, Top
 from zoo.recipe.yaml.node import one_line
 from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, too_large, write
 from zoo.recipe.yaml.tree import assign, merge
@@ -116,6 +118,24 @@ def _read_file(path: Path) -> Node:
     return read(content, str(path))
 
 
+def _read_base(path: Path, folder: Path) -> Node:
+    """The recipe that one in ``folder`` extends.
+
+    A recipe of somebody else's may name any file: of one that is no recipe, nothing is told but that.
+    """
+    own = path.suffix in (".yaml", ".yml") and path.resolve().is_relative_to(folder.resolve())
+    try:
+        base = _read_file(path)
+    except RecipeError:
+        if own:
+            raise
+        base = Node(None, Position(""))
+    known = ("extends", *SECTIONS, *(key.name for key in fields(Top)))
+    if not (own or (isinstance(base.value, dict) and all(closest(key, known) for key in base.value))):
+        raise RequestError(f"{one_line(str(path))} is no recipe")
+    return base
+
+
 def _overridden(root: Node, overrides: Overrides) -> Node:
     """``root`` with every ``path=value`` set; problems point at the arguments."""
     if isinstance(overrides, str):
@@ -153,7 +173,7 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
     beside = folder / extends.value
     try:
         path = beside if os.path.isfile(beside) else _bundled(extends.value, beside, registry)
-        base = _read_file(path)
+        base = _read_base(path, folder) if path is beside else _read_file(path)
     except RecipeError:
         raise
     except RequestError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import Damaged, RecipeError, RequestError, RunError
-from zoo.machine.disk import read_text
+from zoo.machine.disk import inside, read_text
 from zoo.recipe import RUN_RECIPE, Overrides, Recipe, Source, load_recipe, registry_for
 from zoo.recipe.yaml.read import read
 from zoo.registry import LOCAL, Registry
@@ -84,7 +84,9 @@ def resolved(source: Source, overrides: Overrides = (), plugins: Sequence[Path] 
     """
     folder = run_of(source)
     file = own_recipe(folder) if folder and isdir(str(source)) else source
-    registry = registry_for(file, plugins)
+    if folder:
+        inside(folder, RUN_RECIPE)
+    registry = registry_for({} if folder else file, plugins)  # a run has no say in which plugins there are
     try:
         return load_recipe(file, overrides, registry), registry
     except RecipeError as error:

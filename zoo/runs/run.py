@@ -25,6 +25,7 @@ class Run(AbstractContextManager["Run"]):
 
     Raises:
         RequestError: if it is not a run, or cannot be written.
+        RunError: if a link in it leads out of it.
         Busy: if another process is at work in it.
     """
 
@@ -33,7 +34,8 @@ class Run(AbstractContextManager["Run"]):
         check_own(folder)
         try:
             (folder / "state").mkdir(parents=True, exist_ok=True)
-            inside(folder, "state")
+            for name in names_in(folder):  # what is written below it, by plugins too, stays there
+                inside(folder, name)
             lock = locked(folder / "state" / "lock")
         except OSError as error:
             why = f"{error.strerror}{cure(error) or '; choose another --out'}"

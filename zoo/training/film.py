@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.engine.engine import Engine
+from zoo.errors import Damaged
+from zoo.machine.disk import read_bytes
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.identity import plain_json
 from zoo.runs.run import Run
@@ -80,8 +82,11 @@ def _shown(engine: Engine) -> Iterator[None]:
 
 def film(folder: Path, steps: int) -> dict[int, bytes]:
     """The frames of a training of so many steps that are there: step -> PNG."""
-    paths = {step: folder / frame(step) for step in milestones(steps)}
-    return {step: path.read_bytes() for step, path in paths.items() if path.is_file()}
+    frames = {}
+    for step in milestones(steps):
+        with suppress(FileNotFoundError, Damaged):  # a frame less
+            frames[step] = read_bytes(folder, frame(step))
+    return frames
 
 
 def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
