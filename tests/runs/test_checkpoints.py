@@ -85,7 +85,11 @@ def test_a_manifest_says_what_was_written_and_how(tmp_path):
     engine = trained(recipe(), tmp_path, steps=1)
     manifest = json.loads((tmp_path / "state/step-00000001.json").read_text())
     (name,) = manifest["files"]
-    assert (name, manifest["step"], manifest["plain"]) == ("step-00000001.safetensors", 1, {"step": 1, "alarms": {}})
+    assert (name, manifest["step"], manifest["plain"]) == (
+        "step-00000001.safetensors",
+        1,
+        {"step": 1, "images": 4, "alarms": {}},
+    )
     assert manifest["files"][name]["bytes"] == (tmp_path / "state" / name).stat().st_size
     assert manifest["computed"].keys() == {"PyTorch", "zoo", "device", "threads", "precision"}
     assert load_file(tmp_path / "state" / name).keys() == engine.state()[0].keys()

@@ -61,6 +61,8 @@ def test_another_rate_clip_average_precision_and_batch(finished: Path, here: Pat
     assert done.code == 0, done.err
     assert "from here on, train.clip: 1.0 (it was 0.0)" in done.err
     assert weights("runs/tiny", "ema.safetensors") != weights("runs/tiny")
+    seen = [json.loads(line)["seen_images"] for line in Path("runs/tiny/metrics.jsonl").read_text().splitlines()]
+    assert seen == [4, 8, 12, 20, 28, 36]  # three steps of 4, and three of 8
     assert build(run_zoo, "--set", "train.steps=7", *others[:4], *others[6:], "--extend", text=TINY).code == 0
     refused = build(run_zoo, "--set", "train.steps=9", "--set", "train.optimizer.use=sgd", "--extend", text=TINY)
     assert "or remove the directory" in refused.err
@@ -75,6 +77,19 @@ def test_a_weight_that_changes_goes_on_as_it_would_have_from_there(run_zoo: Run)
     done = build(run_zoo, *MORE, *kl, "--extend", text=TINY)
     assert done.code == 0, done.err
     assert "0 to 1 over 6 steps (it was 0 to 1 over 3 steps): at step 3 it is 0.5, not 1" in done.err
+
+
+def test_without_checkpoints_a_finished_training_is_not_begun_anew(finished: Path, here: Path, run_zoo: Run) -> None:
+    shutil.copytree(finished, here / "runs" / "tiny")
+    shutil.rmtree(here / "runs" / "tiny" / "state")
+    before = weights("runs/tiny")
+    for more in (MORE, (*MORE, "--extend")):
+        refused = build(run_zoo, *more, text=TINY)
+        assert refused.err.endswith(
+            "runs/tiny: its checkpoints (runs/tiny/state) are gone, and without one its 3 steps cannot be trained on; "
+            "bring one back, or train all 6 anew with another --out\n"
+        )
+    assert weights("runs/tiny") == before
 
 
 @pytest.mark.usefixtures("here")

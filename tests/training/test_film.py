@@ -24,6 +24,7 @@ from zoo.recipe import Recipe
 from zoo.runs.run import Run
 from zoo.training.film import SHOWN, film, frame, keep_samples, milestones, score_curve
 from zoo.training.loop import train
+from zoo.types import Images
 
 STEPS = 4
 
@@ -196,3 +197,16 @@ def test_a_metric_that_is_not_quick_waits_for_the_end(here: Path, run_zoo: RunZo
     assert run_zoo("build", "tiny.yaml").code == 0
     assert list(score_curve(here / "runs/tiny", 3)[3]["scores"]) == ["mse"]
     assert json.loads((here / "runs/tiny/scores.json").read_text()).keys() == {"random-pairs", "mse"}
+
+
+@pytest.mark.parametrize(("settings", "looked"), [((), (1, 3, 4, 6, 8)), (("train.best_every=5",), (1, 3, 5, 8))])
+def test_the_best_is_looked_for_as_often_as_said(
+    settings: tuple[str, ...], looked: tuple[int, ...], here: Path
+) -> None:
+    """Beside the film's steps: at every ``save_every``, or every ``best_every``; what is scored is in the curve."""
+    best = ("evaluate=[mse]", "train.keep_best=mse", "train.steps=8", "train.save_every=2")
+    with Run(here) as run:
+        run.write("recipe.yaml", "")
+        train(Model(recipe(*best, *settings)), Images(pixels(), pixels()[:8]), run=run)
+    assert tuple(score_curve(here, 8)) == looked
+    assert all(set(scores["scores"]) == {"mse"} for scores in score_curve(here, 8).values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.engine import SLOTS, in_turn, pixels, small
+from helpers.engine import BATCH, SLOTS, in_turn, pixels, small
 from torch import Tensor
 
 from zoo.api import Record
@@ -52,7 +52,7 @@ def interrupted_at_every_step(made: Recipe, folder: Path) -> Engine:
 
 def assert_same(a: Engine, b: Engine) -> None:
     (tensors, plain), (others, other_plain) = a.state(), b.state()
-    assert plain == other_plain == {"step": STEPS, "alarms": {}}
+    assert plain == other_plain == {"step": STEPS, "images": STEPS * BATCH, "alarms": {}}
     assert tensors.keys() == others.keys()
     assert {key.split("/")[0] for key in tensors} == {"model", "ema", "optimizer"}
     assert [key for key in tensors if not torch.equal(tensors[key], others[key])] == []

@@ -42,6 +42,7 @@ class Engine:
 
     Attributes:
         step_index: steps done.
+        seen_images: images that those were taken on, in all processes.
         alarms: plain data that ``zoo.training.alarms`` keeps from step to step; it is saved with the rest.
         average: the averaged weights, where the recipe averages them.
         eager: why steps are not replayed as CUDA graphs; empty if they are.
@@ -52,7 +53,7 @@ class Engine:
 
     def __init__(self, model: Model, *, optimizers: bool = True, processes: Processes = ALONE) -> None:
         self.model, self.recipe, self.device, self.processes = model, model.recipe, model.device, processes
-        self.step_index = 0
+        self.step_index = self.seen_images = 0
         self.alarms: dict[str, Any] = {}
         settings = self.recipe.train
         if settings.sync_batch_norm and processes.count > 1:
@@ -123,6 +124,7 @@ class Engine:
             self.average.update(step)
         self.sentinel.passed()
         self.step_index += 1
+        self.seen_images += self.recipe.train.batch
         return losses
 
     def due(self) -> Iterator[tuple[int, int]]:
@@ -248,7 +250,8 @@ class Engine:
             tensors |= {StateKey("ema", k): v for k, v in self.average.averaged.items()}
         for player in self.players.values():
             tensors |= player.state()
-        return {str(key): v for key, v in tensors.items()}, {"step": self.step_index, "alarms": self.alarms}
+        plain = {"step": self.step_index, "images": self.seen_images, "alarms": self.alarms}
+        return {str(key): v for key, v in tensors.items()}, plain
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Takes up a saved state, whole; the next step is bit for bit the one that would have followed."""
@@ -261,10 +264,11 @@ class Engine:
         self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
         self.remember(plain["alarms"])
         self.begin_at(plain["step"])
+        self.seen_images = plain.get("images", self.seen_images)  # the batch may have been another one
 
     def begin_at(self, step: int) -> None:
-        """Goes on as after ``step`` steps."""
-        self.step_index = step
+        """Goes on as after ``step`` steps of the recipe's batch."""
+        self.step_index, self.seen_images = step, step * self.recipe.train.batch
         self.sentinel.begin(step)
 
     def remember(self, alarms: Mapping[str, Any]) -> None:

@@ -50,6 +50,7 @@ class Training:
         save_every: steps between two checkpoints.
         keep_last: newest checkpoints that are kept; all but the newest are fallbacks.
         keep_best: a quick metric of evaluate; the checkpoint that scored best on the way is kept too. Empty for none.
+        best_every: steps between two looks at it; 0 for save_every.
     """
 
     steps: int = 2000
@@ -69,6 +70,7 @@ class Training:
     save_every: int = 500
     keep_last: int = 2
     keep_best: str = ""
+    best_every: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "s
 SPELT = {"first": "from", "last": "to"}
 """Keys that Python does not let a field have."""
 
-MINIMA = dict.fromkeys(("noise", "seed", "clip", "start"), 0)
+MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "best_every"), 0)
 MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", "accumulate", "keep_last"), 1)
 MINIMA |= dict.fromkeys(("repeat", "every"), 1)
 """Smallest value of each number that has one."""

@@ -22,7 +22,7 @@ from zoo.runs.provenance import own_recipe
 from zoo.runs.run import DONE, Run, steps_of
 
 FREE = (
-    *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best"),
+    *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best", "train.best_every"),
     *("train.activation_checkpointing", "train.fully_shard", "train.cuda_graph", "train.data_on"),
     *("evaluate", "outputs", "watch"),
     *(f"data.{name}" for name in WHEREABOUTS),
@@ -144,6 +144,11 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
         end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
         raise RequestError(
             f"{run.folder}: has {done} steps, more than the {recipe.train.steps} asked for; {end}choose another --out"
+        )
+    if done and not kept and done < recipe.train.steps:
+        raise RequestError(
+            f"{run.folder}: its checkpoints ({run.path('state')}) are gone, and without one its {done} steps cannot be "
+            f"trained on; bring one back, or train all {recipe.train.steps} anew with another --out"
         )
     differ = [
         path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -92,7 +93,10 @@ def film(folder: Path, steps: int) -> dict[int, bytes]:
 def score_curve(folder: Path, steps: int) -> dict[int, dict[str, Any]]:
     """The scores on the way that are there: step -> ``n`` test images and their ``scores`` by label."""
     curve = {}
-    for step in milestones(steps):
+    names = (
+        re.fullmatch(r"step-(\d{8})\.json", path.name) for path in sorted((folder / "samples").glob("step-*.json"))
+    )
+    for step in (int(name[1]) for name in names if name and int(name[1]) <= steps):
         kept = plain_json(folder, frame(step, "json"))
         with suppress(LookupError, ValueError, TypeError, AttributeError, OverflowError):  # a point less in a chart
             scores = {label: float(value) for label, value in kept["scores"].items()}

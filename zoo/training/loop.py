@@ -130,12 +130,12 @@ def _go_on(model: Model, engine: Engine) -> None:
 def _level(engine: Engine) -> None:
     """Has every process start from where the first one is."""
     processes, shards = engine.processes, engine.shards
-    step, alarms = processes.told((engine.step_index, engine.alarms))
+    step, seen, alarms = processes.told((engine.step_index, engine.seen_images, engine.alarms))
     if processes.count > 1 and step:
         whole = (shards.read or engine.state()[0]) if processes.first else {}
         tensors = processes.shared(whole, engine.device, shards.piece)
         if not processes.first:
-            engine.restore(tensors, {"step": step, "alarms": alarms})
+            engine.restore(tensors, {"step": step, "images": seen, "alarms": alarms})
         shards.read = {}
 
 
@@ -162,6 +162,7 @@ class _Loop:
         engine, settings = self.engine, self.engine.recipe.train
         kept = engine.shards.told(self.run is not None)
         framed = milestones(self.steps) if kept else ()
+        looks = settings.best_every or settings.save_every
         with Checkpointer(self.run, engine) if self.run else nullcontext() as keeper:
             while engine.step_index < self.steps:
                 losses = engine.step(self.batches)
@@ -172,8 +173,11 @@ class _Loop:
                     engine.check()
                     self._record(losses)
                 filming = engine.step_index in framed
-                best = self._film(keeper) if filming else None  # before the checkpoint, which then has its film
-                if kept and (saving or stopping or (filming and engine.shards.told(best is not None))):
+                scoring = filming or (kept and settings.keep_best != "" and engine.step_index % looks == 0)
+                if filming:
+                    self._film()  # before the checkpoint, which then has its film
+                best = self._score(keeper) if scoring else None
+                if kept and (saving or stopping or (scoring and engine.shards.told(best is not None))):
                     engine.check()
                     if keeper:
                         keeper.save(best)
@@ -194,17 +198,22 @@ class _Loop:
         now, step, batch = time.monotonic(), self.engine.step_index, self.engine.recipe.train.batch
         speed = (step - self._step) * batch / max(now - self._then, 1e-9)
         self._then, self._step = now, step
-        record = Record(step, step * batch, now - self._begin, speed, dict(zip(losses, numbers, strict=True)))
+        record = Record(
+            step, self.engine.seen_images, now - self._begin, speed, dict(zip(losses, numbers, strict=True))
+        )
         for watcher in self.watchers:
             watcher.log(record)
         for sentence in self.alarms.look(self.engine, record.losses):
             self.on_alarm(sentence)
 
-    def _film(self, keeper: Checkpointer | None) -> Score | None:
-        """Keeps samples and quick scores of this step; gives the score that makes it the best so far, if one does."""
+    def _film(self) -> None:
+        """Keeps samples of this step."""
         frame = keep_samples(self.run, self.engine)
         for watcher in self.watchers if frame is not None else ():
             if picture := getattr(watcher, "picture", None):
                 picture(self.engine.step_index, "samples", frame)
+
+    def _score(self, keeper: Checkpointer | None) -> Score | None:
+        """Keeps quick scores of this step; gives the score that makes it the best so far, if one does."""
         scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
         return keeper.best(scores) if keeper else None
