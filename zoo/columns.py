@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,18 +17,38 @@ ARROWS = {"lower": "↓", "higher": "↑", "one": "→1"}
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """Text in JSON -> the number it stands for, as in Protocol Buffers' JSON; ``float`` reads it."""
 
+NARROWEST = 24
+"""Letters that a wrapped column has at least."""
+
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
 """What a terminal shows no letter of."""
 
 
-def table(rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "") -> str:
-    """Rows as aligned columns, the first one underlined where it is a header."""
+def table(rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "", otherwise: int = 0) -> str:
+    """Rows as aligned columns, the first one underlined where it is a header.
+
+    On a terminal the widest column is wrapped to what it has room for; elsewhere to ``otherwise`` columns, if any.
+    """
+    room = shutil.get_terminal_size((otherwise, 0)).columns if otherwise or sys.stdout.isatty() else 0
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    over = len(indent) + sum(widths) + 2 * len(widths) - 2 - room
+    if room and over > 0:
+        widest = widths.index(max(widths))
+        rows = [line for row in rows for line in _wrapped(row, widest, max(widths[widest] - over, NARROWEST))]
+        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     padded = ([cell + " " * (w - _width(cell)) for cell, w in zip(row, widths, strict=True)] for row in rows)
     lines = ["  ".join(cells).rstrip() for cells in padded]
     if header:
         lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(indent + line for line in lines)
+
+
+def _wrapped(row: Sequence[str], column: int, width: int) -> list[list[str]]:
+    """A row as lines, one of its cells wrapped."""
+    lines = textwrap.wrap(row[column], width) or [""]
+    return [
+        [text if i == column else cell if not n else "" for i, cell in enumerate(row)] for n, text in enumerate(lines)
+    ]
 
 
 def _width(cell: str) -> int:

@@ -9,16 +9,22 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from zoo.cli.parser import make_parser
+from zoo.cli.parser import make_parser, refuse_unknown
 from zoo.cli.stopping import nobody_reads
 from zoo.columns import json_text
-from zoo.errors import Interrupted, ZooError, reason
+from zoo.errors import Interrupted, RequestError, ZooError, reason
 from zoo.machine.process import own_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
-    arguments = make_parser().parse_args(argv)
+    argv, parser = sys.argv[1:] if argv is None else argv, make_parser()
+    try:
+        refuse_unknown(argv, parser.get_default("commands"))
+    except RequestError as error:
+        print(f"zoo: error: {error}", file=sys.stderr)
+        return error.exit_code
+    arguments = parser.parse_args(argv)
     with own_process(), ExitStack() as during:
         if arguments.json:
             during.enter_context(_stdout_for_the_document())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import zoo
+from zoo.errors import RequestError, did_you_mean
 
 
 def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
@@ -21,10 +22,31 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zoo", description="Generative models built from parts that anyone can swap.")
     version = f"zoo {zoo.__version__}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
-    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_recipe_verbs, _shelf_verbs, _run_verbs, _compare_verbs, _author_verb):
+    verbs = parser.add_subparsers(metavar="COMMAND", title="commands", prog="zoo")
+    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _shelf_verbs, _author_verb):
         add(verbs)
+    parser.set_defaults(run=lambda _: parser.print_help(), commands=verbs.choices, json=False, no_plugins=False)
     return parser
+
+
+MEANT = dict(train="build", fit="build", run="build", generate="sample", test="evaluate", score="evaluate")
+"""What other programs call a command -> what it is called here."""
+
+
+def refuse_unknown(argv: Sequence[str], commands: Collection[str]) -> None:
+    """Raises a RequestError if what stands in the place of a command is none."""
+    if argv and not argv[0].startswith("-") and argv[0] not in commands:
+        meant = MEANT.get(argv[0])
+        hint = f"; did you mean '{meant}'?" if meant else did_you_mean(argv[0], commands)
+        raise RequestError(f"there is no command '{argv[0]}'{hint}")
+
+
+class _Short(argparse.Action):
+    """An option that sets a value of the recipe, as ``--set`` does."""
+
+    def __call__(self, _: Any, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        path = {"--seed": "seed", "--steps": "train.steps", "--batch": "train.batch", "--name": "name"}[str(option)]
+        namespace.set = [*namespace.set, f"{path}={value}"]
 
 
 def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
@@ -74,6 +96,14 @@ def _recipe_verbs(verbs: Any) -> None:
     _list(bench, "--try", "PATH=VALUE", against, dest="against")
     for verb in (build, check, explain, bench):
         _list(verb, "--set", "PATH=VALUE", "such as slots.encoder.width=32")
+    for verb in (build, check, explain):
+        for option, text in {
+            "seed": "--set seed=N",
+            "steps": "--set train.steps=N",
+            "batch": "--set train.batch=N",
+        }.items():
+            verb.add_argument(f"--{option}", action=_Short, type=int, metavar="N", default=argparse.SUPPRESS, help=text)
+        verb.add_argument("--name", action=_Short, metavar="NAME", default=argparse.SUPPRESS, help="--set name=NAME")
 
 
 def _shelf_verbs(verbs: Any) -> None:
@@ -81,6 +111,7 @@ def _shelf_verbs(verbs: Any) -> None:
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
     show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
+    _verb(verbs, "completion", 'a script by which bash and zsh complete: eval "$(zoo completion)"', "shelf")
     schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "shelf")
     schema.add_argument("--out", type=Path, metavar="FILE", help="such as zoo.schema.json")
     plugins = _verb(verbs, "plugins", "every plugin and how it fared; leave one out", "plugins")
@@ -106,9 +137,11 @@ def _run_verbs(verbs: Any) -> None:
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
     for verb in (sample, reconstruct, interpolate):
-        verb.add_argument("--out", type=Path, metavar="FILE", help="a PNG (in the run's directory)")
-        verb.add_argument("--seed", type=int, default=0)
-    reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+        to = "one picture: .png, .jpg; all images: .npz, .pt, or a directory for a file each (a PNG in RUN)"
+        verb.add_argument("--to", "--out", type=Path, metavar="DIR|FILE", help=to)
+        verb.add_argument("--seed", type=int, default=0, help="which draw of codes and noise (0)")
+    reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file or a directory")
+    interpolate.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="two, to go from one to the other")
 
 
 def _compare_verbs(verbs: Any) -> None:

@@ -21,40 +21,57 @@ if TYPE_CHECKING:
 
 OTHERS = "other-scores.json"
 """Where a run keeps scores of other data, seeds or weights than its own, by protocol."""
+FORMS = (".png", ".jpg", ".jpeg", ".npz", ".pt")
+"""Endings of files of images."""
 
 
 def sample(arguments: argparse.Namespace) -> int:
     """``zoo sample RUN``."""
+    from zoo.report.figures import sampled
     from zoo.report.pictures import square
 
     _at_least(arguments.n, 1, "-n")
-    model = _model(arguments)
-    return _write(arguments, "sample.png", square(model.sample(arguments.n, seed=arguments.seed)))
+    images = sampled(_model(arguments), arguments.n, arguments.seed)
+    return _write(arguments, "sample.png", square(images), images)
 
 
 def reconstruct(arguments: argparse.Namespace) -> int:
     """``zoo reconstruct RUN IMAGES...``."""
-    from zoo.data.given import read_images
     from zoo.report.figures import reconstruction_rows
-    from zoo.types import to_model
 
     model = _model(arguments)
     model.output("reconstruction")
-    pixels, notes = read_images(arguments.images, model.recipe)
-    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
-    x = to_model(pixels.to(model.device), model.dtype)
-    return _write(arguments, "reconstruct.png", reconstruction_rows(model, x, arguments.seed))
+    rows = reconstruction_rows(model, _given(arguments, model), arguments.seed)
+    return _write(arguments, "reconstruct.png", rows, rows[-1])
 
 
 def interpolate(arguments: argparse.Namespace) -> int:
-    """``zoo interpolate RUN``."""
-    from zoo.report.codes import interpolation_rows
+    """``zoo interpolate RUN [IMAGE IMAGE]``."""
+    import torch
+
+    from zoo.report.codes import interpolation_rows, path_between
 
     _at_least(arguments.n, 1, "-n")
     _at_least(arguments.steps, 2, "--steps")
     model = _model(arguments)
-    rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed)
-    return _write(arguments, "interpolate.png", rows)
+    if not arguments.images:
+        rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed)
+        return _write(arguments, "interpolate.png", rows, torch.cat(rows))
+    ends = _given(arguments, model)
+    if len(ends) != 2:
+        raise RequestError(f"a path goes from one image to another, and here are {len(ends)}; give two")
+    path = path_between(model, ends, arguments.steps, arguments.seed)
+    return _write(arguments, "interpolate.png", [torch.cat([ends[:1], path, ends[1:]])], path)
+
+
+def _given(arguments: argparse.Namespace, model: Any) -> Any:
+    """The images that are named, (N, C, H, W) in [-1, 1] on the model's device."""
+    from zoo.data.given import read_images
+    from zoo.types import to_model
+
+    pixels, notes = read_images(arguments.images, model.recipe)
+    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
+    return to_model(pixels.to(model.device), model.dtype)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -121,6 +138,10 @@ def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
 
 
 def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:
+    to = getattr(arguments, "to", None)
+    if to and to.suffix and not to.is_dir() and to.suffix.lower() not in FORMS:
+        forms = "a picture (.png, .jpg), numbers (.npz, .pt), or a directory, which has no ending"
+        raise RequestError(f"--to {to}: nothing is written as '{to.suffix}'; choose {forms}")
     how = {"weights": arguments.weights, "device": arguments.device, "plugins": arguments.plugin}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
@@ -135,11 +156,21 @@ def _at_least(number: int, low: int, option: str) -> None:
         raise RequestError(f"{option} must be at least {low}, not {number}")
 
 
-def _write(arguments: argparse.Namespace, name: str, rows: Any) -> int:
+def _write(arguments: argparse.Namespace, name: str, rows: Any, images: Any) -> int:
+    """Writes rows as one picture, or the images alone, (N, C, H, W) in [-1, 1], as numbers or a file each."""
     from zoo.machine.disk import write_atomically
-    from zoo.report.pictures import grid_png
+    from zoo.report.pictures import encoded, grid_image
 
-    path: Path = arguments.out or arguments.folder / name
-    write_atomically(path, grid_png(rows))
+    path: Path = arguments.to or arguments.folder / name
+    if not path.suffix or path.is_dir():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"--to {path}: cannot be made: {error.strerror}") from None
+        for number, image in enumerate(images):
+            one = grid_image([image[None]], side=1).convert("RGB" if len(image) >= 3 else "L")
+            write_atomically(path / f"{number:05d}.png", encoded(".png", one, image))
+    else:
+        write_atomically(path, encoded(path.suffix.lower(), grid_image(rows), images))
     print(json_text({"file": str(path)}) if arguments.json else path)
     return 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,18 @@ SHIPPED = ("recipe", "table")
 """Kinds of files that packages ship; a table is of recipes, for ``zoo compare``."""
 SECTIONS = ("recipe", "train", "phase", "schedule")
 """Sections of recipes whose keys ``zoo show`` tells."""
+
+
+COMPLETION = """\
+[ -n "$ZSH_VERSION" ] && autoload -U +X bashcompinit && bashcompinit
+_zoo() {{
+  local words='{commands}'
+  [ "$COMP_CWORD" -gt 1 ] && case "${{COMP_WORDS[1]}}" in
+{cases}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
+}}
+complete -o default -F _zoo zoo"""
 
 
 def list_parts(arguments: argparse.Namespace) -> int:
@@ -153,13 +163,16 @@ def _table(options: dict[str, Any]) -> str:
         rows.append(
             [name, option["type"], "required" if option["required"] else shown(option["default"]), option["doc"]]
         )
-    used = sum(max(map(len, column)) + 2 for column in zip(*(row[:3] for row in rows), strict=True))
-    room = max(shutil.get_terminal_size((120, 24)).columns - used, 40)
-    lines = []
-    for *cells, doc in rows:
-        first, *more = textwrap.wrap(doc, room) or [""]
-        lines += [[*cells, first], *(["", "", "", line] for line in more)]
-    return table(lines)
+    return table(rows, otherwise=120)
+
+
+def completion(arguments: argparse.Namespace) -> int:
+    """``zoo completion``: commands, their options, and the names of recipes; files are completed too."""
+    recipes = " ".join(row["name"] for row in load_registry(tuple(arguments.plugin)).listed("recipe"))
+    options = {name: " ".join(verb._option_string_actions) for name, verb in arguments.commands.items()}
+    cases = "\n".join(f"    {name}) words='{own} {recipes}' ;;" for name, own in options.items())
+    print(COMPLETION.format(commands=" ".join(options), cases=cases))
+    return 0
 
 
 def schema(arguments: argparse.Namespace) -> int:

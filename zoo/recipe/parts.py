@@ -53,6 +53,17 @@ class Lack:
     written: bool
 
 
+WORDS = {
+    **dict.fromkeys(
+        ("epochs", "iterations", "max_steps"), "a training's length is train.steps, each of train.batch images"
+    ),
+    **dict.fromkeys(("learning_rate", "lr"), "it is 'lr' of the optimizer: 'train: {optimizer: {lr: 0.0002}}'"),
+    **dict.fromkeys(("batch_size", "batchsize"), "it is train.batch"),
+    **dict.fromkeys(("device", "gpu", "gpus"), "where it runs is no part of a recipe: zoo build RECIPE --device cuda"),
+}
+"""What others call a setting -> where it is here."""
+
+
 class PartReader:
     """Reads parts of one recipe. Problems are collected; a part that is wrong is left out."""
 
@@ -184,6 +195,10 @@ class PartReader:
             return "; write it under 'data'"
         if path in ((), ("train",)) and self._having("optimizer", key):
             return "; write it under 'train', in 'optimizer'"
+        if kind in ("", "optimizer") and key in WORDS:
+            return f"; {WORDS[key]}"
+        if kind == "term" and key in ("start", "end", "from", "to"):
+            return "; a weight that changes is {from: 0, to: 1, steps: 1000}"
         having = self._having(kind, key)
         return f"; {kind} {' or '.join(map(repr, having))} has it" if having else ""
 

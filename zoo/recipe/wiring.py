@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from zoo.errors import Position, RequestError
+from zoo.api import KINDS
+from zoo.errors import Position, RequestError, a
 from zoo.recipe.graph import BUILTINS, HELD, Graph, UnknownNameError
 from zoo.recipe.parts import Lack, PartReader
 from zoo.recipe.schema import Part, Phase, Row, slot_of
@@ -105,6 +106,9 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
     except UnknownNameError as error:
         written = demand.written.get(error.name)
         message = f"{demand.who}: {absent.get(error.name) or error}"
+        if demand.who.startswith("metric ") and error.name in KINDS:
+            said = message.partition("; ")[0]
+            message = f"{said}; leave the metric out ('zoo list metric' has others), or give it {a(error.name)}"
         reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
     idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]

@@ -159,6 +159,8 @@ def _hint(kind: Any, value: Any) -> str:
         return ""
     literals = [arm for arm in arms(kind) if get_origin(arm) is Literal]
     if not literals and str not in arms(kind):
-        return " (text)"
+        whole, comma, rest = value.partition(",")
+        decimal = comma and whole.lstrip("-").isdigit() and rest.isdigit()
+        return f" (text); the decimal point is a point: {whole}.{rest}" if decimal else " (text)"
     choices = [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
     return did_you_mean(value, choices, listed=False)

@@ -118,6 +118,15 @@ def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> l
     return list(decoded(model, _great_circles(ends[:paths], ends[paths:], steps), seed))
 
 
+def path_between(model: Model, ends: Tensor, steps: int, seed: int = 0) -> Tensor:
+    """Samples (steps, C, H, W) on the straight line between the codes of two images (2, C, H, W) in [-1, 1]."""
+    mean = getattr(model.encode(ends), "mean", None)
+    if mean is None or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+        raise RequestError(f"recipe '{model.recipe.name}': it has no codes 'z' of images that samples are made from")
+    t = torch.linspace(0, 1, steps, dtype=mean.dtype, device=mean.device)[:, None]
+    return next(decoded(model, torch.lerp(mean[0], mean[1], t)[None], seed))
+
+
 def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -> Iterator[Tensor]:
     """Samples made from codes (P, S, K), S on each of P paths: a row (S, C, H, W) for each path.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from zoo.model.model import Model, needs
@@ -14,6 +15,8 @@ from zoo.report.pictures import COLUMNS, Picture, square
 from zoo.types import Images, to_model
 
 SEED = 0
+MOST = 250
+"""Samples that are made at a time."""
 
 
 def show(model: Model, images: Images) -> list[Picture]:
@@ -42,6 +45,18 @@ def show(model: Model, images: Images) -> list[Picture]:
         return pictures
     said = f"Shown of {channels} channels: the first{'' if channels == 2 else ' three, as red, green and blue'}."
     return [replace(one, caption=f"{one.caption} {said}".strip()) for one in pictures]
+
+
+def sampled(model: Model, n: int, seed: int = SEED) -> Tensor:
+    """``n`` samples, as ``model.sample`` gives them, some at a time."""
+    target = model.output("sample")
+    names = [name for name in ("z", "noise") if needs(model.recipe.graph, [target], name, {})]
+    if n <= MOST or not names:
+        return model.sample(n, seed=seed)
+    drawn = model.compute(*names, batch=n, seed=seed)
+    parts = zip(*(numbers.split(MOST) for numbers in drawn), strict=True)
+    given = (dict(zip(names, part, strict=True)) for part in parts)
+    return torch.cat([model.compute(target, given=part, seed=seed)[0].cpu() for part in given])
 
 
 def _makers(model: Model, outputs: Iterable[str]) -> str:

@@ -94,7 +94,8 @@ class _Reader:
         self.problems: list[Problem] = []
         self.anchors: dict[str, Node] = {}
         self.nodes = 0
-        self.parser = _Parser(self.decoded(text))
+        self.text = self.decoded(text)
+        self.parser = _Parser(self.text)
 
     def place(self, mark: Any) -> Position:
         return self.at(mark.line + 1, mark.column + 1)
@@ -145,6 +146,8 @@ class _Reader:
         said = str(error.problem)
         message = _SENTENCES.get(said) or f"this is not YAML: {said} {error.context or ''}".rstrip()
         here = self.place(error.problem_mark)
+        if self.text[error.problem_mark.index : error.problem_mark.index + 1] == "\t":
+            return here, "a tab is no indentation; indent with spaces"
         if not error.context_mark:
             return here, message
         opened = self.place(error.context_mark)
@@ -223,6 +226,10 @@ class _Reader:
         keys: dict[str, Position] = {}
         while not isinstance(event := self.next(), yaml.MappingEndEvent):
             here = self.place(event.start_mark)
+            last = next(reversed(entries.values()), None)
+            if last and type(last.value) is int and getattr(event, "implicit", (0,))[0] and event.value.isdigit():
+                number = f"the decimal point is a point, {last.value}.{event.value}"  # {lr: 0,001}
+                self.stop(last.position, f"'{last.value},{event.value}' is no number: {number}")
             key = self._key(event, here, depth)
             value = self.node(self.next(), depth + 1)
             if key in keys:
