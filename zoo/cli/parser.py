@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-MEANT = dict(train="build", fit="build", run="build", generate="sample", test="evaluate", score="evaluate")
+MEANT = dict.fromkeys(("train", "fit", "run"), "build") | {"generate": "sample", "score": "evaluate"}
 """What other programs call a command -> what it is called here."""
 
 
