@@ -1,7 +1,7 @@
 """The parts that DCGAN-like networks are made of.
 
 Shapes: B batch, C channels, H = W = size, K latent, F features of a layer. Every stage halves or doubles the
-side between ``size`` and 4; stage i is min(2^i, 8) * width channels wide.
+side between ``size`` and S, 4 to 7; stage i is min(2^i, 8) * width channels wide.
 Activations are never in place: several gradients are taken over one graph.
 """
 
@@ -16,8 +16,10 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-SIDE = 4
-"""Side of the smallest feature map, between the dense layer and the convolutions."""
+SIDES = range(4, 8)
+"""Sides of the smallest feature map, between the dense layer and the convolutions."""
+STAGES = range(1, 7)
+"""How often the side may be halved."""
 SHIFTING = ("batch", "group")
 """Normalisations with a shift of their own: a layer before one has no bias, which would cost time and say nothing."""
 
@@ -34,15 +36,22 @@ class FreeVector(nn.Module):
         return self.value.expand(len(features), -1)
 
 
-def stage_widths(size: int, width: int) -> list[int]:
-    """Channels of the stages from the image inwards: log2(size / 4) of them, capped at 8 * width."""
-    sizes = [SIDE * 2**k for k in range(1, 7)]
-    if size not in sizes:
-        allowed = ", ".join(map(str, sizes))
-        raise ValueError(f"dcgan networks cannot have size {size}: choose one of {allowed} (set data.size).")
+def stages_of(size: int, width: int) -> tuple[list[int], int]:
+    """Channels of the stages from the image inwards, capped at 8 * width, and the side S of the smallest feature map.
+
+    There are log2(size / S) of them: 32 = 4 * 2^3, 28 = 7 * 2^2, 48 = 6 * 2^3.
+    """
+    known = {side * 2**count: (side, count) for side in SIDES for count in STAGES}
+    if size not in known:
+        near = sorted(sorted(known, key=lambda other: abs(other - size))[:2])
+        raise ValueError(
+            f"dcgan networks cannot have size {size}, which is no 4, 5, 6 or 7 times 2, 4, 8 ... 64: "
+            f"choose {' or '.join(map(str, near))} (set data.size)."
+        )
     if width < 1:
         raise ValueError(f"dcgan networks cannot have width {width}: choose 1 or more.")
-    return [width * min(2**i, 8) for i in range(sizes.index(size) + 1)]
+    side, count = known[size]
+    return [width * min(2**i, 8) for i in range(count)], side
 
 
 def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
@@ -55,12 +64,13 @@ def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
     ]
 
 
-def painter(channels: int, widths: list[int], inputs: int, norm: str, upsample: str) -> nn.Sequential:
-    """A vector (B, inputs) -> image (B, C, H, W): dense to 4x4, stages that double the side, 3x3 to tanh."""
+def painter(channels: int, size: int, width: int, inputs: int, norm: str, upsample: str) -> nn.Sequential:
+    """A vector (B, inputs) -> image (B, C, H, W): dense to S x S, stages that double the side, 3x3 to tanh."""
+    widths, side = stages_of(size, width)
     inward = [max(widths[0] // 2, 1), *widths]
     unit = nn.Sequential(
-        nn.Linear(inputs, inward[-1] * SIDE**2, bias=norm not in SHIFTING),
-        Rearrange("B (H W C) -> B C H W", H=SIDE, W=SIDE),  # a channels-last view, no copy
+        nn.Linear(inputs, inward[-1] * side**2, bias=norm not in SHIFTING),
+        Rearrange("B (H W C) -> B C H W", H=side, W=side),  # a channels-last view, no copy
         normalisation(inward[-1], norm),
         nn.ReLU(),
     )

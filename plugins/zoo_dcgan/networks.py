@@ -1,4 +1,4 @@
-"""DCGAN-like networks for square images of 8 to 256 px: strided convolutions down, dense and convolutions up.
+"""DCGAN-like networks for square images of 8 to 448 px: strided convolutions down, dense and convolutions up.
 
 Shapes: B batch, C channels, H = W = size, K latent, A noise, F features. The layers are in ``blocks``.
 """
@@ -12,7 +12,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
 from zoo import api
-from zoo_dcgan.blocks import SIDE, FreeVector, dense, down_stages, painter, run_stages, stage_widths
+from zoo_dcgan.blocks import FreeVector, dense, down_stages, painter, run_stages, stages_of
 
 
 class Encoder(nn.Module):
@@ -22,7 +22,7 @@ class Encoder(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4 * 2^k from 8 to 256.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
         latent: K.
         width: channels of the first stage; at least 1.
         norm: normalisation after every convolution but the first.
@@ -43,10 +43,10 @@ class Encoder(nn.Module):
         sigma: Literal["head", "global"] = "head",
     ) -> None:
         super().__init__()
-        widths = stage_widths(size, width)
+        widths, side = stages_of(size, width)
         self.trunk = nn.Sequential(*down_stages(channels, widths, norm), Rearrange("B C H W -> B (H W C)"))
-        self.mean = nn.Linear(widths[-1] * SIDE**2, latent)
-        self.log_sigma = nn.Linear(widths[-1] * SIDE**2, latent) if sigma == "head" else FreeVector(latent)
+        self.mean = nn.Linear(widths[-1] * side**2, latent)
+        self.log_sigma = nn.Linear(widths[-1] * side**2, latent) if sigma == "head" else FreeVector(latent)
 
     def forward(self, x: Tensor) -> api.Gaussian:
         """Image (B, C, H, W) in [-1, 1] -> Gaussian with mean and log sigma (B, K), both unbounded."""
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4 * 2^k from 8 to 256.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
         latent: K.
         width: channels of the widest-side stage; at least 1.
         norm: normalisation after the dense layer and every convolution but the last.
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         upsample: Literal["resize", "transpose"] = "resize",
     ) -> None:
         super().__init__()
-        self.paint = painter(channels, stage_widths(size, width), latent, norm, upsample)
+        self.paint = painter(channels, size, width, latent, norm, upsample)
 
     def forward(self, z: Tensor) -> Tensor:
         """Code (B, K) -> image (B, C, H, W) in [-1, 1]."""
@@ -97,7 +97,7 @@ class Generator(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4 * 2^k from 8 to 256.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
         latent: K.
         noise: A, may be 0.
         width: channels of the widest-side stage; at least 1.
@@ -120,7 +120,7 @@ class Generator(nn.Module):
         upsample: Literal["resize", "transpose"] = "resize",
     ) -> None:
         super().__init__()
-        self.paint = painter(channels, stage_widths(size, width), latent + noise, norm, upsample)
+        self.paint = painter(channels, size, width, latent + noise, norm, upsample)
 
     def forward(self, z: Tensor, noise: Tensor) -> Tensor:
         """Code (B, K) and noise (B, A) -> image (B, C, H, W) in [-1, 1]."""
@@ -137,7 +137,7 @@ class Critic(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4 * 2^k from 8 to 256.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
         width: channels of the first stage; at least 1.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
 
@@ -154,9 +154,9 @@ class Critic(nn.Module):
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
         super().__init__()
-        widths = stage_widths(size, width)
+        widths, side = stages_of(size, width)
         self.stages = nn.ModuleList(down_stages(channels, widths, norm))
-        self.logit = dense(widths[-1] * SIDE**2, 1, norm)
+        self.logit = dense(widths[-1] * side**2, 1, norm)
 
     def forward(self, x: Tensor) -> api.CriticOutput:
         """Image (B, C, H, W) in [-1, 1] -> logit (B,), unbounded, and the taps."""
@@ -172,7 +172,7 @@ class JointCritic(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4 * 2^k from 8 to 256.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
         latent: K.
         width: channels of the first stage; the dense layers have 8 * width units.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
@@ -191,12 +191,12 @@ class JointCritic(nn.Module):
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
         super().__init__()
-        widths, units = stage_widths(size, width), 8 * width
+        (widths, side), units = stages_of(size, width), 8 * width
         self.stages = nn.ModuleList(down_stages(channels, widths, norm))
         self.code = nn.Sequential(
             dense(latent, units, norm), nn.LeakyReLU(0.2), dense(units, units, norm), nn.LeakyReLU(0.2)
         )
-        self.joint = nn.Sequential(dense(widths[-1] * SIDE**2 + units, units, norm), nn.LeakyReLU(0.2))
+        self.joint = nn.Sequential(dense(widths[-1] * side**2 + units, units, norm), nn.LeakyReLU(0.2))
         self.logit = dense(units, 1, norm)
 
     def forward(self, x: Tensor, z: Tensor) -> api.CriticOutput:

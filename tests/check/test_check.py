@@ -35,11 +35,11 @@ def test_json_has_the_problems_of_each_recipe(run_zoo: Run) -> None:
 
 def test_overrides_count(run_zoo: Run) -> None:
     Path("tiny.yaml").write_text(TINY)
-    outcome = run_zoo("check", "tiny.yaml", "--set", "data.size=12")
+    outcome = run_zoo("check", "tiny.yaml", "--set", "data.size=30")
     assert outcome.code == 2
     assert outcome.errors == [
-        "tiny.yaml:5:9: error: encoder 'dcgan' of slot 'encoder': dcgan networks cannot have size 12: "
-        "choose one of 8, 16, 32, 64, 128, 256 (set data.size)."
+        "--set data.size=30: error: encoder 'dcgan' of slot 'encoder': dcgan networks cannot have size 30, "
+        "which is no 4, 5, 6 or 7 times 2, 4, 8 ... 64: choose 28 or 32 (set data.size)."
     ]
 
 

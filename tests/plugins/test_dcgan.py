@@ -31,7 +31,7 @@ def test_every_target_can_be_imported_and_is_named_once():
     assert all(hasattr(networks, c.target.removeprefix("zoo_dcgan.networks:")) for c in components)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32, 64])
+@pytest.mark.parametrize("size", [8, 12, 14, 16, 20, 28, 32, 48, 64, 96, 320])
 def test_shapes_and_ranges(size):
     x, z = images(size), torch.randn(2, K)
     posterior = Encoder(3, size, K, width=4)(x)
@@ -131,9 +131,9 @@ def test_meta_device_gives_shapes_without_memory():
     assert logit.is_meta
 
 
-@pytest.mark.parametrize("size", [4, 20, 48, 512])
-def test_a_bad_size_says_which_sizes_there_are(size):
-    with pytest.raises(ValueError, match=f"size {size}: choose one of 8, 16, 32, 64, 128, 256"):
+@pytest.mark.parametrize(("size", "near"), [(4, "8 or 10"), (25, "24 or 28"), (36, "32 or 40"), (512, "384 or 448")])
+def test_a_bad_size_says_which_are_near(size, near):
+    with pytest.raises(ValueError, match=rf"size {size}, which is no 4, 5, 6 or 7 times .*: choose {near} \(set"):
         Critic(3, size)
 
 

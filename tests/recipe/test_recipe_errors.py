@@ -444,7 +444,7 @@ def test_what_extends_names_is_looked_for_beside_the_file_not_where_one_stands(r
     Path("base.yaml").write_text("extends: avae\n")
     Path("sub/over.yaml").write_text("extends: base.yaml\n")
     [said] = run_zoo("check", "sub/over.yaml").errors
-    assert said.startswith("sub/over.yaml:1:1: error: extends: there is no recipe 'base.yaml'")
+    assert said.startswith("sub/over.yaml:1:1: error: extends: there is no file 'base.yaml', and there is no recipe")
 
 
 SETS = [

@@ -264,7 +264,8 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
                 raise NotImplementedError(reason(error)) from error  # the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
             cure = "; it asks for more memory than there is: make it smaller" if out_of_memory(error) else ""
-            raise RecipeError([Problem(part.position, f"{what}{whose}: {reason(error)}{cure}")]) from error
+            place = recipe.source.at(("data", "size")) if "set data.size" in reason(error) else part.position
+            raise RecipeError([Problem(place, f"{what}{whose}: {reason(error)}{cure}")]) from error
     if why := _unfit(built, part, slot=not owned):
         raise RecipeError([Problem(part.position, f"{what} {why}")])
     if isinstance(built, nn.Module):

@@ -105,7 +105,7 @@ def unknown(
     providers = catalogue.providers(kind, bare)
     if providers:
         return UnknownName(_provided_elsewhere(kind, bare, providers, plugins))
-    if "." in bare or ":" in bare:  # torchvision.models.resnet18, my_module:Encoder
+    if kind != "recipe" and ("." in bare or ":" in bare):  # torchvision.models.resnet18, my_module:Encoder
         cure = "give a file that brings it, --plugin FILE.py (zoo new-plugin writes a package)"
         return UnknownName(f"there is no {kind} '{bare}': a part is named, not imported by a path; {cure}")
     choices = did_you_mean(bare, [entry.name for entry in entries if entry.kind == kind])

@@ -161,6 +161,6 @@ def _hint(kind: Any, value: Any) -> str:
     if not literals and str not in arms(kind):
         whole, comma, rest = value.partition(",")
         decimal = comma and whole.lstrip("-").isdigit() and rest.isdigit()
-        return f" (text); the decimal point is a point: {whole}.{rest}" if decimal else " (text)"
+        return f" (text); write {whole}.{rest}" if decimal else " (text)"
     choices = [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
     return did_you_mean(value, choices, listed=False)

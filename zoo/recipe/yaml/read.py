@@ -145,8 +145,9 @@ class _Reader:
         """Turns libyaml's syntax error into a sentence and the place to show it at."""
         said = str(error.problem)
         message = _SENTENCES.get(said) or f"this is not YAML: {said} {error.context or ''}".rstrip()
-        here = self.place(error.problem_mark)
-        if self.text[error.problem_mark.index : error.problem_mark.index + 1] == "\t":
+        mark: Any = error.problem_mark
+        here = self.place(mark)
+        if self.text[mark.index : mark.index + 1] == "\t":
             return here, "a tab is no indentation; indent with spaces"
         if not error.context_mark:
             return here, message
@@ -227,9 +228,9 @@ class _Reader:
         while not isinstance(event := self.next(), yaml.MappingEndEvent):
             here = self.place(event.start_mark)
             last = next(reversed(entries.values()), None)
-            if last and type(last.value) is int and getattr(event, "implicit", (0,))[0] and event.value.isdigit():
-                number = f"the decimal point is a point, {last.value}.{event.value}"  # {lr: 0,001}
-                self.stop(last.position, f"'{last.value},{event.value}' is no number: {number}")
+            if last and type(last.value) is int and re.match(r",\d", self.text[event.start_mark.index - 1 :]):
+                number = f"{last.value},{event.value}"  # {lr: 0,001}
+                self.stop(last.position, f"'{number}' is no number: write {number.replace(',', '.')}")
             key = self._key(event, here, depth)
             value = self.node(self.next(), depth + 1)
             if key in keys:
