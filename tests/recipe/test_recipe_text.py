@@ -151,7 +151,6 @@ WRONG = {
     "a: 1\nb\nc: 2": "r.yaml:2:1: error: expected 'key: value' here; the ':' is missing",
     "a:\n  b: 1\n c: 2": "r.yaml:3:2: error: expected a key here; check the indentation",
     "a:\n\t- b": "r.yaml:2:1: error: a tab is no indentation; indent with spaces",
-    "a: @b": "r.yaml:1:4: error: a value cannot begin with this character; indent with spaces",
     "a: @x": "r.yaml:1:4: error: a value cannot begin with this character",
     "a: 1\nb: 'x": "r.yaml:2:4: error: this quote is never closed",
     'a: "\\q"': "r.yaml:1:5: error: unknown escape after '\\'",

@@ -29,6 +29,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+SHORT = {"--seed": "seed", "--steps": "train.steps", "--batch": "train.batch", "--name": "name"}
+"""Short option -> the setting that it sets."""
 MEANT = dict.fromkeys(("train", "fit", "run"), "build") | {"generate": "sample", "score": "evaluate"}
 """What other programs call a command -> what it is called here."""
 
@@ -45,8 +47,7 @@ class _Short(argparse.Action):
     """An option that sets a value of the recipe, as ``--set`` does."""
 
     def __call__(self, _: Any, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
-        path = {"--seed": "seed", "--steps": "train.steps", "--batch": "train.batch", "--name": "name"}[str(option)]
-        namespace.set = [*namespace.set, f"{path}={value}"]
+        namespace.set = [*namespace.set, f"{SHORT[str(option)]}={value}"]
 
 
 def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
@@ -97,13 +98,15 @@ def _recipe_verbs(verbs: Any) -> None:
     for verb in (build, check, explain, bench):
         _list(verb, "--set", "PATH=VALUE", "such as slots.encoder.width=32")
     for verb in (build, check, explain):
-        for option, text in {
-            "seed": "--set seed=N",
-            "steps": "--set train.steps=N",
-            "batch": "--set train.batch=N",
-        }.items():
-            verb.add_argument(f"--{option}", action=_Short, type=int, metavar="N", default=argparse.SUPPRESS, help=text)
-        verb.add_argument("--name", action=_Short, metavar="NAME", default=argparse.SUPPRESS, help="--set name=NAME")
+        _short(verb)
+
+
+def _short(verb: argparse.ArgumentParser) -> None:
+    """The shorthands of ``--set``."""
+    for option, path in SHORT.items():
+        kind, like = (str, "NAME") if option == "--name" else (int, "N")
+        how: Any = {"type": kind, "metavar": like, "default": argparse.SUPPRESS, "help": f"--set {path}={like}"}
+        verb.add_argument(option, action=_Short, **how)
 
 
 def _shelf_verbs(verbs: Any) -> None:
