@@ -19,7 +19,7 @@ from zoo.runs.identity import VOUCHED, lost, plain_json, refuse_another, up_to_d
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.provenance import noted, other_versions, provenance, software
-from zoo.runs.run import Run, check_own
+from zoo.runs.run import Run, check_own, steps_of
 from zoo.training.journal import Journal, few, read_journal
 from zoo.training.watchers import Bell, Guarded
 
@@ -119,7 +119,8 @@ def _assemble(
     for name in lost(run.folder, recipe):
         say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
     say(f"assembling {recipe.name} from {recipe.file}")
-    model = assemble(recipe, choose_device(device))
+    # where there is a checkpoint, it brings every weight, or the build ends: what they began as need not be there
+    model = assemble(recipe, choose_device(device), restored=bool(steps_of(run.folder, "json")))
     probe_model(model)
     for sentence in other_versions(run.folder, recipe):
         say(sentence)
