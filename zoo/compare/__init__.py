@@ -19,6 +19,7 @@ from zoo.compare.scores import Comparison, Member, columns, read_scores
 from zoo.compare.tables import Request, Row, Table, read_table
 from zoo.errors import RequestError
 from zoo.registry import Registry
+from zoo.runs.history import told
 
 __all__ = ["Comparison", "Member", "Plan", "Request", "Row", "compare", "draw_up"]
 
@@ -38,7 +39,8 @@ def draw_up(request: Request, registry: Registry) -> Plan:
     labels = [part.label for cell in planned.cells for part in cell.recipe.evaluate]
     refuse_unknown_metrics(planned.metrics, [*labels, *(score.label for score in scores)], registry)
     columns(scores, planned.metrics)  # refuses those that cannot share one
-    return replace(planned, given=given, notes=[*left_out, *planned.notes])
+    past = [f"{run.folder}: {sentence}" for run in given for sentence in told(run.folder)]
+    return replace(planned, given=given, notes=[*left_out, *planned.notes, *past])
 
 
 def compare(
