@@ -269,7 +269,8 @@ def test_what_a_run_went_through_is_told(out, tmp_path):
     run = shutil.copytree(sorted(out.rglob("recipe.yaml"))[0].parent, tmp_path / "longer")
     entry = {"step": 1, "recipe": "before", "changes": ["train.clip: 1.0 (it was 0.0)"]}
     (run / "history.json").write_text(json.dumps([entry]))
-    assert f"{run}: from step 1 on, train.clip: 1.0 (it was 0.0)" in compare(str(run), "--out", str(tmp_path / "out")).err
+    said = compare(str(run), "--out", str(tmp_path / "out")).err
+    assert f"{run}: from step 1 on, train.clip: 1.0 (it was 0.0)" in said
 
 
 def test_a_recipe_and_runs_of_its_name_are_two_rows(built, tmp_path):
