@@ -20,7 +20,7 @@ PACKAGES = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__ini
 LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 400, 24, 22_000
 
 LAYERS = (
-    {"__main__"},
+    {"__main__", "audit"},
     {"cli"},
     {"compare", "__init__"},
     {"training"},
@@ -31,7 +31,7 @@ LAYERS = (
     {"recipe"},
     {"registry"},
     {"api"},
-    {"types", "machine"},
+    {"types", "machine", "auditing"},
     {"errors", "draws", "columns"},
 )
 """Rooms of ``zoo/`` from the roof down: each imports only rooms of layers below its own."""
@@ -217,7 +217,9 @@ def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_the_house_has_few_doors_and_is_no_larger_than_it_needs_to_be() -> None:
     assert len({room(path) for path in ZOO}) <= MOST_DOORS
-    zoo_alone = (path for path in ZOO if room(path) != "audit")  # which serves any script, with a recipe or without
+    zoo_alone = (
+        path for path in ZOO if not room(path).startswith("audit")
+    )  # which serves any script, with a recipe or without
     assert sum(len(path.read_text().splitlines()) for path in zoo_alone) <= MOST_LINES
 
 
@@ -225,7 +227,7 @@ def test_the_house_has_few_doors_and_is_no_larger_than_it_needs_to_be() -> None:
 
 
 def test_the_members_of_zoo() -> None:
-    assert sorted(zoo.__all__) == ["build", "evaluate", "list", "load", "save", "train"]
+    assert sorted(zoo.__all__) == ["audit", "build", "evaluate", "list", "load", "save", "train"]
     assert all(callable(getattr(zoo, name)) for name in zoo.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         zoo.trian  # noqa: B018

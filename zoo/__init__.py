@@ -8,6 +8,9 @@
 
     model = zoo.load("runs/avae")       # a trained one
 
+    with zoo.audit() as found:          # any training loop of PyTorch's: who really learns from what
+        train()
+
 Importing zoo imports neither torch nor any plugin.
 """
 
@@ -21,11 +24,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 if TYPE_CHECKING:
     import torch
 
+    from zoo.auditing import audit
     from zoo.engine.losses import TrainableModel
     from zoo.recipe import Overrides, Source
     from zoo.training.in_python import evaluate, save, train
 
-__all__ = ["build", "evaluate", "list", "load", "save", "train"]
+__all__ = ["audit", "build", "evaluate", "list", "load", "save", "train"]
 __version__ = "0.1.0"
 
 P = ParamSpec("P")
@@ -154,4 +158,8 @@ def __getattr__(name: str) -> Any:
         from zoo.training import in_python
 
         return _python(getattr(in_python, name))
+    if name == "audit":
+        from zoo.auditing import audit
+
+        return audit
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

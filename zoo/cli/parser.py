@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     version = f"zoo {zoo.__version__}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="COMMAND", title="commands", prog="zoo")
-    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _shelf_verbs, _author_verb):
+    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _shelf_verbs, _author_verb, _audit_verb):
         add(verbs)
     parser.set_defaults(run=lambda _: parser.print_help(), commands=verbs.choices, json=False, no_plugins=False)
     return parser
@@ -171,3 +171,13 @@ def _author_verb(verbs: Any) -> None:
     new = _verb(verbs, "new-plugin", "write a plugin package of your own", "new_plugin", "new_plugin")
     new.add_argument("name", help="of the package, such as my-zoo-plugin")
     new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
+
+
+def _audit_verb(verbs: Any) -> None:
+    text = "who really learns from what in a training script: runs it, watches some steps, stops it"
+    audit = _verb(verbs, "audit", text, "audit")
+    audit.add_argument("--steps", type=int, default=20, metavar="N", help="steps of an optimiser that are watched (20)")
+    audit.add_argument("--to", type=Path, metavar="FILE.html", help="write a page too")
+    audit.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name, as of python -m")
+    audit.add_argument("script", metavar="SCRIPT", help="a Python file that trains with PyTorch")
+    audit.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS", help="the script's own")
