@@ -33,7 +33,7 @@ def zoo_components() -> tuple[api.Component, ...]:
         ),
         _metric("active-units", "latent:ActiveUnits", "latent dimensions that tell images apart"),
         _metric("kl", "latent:Kl", "nats of a code, by dimension in its details"),
-        _metric("cycle", "latent:Cycle", "distance of a code from that of the image made of it"),
+        _metric("cycle", "latent:Cycle", "distance of a code from that which the encoder finds in its image"),
         _metric("noise-use", "latent:NoiseUse", "the noise's part of the samples' variance"),
         _metric("path-length", "paths:PathLength", "perceptual path length between codes"),
     )

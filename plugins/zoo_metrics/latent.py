@@ -92,7 +92,8 @@ class Kl:
 class Cycle:
     """|E(G(z, z_a)) - z|, z from the prior, E the posterior's mean: root mean square over images and dimensions. Ours.
 
-    0 is an encoder that inverts the generator; for z ~ N(0, I), 1 is one that answers 0 to everything.
+    A posterior that is right comes to the root mean square of its own sigma, which is 0 only where a code says all of
+    an image; for z ~ N(0, I), 1 is an encoder that answers 0 to everything.
     """
 
     better: ClassVar = "lower"

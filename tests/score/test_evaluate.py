@@ -172,7 +172,11 @@ VAE = TINY.replace("extends: avae", "extends: vae").replace(", generator: {width
         (VAE, "{use: cycle, with: {posterior: z}}", "metric 'wrong' computes 'z' for other values of 'x', on which it"),
         (TINY, "{use: cycle, with: {posterior: posterier}}", "'posterier' is asked for, which is neither a slot"),
         (TINY, "{use: cycle, with: {posterio: z}}", "metric 'cycle' asks for no 'posterio'; did you mean 'posterior'?"),
-        (TINY.replace("noise: 4", "noise: 0"), "noise-use", "noise has 0 dimensions, so there is none to use"),
+        (
+            TINY.replace("noise: 4", "noise: 0"),
+            "noise-use",
+            "other values of 'noise', of which this recipe has none (noise: 0)",
+        ),
         (TINY, "ssim", "metric 'ssim' cannot be computed: its windows are 11 px wide, and images are 8"),
         (TINY, "{use: fid, pretrained: no.pth}", "there is no file 'no.pth' of weights"),
     ],

@@ -42,7 +42,7 @@ class Reader(PhaseReader):
         watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
         terms = [(term, row) for phase in phases for row in phase.played for term in row.terms]
         demands = [Demand.of(term.part, f"term '{term.label}' of row '{row.label}'") for term, row in terms]
-        demands += self._shown(outputs, evaluate)
+        demands += self._shown(outputs, evaluate, top["noise"])
         graph, values = connect(self, slots, values, demands, phases)
         self.report_lacking()
         if self.problems or data is None:
@@ -206,7 +206,7 @@ class Reader(PhaseReader):
                 self.error(path, f"{what}, not {shown(item.plain())}")
         return items
 
-    def _shown(self, outputs: Mapping[str, str], metrics: tuple[Part, ...]) -> Iterator[Demand]:
+    def _shown(self, outputs: Mapping[str, str], metrics: tuple[Part, ...], noise: int) -> Iterator[Demand]:
         for label, name in outputs.items():
             place = self.root.at(("outputs", label))
             yield Demand(f"output '{label}'", (name,), place, written={name: place})
@@ -219,5 +219,9 @@ class Reader(PhaseReader):
             names = tuple(outputs.get(name, name) for name in asked)
             shown = tuple(outputs[name] for name in asked if name in outputs)
             varied = {outputs.get(name, name): given for name, given in part.computed.items()}
+            if not noise and any("noise" in given for given in varied.values()):
+                said = "computes something for other values of 'noise', of which this recipe has none (noise: 0)"
+                self.note(part.position, f"metric '{part.label}' {said}")
+                continue
             if not wrong.intersection(names):
                 yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)
