@@ -14,6 +14,7 @@ SETS = (
         "fashion_mnist:fashion_mnist",
         "70,000 grey 28 x 28 pictures of clothes, from Debian's package or their own files.",
     ),
+    ("mnist", "fashion_mnist:mnist", "70,000 grey 28 x 28 handwritten digits, from IDX files at hand; no download."),
     ("folder", "folder:folder", "Every image below a directory, cropped and resized."),
     ("cifar10", "cifar:cifar10", "60,000 colour photographs of ten kinds of things, 32 x 32."),
     ("cifar100", "cifar:cifar100", "60,000 colour photographs of a hundred kinds of things, 32 x 32."),

@@ -17,9 +17,11 @@ from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, how_many, zipped
 
 ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
+TABLE = "list_eval_partition.csv"
+"""The partition file as Kaggle has it, whose folder of images lies in another of its name."""
 MD5 = {name: md5 for _, md5, name in CelebA.file_list}
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png)) +([012])")
+LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png))(?: +|,)([012])")
 """A line of the partition file: a name, and 0 for training, 1 for validation, 2 for test."""
 
 
@@ -43,7 +45,8 @@ def celeba(
 
     Args:
         root: the directory that holds ``list_eval_partition.txt`` and ``img_align_celeba.zip``, or the folder
-            ``img_align_celeba``; a folder ``celeba`` in it will do.
+            ``img_align_celeba``; a folder ``celeba`` in it will do. Kaggle's ``list_eval_partition.csv`` and
+            ``img_align_celeba/img_align_celeba`` will, too.
         size: image side in pixels.
         channels: 3, or 1 (luma).
         crop: a central square of that many pixels: 178 is the whole width, 148 and 108 are in use too;
@@ -80,7 +83,9 @@ def _places(*, root: str) -> tuple[Path, Path]:
         f"and put both into {folders[0]}"
     )
     place = look(folders, [FOLDER, ARCHIVE])
-    partition = look(folders, [PARTITION])
+    partition = look(folders, [PARTITION, TABLE])
+    if place is not None and (place / FOLDER).is_dir():
+        place = place / FOLDER
     if place is None:
         raise missing("celeba", folders, [ARCHIVE, FOLDER], cure)
     if partition is None:
@@ -103,11 +108,13 @@ def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]
         content = partition.read_bytes()
     except OSError as error:
         raise OSError(f"celeba: {partition} cannot be read: {error.strerror}.") from None
-    if check:
+    if check and partition.name == PARTITION:
         check_md5("celeba", str(partition), content, MD5[PARTITION])
     parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
     everything = []
     for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+        if number == 1 and line == "image_id,partition":
+            continue
         if not (match := LINE.fullmatch(line.strip())):
             raise ValueError(f"celeba: {partition}:{number}: {line[:60]!r} is not 'NAME.jpg' and 0, 1 or 2.")
         parts[match[2]].append(match[1])

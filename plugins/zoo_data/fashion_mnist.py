@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), from the files its authors publish; MNIST's own have the same form."""
+"""MNIST (LeCun, Cortes & Burges 1998) and Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), from IDX files."""
 
 import gzip
 import struct
@@ -22,6 +22,9 @@ DEBIAN = "/usr/share/datasets/fashion-mnist"
 
 FETCHED = "data/fashion-mnist"
 """Where they are downloaded to."""
+
+MNIST = ("/usr/share/datasets/mnist", "data/MNIST/raw", "data/mnist")
+"""Where a distribution's package and torchvision put the files of MNIST."""
 
 SPLITS = {"train": "train", "test": "t10k"}
 SIDE = 28
@@ -58,20 +61,66 @@ def fashion_mnist(
         OSError: when a file is missing or cannot be read.
     """
     check_common("fashion-mnist", size=size, channels=channels, seed=0)
-    folder = _folder(path, download)
-    first = {"train": train, "test": test}
-    images = {split: _images(folder, split, first[split]) for split in SPLITS}
-    packed = {split: _packed(pixels, size, channels, fit) for split, pixels in images.items()}
+    return _both("fashion-mnist", _folder(path, download), {"train": train, "test": test}, size, channels, fit)
+
+
+def mnist(
+    *,
+    path: str = "",
+    size: int = 32,
+    channels: Literal[1, 3] = 1,
+    train: int = 60000,
+    test: int = 10000,
+    fit: Literal["pad", "resize"] = "pad",
+) -> api.Images:
+    """Handwritten digits in grey, light on black, 28 x 28, in the publisher's order and split, from files at hand.
+
+    Args:
+        path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``), or one that
+            torchvision downloaded to; empty for ``/usr/share/datasets/mnist``, ``data/MNIST/raw`` or ``data/mnist``.
+        size: image side in pixels.
+        channels: 1, or 3 equal ones.
+        train: how many training images, the first ones of the file.
+        test: how many test images, the first ones of the file.
+        fit: ``pad`` centres the 28 x 28 pixels, untouched, on black; ``resize`` makes them fill the image
+            (bicubic). Sizes below 28 are resized (antialiased) either way.
+
+    Raises:
+        ValueError: for a value outside its range, or a file that is not what it should be.
+        OSError: when a file is missing or cannot be read.
+    """
+    check_common("mnist", size=size, channels=channels, seed=0)
+    return _both("mnist", _mnist_folder(path), {"train": train, "test": test}, size, channels, fit)
+
+
+def _both(name: str, folder: Path, first: dict[str, int], size: int, channels: int, fit: str) -> api.Images:
+    images = {split: _images(name, folder, split, first[split]) for split in SPLITS}
+    packed = {split: _packed(name, pixels, size, channels, fit) for split, pixels in images.items()}
     return api.Images(packed["train"], packed["test"])
 
 
 def _ready(*, path: str, download: bool) -> None:
     """Refuses where a file lacks that would not be fetched."""
     for name, _ in () if download else FashionMNIST.resources:
-        _file(_folder(path, download), name.removesuffix(".gz"))
+        _file("fashion-mnist", _folder(path, download), name.removesuffix(".gz"))
 
 
-fashion_mnist.ready = _ready
+def _mnist_ready(*, path: str) -> None:
+    """Refuses where a file lacks."""
+    for name, _ in FashionMNIST.resources:
+        _file("mnist", _mnist_folder(path), name.removesuffix(".gz"))
+
+
+fashion_mnist.ready, mnist.ready = _ready, _mnist_ready
+
+
+def _mnist_folder(path: str) -> Path:
+    """Where the files are, or are to be."""
+    places = [user_path(path), user_path(path) / "MNIST/raw"] if path else [*map(Path, MNIST)]
+    name = f"{SPLITS['train']}-images-idx3-ubyte"
+    return next(
+        (place for place in places if any((place / f"{name}{end}").is_file() for end in ("", ".gz"))), places[0]
+    )
 
 
 def _folder(path: str, download: bool) -> Path:
@@ -85,41 +134,41 @@ def _folder(path: str, download: bool) -> Path:
     return folder
 
 
-def _images(folder: Path, split: str, first: int) -> np.ndarray:
+def _images(name: str, folder: Path, split: str, first: int) -> np.ndarray:
     """The first images of a split, uint8 (N, 28, 28)."""
-    file = _file(folder, f"{SPLITS[split]}-images-idx3-ubyte")
-    images = read_idx(file, IMAGES)
+    file = _file(name, folder, f"{SPLITS[split]}-images-idx3-ubyte")
+    images = read_idx(file, IMAGES, name)
     if images.shape[1:] != (SIDE, SIDE):
-        raise ValueError(f"fashion-mnist: {file} holds images of {_by(images.shape[1:])}, not 28 x 28.")
-    labels = _file(folder, f"{SPLITS[split]}-labels-idx1-ubyte")
-    if (count := len(read_idx(labels, LABELS))) != len(images):
+        raise ValueError(f"{name}: {file} holds images of {_by(images.shape[1:])}, not 28 x 28.")
+    labels = _file(name, folder, f"{SPLITS[split]}-labels-idx1-ubyte")
+    if (count := len(read_idx(labels, LABELS, name))) != len(images):
         raise ValueError(
-            f"fashion-mnist: {file.name} holds {len(images):,} images and {labels.name} {count:,} labels; "
+            f"{name}: {file.name} holds {len(images):,} images and {labels.name} {count:,} labels; "
             f"the files in {folder} are not of one set, fetch them again."
         )
     if not 1 <= first <= len(images):
-        raise ValueError(
-            f"fashion-mnist: option '{split}' is {first}; {file} holds {len(images):,}, choose from 1 to that."
-        )
+        raise ValueError(f"{name}: option '{split}' is {first}; {file} holds {len(images):,}, choose from 1 to that.")
     return images[:first]
 
 
-def _file(folder: Path, name: str) -> Path:
-    """A file of the set, plain or compressed."""
-    for path in (folder / name, folder / f"{name}.gz"):
+def _file(name: str, folder: Path, file: str) -> Path:
+    """A file of a set, plain or compressed."""
+    for path in (folder / file, folder / f"{file}.gz"):
         if path.is_file():
             return path
-    cure = "install it (apt install dataset-fashion-mnist), give option 'path', the directory of its files, "
-    cure += "or set download to true"
-    raise FileNotFoundError(f"fashion-mnist: neither {name} nor {name}.gz is in {folder}; {cure}.")
+    cure = "give option 'path', the directory of its files"
+    if name == "fashion-mnist":
+        cure = f"install it (apt install dataset-fashion-mnist), {cure}, or set download to true"
+    raise FileNotFoundError(f"{name}: neither {file} nor {file}.gz is in {folder}; {cure}.")
 
 
-def read_idx(path: Path, magic: int) -> np.ndarray:
+def read_idx(path: Path, magic: int, name: str = "fashion-mnist") -> np.ndarray:
     """An IDX file of unsigned bytes, its length checked against what it says of itself.
 
     Args:
         path: the file, gzip-compressed where its name ends in ``.gz``.
         magic: what its first four bytes must be; the last of them is the number of dimensions.
+        name: of the set, for a sentence.
 
     Returns:
         uint8, of the dimensions the file says.
@@ -130,29 +179,29 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     """
     try:
         with cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
-            return _read(file, path, magic)
+            return _read(file, path, magic, name)
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"fashion-mnist: {path} is damaged ({error}); fetch it again.") from None
+        raise ValueError(f"{name}: {path} is damaged ({error}); fetch it again.") from None
     except EOFError:
-        raise ValueError(f"fashion-mnist: {path} is truncated; fetch it again.") from None
+        raise ValueError(f"{name}: {path} is truncated; fetch it again.") from None
     except OSError as error:
-        raise OSError(f"fashion-mnist: {path} cannot be read: {error.strerror or error}.") from None
+        raise OSError(f"{name}: {path} cannot be read: {error.strerror or error}.") from None
 
 
-def _read(file: BinaryIO, path: Path, magic: int) -> np.ndarray:
+def _read(file: BinaryIO, path: Path, magic: int, name: str) -> np.ndarray:
     rank = magic & 0xFF
     header = file.read(4 + 4 * rank)
     if len(header) >= 4 and (there := int.from_bytes(header[:4], "big")) != magic:
         raise ValueError(
-            f"fashion-mnist: {path} begins with {there:#010x}, not {magic:#010x}: it is not the IDX file of that name."
+            f"{name}: {path} begins with {there:#010x}, not {magic:#010x}: it is not the IDX file of that name."
         )
     if len(header) < 4 + 4 * rank:
-        raise ValueError(f"fashion-mnist: {path} is truncated in its header; fetch it again.")
+        raise ValueError(f"{name}: {path} is truncated in its header; fetch it again.")
     shape: tuple[int, ...] = struct.unpack(f">{rank}I", header[4:])
     content = _content(file, expected := int(np.prod(shape, dtype=object)))
     if len(content) != expected:
         what = "is truncated" if len(content) < expected else "is longer than it says"
-        raise ValueError(f"fashion-mnist: {path} {what}: its header promises {_by(shape)} bytes; fetch it again.")
+        raise ValueError(f"{name}: {path} {what}: its header promises {_by(shape)} bytes; fetch it again.")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -164,9 +213,9 @@ def _content(file: BinaryIO, expected: int) -> bytearray:
     return content
 
 
-def _packed(images: np.ndarray, size: int, channels: int, fit: str) -> torch.Tensor:
+def _packed(name: str, images: np.ndarray, size: int, channels: int, fit: str) -> torch.Tensor:
     """uint8 (N, 28, 28) to (N, C, S, S)."""
-    pixels = allocate("fashion-mnist", len(images), channels, size)
+    pixels = allocate(name, len(images), channels, size)
     if fit == "pad" and size >= SIDE:
         start = (size - SIDE) // 2
         pixels.fill(0)
@@ -183,10 +232,12 @@ def _read_images(
     """Images of a user's in grey, padded where the set is."""
     pad = fit == "pad" and size >= SIDE
     pixels, notes = read(images, size=SIDE if pad else size, channels=1)
-    return (_packed(pixels[:, 0].numpy(), size, channels, fit) if pad else pixels.expand(-1, channels, -1, -1)), notes
+    return (
+        _packed("images", pixels[:, 0].numpy(), size, channels, fit) if pad else pixels.expand(-1, channels, -1, -1)
+    ), notes
 
 
-fashion_mnist.read = _read_images
+fashion_mnist.read = mnist.read = _read_images
 
 
 def _by(shape: tuple[int, ...]) -> str:

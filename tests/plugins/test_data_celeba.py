@@ -69,6 +69,19 @@ def test_the_official_split_is_the_partition_file(tmp_path, archive):
     assert images.notes == ()
 
 
+def test_the_layout_of_kaggle(tmp_path):
+    """A folder within a folder of its name, and a table with a header: the same images; its checksum is its own."""
+    inner = miniature(tmp_path, archive=False) / "img_align_celeba"
+    inner.rename(tmp_path / "inner")
+    inner.mkdir()
+    (tmp_path / "inner").rename(inner / "img_align_celeba")
+    (tmp_path / "list_eval_partition.txt").unlink()
+    lines = [f"{name},{part}" for name, part in zip(NAMES, PARTS, strict=True)]
+    (tmp_path / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *lines]) + "\n")
+    images = read(tmp_path, check=True)
+    assert (which(images.train), which(images.test)) == (list(range(20)), list(range(23, 30)))
+
+
 def test_the_papers_split_is_nine_tenths(tmp_path):
     images = read(miniature(tmp_path), split="paper")
     assert (which(images.train), which(images.test)) == (list(range(27)), [27, 28, 29])

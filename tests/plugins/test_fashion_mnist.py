@@ -14,6 +14,7 @@ from helpers.data import served
 from zoo_data import fashion_mnist as module
 from zoo_data.fashion_mnist import DEBIAN, fashion_mnist
 
+from zoo.data.batches import load_images
 from zoo.recipe import load_recipe
 
 COUNTS = {"train": 20, "t10k": 6}
@@ -50,6 +51,31 @@ def content_of(root: Path, name: str) -> bytes:
 
 def read(root: Path, **options):
     return fashion_mnist(path=str(root), **(FEW | options))
+
+
+# --- MNIST, of the same form
+
+
+@pytest.mark.parametrize(
+    ("place", "path"), [("data/MNIST/raw", ""), ("data/mnist", ""), ("mine/MNIST/raw", "mine"), ("x", "x")]
+)
+def test_mnist_is_found_where_it_is_at_hand(tmp_path, monkeypatch, place, path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "MNIST", ("absent", *module.MNIST[1:]))
+    (tmp_path / place).mkdir(parents=True)
+    miniature(tmp_path / place, compressed=False)
+    recipe = load_recipe("vae", [f"data={{use: mnist, size: 28, train: 20, test: 6, path: '{path}'}}"])
+    recipe.data.load().ready(path=path)
+    images = load_images(recipe)
+    assert np.array_equal(images.train[:, 0].numpy(), pixels("train"))
+    assert np.array_equal(images.test[:, 0].numpy(), pixels("t10k"))
+
+
+def test_mnist_that_is_not_there(tmp_path):
+    with pytest.raises(OSError, match=r"^mnist: neither train-images-idx3-ubyte nor .* is in .*; give option 'path'"):
+        module.mnist(path=str(tmp_path))
+    with pytest.raises(OSError, match="^mnist: neither"):
+        module.mnist.ready(path=str(tmp_path))
 
 
 # --- what is packed
