@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from conftest import TINY, Run
 from PIL import Image
 
 import zoo
@@ -103,6 +103,38 @@ def test_reconstructions_and_paths_of_ones_own_images(finished: Path, run_zoo: R
     assert (done.code, done.err) == (2, "zoo: error: a path goes from one image to another, and here are 1; give two\n")
     run_zoo("interpolate", finished, "-n", 2, "--steps", 3, "--to", "paths")
     assert len([*Path("paths").iterdir()]) == 6
+
+
+# -- where it runs -----------------------------------------------------------------------------------------------
+
+
+def test_a_number_of_processes_that_a_cluster_left(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``WORLD_SIZE`` alone starts nothing: whoever starts processes says where they meet, too."""
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    Path("tiny.yaml").write_text(TINY)
+    for value, said in (("", False), ("8", True)):
+        monkeypatch.setenv("WORLD_SIZE", value)
+        done = run_zoo("build", "tiny.yaml", "--stop-after", "assemble", "--out", f"run{value}")
+        assert done.code == 0
+        told = "WORLD_SIZE=8, but no RANK or MASTER_ADDR or MASTER_PORT: this process trains alone"
+        assert (told in done.err) == said
+
+
+def test_a_system_that_says_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no ``sysconf``, no glibc and no ``resource``."""
+    from zoo.bench.bench import _largest_resident_set
+    from zoo.machine.device import memory
+    from zoo.machine.process import keep_freed_memory
+
+    assert _largest_resident_set() > 0
+    with monkeypatch.context() as patch:
+        patch.delattr("os.sysconf")
+        patch.setattr("os.name", "nt")
+        patch.setitem(sys.modules, "resource", None)
+        assert memory() == sys.maxsize
+        assert keep_freed_memory() is False
+        assert _largest_resident_set() == 0
 
 
 # -- terminals ---------------------------------------------------------------------------------------------------

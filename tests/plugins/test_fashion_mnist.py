@@ -74,7 +74,7 @@ def test_mnist_is_found_where_it_is_at_hand(tmp_path, monkeypatch, place, path):
 def test_mnist_that_is_not_there(tmp_path):
     with pytest.raises(OSError, match=r"^mnist: neither train-images-idx3-ubyte nor .* is in .*; give option 'path'"):
         module.mnist(path=str(tmp_path))
-    with pytest.raises(OSError, match="^mnist: neither"):
+    with pytest.raises(OSError, match=r"^mnist: neither"):
         module.mnist.ready(path=str(tmp_path))
 
 

@@ -304,6 +304,25 @@ def test_a_hidden_copy_is_noted(site: Write, tmp_path: Path, monkeypatch: pytest
     )
 
 
+@pytest.mark.parametrize("editing", ["first", "second"])
+def test_metadata_beside_an_editable_installation_is_no_other_copy(
+    site: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editing: str
+) -> None:
+    """``pip install -e .`` leaves metadata in site-packages, and setuptools some beside the source."""
+    package = site("zoo-twofold", one('"term", "t", "twofold:t", "s"'))
+    first, second = (tmp_path / name / "zoo_twofold-1.0.dist-info" for name in ("site", "my source"))
+    shutil.copytree(package.parent / "zoo_twofold-1.0.dist-info", second)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(second.parent)])
+    installed, source = (first, second) if editing == "first" else (second, first)
+    for said in ('{"url": "file:///elsewhere", "dir_info": {"editable": true}}', '{"url": "x", "dir_info": {}}', "{"):
+        (installed / "direct_url.json").write_text(said)
+        assert len(only_lost("twofold").notes) == 1
+        clear_cache()
+    place = str(source.parent).replace(" ", "%20")
+    (installed / "direct_url.json").write_text(f'{{"url": "file://{place}", "dir_info": {{"editable": true}}}}')
+    assert (only_lost("twofold").state, only_lost("twofold").notes) == ("ok", ())
+
+
 # Names
 
 

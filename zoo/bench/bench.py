@@ -122,8 +122,10 @@ def _measured(subject: Subject, steps: int, data: str, images: int) -> Bench:
 
 
 def _largest_resident_set() -> int:
-    import resource  # which Windows has not
-
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -26,6 +26,9 @@ from zoo.training.watchers import ProgressWatcher
 if TYPE_CHECKING:
     from zoo.machine.processes import Processes
 
+LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun, and whoever else starts several processes, sets beside ``WORLD_SIZE``."""
+
 
 def build(arguments: argparse.Namespace) -> int:
     """``zoo build``."""
@@ -78,9 +81,17 @@ def _replay(recipe: Recipe, arguments: argparse.Namespace) -> int:
 @contextmanager
 def _processes(device: str) -> Iterator[tuple[Processes | None, str]]:
     """The processes that ``torchrun`` started and this one's device; None where there is one alone."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    count, lacking = os.environ.get("WORLD_SIZE") or "1", [name for name in LAUNCHED if name not in os.environ]
+    if count == "1" or lacking:
+        if count != "1":
+            print(f"WORLD_SIZE={count}, but no {' or '.join(lacking)}: this process trains alone", file=sys.stderr)
         yield None, device
         return
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        print(
+            f"waiting for {count} processes at {place}; to train in this one alone: unset WORLD_SIZE", file=sys.stderr
+        )
     from zoo.machine.processes import joined
 
     with joined(device) as mine:

@@ -81,6 +81,8 @@ def keep_freed_memory() -> bool:
     """
     import ctypes  # which the short commands do without
 
+    if os.name != "posix":
+        return False
     libc = ctypes.CDLL(None)
     if any(name in os.environ for name in CHOSEN) or not hasattr(libc, "gnu_get_libc_version"):
         return False

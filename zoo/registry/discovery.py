@@ -5,13 +5,16 @@ pluggy's own loader stops at the first broken plugin, so only its specs and mark
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from zoo import api
 from zoo.registry.isolation import Failure, attempt
@@ -91,7 +94,7 @@ def canonical(name: str) -> str:
 def installed() -> list[Plugin]:
     """Plugins of every installed distribution."""
     by_package: dict[str, list[Plugin]] = {}
-    places: dict[str, Path] = {}
+    known: dict[str, Distribution] = {}
     for distribution in distributions():
         # Most distributions have nothing for us: look at the raw text before parsing anything.
         text = attempt("reading its entry_points.txt", partial(distribution.read_text, "entry_points.txt"))
@@ -99,15 +102,16 @@ def installed() -> list[Plugin]:
         if b"[zoo]" not in raw:
             continue
         name, version, faults = _identity(distribution)
-        place = _place(distribution)
         if name in by_package:
             # importlib.metadata and the import system take the first on sys.path; nobody should wonder why.
-            if place != places[name]:
-                here = places[name].parent
-                note = f"another copy of {name}, {version} in {place.parent}, is hidden by this one in {here}"
+            here, there = _place(known[name]), _place(distribution)
+            edited = [here.is_relative_to(root) for root in _edited(distribution)]
+            edited += [there.is_relative_to(root) for root in _edited(known[name])]
+            if here != there and not any(edited):
+                note = f"another copy of {name}, {version} in {there.parent}, is hidden by this one in {here.parent}"
                 by_package[name] = [plugin.noted(note) for plugin in by_package[name]]
             continue
-        places[name] = place
+        known[name] = distribution
         plugin = Plugin("entry_points.txt", name, version)
         faults = [text] if isinstance(text, Failure) else faults
         by_package[name] = [plugin.failed("broken", *faults)] if faults else list(_entries(raw.decode(), plugin))
@@ -132,6 +136,15 @@ def damaged_metadata(error: BaseException) -> str:
 
 def _place(distribution: Distribution) -> Path:
     return Path(str(getattr(distribution, "_path", "unknown"))).resolve()
+
+
+def _edited(distribution: Distribution) -> Iterator[Path]:
+    """The directory that a distribution is edited in, by ``pip install -e``: metadata there is no other copy's."""
+    text = attempt("reading its direct_url.json", partial(distribution.read_text, "direct_url.json"))
+    with suppress(ValueError, LookupError, TypeError):
+        said = json.loads(str(text))
+        if said["dir_info"]["editable"]:
+            yield Path(unquote(said["url"].removeprefix("file://"))).resolve()
 
 
 def _identity(distribution: Distribution) -> tuple[str, str, list[str | Failure]]:
