@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("here")
         ("fit", "did you mean 'build'"),
         ("biuld", "did you mean 'build'"),
         ("generate", "did you mean 'sample'"),
-        ("qqq", "choices: ablate, bench, build, "),
+        ("qqq", "choices: ablate, audit, bench, build, "),
     ],
 )
 def test_a_command_by_another_name(said: str, meant: str, run_zoo: Run) -> None:
