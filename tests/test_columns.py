@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.columns import duration
+from zoo.columns import duration, printable, table
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ from zoo.columns import duration
 )
 def test_durations_are_no_finer_than_matters(seconds, text):
     assert duration(seconds) == text
+
+
+def test_what_a_terminal_would_obey_is_written_out():
+    assert printable("a\x1b[2J\n\u202eb\udc80 \xe9") == "a\\x1b[2J\n\\u202eb\\udc80 \xe9"
+    assert printable("a\nb", lines=False) == "a\\nb"
+    assert table([["n"], ["a\x1b[2J"]]).splitlines() == ["n", "--------", "a\\x1b[2J"]
+    bold = "\x1b[1mx\x1b[0m"
+    assert table([["n"], [bold]], styled=True).splitlines() == ["n", "-", bold]

@@ -24,11 +24,23 @@ _STYLE = re.compile("\x1b\\[[0-9;]*m")
 """What a terminal shows no letter of."""
 
 
-def table(rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "", otherwise: int = 0) -> str:
-    """Rows as aligned columns, the first one underlined where it is a header.
+def printable(text: object, *, lines: bool = True) -> str:
+    """Text whose control characters, which a terminal would obey, are written out; the ends of ``lines`` may stay."""
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    stays = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c == stays else c.encode("unicode_escape").decode() for c in shown)
+
+
+def table(
+    rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "", otherwise: int = 0, styled: bool = False
+) -> str:
+    """Rows as aligned columns, the first one underlined where it is a header; cells may be ``styled`` already.
 
     On a terminal the widest column is wrapped to what it has room for; elsewhere to ``otherwise`` columns, if any.
     """
+    rows = rows if styled else [[printable(cell, lines=False) for cell in row] for row in rows]
     room = shutil.get_terminal_size((otherwise, 0)).columns if otherwise or sys.stdout.isatty() else 0
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     over = len(indent) + sum(widths) + 2 * len(widths) - 2 - room

@@ -28,7 +28,7 @@ from zoo.compare.runs import row_names
 from zoo.compare.scores import Entry, Score, columns, read_scores
 from zoo.compare.tables import tree
 from zoo.compare.words import shown
-from zoo.compare.write import as_csv, as_html, as_latex, as_markdown
+from zoo.compare.write import as_csv, as_html, as_latex, as_markdown, as_text
 from zoo.errors import Interrupted, RequestError
 from zoo.registry import load_registry
 
@@ -474,13 +474,36 @@ def test_html_stands_alone(out, tmp_path):
     assert text.count("<tr>") == text.count("</tr>") == 4
 
 
-def test_hostile_names_do_no_harm():
-    hostile = '<script>|&"{}\\'
-    comparison = made([score(hostile, 1.0, data=hostile), score("b", 2.0, data=hostile)])
+HOSTILE = {
+    "markup": '<script>|&"{}\\',
+    "terminal": "\x1b]0;title\x07\x1b[2J\x1b[31m\u202ea",
+    "lines": "a\n\\input{/etc/passwd}\r\n| x |",
+    "formula": '=HYPERLINK("http://x","y")',
+    "link": "![a](http://x/y.png) *b* _c_ `d` <img src=x>",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_do_no_harm(name):
+    """Those of others' runs, in whichever form they are shown."""
+    hostile = HOSTILE[name]
+    comparison = made([score(hostile, 1.0, label=hostile, data=hostile), score("b", 2.0, label=hostile, data=hostile)])
     assert "<script>" not in as_html(comparison, Path())
-    row = as_markdown(comparison, Path()).splitlines()[2]
-    assert len(re.findall(r"(?<!\\)\|", row)) == 3
-    assert list(csv.reader(io.StringIO(as_csv(comparison, Path()))))[1][:2] == [hostile, hostile]
+    markdown, latex, text = (form(comparison, Path()) for form in (as_markdown, as_latex, as_csv))
+    shown = as_text(comparison)
+    for form in (markdown, latex, text, shown):
+        assert all(c.isprintable() or c == "\n" for c in form.replace("\x1b[1m", ""))
+    assert len(shown.splitlines()) == len(as_text(made([score("a", 1.0), score("b", 2.0)])).splitlines())
+    head, _, row = markdown.splitlines()[:3]
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", head)) == 3
+    assert not re.search(r"(?<!\\)[<`\[]|(?<!\\)\*(?!\*)c", markdown)
+    for line in latex.splitlines():
+        assert line.startswith(("%", "\\", "b &")) or line.endswith("\\\\")
+    assert "\\input" not in latex[latex.index("\\begin") :]
+    (_, first, _) = csv.reader(io.StringIO(text))
+    assert not first[0].startswith(("=", "+", "-", "@"))
+    if name in ("markup", "link"):
+        assert first[:3] == [hostile] * 3
 
 
 def test_json_is_one_document_and_has_everything(out, tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from zoo.cli.parser import make_parser, refuse_unknown
-from zoo.cli.stopping import nobody_reads
+from zoo.cli.stopping import nobody_reads, tell
 from zoo.columns import json_text
 from zoo.errors import Interrupted, RequestError, ZooError, reason
 from zoo.machine.process import own_process
@@ -39,7 +39,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(end="", flush=True)  # so that a reader who left is noticed here
         return code
     except Interrupted as stopped:
-        print(f"stopped and saved: {stopped}; go on with the same command", file=sys.stderr)
+        tell(f"stopped and saved: {stopped}; go on with the same command")
         return stopped.exit_code
     except ZooError as error:
         if os.environ.get("ZOO_DEBUG"):
@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments, str(error) if getattr(error, "problems", ()) else f"zoo: error: {error}", error.exit_code
         )
     except KeyboardInterrupt as stopped:  # it names the plugin that was running, if one was
-        print(" ".join(["zoo: interrupted", *map(str, stopped.args)]), file=sys.stderr)
+        tell(" ".join(["zoo: interrupted", *map(str, stopped.args)]))
         return Interrupted.exit_code
     except BaseException as error:  # a fault of ours or of a plugin's, which may call sys.exit: a sentence all the same
         if isinstance(error, BrokenPipeError) and nobody_reads():
@@ -95,7 +95,7 @@ def _no_plugins() -> Iterator[None]:
 
 
 def _fail(arguments: argparse.Namespace, sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
+    tell(sentence)
     if arguments.json:
         print(json_text({"error": sentence}))
     return code

@@ -7,11 +7,10 @@ import os
 import shutil
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from zoo.cli.stopping import stop_signals
-from zoo.columns import json_text
+from zoo.cli.stopping import stop_signals, tell
+from zoo.columns import json_text, printable
 from zoo.compare import Comparison, Request, compare, draw_up
 from zoo.compare.tables import toggled
 from zoo.compare.words import caption
@@ -62,7 +61,7 @@ def _run(request: Request, registry: Registry, arguments: argparse.Namespace) ->
             device=arguments.device,
             watchers=lambda: (stop,) if arguments.json else (stop, ProgressWatcher()),
             stop=stop,
-            say=partial(print, file=sys.stderr, flush=True),
+            say=tell,
         )
     if write:
         write_atomically(arguments.to, write(comparison, arguments.to.parent).encode())
@@ -78,7 +77,7 @@ def _look(request: Request, registry: Registry, arguments: argparse.Namespace) -
     states, lacking = needs.outlook(plan.cells)
     print(json_text(needs.as_json(states, lacking)) if arguments.json else needs.as_text(states, lacking))
     for sentence in plan.notes:
-        print(sentence, file=sys.stderr)
+        tell(sentence)
     return int(bool(lacking))
 
 
@@ -87,13 +86,13 @@ def _show(comparison: Comparison, arguments: argparse.Namespace) -> None:
         print(json_text(as_json(comparison) | {"file": str(arguments.to) if arguments.to else None}))
     else:
         files = [*([arguments.to] if arguments.to else []), *comparison.pictures]
-        spread = caption(comparison).partition(" Bold")[0]
+        spread = printable(caption(comparison).partition(" Bold")[0])
         parts = [_table(comparison), spread, "\n".join(map(str, files))]
         text = "\n\n".join(part for part in parts if part)
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding))
     for sentence in (*comparison.notes, *(f"failed: {failure}" for failure in comparison.failures)):
-        print(sentence, file=sys.stderr)
+        tell(sentence)
 
 
 def _table(comparison: Comparison) -> str:

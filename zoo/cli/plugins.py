@@ -18,7 +18,7 @@ from traceback import format_exception
 from typing import Any
 
 from zoo.cli.settings import disabled_names, set_disabled
-from zoo.columns import json_text, table
+from zoo.columns import json_text, printable, table
 from zoo.errors import RequestError, ZooError
 from zoo.registry import FIRST_PARTY, Entry, Plugin, RecipeEntry, Registry, clear_cache, load_registry
 from zoo.registry.catalogue import chosen, policy, settings_file
@@ -44,9 +44,10 @@ def plugins(arguments: argparse.Namespace) -> int:
         return 0
     print(table([["plugin", "package", "state", "reason"], *(row for plugin in shown for row in _rows(plugin))]))
     if (collisions := registry.collisions()) and not name:
-        print("\n" + "\n".join(map(str, collisions)))
+        print(printable("\n" + "\n".join(map(str, collisions))))
     if traced:
-        print("".join(f"\n{plugin.id} {plugin.version}\n{plugin.traceback}" for plugin in shown if plugin.traceback))
+        traces = (f"\n{plugin.id} {plugin.version}\n{plugin.traceback}" for plugin in shown if plugin.traceback)
+        print(printable("".join(traces)))
     return 0
 
 

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.stopping import stop_signals
-from zoo.columns import json_text, table
+from zoo.cli.stopping import stop_signals, tell
+from zoo.columns import json_text, printable, table
 from zoo.compare.tables import find_table
 from zoo.errors import Interrupted, Position, RecipeError, RequestError, ZooError
 from zoo.machine.process import import_torch
@@ -54,7 +53,7 @@ def build(arguments: argparse.Namespace) -> int:
             stop_after=arguments.stop_after,
             watchers=(stop, *watchers),
             stop=stop,
-            say=(lambda _: None) if arguments.json else partial(print, file=sys.stderr, flush=True),
+            say=(lambda _: None) if arguments.json else tell,
             stop_on_alarm=arguments.on_alarm == "stop",
             processes=processes,
             extend=arguments.extend,
@@ -108,7 +107,7 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
         protocol = score["protocol"]
         of = ", ".join(v for v in protocol["of"].values() if v != "x")
         lines.append([label, f"{float(score['value']):.4g}", of, str(protocol["n"]), protocol["split"]])
-    missing = "".join(f"\n{label}: {score['why']}\n" for label, score in scores.items() if "why" in score)
+    missing = "".join(printable(f"\n{label}: {score['why']}\n") for label, score in scores.items() if "why" in score)
     scored = f"\n{table(lines)}\n{missing}" if scores else ""
     where = f"; open {folder / 'report.html'}" if state in ("done", "up to date") else ""
     return f"{scored}\n{folder}: {state}{where}".lstrip("\n")
@@ -153,9 +152,9 @@ def explain(arguments: argparse.Namespace) -> int:
 
     recipe, _ = resolved(arguments.recipe, arguments.set, arguments.plugin)
     if arguments.dot:
-        print(json_text({"dot": dot(recipe)}) if arguments.json else dot(recipe))
+        print(json_text({"dot": dot(recipe)}) if arguments.json else printable(dot(recipe)))
     else:
-        print(json_text(as_json(recipe)) if arguments.json else explained(recipe))
+        print(json_text(as_json(recipe)) if arguments.json else printable(explained(recipe)))
     return 0
 
 

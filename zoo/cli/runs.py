@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
+from zoo.cli.stopping import tell
 from zoo.columns import json_text, table
 from zoo.errors import RequestError
 
@@ -70,7 +70,8 @@ def _given(arguments: argparse.Namespace, model: Any) -> Any:
     from zoo.types import to_model
 
     pixels, notes = read_images(arguments.images, model.recipe)
-    print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
+    for note in notes:
+        tell(note)
     return to_model(pixels.to(model.device), model.dtype)
 
 
@@ -100,7 +101,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         other = other_images(arguments.folder, images) or _measured(model.recipe) != _measured(recipe)
         if other or weights != own_weights:
             kept_in = _keep_beside(run, scores)
-            print(f"kept in {kept_in}: they are not of the run's own data and weights", file=sys.stderr)
+            tell(f"kept in {kept_in}: they are not of the run's own data and weights")
         else:
             all_scores = {**((wanted and run.read_json("scores.json")) or {}), **scores}
             run.write_json("scores.json", all_scores)
@@ -147,7 +148,7 @@ def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:
         warnings.simplefilter("default")
         model = zoo.open_run(arguments.folder, overrides, **how)
     for warning in caught:
-        print(warning.message, file=sys.stderr)
+        tell(warning.message)
     return model
 
 

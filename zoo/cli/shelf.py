@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import KINDS
-from zoo.columns import json_text, table
+from zoo.columns import json_text, printable, table
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import Entry, Registry, load_registry
 
@@ -63,7 +63,7 @@ def show(arguments: argparse.Namespace) -> int:
         documents.append(_section(name))
     if not documents:
         raise _nothing(arguments.name, registry)
-    print(json_text(documents) if arguments.json else "\n\n".join(map(_text, documents)))
+    print(json_text(documents) if arguments.json else printable("\n\n".join(map(_text, documents))))
     return 0
 
 

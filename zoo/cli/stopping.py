@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from zoo.api import Record
+from zoo.columns import printable
 from zoo.errors import Interrupted
 
 OUTPUTS = (1, 2)
@@ -60,6 +61,11 @@ class Stop:
         self._asked, self._since = True, time.monotonic()
         with suppress(OSError, RuntimeError):  # nobody reads it, or it comes in the middle of a print
             print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+
+def tell(sentence: object) -> None:
+    """Says something to people, on stderr."""
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def nobody_reads() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from zoo.columns import table
+from zoo.columns import printable, table
 from zoo.compare import words
 from zoo.compare.pictures import rows_of
 from zoo.compare.scores import Comparison
@@ -54,30 +55,37 @@ def as_text(comparison: Comparison, width: int = 120, bold: Callable[[str], str]
 
 
 def _text(comparison: Comparison, bold: Callable[[str], str] | None = None) -> str:
-    return table([words.titles(comparison), *words.rows(comparison, str, bold)])
+    titles = map(_line, words.titles(comparison))
+    return table([[*titles], *words.rows(comparison, _line, bold)], styled=True)
 
 
 def as_markdown(comparison: Comparison, folder: Path) -> str:
     """A Markdown page; pictures are linked from ``folder``."""
 
     def piped(bold: Callable[[str], str] | None = None) -> str:
-        head = [_unpiped(title) for title in words.titles(comparison)]
-        rows = [head, ["---"] * len(head), *words.rows(comparison, _unpiped, bold)]
+        head = [_plain(title) for title in words.titles(comparison)]
+        rows = [head, ["---"] * len(head), *words.rows(comparison, _plain, bold)]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
-    parts = [piped("**{}**".format), words.caption(comparison)]
+    parts = [piped("**{}**".format), _plain(words.caption(comparison))]
     if about := words.difference(comparison):
-        parts += [about, piped()]
+        parts += [_plain(about), piped()]
     for picture in comparison.pictures:
-        data, _, seen = words.described(picture)
+        data, _, seen = map(_plain, words.described(picture))
         link = quote(Path(os.path.relpath(picture, folder)).as_posix())
         parts.append(f"![{data}: {seen}]({link})\n\n*{data}: {seen}*")
-    parts.append("\n".join(f"- {line}" for line in [*words.protocols(comparison), *words.warnings(comparison)]))
+    lines = [*words.protocols(comparison), *words.warnings(comparison)]
+    parts.append("\n".join(f"- {_plain(line)}" for line in lines))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _unpiped(text: str) -> str:
-    return text.replace("|", r"\|")
+def _line(text: str) -> str:
+    return printable(text, lines=False)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is; an underscore within a word is none of its marks."""
+    return re.sub(r"[\\`*<>\[\]|&~!#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", _line(text))
 
 
 def as_csv(comparison: Comparison, _folder: Path) -> str:
@@ -87,8 +95,14 @@ def as_csv(comparison: Comparison, _folder: Path) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(words.entries(comparison))
+    for record in words.entries(comparison):
+        writer.writerow({key: _cell(value) if isinstance(value, str) else value for key, value in record.items()})
     return stream.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{_line(text)}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else _line(text)
 
 
 def as_latex(comparison: Comparison, _folder: Path) -> str:
@@ -100,7 +114,7 @@ def as_latex(comparison: Comparison, _folder: Path) -> str:
     less = words.rows(comparison, _latex)
     about = f"\\multicolumn{{{len(labels) + 1}}}{{l}}{{{_latex(words.difference(comparison))}}}"
     lines = [
-        *(f"% {line}" for line in comments),
+        *(f"% {_line(line)}" for line in comments),
         f"\\begin{{tabular}}{{l{'c' * len(labels)}}}",
         "\\toprule",
         *map(_latex_row, [["", *over], ["model", *labels]]),
@@ -118,7 +132,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    return text.translate(LATEX)
+    return _line(text).translate(LATEX)
 
 
 def as_html(comparison: Comparison, _folder: Path) -> str:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from zoo.columns import duration
+from zoo.columns import duration, printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -54,7 +54,7 @@ class Progress:
         """
         self._done, self._note, self._place = done, note, place
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(printable(note, lines=False), refresh=False)
             self._bar.update(done - self._bar.n)
         elif time.monotonic() - self._said_at >= LINE_EVERY:
             self._write_line()
@@ -87,4 +87,4 @@ class Progress:
         self._said_at, self._said_done = now, self._done
         place = self._place or f"{self._what}: {self._done:,} of {self._total:,} images"
         line = f"{place}, {rate:,.0f} images/s, {duration(left)} left"
-        print(f"{line}, {self._note}" if self._note else line, file=self._stream, flush=True)
+        print(printable(f"{line}, {self._note}" if self._note else line), file=self._stream, flush=True)
