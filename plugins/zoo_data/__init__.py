@@ -8,6 +8,11 @@ SETS = (
         "photos:photos",
         "Random crops of the colour photographs inside scikit-image and scikit-learn; no download.",
     ),
+    (
+        "sprites",
+        "sprites:sprites",
+        "Coloured shapes filled with stripes, dots, hair or grain, drawn as they are asked for; no download.",
+    ),
     ("digits", "digits:digits", "The 1,797 handwritten digits inside scikit-learn, enlarged from 8 x 8; no download."),
     (
         "fashion-mnist",

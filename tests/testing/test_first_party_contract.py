@@ -50,7 +50,7 @@ OPTIONS = {
     **of("encoder/timm", "critic/timm", model="test_resnet"),
     **of("critic/timm-joint", model="test_resnet", hidden=8),
     **of("term/perceptual", **SMALL),
-    **of("data/photos", train=32, test=8),
+    **of("data/photos", "data/sprites", train=32, test=8),
     **of("data/folder", path=str(FILES / "pictures"), workers=1),
     **of("data/fashion-mnist", path=str(FILES), train=20, test=6),
     **of("data/cifar10", "data/cifar100", "data/svhn", root=str(FILES), check=False),

@@ -1,0 +1,191 @@
+"""Coloured shapes filled with textures, drawn as they are asked for: texture lies on no sheet of few dimensions."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from zoo import api
+from zoo_data.decode import Square, View
+from zoo_data.pack import pack_splits
+from zoo_data.pixels import check_common
+from zoo_data.read import read_plain
+from zoo_data.sources import Items, Source
+
+SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
+TEXTURES = ("stripes", "checks", "dots", "waves", "hair", "grain")
+
+VERSION = 1
+"""Of how sprites are drawn; another one is another entry of the cache."""
+
+CHUNK = 250
+"""Sprites that are drawn together, each chunk from a stream of its own."""
+
+STRANDS = 12
+"""Waves of nearly one direction whose sum is hair."""
+
+Factors = dict[str, np.ndarray]
+"""Name -> what it is of each sprite, (N,)."""
+
+
+def sprites(
+    *,
+    size: int = 32,
+    channels: Literal[1, 3] = 3,
+    train: int = 20000,
+    test: int = 1000,
+    ground: Literal["plain", "textured", "both"] = "both",
+    seed: int = 0,
+) -> api.Images:
+    """A shape of one of six kinds at a place, of a size, a turn and a colour, filled with one of six textures, on a
+    ground that is plain or textured too. No two are alike: where a stripe, a hair or a grain lies is drawn anew.
+
+    Args:
+        size: image side in pixels; textures need 16 or more to be seen.
+        channels: 3, or 1 (luma).
+        train: number of training images.
+        test: number of test images; they are the same whatever ``train`` is.
+        ground: what is behind the shape: ``plain``, ``textured``, or either with a probability of a half.
+        seed: which ones.
+
+    Raises:
+        ValueError: for a value outside its range.
+        OSError: when the cache cannot be written.
+    """
+    check_common("sprites", size=size, channels=channels, seed=seed)
+    for option, count in (("train", train), ("test", test)):
+        if count < 1:
+            raise ValueError(f"sprites: option '{option}' is {count}; choose at least 1 image.")
+    drawings = (
+        Sprites("train", train, size, channels, ground, seed),
+        Sprites("test", test, size, channels, ground, seed),
+    )
+    sources = (_source(drawing) for drawing in drawings)
+    return pack_splits(*sources, View(size, channels, "none"), workers=1, on_error="error")
+
+
+sprites.read = read_plain
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """The sprites of a split, ``train`` or ``test``; every field changes some."""
+
+    split: Literal["train", "test"]
+    count: int
+    size: int
+    channels: int
+    ground: Literal["plain", "textured", "both"]
+    seed: int
+
+    def drawn(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Each sprite from a position on, uint8 (C, S, S)."""
+        for chunk in range(start // CHUNK, -(-self.count // CHUNK)):
+            rng = np.random.default_rng((self.seed, ("train", "test").index(self.split), chunk))
+            images = rendered(factors(CHUNK, self.ground, rng), self.size, rng)
+            if self.channels == 1:
+                images = images @ np.array([0.299, 0.587, 0.114])[:, None]  # BT.601
+            pixels = (images * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
+            yield from pixels[max(start - chunk * CHUNK, 0) : self.count - chunk * CHUNK]
+
+
+def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
+    """What is known of some sprites: lengths in halves of the image's side, angles in radians, the rest from 0 to 1.
+
+    ``shape`` and the textures, ``texture`` and ``ground_texture``, are places in ``SHAPES`` and ``TEXTURES``;
+    ``ground_texture`` is -1 where the ground is plain.
+    """
+    plain = {"plain": 1.0, "textured": 0.0, "both": 0.5}[ground]
+    grounds = rng.integers(len(TEXTURES), size=count)
+    return {
+        "shape": rng.integers(len(SHAPES), size=count),
+        "x": rng.uniform(-0.2, 0.2, count),
+        "y": rng.uniform(-0.2, 0.2, count),
+        "radius": rng.uniform(0.6, 0.85, count),
+        "turn": rng.uniform(0, 2 * np.pi, count),
+        "hue": rng.uniform(0, 1, count),
+        "texture": rng.integers(len(TEXTURES), size=count),
+        "direction": rng.uniform(0, np.pi, count),
+        "ground_hue": rng.uniform(0, 1, count),
+        "ground_light": rng.uniform(0.25, 0.6, count),
+        "ground_texture": np.where(rng.uniform(size=count) < plain, -1, grounds),
+        "ground_direction": rng.uniform(0, np.pi, count),
+    }
+
+
+def rendered(known: Factors, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Sprites of these factors, (N, S, S, 3) from 0 to 1; ``rng`` draws where the parts of textures lie."""
+    across = (np.arange(size) + 0.5) / size * 2 - 1
+    x, y = across[None, None, :], across[None, :, None]
+    shapes = _colour(known["hue"], 0.75, 0.8) * (1 + 0.35 * _texture(known["texture"], known["direction"], x, y, rng))
+    marks = _texture(np.maximum(known["ground_texture"], 0), known["ground_direction"], x, y, rng)
+    marks = np.where((known["ground_texture"] < 0)[:, None, None, None], 0, marks)
+    grounds = _colour(known["ground_hue"], 0.5, known["ground_light"]) * (1 + 0.35 * marks)
+    inside = np.clip(0.5 - _outside(known, x, y) * size / 2, 0, 1)[..., None]  # an edge is a pixel wide
+    return np.clip(inside * shapes + (1 - inside) * grounds, 0, 1)
+
+
+def _colour(hue: np.ndarray, saturation: float, value: np.ndarray | float) -> np.ndarray:
+    """(N, 1, 1, 3) of hue, saturation and value (Smith 1978)."""
+    around = (np.array([5, 3, 1]) + hue[:, None] * 6) % 6
+    share = np.clip(np.minimum(around, 4 - around), 0, 1)
+    return (np.reshape(value, (-1, 1)) * (1 - saturation * share))[:, None, None]
+
+
+def _outside(known: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far each pixel is outside the shape, (N, S, S); negative inside."""
+    x, y = x - _each(known["x"]), y - _each(known["y"])
+    cosine, sine, r = (_each(part) for part in (np.cos(known["turn"]), np.sin(known["turn"]), known["radius"]))
+    x, y = cosine * x + sine * y, cosine * y - sine * x
+    far, wide, narrow = np.hypot(x, y), np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
+    angles = np.pi / 2 + np.arange(3) * 2 * np.pi / 3
+    distances = {
+        "circle": far - 0.85 * r,
+        "square": wide - 0.75 * r,
+        "triangle": np.max([x * np.cos(a) + y * np.sin(a) for a in angles], axis=0) - 0.5 * r,
+        "star": far - r * (0.7 + 0.3 * np.cos(5 * np.arctan2(y, x))),
+        "ring": abs(far - 0.68 * r) - 0.24 * r,
+        "cross": np.maximum(narrow - 0.28 * r, wide - 0.9 * r),
+    }
+    return np.choose(_each(known["shape"]), [distances[name] for name in SHAPES])
+
+
+def _texture(
+    kinds: np.ndarray, directions: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Marks from -1 to 1, (N, S, S, 1)."""
+    count = len(kinds)
+
+    def wave(angles: np.ndarray, periods: np.ndarray, bend: np.ndarray | float = 0.0) -> np.ndarray:
+        phases = rng.uniform(0, 2 * np.pi, count)
+        along = x * _each(np.cos(angles)) + y * _each(np.sin(angles)) + bend
+        return np.sin(along * _each(2 * np.pi / periods) + _each(phases))
+
+    periods = rng.uniform(0.25, 0.4, count)  # 4 to 6 pixels of 32
+    one, other = wave(directions, periods), wave(directions + np.pi / 2, periods)
+    bend = 0.12 * wave(directions + np.pi / 2, np.full(count, 0.9))
+    strands = [wave(directions + rng.normal(0, 0.12, count), rng.uniform(0.14, 0.5, count)) for _ in range(STRANDS)]
+    marks = {
+        "stripes": np.tanh(3 * one),
+        "checks": np.tanh(4 * one * other),
+        "dots": np.tanh(4 * (one + other - 0.9)),
+        "waves": np.tanh(3 * wave(directions, periods, bend)),
+        "hair": np.clip(sum(strands) / np.sqrt(STRANDS / 2), -1, 1),
+        "grain": np.clip(rng.normal(0, 0.6, (count, y.shape[1], x.shape[2])), -1, 1),
+    }
+    return np.choose(_each(kinds), [marks[name] for name in TEXTURES])[..., None]
+
+
+def _each(values: np.ndarray) -> np.ndarray:
+    """(N,) -> (N, 1, 1)."""
+    return values[:, None, None]
+
+
+def _source(drawing: Sprites) -> Source:
+    def items(start: int) -> Items:
+        numbered = enumerate(drawing.drawn(start), start)
+        return ((f"sprite {index}", Square(one)) for index, one in islice(numbered, drawing.count))
+
+    return Source("sprites", drawing.split, drawing.count, items, [VERSION, asdict(drawing)], "sprites")

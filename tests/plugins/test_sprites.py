@@ -1,0 +1,108 @@
+"""``sprites``: what is drawn is what its factors say, and is the same wherever one begins."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+from zoo_data.sprites import CHUNK, SHAPES, TEXTURES, Sprites, factors, rendered, sprites
+
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def _kept(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+
+
+def stream(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def drawn(count: int = 20, **fixed: float) -> np.ndarray:
+    """Sprites in the middle of a plain black ground, some factors given; (N, S, S, 3)."""
+    known = factors(count, "plain", stream())
+    centred = {"x": 0.0, "y": 0.0, "ground_light": 0.0, **fixed}
+    return rendered(
+        {
+            name: np.full_like(values, centred.get(name, 0)) if name in centred else values
+            for name, values in known.items()
+        },
+        SIZE,
+        stream(1),
+    )
+
+
+AREAS = {
+    "circle": np.pi * 0.85**2,
+    "square": 1.5**2,
+    "triangle": 3 * np.sqrt(3) * 0.5**2,
+    "star": np.pi * (0.7**2 + 0.3**2 / 2),
+    "ring": 4 * np.pi * 0.68 * 0.24,
+    "cross": 4 * 0.28 * (2 * 0.9 - 0.28),
+}
+"""Of shapes of radius 1."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_has_its_area_whichever_way_it_is_turned(shape: str) -> None:
+    images = drawn(shape=SHAPES.index(shape), radius=0.8, texture=TEXTURES.index("stripes"))
+    share = (images.max(-1) > 1e-6).mean((1, 2))  # of the square of side 2; edges are counted whole
+    edge = 1.5 * 2 / SIZE * 0.8 * 6
+    assert np.all(abs(share * 4 - 0.8**2 * AREAS[shape]) < edge)
+    assert np.ptp(share) < 0.05
+
+
+def test_colours_are_those_of_hue_saturation_and_value() -> None:
+    """Where nothing is marked the ground is plain: its colour is that of the standard library."""
+    known = factors(50, "plain", stream())
+    corners = rendered(known, SIZE, stream())[:, 0, 0]
+    lights = zip(known["ground_hue"], known["ground_light"], strict=True)
+    np.testing.assert_allclose(corners, [colorsys.hsv_to_rgb(hue, 0.5, light) for hue, light in lights])
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_a_texture_is_drawn_anew_each_time_and_marks_its_shape(texture: str) -> None:
+    known = factors(40, "textured", stream()) | {"ground_texture": np.full(40, TEXTURES.index(texture))}
+    one, other = (rendered(known, SIZE, stream(seed))[:, :6].mean(-1) for seed in (1, 2))
+    light = one / one.mean((1, 2), keepdims=True)
+    assert 0.05 < light.std() < 0.4
+    marks = [part - part.mean((1, 2), keepdims=True) for part in (one, other)]
+    assert abs(np.corrcoef(marks[0].ravel(), marks[1].ravel())[0, 1]) < 0.2
+
+
+def test_a_sprite_is_the_same_wherever_one_begins() -> None:
+    every = list(Sprites("train", CHUNK + 20, 16, 3, "both", 0).drawn())
+    assert len(every) == CHUNK + 20
+    for start in (0, 7, CHUNK - 1, CHUNK, CHUNK + 19):
+        rest = list(Sprites("train", CHUNK + 20, 16, 3, "both", 0).drawn(start))
+        assert np.array_equal(rest, every[start:])
+
+
+def test_splits_and_seeds_are_others_and_counts_are_not() -> None:
+    few, more, other = (sprites(size=16, train=train, test=5, seed=seed) for train, seed in ((8, 0), (12, 0), (8, 1)))
+    assert torch.equal(few.train, more.train[:8])
+    assert torch.equal(few.test, more.test)
+    assert not torch.equal(few.train[:5], few.test)
+    assert not torch.equal(few.train, other.train)
+    assert few.train.shape == (8, 3, 16, 16)
+
+
+def test_in_grey_it_is_the_luma() -> None:
+    colour, grey = (sprites(size=16, channels=channels, train=4, test=1) for channels in (3, 1))
+    luma = (colour.train.float() * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    assert (luma - grey.train.float()).abs().max() < 1.2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"train": 0}, "'train' is 0; choose at least 1 image"),
+        ({"test": 0}, "'test'"),
+    ],
+)
+def test_what_is_refused(options: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        sprites(**options)
