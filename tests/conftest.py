@@ -6,14 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from faults.runs import AVAE
 from helpers.forks import Forks
 
 from zoo.cli import main
+
+if TYPE_CHECKING:
+    from zoo.recipe import Recipe
+    from zoo.types import Images
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
 os.environ["ZOO_CONFIG"] = os.devnull  # nobody's own settings
@@ -93,6 +98,18 @@ def without_torch(arguments: Sequence[object], cwd: Path) -> Outcome:
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing is packed into the home directory."""
     os.environ["ZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes of 20,000 photographs are given 64 of them."""
+    import zoo.data.batches as batches
+
+    def few(recipe: Recipe, load: Callable[[Recipe], Images] = batches.load_images) -> Images:
+        options = {name: 64 if name in ("train", "test") else value for name, value in recipe.data.options.items()}
+        return load(replace(recipe, data=replace(recipe.data, options=options)))
+
+    monkeypatch.setattr(batches, "load_images", few)
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def test_a_file_is_a_plugin_whose_parts_keep_their_contracts(page: Path, name: s
             check.run()
 
 
-@pytest.mark.usefixtures("page")
+@pytest.mark.usefixtures("page", "few_photos")
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".yaml")])
 def test_a_recipe_checks(run_zoo: Run, name: str) -> None:
     plugins = [word for file in FILES if file.endswith(".py") for word in ("--plugin", file)]
@@ -89,6 +89,7 @@ def test_python_runs(text: str) -> None:
         assert not {"options", "recipes", "sizes", "expected failures"} & {case.values[0].name for case in mark.args[1]}
 
 
+@pytest.mark.usefixtures("few_photos")
 @pytest.mark.parametrize("text", unnamed("console"))
 def test_commands_print_what_the_page_shows(page: Path, run_zoo: Run, text: str) -> None:
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):

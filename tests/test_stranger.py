@@ -192,6 +192,7 @@ def test_its_recipe_survives_writing(name: str, tmp_path: Path) -> None:
     assert load_recipe(file).plain() == recipe.plain()
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_the_command_line_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "introvae", "vqgan"]) == 0
     assert main(["explain", "wgan-gp"]) == 0

@@ -5,9 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import huggingface_hub as hub
 import torch
 from timm.models import load_pretrained
 from torch import Tensor, nn
+
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+"""What the hub calls a model's weights."""
+PATIENCE = 10
+"""Seconds that the hub has to answer."""
 
 
 class Standardize(nn.Module):
@@ -65,6 +72,8 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
     hook = network.register_load_state_dict_post_hook(lambda _, keys: missing.extend(keys.missing_keys))
     filter_fn = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     try:
+        if not isinstance(pretrained, str) and cfg.get("hf_hub_id"):
+            _ask_hub(cfg["hf_hub_id"])
         load_pretrained(network, cfg, num_classes=0, in_chans=channels, filter_fn=filter_fn)
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -79,6 +88,23 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
             f"weights from {where} for {cfg['architecture']!r} lack {len(missing)} entries, such as {missing[0]!r}; "
             "give a file of the same model"
         )
+
+
+def _ask_hub(repository: str) -> None:
+    """Asks once for weights that are not here yet: where nobody answers, the download would go on asking for minutes.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    if any(isinstance(hub.try_to_load_from_cache(repository, name), str) for name in FILES):
+        return
+    url = hub.hf_hub_url(repository, FILES[0])
+    try:
+        hub.get_hf_file_metadata(url, timeout=PATIENCE)
+    except hub.errors.HfHubHTTPError:
+        pass  # it answers; the file may have another name
+    except Exception as error:  # whatever the client's own library raises
+        raise OSError(f"{url} does not answer ({error})") from error
 
 
 def _file(path: str) -> Path:

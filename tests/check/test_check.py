@@ -4,21 +4,88 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from conftest import PARTS, TINY, Run, without_torch
 
+from zoo.check.probe import probe
+from zoo.recipe import load_recipe
 from zoo.registry import load_registry
+
+NO_WANDB = find_spec("wandb") is None
+
+TINT = '''
+from torch import nn
+
+from zoo import api
+
+
+class Tint(nn.Module):
+    """Colours that nobody trains."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return self.mix(x)
+
+
+@api.hookimpl
+def zoo_components():
+    return [api.Component("value", "tinted", f"{__name__}:Tint", "colours")]
+'''
 
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def test_every_bundled_recipe_is_fine(run_zoo: Run) -> None:
-    names = [recipe.name for recipe in load_registry().recipes()]
-    outcome = run_zoo("check", *names)
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.splitlines() == [f"{name}: ok" for name in names]
+def test_every_bundled_recipe_is_fine() -> None:
+    for recipe in load_registry().recipes():
+        assert probe(load_recipe(recipe.name)), recipe.name
+
+
+def test_several_recipes_are_checked_each_with_its_data(run_zoo: Run) -> None:
+    """Ok is what builds: files that are not there, or no image, are as wrong as a shape; all is told at once."""
+    Path("empty").mkdir()
+    Path("tiny.yaml").write_text(TINY)
+    Path("lost.yaml").write_text(TINY.replace("{size: 8, train: 64, test: 8}", "{use: folder, path: lost, size: 8}"))
+    outcome = run_zoo("check", "tiny.yaml", "lost.yaml", "--set", "watch=[wandb]" if NO_WANDB else "watch=[]")
+    assert (outcome.code, outcome.out) == (2, "" if NO_WANDB else "tiny.yaml: ok\n")
+    said = "lost.yaml:2:1: error: data 'folder': folder: "
+    assert [line for line in outcome.errors if line.startswith(said)] == [
+        f"{said}{Path('lost').absolute()} does not exist; give a directory of images."
+    ]
+    needs = "error: watcher 'wandb': it needs wandb: pip install 'generative-zoo[wandb]'"
+    assert outcome.err.count(needs) == 2 * NO_WANDB
+    (empty,) = run_zoo("check", "lost.yaml", "--set", "data.path=empty").errors
+    assert "holds no image" in empty
+    both = run_zoo("check", "lost.yaml", "--set", "outputs.sample=z").errors
+    assert [line.partition(": error: ")[2][:9] for line in both] == ["output 's", "data 'fol"]
+
+
+def test_weights_that_could_learn_and_do_not_are_told(run_zoo: Run) -> None:
+    """By check and by build: a slot in no row, a part of one that no gradient arrives at, a value's own network."""
+    Path("tint.py").write_text(TINT)
+    Path("r.yaml").write_text(
+        TINY.replace("critic: {width: 4}}", "critic: {width: 4}, spare_decoder: {use: dcgan, width: 4}}")
+        + "phases:\n  - encoder.mean + decoder: {reconstruction: {with: {x: tinted}}, kl: 1}\n"
+        + "    generator: {reverse_kl: 1}\nwatch: []\n"
+    )
+    said = [
+        "slot 'encoder': no row's gradient arrives at 'encoder.trunk.0.0.weight' and 3 more: 456 numbers stay as they "
+        "are made",
+        "slot 'critic' is in no row: its 261 numbers stay as they are made",
+        "slot 'spare_decoder' is in no row: its 397 numbers stay as they are made",
+        "value 'tinted' owns networks that ask for gradients, and nothing trains them: only a term with a learn() has "
+        "its own trained; they stay as they are made",
+    ]
+    outcome = run_zoo("check", "r.yaml", "--plugin", "tint.py")
+    assert (outcome.code, outcome.out, outcome.errors) == (0, "r.yaml: ok\n", [f"r.yaml: {line}" for line in said])
+    assert json.loads(run_zoo("check", "r.yaml", "--plugin", "tint.py", "--json").out)["notes"]["r.yaml"] == said
+    built = run_zoo("build", "r.yaml", "--plugin", "tint.py", "--stop-after", "assemble")
+    assert [line for line in built.errors if "stay as they are made" in line] == said
 
 
 def test_json_has_the_problems_of_each_recipe(run_zoo: Run) -> None:
@@ -30,6 +97,7 @@ def test_json_has_the_problems_of_each_recipe(run_zoo: Run) -> None:
     assert json.loads(outcome.out) == {
         "ok": False,
         "problems": {"good.yaml": [], "bad.yaml": ["bad.yaml:3:1: error: 'latent' must be at least 1, not 0"]},
+        "notes": {"good.yaml": [], "bad.yaml": []},
     }
 
 
@@ -162,7 +230,9 @@ def test_what_meta_lacks_is_tried_on_the_cpu_and_what_nobody_wrote_is_said_with_
 
 def test_shapes_that_only_real_images_bring_to_light_are_told_before_training(run_zoo: Run) -> None:
     Path("real.yaml").write_text(TINY.replace("encoder: {width: 4}", "encoder: real"))
-    assert run_zoo("check", "real.yaml", "--plugin", PARTS).code == 0
+    assert (
+        run_zoo("check", "real.yaml", "--plugin", PARTS).errors[-1].startswith("real.yaml:5:9: error: slot 'encoder'")
+    )
     outcome = run_zoo("build", "real.yaml", "--plugin", PARTS, "--out", "out")
     assert outcome.code == 2
     assert outcome.errors[-1] == (

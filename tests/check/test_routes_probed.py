@@ -14,6 +14,7 @@ from zoo.recipe import load_recipe
 from zoo.registry import load_registry
 
 PARTS = '''
+import torch
 from torch import nn
 
 from zoo import api
@@ -22,6 +23,21 @@ from zoo import api
 def cut(critic, generated):
     """A gradient stopped where nobody can see it."""
     return critic(generated.detach())
+
+
+def distance(reconstruction, x):
+    """A distance of networks that nobody should train, and with them nothing is."""
+    with torch.no_grad():
+        return (reconstruction - x).square().mean()
+
+
+def half_cut(reconstruction, posterior):
+    """Moves the encoder by its codes' size, and by nothing else."""
+    return reconstruction.detach().mean() + posterior.mean.square().mean()
+
+
+def no_code(decoder, posterior):
+    return decoder(posterior.mean.detach()).mean()
 
 
 def cut_and_straight(generated, x, fooled):
@@ -44,6 +60,9 @@ class Half(nn.Module):
 def zoo_components():
     return [
         api.Component("value", "fooled", f"{__name__}:cut", "cut"),
+        api.Component("term", "distance", f"{__name__}:distance", "dead"),
+        api.Component("term", "half_cut", f"{__name__}:half_cut", "half"),
+        api.Component("term", "no_code", f"{__name__}:no_code", "no code"),
         api.Component("term", "straight", f"{__name__}:cut_and_straight", "straight"),
         api.Component("encoder", "half", f"{__name__}:Half", "half"),
     ]
@@ -64,9 +83,33 @@ def test_a_gradient_cut_inside_a_value_is_an_error_with_its_place(tmp_path, regi
     with pytest.raises(RecipeError) as caught:
         probe(load_recipe(file, (), registry))
     assert str(caught.value) == (
-        f"{file}:9:5: error: row 'generator' declares that its gradient passes through 'critic', and none does: "
+        f"{file}:9:17: error: term 'straight' of row 'generator' declares that its gradient passes through 'critic', and none does: "
         "a gradient is cut on the way; stop one by a value's name, NAME_held"
     )
+
+
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [
+        ("distance", "moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"),
+        (
+            "half_cut",
+            "declares that its gradient moves 'decoder', and none does: a gradient is cut on the way; stop one",
+        ),
+        (
+            "no_code",
+            "declares that its gradient moves 'encoder', and none does: a gradient is cut on the way; stop one",
+        ),
+    ],
+)
+def test_a_term_that_moves_less_than_it_says_is_named_though_others_of_its_row_move_all(tmp_path, registry, term, said):
+    file = tmp_path / "dead.yaml"
+    row = f"  - encoder + decoder: {{reconstruction: 1.0, kl: 1.0, {term}: 1.0}}\n    generator: {{reverse_kl: 1.0}}\n"
+    file.write_text(f"{TINY}\nphases:\n{row}    critic: {{discriminate: 1.0}}\n")
+    with pytest.raises(RecipeError) as caught:
+        probe(load_recipe(file, (), registry))
+    message = f"{file}:9:55: error: term '{term}' of row 'encoder + decoder' {said}"
+    assert str(caught.value).startswith(message)
 
 
 def test_what_a_maker_froze_stays_frozen(tmp_path, registry):

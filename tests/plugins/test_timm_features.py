@@ -103,10 +103,22 @@ def test_it_trains_in_bfloat16():
     assert losses["encoder + decoder/perceptual"].isfinite()
 
 
-def test_check_takes_it_without_its_weights(tmp_path, run_zoo: Zoo):
+def test_check_says_at_once_that_weights_cannot_be_had(tmp_path, run_zoo: Zoo, monkeypatch):
+    """The hub is asked once, though the library that downloads would go on asking."""
+    asked = []
+
+    def refuse(url: str, timeout: float) -> None:
+        asked.append((url, timeout))
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     (tmp_path / "judged.yaml").write_text(TINY.replace("size: 8", "size: 32"))
     setting = "phases.0.encoder + decoder.perceptual={weight: 10, taps: [stage1, stage2]}"
-    assert run_zoo("check", tmp_path / "judged.yaml", "--set", setting).code == 0
+    (said,) = run_zoo("check", tmp_path / "judged.yaml", "--set", setting).errors
+    assert "from timm's hub cannot be loaded: https://huggingface.co/timm/" in said
+    assert "does not answer (nobody there); give the path of a .safetensors or .pt file of this model" in said
+    assert len(asked) == 1
     outcome = run_zoo("check", tmp_path / "judged.yaml", "--set", setting.replace("stage2", "stage7"))
     assert "has no stage 'stage7'" in outcome.err
 

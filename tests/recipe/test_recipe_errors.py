@@ -13,7 +13,7 @@ from zoo.errors import RecipeError, RequestError
 from zoo.recipe import load_recipe
 from zoo.registry import clear_cache
 
-BASE = "extends: avae\ndata: {size: 8}\nlatent: 5\n"
+BASE = "extends: avae\ndata: {size: 8, train: 64, test: 8}\nlatent: 5\n"
 NOTHING = "add what is missing, or begin with 'extends: NAME' ('zoo list recipe' has the names)"
 AVAE = Path(__file__).parents[2] / "plugins" / "zoo_avae" / "avae.yaml"
 pytestmark = pytest.mark.usefixtures("here")
@@ -207,6 +207,14 @@ ONE_LINE = [
         "4:21: the weight of 'kl': an exponential change needs two numbers of one sign, neither 0",
     ),
     ("phases: [{encoder: {kl: on, kl: off}}]", "4:29: key 'kl' is already given at r.yaml:4:21; keep one of the two"),
+    (
+        "phases: [{decoder: {reconstruction: 1.0, kl: 1.0}}]",
+        "4:42: 'kl' reaches encoder, prior, and moves nothing in row 'decoder'; remove it, or move it",
+    ),
+    (
+        "values: {z_postrior: posterior_mean}",
+        "4:10: nothing asks for a value 'z_postrior'; did you mean 'z_posterior'?",
+    ),
     (
         "phases: [{critic: {kl: 1.0}}]",
         "4:11: 'critic' learns nothing in row 'critic': no term of it reaches 'critic' ('kl' reaches encoder, prior)",
@@ -509,13 +517,19 @@ def test_all_problems_at_once_sorted_by_place(run_zoo: Run) -> None:
     assert places == [f"r.yaml:{place}" for place in expected]
 
 
+def test_a_slip_of_an_output_is_no_output_of_its_own(run_zoo: Run) -> None:
+    slip = "evaluate: []\noutputs: {sample: null, sampel: decoded_prior, decoded: reconstruction}\n"
+    assert problems(run_zoo, BASE + slip) == ["r.yaml:5:25: nothing shows an output 'sampel'; did you mean 'sample'?"]
+
+
 def test_check_prints_every_problem_of_several_recipes(run_zoo: Run) -> None:
     Path("a.yaml").write_text("extends: avae\nlatent: 0\nnoise: x\n")
     Path("b.yaml").write_text("extends: avae\nseed: -1\n")
-    outcome = run_zoo("check", "a.yaml", "vae", "b.yaml", "nope.yaml")
+    Path("good.yaml").write_text(BASE)
+    outcome = run_zoo("check", "a.yaml", "good.yaml", "b.yaml", "nope.yaml")
     assert outcome.code == 2
     assert [line.partition(" ")[0] for line in outcome.errors] == ["a.yaml:2:1:", "a.yaml:3:1:", "b.yaml:2:1:", "zoo:"]
-    assert outcome.out == "vae: ok\n"
+    assert outcome.out == "good.yaml: ok\n"
 
 
 # -- seen without torch --------------------------------------------------------------------------------------
@@ -638,10 +652,10 @@ MISFITS = [
     ),
     (
         "phases: [{encoder: {reconstruction: {with: {x: z}}}}]",
-        "4:21: term 'reconstruction' cannot be computed: Attempting to broadcast a dimension of length 8 at -1! "
-        "Mismatching argument at index 1 had torch.Size([2, 3, 8, 8]); but expected shape should be broadcastable to "
-        "[1, 1, 2, 5] (it is handed x B x 5, reconstruction B x 3 x 8 x 8)",
+        "4:21: term 'reconstruction' cannot be computed: The size of tensor a (5) must match the size of tensor b (8) "
+        "at non-singleton dimension 3 (it is handed x B x 5, reconstruction B x 3 x 8 x 8)",
     ),
+    ("outputs: {posterior: batch}", "4:11: output 'posterior' gives int, where Gaussian is promised"),
     ("outputs: {sample: z}", "4:11: output 'sample' gives B x 5, where images B x 3 x 8 x 8 are promised"),
     ("outputs: {sample: posterior}", "4:11: output 'sample' gives Gaussian, where images B x 3 x 8 x 8 are promised"),
     ("slots: {decoder: refuses}", "4:9: decoder 'refuses' of slot 'decoder': this network needs a size of 64, not 8"),

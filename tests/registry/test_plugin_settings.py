@@ -127,6 +127,7 @@ def test_a_link_to_the_settings_stays_one(settings: Path, here: Path) -> None:
 # -- zoo plugins disable, enable -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_disable_and_enable(run_zoo: Run, settings: Path) -> None:
     assert run_zoo("plugins", "disable", "generative-zoo/vae").out == f"disabled generative-zoo/vae in {settings}\n"
     again = run_zoo("plugins", "disable", "Generative_Zoo/vae", "generative-zoo/gan", "--json")

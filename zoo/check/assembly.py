@@ -100,7 +100,7 @@ def _why(problem: Problem) -> str:
 
 def _taken_names(recipe: Recipe) -> Iterator[Problem]:
     """Slots are attributes of the model, which has attributes of its own."""
-    taken = {*dir(Model), *vars(nn.Module()), "recipe", "parts", "owned", "functions", "terms"}
+    taken = {*dir(Model), *vars(nn.Module()), "recipe", "parts", "still", "owned", "functions", "terms"}
     for label in taken & recipe.slots.keys():
         message = f"slot '{label}' has the name of an attribute that every model has; call it something else"
         yield Problem(recipe.slots[label].position, message)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.check.assembly import NotOnMeta, made, refuse, untrainable
-from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_image, misfit_at, watch
+from zoo.check.idle import idle, learnable
+from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_codes, check_image, misfit_at, watch
 from zoo.data.augment import augmentations
 from zoo.engine.compiled import unmoved
 from zoo.engine.engine import Engine
@@ -27,7 +28,7 @@ from zoo.machine.torch_private import lacks_numbers
 from zoo.model.model import Model
 from zoo.recipe.contract import dims
 from zoo.recipe.graph import route
-from zoo.recipe.schema import Part, Phase, Recipe, Row
+from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
 from zoo.score.metric import Meter, Moment
 from zoo.types import Images, mapped, to_model
 
@@ -69,17 +70,19 @@ def probe(recipe: Recipe) -> list[Reach]:
         return _Probe(made(recipe, "cpu")).play(measuring=True)
 
 
-def probe_model(model: Model, images: Images | None = None) -> None:
+def probe_model(model: Model, images: Images | None = None) -> list[str]:
     """Plays every phase of a model once without stepping; it comes back as it was.
 
     ``images`` are of its own data, to show metrics a batch of too; zeros serve for the phases where None. It raises as
-    ``probe``, and for what only numbers and memory bring to light.
+    ``probe``, and for what only numbers and memory bring to light; it returns sentences on weights that do not learn.
     """
     x = None
     if images is not None:
         _refuse_few(model.recipe, images)
         x = to_model(images.train[: _batch(model.recipe)].to(model.device), model.dtype)
-    _Probe(model, x).play(measuring=images is not None)
+    probed = _Probe(model, x)
+    probed.play(measuring=images is not None)
+    return probed.idle
 
 
 def _refuse_few(recipe: Recipe, images: Images) -> None:
@@ -97,6 +100,16 @@ def _batch(recipe: Recipe) -> int:
     return min(BATCH, recipe.train.batch)
 
 
+@dataclass(frozen=True)
+class _Way:
+    """The way of a term's gradient: the parameters it reached, the slots it came through, and what was declared."""
+
+    term: Term
+    reached: frozenset[str]
+    declared: dict[str, str]
+    through: frozenset[str]
+
+
 class _Probe:
     def __init__(self, model: Model, x: Tensor | None = None) -> None:
         sizes = model.recipe.sizes
@@ -108,6 +121,10 @@ class _Probe:
         """Contracts of slots that were not kept: what fails otherwise may fail for that."""
         self.inside: list[Step] = []
         """The calls that have begun and not ended: of what fails, the last is the culprit."""
+        self.reached: set[str] = set()
+        """Parameters at which some gradient arrived."""
+        self.idle: list[str] = []
+        """Sentences on weights that could learn and do not."""
         self.slots: set[str] = set()
         self.values: set[str] = set()
         """Slots and values that a gradient came through."""
@@ -116,6 +133,7 @@ class _Probe:
         """Plays every phase; with ``measuring`` it hands a batch to every metric, as evaluation will."""
         refuse(untrainable(self.model))
         self._augment()
+        free = learnable(self.model)
         with _as_it_was(self.model), self._watched():
             engine = Engine(self.model, optimizers=False)
             self.model.train()
@@ -128,6 +146,8 @@ class _Probe:
             if not (self.problems or self.broken):
                 self._shown(measuring)
         refuse(self.broken or self.problems)
+        moved = {p for player in engine.players.values() for key, p in player.parameters.items() if key in self.reached}
+        self.idle = list(idle(self.model, free, moved))
         return found
 
     def placed(self, run: Callable[[], Any], what: str, position: Position) -> Any:
@@ -193,42 +213,57 @@ class _Probe:
             self.placed(lambda alone=alone: [run(x, tickets) for run in augmentations(alone)], what, part.position)  # type: ignore[misc]
 
     def _row(self, engine: Engine, number: int, row: Row) -> Iterator[Reach]:
-        """Takes a row's gradient, and follows the ways that it took."""
+        """Takes the gradient of each term of a row, and follows the ways that it took."""
         plan = self._with_scalars(engine.plan(Phase((row,), position=row.position)), row)
-        self.slots.clear()
-        self.values.clear()
-        run = partial(engine.gradients, plan, self.x, every_term=True)
-        gradients = self.placed(run, f"row '{row.label}'", row.position)
-        if gradients is None:
+        found: list[_Way] = []
+
+        def look(row: Row, term: Term, take: Callable[[], dict[str, Tensor]]) -> None:
+            self.slots.clear()
+            self.values.clear()
+            reached = frozenset(take())
+            declared = route(self.recipe.graph, row.slots, [term.part.arguments])
+            found.append(_Way(term, reached, declared, self._passed_through(row, term, declared)))
+
+        run = partial(engine.by_term, plan, self.x, look)
+        if self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None:
             return
+        self.reached |= {key for way in found for key in way.reached}
+        problems = len(self.problems)
         for name in row.players:
             keys = engine.players[name].parameters
-            reached = sum(key in gradients[1] for key in keys)
+            reached = sum(any(key in way.reached for way in found) for key in keys)
             yield Reach(number, row.label, name, "learns", reached, len(keys))
             if not reached:
-                message = f"'{name}' learns nothing in row '{row.label}': no gradient of it arrives there"
-                self.problems.append(Problem(row.position, message))
-        declared = route(self.recipe.graph, row.slots, [term.part.arguments for term in row.terms])
-        through = self._passed_through(row, declared)
+                why = "no gradient of it arrives there" if keys else "all of its parameters are frozen"
+                self.problems.append(Problem(row.position, f"'{name}' learns nothing in row '{row.label}': {why}"))
+        through = [slot for slot in self.recipe.slots if any(slot in way.through for way in found)]
         yield from (Reach(number, row.label, slot, "passes", 0, 0) for slot in through)
-        if message := self._otherwise(declared, through):
-            self.problems.append(Problem(row.position, f"row '{row.label}' {message}"))
+        for way in found if len(self.problems) == problems else ():
+            if message := self._otherwise(row, way):
+                self.problems.append(Problem(way.term.part.position, message))
 
-    def _passed_through(self, row: Row, declared: dict[str, str]) -> list[str]:
-        """Slots that a row's gradient came through: their modules' outputs, or values that use them otherwise."""
+    def _passed_through(self, row: Row, term: Term, declared: dict[str, str]) -> frozenset[str]:
+        """Slots that a term's gradient came through: their modules' outputs, or values that use them otherwise."""
         used = {need for name in self.values for need in self.recipe.graph.needs(name)}
-        used |= {need for term in row.terms for need in term.part.arguments.values()}
+        used |= set(term.part.arguments.values())
         otherwise = {slot for slot, how in declared.items() if how == "passes" and slot in used}
-        return [label for label in self.recipe.slots if label in (self.slots | otherwise) - row.slots]
+        return frozenset(self.slots | otherwise) - row.slots
 
-    def _otherwise(self, declared: dict[str, str], through: list[str]) -> str:
-        """Where the routes that the graph declares and those the gradient took part, for a sentence."""
+    def _otherwise(self, row: Row, way: _Way) -> str:
+        """Where the routes that the graph declares for a term and those its gradient took part, in a sentence."""
+        what = f"term '{way.term.label}' of row '{row.label}'"
+        if not way.reached:
+            return f"{what} moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"
+        arrived = {player for player in row.players for key in way.reached if key.startswith(f"{player}.")}
         for slot in self.recipe.slots:
-            if declared.get(slot) == "passes" and slot not in through:
-                message = f"declares that its gradient passes through '{slot}', and none does: a gradient is cut on"
-                return f"{message} the way; stop one by a value's name, NAME_held"
-            if declared.get(slot) != "passes" and slot in through:
-                return f"has a gradient that passes through '{slot}', which no term or value of it asks for"
+            declares = {"learns": f"moves '{slot}'", "passes": f"passes through '{slot}'"}.get(
+                way.declared.get(slot, "")
+            )
+            if declares and slot not in way.through | arrived and (slot in row.players or slot not in row.slots):
+                message = f"{what} declares that its gradient {declares}, and none does: a gradient is cut on the way"
+                return f"{message}; stop one by a value's name, NAME_held"
+            if way.declared.get(slot) != "passes" and slot in way.through:
+                return f"{what} has a gradient that passes through '{slot}', which no term or value of it asks for"
         return ""
 
     def _with_scalars(self, plan: PhasePlan, row: Row) -> PhasePlan:
@@ -259,8 +294,9 @@ class _Probe:
         for label, name in recipe.outputs.items():
             where = recipe.source.at(("outputs", label))
             found = self.placed(partial(moment.values, [name]), f"output '{label}'", where)
-            if found and label in IMAGES:
-                self.placed(partial(check_image, label, found[name], recipe), "", where)
+            check = check_image if label in IMAGES else check_codes if label == "posterior" else None
+            if found and check:
+                self.placed(partial(check, label, found[name], recipe), "", where)
         for part in recipe.evaluate:
             what = f"metric '{part.label}'"
             self.placed(partial(_metric, part, recipe), what, part.position)

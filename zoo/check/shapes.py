@@ -102,6 +102,13 @@ def check_image(label: str, value: Any, recipe: Recipe) -> None:
         misfit_at(recipe.source.at(("outputs", label)), message)
 
 
+def check_codes(label: str, value: Any, recipe: Recipe) -> None:
+    """The output that gives codes has their mean."""
+    if not isinstance(getattr(value, "mean", None), Tensor):
+        message = f"output '{label}' gives {type(value).__name__}, where {Gaussian.__name__} is promised"
+        misfit_at(recipe.source.at(("outputs", label)), message)
+
+
 def _misfit(part: Part, message: str) -> NoReturn:
     raise Broken(Problem(part.position, f"{named(part)} {message}"))
 

@@ -19,7 +19,7 @@ from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
 from zoo.runs.provenance import resolved, run_of
-from zoo.training.build import as_json, build_run
+from zoo.training.build import as_json, build_run, check_recipe
 from zoo.training.watchers import ProgressWatcher
 
 if TYPE_CHECKING:
@@ -115,33 +115,33 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
 
 def check(arguments: argparse.Namespace) -> int:
     """``zoo check``: every problem of every recipe."""
-    problems = {name: _problems(name, arguments.set, arguments.plugin) for name in arguments.recipes}
+    found = {name: _looked_at(name, arguments.set, arguments.plugin) for name in arguments.recipes}
+    problems = {name: lines for name, (lines, _) in found.items()}
     if arguments.json:
-        print(json_text({"ok": not any(problems.values()), "problems": problems}))
+        notes = {name: said for name, (_, said) in found.items()}
+        print(json_text({"ok": not any(problems.values()), "problems": problems, "notes": notes}))
     else:
-        for name, lines in problems.items():
+        for name, (lines, notes) in found.items():
             print("\n".join(lines) if lines else f"{name}: ok", file=sys.stderr if lines else sys.stdout)
+            print("".join(f"{name}: {note}\n" for note in notes), end="", file=sys.stderr)
     return RequestError.exit_code if any(problems.values()) else 0
 
 
-def _problems(name: str, overrides: list[str], plugins: list[Path]) -> list[str]:
+def _looked_at(name: str, overrides: list[str], plugins: list[Path]) -> tuple[list[str], list[str]]:
+    """What is wrong with a recipe, and what else is worth telling of it."""
     try:
         if not run_of(name) and find_table(name, registry := registry_for(name, plugins)):  # of its cells, each once
             from zoo.compare import Request, draw_up
             from zoo.compare.needs import problems
 
             where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
-            return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()]
-        recipe, _ = resolved(name, overrides, plugins)
-        import_torch()
-        from zoo.check.probe import probe
-
-        probe(recipe)
+            return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()], []
+        found, notes = check_recipe(resolved(name, overrides, plugins)[0])
     except RecipeError as error:
-        return [str(problem) for problem in error.problems]
+        return [str(problem) for problem in error.problems], []
     except ZooError as error:
-        return [f"zoo: error: {error}"]
-    return []
+        return [f"zoo: error: {error}"], []
+    return [str(problem) for problem in found], notes
 
 
 def explain(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +10,6 @@ from zoo.columns import table
 from zoo.compare.plan import Cell
 from zoo.errors import RecipeError, text_of
 from zoo.recipe import Recipe
-from zoo.registry.options import to_arguments
 from zoo.runs.identity import up_to_date
 
 States = Sequence[tuple[Cell, str]]
@@ -26,41 +24,29 @@ def outlook(cells: Sequence[Cell]) -> tuple[States, Lacking]:
 
     Data are not read. Whether their files are there is known of those that can say so (``zoo.api``).
     """
-    states, lacking = [], dict[str, list[Cell]]()
+    states = []
     for cell in cells:
         state = "begun" if (cell.folder / "recipe.yaml").is_file() else "to build"
         states.append((cell, "up to date" if up_to_date(cell.folder, cell.recipe) else state))
     left = [cell for cell, state in states if state != "up to date"]
-    for cell in left:
-        for reason in _data_lacks(cell.recipe):
-            lacking.setdefault(reason, []).append(cell)
-    return states, {**lacking, **problems(left)}
+    return states, problems(left)
 
 
 def problems(cells: Sequence[Cell]) -> Lacking:
-    """Why cells cannot be built, as ``zoo check`` finds it: a shape, a row, the weights of a metric. Data aside."""
+    """Why cells cannot be built, as ``zoo check`` finds it: files of data, a shape, a row, the weights of a metric."""
+    from zoo.data.batches import lacks
+
     known: dict[str, list[str]] = {}
     lacking: dict[str, list[Cell]] = {}
     for cell in cells:
+        for reason in (problem.message for problem in lacks(cell.recipe)):
+            lacking.setdefault(reason, []).append(cell)
         without_data = {key: value for key, value in cell.recipe.plain().items() if key not in ("data", "seed")}
         key = json.dumps([without_data, asdict(cell.recipe.sizes)], default=str)
         known[key] = known[key] if key in known else _recipe_lacks(cell.recipe)
         for reason in known[key]:
             lacking.setdefault(reason, []).append(cell)
     return lacking
-
-
-def _data_lacks(recipe: Recipe) -> list[str]:
-    """Why the data cannot be had, as its loader's attribute ``ready`` says."""
-    ready = getattr(recipe.data.load(), "ready", None)
-    if ready is None:
-        return []
-    arguments = to_arguments(recipe.data.entry.signature, recipe.data.options)
-    try:
-        ready(**{name: arguments[name] for name in inspect.signature(ready).parameters})
-    except (OSError, ValueError) as error:
-        return [text_of(error)]
-    return []
 
 
 def _recipe_lacks(recipe: Recipe) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -28,6 +29,20 @@ def load_images(recipe: Recipe) -> Images:
         message = f"data '{part.entry.name}': {said_of(error)}"
         raise RecipeError([Problem(part.position, message)]) from error
     return images  # type: ignore[no-any-return]
+
+
+def lacks(recipe: Recipe) -> list[Problem]:
+    """Why the recipe's images cannot be had, as data that can say so (``api.ReadyData``) know without reading any."""
+    part = recipe.data
+    ready = getattr(part.load(), "ready", None)
+    if ready is None:
+        return []
+    options = part.arguments_for()
+    try:
+        ready(**{name: options[name] for name in inspect.signature(ready).parameters})
+    except (OSError, ValueError) as error:
+        return [Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]
+    return []
 
 
 def _check(images: Images, recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, why_not
 from zoo.engine.compiled import Compiled
 from zoo.engine.keys import StateKey, TermKey
 from zoo.engine.layout import Layout
-from zoo.engine.phases import PhasePlan, Plans, Replay, Weights
+from zoo.engine.phases import Look, PhasePlan, Plans, Replay, Weights
 from zoo.engine.players import Gradients, laid_out_like, move, players_of, summed
 from zoo.engine.sentinel import Sentinel
 from zoo.errors import RequestError, TrainingError
@@ -226,6 +226,11 @@ class Engine:
         draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
         with repeatable(self.device):
             return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
+
+    def by_term(self, plan: PhasePlan, x: Tensor, look: Look) -> None:
+        """Has ``look`` take the gradient of every term of a phase by itself."""
+        with repeatable(self.device):
+            plan.by_term(x, self.step_index, self.streams.draws(self.step_index, (), WHOLE, len(x)), look)
 
     def move(
         self,

@@ -27,7 +27,9 @@ from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
 
 Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
-
+Look = Callable[[Row, Term, Callable[[], dict[str, Tensor]]], None]
+"""Shown a term of a row, and what takes its gradient at weight 1: parameter -> gradient, without those it does not reach.
+"""
 
 PLAIN = ("batch", "step", "sizes")
 """Builtins that are no tensors."""
@@ -147,10 +149,25 @@ class PhasePlan:
                         gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
+    def by_term(self, x: Tensor, step: int, draws: Draws, look: Look) -> None:
+        """Has ``look`` take the gradient of every term of every row by itself, at the present weights."""
+        with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
+            known = self.forward(x, step, draws)
+            for row in self.rows:
+                for _, key, term in row.terms:
+                    look(row.row, term, partial(_taken, known[key], row.parameters))
+
     def forward(self, x: Tensor, step: int, draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key; arguments as for ``compute``."""
         with self.lowering:
             return run(self.program, {"x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
+
+
+def _taken(value: Tensor, own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    if not (value.requires_grad and own):
+        return {}
+    taken = torch.autograd.grad(value, list(own.values()), retain_graph=True, allow_unused=True)
+    return {key: gradient for key, gradient in zip(own, taken, strict=True) if gradient is not None}
 
 
 class Plans:

@@ -33,6 +33,7 @@ class Model(nn.Module):
 
     Attributes:
         parts: the parts that its networks are made of, by the networks' names.
+        still: names of networks that a value or a term owns, and that nothing trains though they ask for gradients.
         trained: what its next training goes on from: tensors by name, and plain data; None for a model that is new.
         weights: which of its weights it holds, ``raw``, ``ema`` or ``best``.
         loaded_from: the run that it was loaded from.
@@ -50,7 +51,7 @@ class Model(nn.Module):
         with weights_follow() if restored else nullcontext():
             for label, part in recipe.slots.items():
                 self.add_module(label, build_part(recipe, part, device))
-        self.owned = nn.ModuleDict()
+        self.owned, self.still = nn.ModuleDict(), list[str]()
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
         terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
         self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
@@ -71,8 +72,10 @@ class Model(nn.Module):
             return built.forward  # type: ignore[no-any-return]
         while label in self.owned:
             label += "_"
-        self.owned[label] = built if part.learns else built.requires_grad_(False)
-        self.parts[f"owned.{label}"] = part
+        self.owned[label], self.parts[f"owned.{label}"] = built, part
+        if not part.learns:
+            self.still += [f"owned.{label}"] * any(p.requires_grad for p in built.parameters())
+            built.requires_grad_(False)
         return _call if part.learns else built
 
     def network(self, name: str) -> nn.Module:

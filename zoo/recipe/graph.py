@@ -73,6 +73,10 @@ class Graph:
         for target in targets:
             self._visit(target, self._verified, self._broken)
 
+    def asked(self, name: str) -> bool:
+        """Tells whether anything that was verified needs a name."""
+        return name in self._verified
+
     def _visit(self, target: str, done: dict[str, None], broken: dict[str, UnknownNameError]) -> None:
         """Adds ``target`` to ``done``, after all that it needs; else raises, and all on the way are ``broken``."""
         route: dict[str, Iterator[str]] = {}  # from the target down: name -> its needs that are still to be visited

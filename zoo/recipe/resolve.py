@@ -15,7 +15,7 @@ from zoo.recipe.graph import BUILTINS
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Recipe, Sizes
-from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, SECTIONS, TAKES
+from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, OUTPUTS, SECTIONS, SLIP, TAKES
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import label_of
@@ -162,6 +162,8 @@ class Reader(PhaseReader):
         for label, node in self.mapping(("outputs",)).items():
             if not isinstance(node.value, str):
                 self.error(("outputs", label), f"output '{label}' must name a value, not {shown(node.plain())}")
+            elif (meant := closest(label, OUTPUTS, SLIP)) and meant not in self.mapping(("outputs",)):
+                self.error(("outputs", label), f"nothing shows an output '{label}'; did you mean '{meant}'?")
             elif node.value in slots:
                 self.error(("outputs", label), f"output '{label}' must name a value, and '{node.value}' is a slot")
             else:

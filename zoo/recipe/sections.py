@@ -108,6 +108,11 @@ NEEDED = ("data", "slots", "phases")
 NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
 """Kinds that a slot may be of."""
 
+OUTPUTS = ("sample", "reconstruction", "posterior")
+"""What pictures, metrics and commands show; a recipe may have other outputs, by names of its own."""
+SLIP = 0.8
+"""How alike a name must be to one of those that are known, to be a slip of it rather than a name of its own."""
+
 DEFAULT_WATCHER = "tensorboard"
 LONGEST_NAME = 100
 """Bytes of the longest name of a run."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zoo.api import KINDS
-from zoo.errors import Position, RequestError, a
+from zoo.errors import Position, RequestError, a, closest
 from zoo.recipe.graph import BUILTINS, HELD, Graph, UnknownNameError
 from zoo.recipe.parts import Lack, PartReader
 from zoo.recipe.schema import Part, Phase, Row, slot_of
+from zoo.recipe.sections import SLIP
 from zoo.registry import UnknownName, check_options
 
 
@@ -77,7 +78,16 @@ def connect(
     if len(sound) == len(demands) and not wrong:
         for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
             _check_row(reader, graph, row)
+        _refuse_slips(reader, graph, written)
     return graph, values
+
+
+def _refuse_slips(reader: PartReader, graph: Graph, written: Mapping[str, Part]) -> None:
+    """Refuses a value that nothing asks for and whose name is nearly that of another that the recipe does not write."""
+    others = [name for name in graph.arguments if name not in written]
+    for label, part in written.items():
+        if not graph.asked(label) and (meant := closest(label, others, SLIP)):
+            reader.note(part.position, f"nothing asks for a value '{label}'; did you mean '{meant}'?")
 
 
 def _learners(reader: PartReader, slots: Mapping[str, Part], phases: Iterable[Phase]) -> dict[str, Part]:
@@ -119,10 +129,14 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
 
 
 def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
-    """A row that cannot reach its player is an error; torch is silent there."""
+    """A row that cannot reach its player is an error, and so is a term that reaches none; torch is silent there."""
     reached = {t.label: frozenset().union(*map(graph.reaches, t.part.arguments.values())) for t in row.terms}
     routes = [f"'{label}' reaches {', '.join(sorted(slots)) or 'no slot'}" for label, slots in reached.items()]
     for player in row.players:
         if not any(slot_of(player) in slots for slots in reached.values()):
             message = f"'{player}' learns nothing in row '{row.label}': no term of it reaches '{player}'"
             reader.note(row.position, f"{message} ({'; '.join(routes)})")
+            return
+    for term, said in zip(row.terms, routes, strict=True):
+        if not reached[term.label] & row.slots:
+            reader.note(term.part.position, f"{said}, and moves nothing in row '{row.label}'; remove it, or move it")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import Watcher
-from zoo.errors import Interrupted, RecipeError, TrainingError, reason
+from zoo.errors import Interrupted, Problem, RecipeError, TrainingError, reason
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
@@ -110,24 +111,13 @@ def _assemble(
     changes = refuse_another(run, recipe, extend)
     for sentence in changes:
         say(f"from here on, {sentence}")
-    import_torch()
-    from zoo.check.assembly import assemble
-    from zoo.check.probe import probe_model
-    from zoo.data.batches import load_images
-    from zoo.machine.device import choose_device
-
     for name in lost(run.folder, recipe):
         say(f"{run.path(name)}: is gone, or is not what was written; to be made again")
     say(f"assembling {recipe.name} from {recipe.file}")
-    # where there is a checkpoint, it brings every weight, or the build ends: what they began as need not be there
-    model = assemble(recipe, choose_device(device), restored=bool(steps_of(run.folder, "json")))
-    probe_model(model)
     for sentence in other_versions(run.folder, recipe):
         say(sentence)
-    images = load_images(recipe)
-    for note in images.notes:
-        say(note)
-    probe_model(model, images)
+    # where there is a checkpoint, it brings every weight, or the build ends: what they began as need not be there
+    model, images = _prepared(recipe, device, say, restored=bool(steps_of(run.folder, "json")))
     begin(run, recipe, images, registry, changes, extend=extend, say=say)
     return model, images
 
@@ -156,6 +146,52 @@ def describe(run: Run, recipe: Recipe, registry: Registry) -> None:
     """Writes a run's recipe, and who provides its parts."""
     run.write("recipe.yaml", sealed(write_recipe(recipe)))
     run.write_json(PLUGINS, provenance(recipe, registry))
+
+
+def _prepared(
+    recipe: Recipe, device: str, say: Callable[[str], None], restored: bool = False
+) -> tuple[Model, Images]:
+    """The model and the images that a training begins with, tried together."""
+    import_torch()
+    from zoo.check.assembly import assemble
+    from zoo.check.probe import probe_model
+    from zoo.data.batches import load_images
+    from zoo.machine.device import choose_device
+
+    model = assemble(recipe, choose_device(device), restored=restored)
+    probe_model(model)
+    images = load_images(recipe)
+    for note in (*images.notes, *probe_model(model, images)):
+        say(note)
+    return model, images
+
+
+def check_recipe(recipe: Recipe, device: str = "auto") -> tuple[list[Problem], list[str]]:
+    """Does what a build does before its first step, and leaves nothing behind.
+
+    Returns:
+        what is wrong, and sentences that a build would say.
+    """
+    notes: list[str] = []
+    found: list[Problem] = []
+    try:
+        model, _ = _prepared(recipe, device, notes.append)
+    except RecipeError as error:
+        from zoo.data.batches import lacks
+
+        found += error.problems
+        found += () if recipe.data.position in {problem.position for problem in found} else lacks(recipe)
+    else:
+        from zoo.engine.engine import Engine
+
+        Engine(model)
+    with TemporaryDirectory() as folder:
+        for part in recipe.watch:
+            try:
+                Guarded(part, {"folder": Path(folder), "recipe": recipe.plain()}, notes.append)
+            except RecipeError as error:
+                found += error.problems
+    return sorted(set(found)), notes
 
 
 def _train(

@@ -1,0 +1,35 @@
+"""Weights that could learn and do not, in sentences: a training says nothing of them, and keeps them as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from torch import nn
+
+from zoo.model.model import Model
+from zoo.recipe.schema import slot_of
+
+
+def learnable(model: Model) -> dict[str, nn.Parameter]:
+    """The parameters that are not frozen, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Parameter]) -> Iterator[str]:
+    """Says of which slots, values and terms there are weights among the ``free`` that no row has ``moved``."""
+    recipe = model.recipe
+    playing = {slot_of(player) for player in recipe.players()}
+    for slot in recipe.slots:
+        left = [name for name, p in free.items() if name.startswith(f"{slot}.") and p not in moved]
+        count = f"{sum(free[name].numel() for name in left):,} numbers"
+        if left and slot not in playing:
+            yield f"slot '{slot}' is in no row: its {count} stay as they are made"
+        elif left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            yield f"slot '{slot}': no row's gradient arrives at '{left[0]}'{more}: {count} stay as they are made"
+    for name in model.still:
+        part = model.parts[name]
+        yield (
+            f"{part.entry.kind} '{part.label}' owns networks that ask for gradients, and nothing trains them: only a "
+            "term with a learn() has its own trained; they stay as they are made"
+        )
