@@ -10,7 +10,6 @@ import torch
 from timm.models import load_pretrained
 from torch import Tensor, nn
 
-
 FILES = ("model.safetensors", "pytorch_model.bin")
 """What the hub calls a model's weights."""
 PATIENCE = 10

@@ -83,8 +83,8 @@ def test_a_gradient_cut_inside_a_value_is_an_error_with_its_place(tmp_path, regi
     with pytest.raises(RecipeError) as caught:
         probe(load_recipe(file, (), registry))
     assert str(caught.value) == (
-        f"{file}:9:17: error: term 'straight' of row 'generator' declares that its gradient passes through 'critic', and none does: "
-        "a gradient is cut on the way; stop one by a value's name, NAME_held"
+        f"{file}:9:17: error: term 'straight' of row 'generator' declares that its gradient passes through "
+        "'critic', and none does: a gradient is cut on the way; stop one by a value's name, NAME_held"
     )
 
 
@@ -94,11 +94,11 @@ def test_a_gradient_cut_inside_a_value_is_an_error_with_its_place(tmp_path, regi
         ("distance", "moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"),
         (
             "half_cut",
-            "declares that its gradient moves 'decoder', and none does: a gradient is cut on the way; stop one",
+            "declares that its gradient moves 'decoder', and none does: a gradient is cut on the way",
         ),
         (
             "no_code",
-            "declares that its gradient moves 'encoder', and none does: a gradient is cut on the way; stop one",
+            "declares that its gradient moves 'encoder', and none does: a gradient is cut on the way",
         ),
     ],
 )

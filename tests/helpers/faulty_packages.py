@@ -48,7 +48,8 @@ def hook(body: str, name: str = "zoo_components", arguments: str = "") -> str:
     return f"from zoo import api\n\n\n@api.hookimpl\ndef {name}({arguments}):\n    {body}\n"
 
 
-GOOD_RECIPE = "extends: vae\nslots: {encoder: {use: dcgan, width: 4}}\n"
+GOOD_RECIPE = "extends: vae\ndata: {train: 64, test: 64}\nslots: {encoder: {use: dcgan, width: 4}}\n"
+GOOD_TERM = "def good_term(reconstruction):\n    return reconstruction.sum()\n"
 GOOD = dedent("""
     from zoo import api
 
@@ -89,7 +90,11 @@ PACKAGES = {
     "zoo-good": Package(
         GOOD,
         "ok",
-        files={"nets.py": NET, "terms.py": "def good_term(x):\n    return x.sum()\n", "good.yaml": GOOD_RECIPE},
+        files={
+            "nets.py": NET,
+            "terms.py": "def good_term(reconstruction):\n    return reconstruction.sum()\n",
+            "good.yaml": GOOD_RECIPE,
+        },
     ),
     "zoo-torchy": Package(
         "import torch\n" + providing(part("zoo_torchy")),

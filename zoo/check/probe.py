@@ -256,13 +256,12 @@ class _Probe:
             return f"{what} moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"
         arrived = {player for player in row.players for key in way.reached if key.startswith(f"{player}.")}
         for slot in self.recipe.slots:
-            declares = {"learns": f"moves '{slot}'", "passes": f"passes through '{slot}'"}.get(
-                way.declared.get(slot, "")
-            )
+            does = way.declared.get(slot, "")
+            declares = {"learns": f"moves '{slot}'", "passes": f"passes through '{slot}'"}.get(does)
             if declares and slot not in way.through | arrived and (slot in row.players or slot not in row.slots):
                 message = f"{what} declares that its gradient {declares}, and none does: a gradient is cut on the way"
                 return f"{message}; stop one by a value's name, NAME_held"
-            if way.declared.get(slot) != "passes" and slot in way.through:
+            if does != "passes" and slot in way.through:
                 return f"{what} has a gradient that passes through '{slot}', which no term or value of it asks for"
         return ""
 

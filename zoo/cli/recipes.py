@@ -118,8 +118,8 @@ def check(arguments: argparse.Namespace) -> int:
     found = {name: _looked_at(name, arguments.set, arguments.plugin) for name in arguments.recipes}
     problems = {name: lines for name, (lines, _) in found.items()}
     if arguments.json:
-        notes = {name: said for name, (_, said) in found.items()}
-        print(json_text({"ok": not any(problems.values()), "problems": problems, "notes": notes}))
+        said = {name: notes for name, (_, notes) in found.items()}
+        print(json_text({"ok": not any(problems.values()), "problems": problems, "notes": said}))
     else:
         for name, (lines, notes) in found.items():
             print("\n".join(lines) if lines else f"{name}: ok", file=sys.stderr if lines else sys.stdout)
@@ -136,12 +136,12 @@ def _looked_at(name: str, overrides: list[str], plugins: list[Path]) -> tuple[li
 
             where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
             return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()], []
-        found, notes = check_recipe(resolved(name, overrides, plugins)[0])
+        wrong, notes = check_recipe(resolved(name, overrides, plugins)[0])
     except RecipeError as error:
         return [str(problem) for problem in error.problems], []
     except ZooError as error:
         return [f"zoo: error: {error}"], []
-    return [str(problem) for problem in found], notes
+    return [str(problem) for problem in wrong], notes
 
 
 def explain(arguments: argparse.Namespace) -> int:

@@ -28,8 +28,7 @@ from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
 Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
 Look = Callable[[Row, Term, Callable[[], dict[str, Tensor]]], None]
-"""Shown a term of a row, and what takes its gradient at weight 1: parameter -> gradient, without those it does not reach.
-"""
+"""Shown a term of a row, and what takes its gradient at weight 1: parameter -> gradient, of those that it reaches."""
 
 PLAIN = ("batch", "step", "sizes")
 """Builtins that are no tensors."""
