@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from zoo.columns import table
 from zoo.compare.plan import Cell
-from zoo.errors import RecipeError, text_of
+from zoo.errors import RecipeError
 from zoo.recipe import Recipe
 from zoo.runs.identity import up_to_date
 

@@ -46,14 +46,15 @@ def load_recipe(source: Source, overrides: Overrides = (), registry: Registry | 
     """
     registry = registry or registry_for(source)
     if isinstance(source, Mapping):
-        root, folder = read(write(source), "<recipe>"), Path()
+        root, path = read(write(source), "<recipe>"), Path()
     else:
         path = locate(source, registry)
-        root, folder = _read_file(path), path.parent
+        root = _read_file(path)
         if root.child("models") and not root.child("slots"):
             message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
             raise RecipeError([Problem(root.at(("models",)), message)])
-    return Reader(_overridden(_extended(root, folder, registry, ()), overrides), registry).recipe()
+    root = _extended(root, path, registry, ())
+    return Reader(_overridden(root, overrides), registry.within()).recipe()
 
 
 def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
@@ -161,8 +162,8 @@ def _overridden(root: Node, overrides: Overrides) -> Node:
     return root
 
 
-def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...]) -> Node:
-    """``root`` over the recipe it extends, and that over its own, down to one that extends nothing."""
+def _extended(root: Node, file: Path, registry: Registry, seen: tuple[str, ...]) -> Node:
+    """``root``, of a file, over the recipe it extends, and that over its own, down to one that extends nothing."""
     extends = root.get(("extends",))
     if extends is None:
         return root
@@ -170,10 +171,11 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
     if not isinstance(extends.value, str):
         what = f"'extends' must be the name of a recipe or a file, not {shown(extends.plain())}"
         raise RecipeError([Problem(extends.position, what)])
-    beside = folder / extends.value
+    beside = file.parent / extends.value
     try:
-        path = beside if os.path.isfile(beside) else _bundled(extends.value, beside, registry)
-        base = _read_base(path, folder) if path is beside else _read_file(path)
+        own = registry.within(registry.owner(file))
+        path = beside if os.path.isfile(beside) else _bundled(extends.value, beside, own)
+        base = _read_base(path, file.parent) if path is beside else _read_file(path)
     except RecipeError:
         raise
     except RequestError as error:
@@ -184,4 +186,4 @@ def _extended(root: Node, folder: Path, registry: Registry, seen: tuple[str, ...
         raise RecipeError([Problem(place, f"recipes extend each other in a circle: {circle}")])
     if len(seen) == MAX_DEPTH:
         raise RecipeError([Problem(place, f"recipes extend each other more than {MAX_DEPTH} deep")])
-    return merge(_extended(base, path.parent, registry, (*seen, here)), root.without("extends"))
+    return merge(_extended(base, path, registry, (*seen, here)), root.without("extends"))

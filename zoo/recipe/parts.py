@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from pathlib import PurePath
 from typing import Any, get_type_hints
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
@@ -73,6 +74,7 @@ class PartReader:
         self.problems: list[Problem] = []
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
         self.lacking: dict[str, list[Lack]] = {}
+        self._homes: dict[str, str] = {}
 
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
@@ -131,8 +133,9 @@ class PartReader:
         if not isinstance(use, str) or len(use) > LONGEST_NAME:
             self.error((*path, "use"), f"'use' must be the name of {a(kind)}, not {shown(spec['use'].plain())}")
             return None
+        home = self.home(spec["use"].position.file if "use" in spec else self._origin(path))
         try:
-            entry = self.registry.find(kind, use)
+            entry = self.registry.within(home).find(kind, use)
             by = entry.part.by
             chosen = spec[by].plain() if by and by in spec else None
             entry = entry.variant(chosen)
@@ -151,7 +154,18 @@ class PartReader:
         checked = self.options(path, options, signature, f"{kind} '{entry.name}'", beside, kind)
         wiring = self._bindings((*path, "with"), spec.get("with"), entry)
         bound = {need: self.root.at((*path, "with", need)) for need in wiring}
-        return Part(label, entry, checked, self.root.at(path), wiring, bound=bound)
+        return Part(label, entry, checked, self.root.at(path), wiring, bound=bound, home=home)
+
+    def _origin(self, path: Path) -> str:
+        """The file that first has what stands at a path: an override of its weight does not change whose it is."""
+        above = self.root.get(path[:-1])
+        return above.origin(str(path[-1])) if above and path[-1] in above.keys else self.root.at(path).file
+
+    def home(self, file: str) -> str:
+        """The package that ships a file of this recipe; empty for the user's own."""
+        if file not in self._homes:
+            self._homes[file] = self.registry.owner(PurePath(file))
+        return self._homes[file]
 
     def _bindings(self, path: Path, node: Node | None, entry: Entry) -> dict[str, str]:
         """``with: {parameter: name}``: parameters bound to other slots or values than their namesakes."""

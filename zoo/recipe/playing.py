@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
-from zoo.errors import did_you_mean
+from zoo.errors import RequestError, did_you_mean
 from zoo.recipe.parts import Lack, PartReader, Path
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
 from zoo.recipe.sections import Timing
@@ -151,6 +152,7 @@ class PhaseReader(PartReader):
         """Tells whether a term's mapping is the schedule of its weight, rather than its options."""
         if "from" in written:  # no option can be called that
             return True
-        named = [entry for entry in self.registry.components("term") if entry.name == label]
-        options = {option.name for entry in named for option in entry.signature.options}
+        options: set[str] = set()
+        with suppress(RequestError):
+            options = {option.name for option in self.registry.find("term", label).signature.options}
         return "to" in written and written.keys() <= {"to", "steps", "start", "shape"} - options

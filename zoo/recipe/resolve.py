@@ -211,7 +211,8 @@ class Reader(PhaseReader):
     def _shown(self, outputs: Mapping[str, str], metrics: tuple[Part, ...], noise: int) -> Iterator[Demand]:
         for label, name in outputs.items():
             place = self.root.at(("outputs", label))
-            yield Demand(f"output '{label}'", (name,), place, written={name: place})
+            home = self.home(self.mapping(("outputs",))[label].position.file)
+            yield Demand(f"output '{label}'", (name,), place, written={name: place}, packages=(home, home))
         written = self.root.get(("outputs",))
         if written and written.value is not None and not isinstance(written.value, dict):
             return  # reported; what metrics call outputs cannot be known

@@ -34,6 +34,7 @@ class Part:
         weight: a term's lowest and highest weight, where its class asks for them.
         learning: whether this is the ``learn`` of a term that owns networks, rather than the term.
         bound: where the recipe binds each parameter of ``wiring``.
+        home: the package whose recipe names it; empty for a recipe of the user's.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Part:
     weight: tuple[float, float] | None = None
     learning: bool = False
     bound: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
+    home: str = field(default="", compare=False)
 
     @property
     def learns(self) -> bool:

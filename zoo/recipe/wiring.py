@@ -22,6 +22,7 @@ class Demand:
         shown: those of the names that it has from an output, which has been checked itself.
         varied: name -> the names that it is computed anew for other values of.
         written: where the recipe writes a name itself.
+        packages: those of the part that asks, and of the recipe that names it.
     """
 
     who: str
@@ -30,12 +31,14 @@ class Demand:
     shown: tuple[str, ...] = ()
     varied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     written: Mapping[str, Position] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, part: Part, who: str) -> Demand:
         """The demand of a part."""
         written = {part.wiring[need]: place for need, place in part.bound.items()}
-        return cls(who, tuple(part.arguments.values()), part.position, written=written)
+        asked = tuple(part.arguments.values())
+        return cls(who, asked, part.position, written=written, packages=(part.entry.distribution, part.home))
 
 
 def connect(
@@ -57,22 +60,33 @@ def connect(
         return Graph((), {}), {}
     known |= dict.fromkeys(_learners(reader, slots, phases))
     values, absent = dict(written), dict[str, str]()
-    names = [name for demand in demands for name in demand.names]
-    while names:
-        name = names.pop()
+    asking = [
+        (name, demand, demand.packages[:: -1 if name in demand.written else 1])  # a bound name is the recipe's
+        for demand in demands
+        for name in demand.names
+    ]
+    asked = set[tuple[str, ...]]()
+    while asking:
+        name, demand, packages = asking.pop()
         base = name.removesuffix(HELD)
-        if name in BUILTINS or {name, base} & {*known, *values, *wrong, *absent}:
+        if name in BUILTINS or {name, base} & {*known, *written, *wrong, *absent} or (base, *packages) in asked:
             continue
+        asked.add((base, *packages))
         try:
-            entry = reader.registry.find("value", base)
+            entry = reader.registry.within(*packages).find("value", base)
             defaults, missing = check_options(entry.signature, {})
         except RequestError as error:
             known_elsewhere = not isinstance(error, UnknownName) or reader.registry.catalogue.providers("value", base)
             absent[base] = str(error) if known_elsewhere else ""
             continue
-        if not missing:
+        if base in values and values[base].entry.id != entry.id:
+            ids = " or ".join(sorted(f"'values: {{{base}: {part}}}'" for part in (values[base].entry.id, entry.id)))
+            reader.note(demand.position, f"{demand.who}: '{base}' is two packages' own; say which is meant: {ids}")
+            absent[base] = ""
+        elif base not in values and not missing:
             values[base] = Part(base, entry, defaults, Position("registry"))
-            names.extend(values[base].arguments.values())
+            inside = (entry.distribution, *demand.packages[1:])
+            asking += [(need, demand, inside) for need in values[base].arguments.values()]
     graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong)
     sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
     if len(sound) == len(demands) and not wrong:

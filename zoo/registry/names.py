@@ -31,12 +31,22 @@ def split(name: str) -> tuple[str, str]:
     return (canonical(distribution) if slash else ""), bare
 
 
-def choose(candidates: Sequence[N], kind: str, name: str, pins: Mapping[str, str], plugins: Sequence[Plugin] = ()) -> N:
-    """The one meant by a bare name among several providers: pinned, first-party, or the only one.
+def choose(
+    candidates: Sequence[N],
+    kind: str,
+    name: str,
+    pins: Mapping[str, str],
+    plugins: Sequence[Plugin] = (),
+    own: Sequence[str] = (),
+) -> N:
+    """The one meant by a bare name among several providers: that of the package whose ``own`` text or part says it, the
+    pinned one, the first-party one, or the only one.
 
     Raises AmbiguousName where nothing says which, RequestError for a pin to a package that does not provide it.
     """
     by_distribution = {entry.distribution: entry for entry in candidates}
+    if inside := next((package for package in own if package in by_distribution), None):
+        return by_distribution[inside]
     meant, pinned = _meant(by_distribution, kind, name, pins)
     if meant in by_distribution:
         return by_distribution[meant]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from zoo import api
 from zoo.errors import RequestError, did_you_mean
 from zoo.registry import catalogue as catalogues
 from zoo.registry import discovery, loading, names
 from zoo.registry.catalogue import Catalogue
-from zoo.registry.discovery import Plugin
+from zoo.registry.discovery import FIRST_PARTY, Plugin
 from zoo.registry.entries import Entry, Named, RecipeEntry
 
 
@@ -31,6 +33,7 @@ class Registry:
         self.plugins: tuple[Plugin, ...] = tuple(_without_duplicates(ordered))
         self._pins = pins
         self._layers = tuple(layers)
+        self._own: tuple[str, ...] = ()
         whose = [(plugin, (plugin.distribution, plugin.version, plugin.name)) for plugin in self.plugins]
         parts = [Entry(component, *names) for plugin, names in whose for component in plugin.components]
         self._entries = tuple(sorted(parts, key=lambda entry: (api.KINDS.index(entry.kind), entry.name)))
@@ -82,7 +85,25 @@ class Registry:
         matching = [e for e in entries if e.name == bare and distribution in ("", e.distribution)]
         if distribution or not matching:
             return matching[0] if matching else None
-        return names.choose(matching, kind, bare, self._pins, self.plugins)
+        return names.choose(matching, kind, bare, self._pins, self.plugins, self._own)
+
+    def within(self, *packages: str) -> Registry:
+        """The registry as recipes and parts of some packages see it: a bare name means their own part first.
+
+        So neither a release of zoo nor another package changes what they are made of.
+        """
+        inside = copy(self)
+        inside._own = tuple(package for package in packages if package not in ("", FIRST_PARTY))
+        return inside
+
+    def owner(self, file: PurePath) -> str:
+        """The package that ships a file as a recipe or a table; empty for a file of the user's."""
+        for entry in self._shipped:
+            if PurePath(entry.part.path.partition(":")[2]).name == file.name:
+                with suppress(RequestError):
+                    if os.path.samefile(entry.file, file):
+                        return entry.distribution
+        return ""
 
     def collisions(self) -> list[names.Collision]:
         """Names that several packages provide, and what each means bare."""

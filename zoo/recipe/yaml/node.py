@@ -71,12 +71,14 @@ def is_plain_text(text: str) -> bool:
 class Node:
     """A ``Scalar``, a ``list[Node]`` or a ``dict[str, Node]``, and the place where it begins.
 
-    ``keys`` says where each key of a mapping stands; also those that null removed.
+    ``keys`` says where each key of a mapping stands; also those that null removed. ``first`` has the files of keys that
+    others have laid something over.
     """
 
     value: Any
     position: Position
     keys: dict[str, Position] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -120,7 +122,12 @@ class Node:
     def without(self, *names: str) -> Node:
         """This mapping less some of its entries."""
         entries = {key: node for key, node in self.value.items() if key not in names}
-        return Node(entries, self.position, {key: at for key, at in self.keys.items() if key not in names})
+        keys = {key: at for key, at in self.keys.items() if key not in names}
+        return Node(entries, self.position, keys, self.first)
+
+    def origin(self, key: str) -> str:
+        """The file in which a key of this mapping stood first."""
+        return self.first.get(key) or self.keys[key].file
 
     def measure(self) -> tuple[int, int]:
         """Values in the tree, aliases expanded, and how many containers deep it is (a scalar: 0)."""

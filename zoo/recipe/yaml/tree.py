@@ -40,7 +40,7 @@ def merge(base: Node, over: Node, path: Path = ()) -> Node:
             del entries[key]
         else:
             entries[key] = node if under is None else merge(under, node, (*path, key))
-    return Node(entries, over.position, keys)
+    return Node(entries, over.position, keys, over.first | {key: base.origin(key) for key in base.keys})
 
 
 def _spelled_out(node: Node, beside: Node) -> Node:
@@ -93,7 +93,7 @@ class _Assignment:
         if below is None:
             return merge(node, Node({key: self.value}, node.position, {key: self.place}), path)
         inner = self.into(node.child(key), below, (*path, key))
-        return Node({**node.value, key: inner}, node.position, {key: self.place, **node.keys})
+        return Node({**node.value, key: inner}, node.position, {key: self.place, **node.keys}, node.first)
 
     def _into_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
         """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
