@@ -232,6 +232,26 @@ def test_what_was_set_points_at_the_argument_and_the_rest_at_the_file() -> None:
         ("", "1", "a part of the path is empty"),
         ("train.", "1", "a part of the path is empty"),
         ("a." * 50_000 + "a", "1", "a path has at most 32 parts"),
+        (
+            "phases.0.encoder.kl",
+            "0.5",
+            "'phases.0' has no row 'encoder', and an override adds none; did you mean 'phases.0.encoder+decoder.kl'?",
+        ),
+        (
+            "phases.0.decoder+encoder",
+            "{kl: 1}",
+            "'phases.0' has no row 'decoder+encoder', and an override adds none; did",
+        ),
+        (
+            "phases.0.genrator.kl",
+            "1",
+            "'phases.0' has no row 'genrator', and an override adds none; did you mean 'generator'?",
+        ),
+        (
+            "phases.0.critic",
+            "null",
+            "'phases.0' has no row 'critic', and an override adds none; choices: encoder+decoder,",
+        ),
         ("latent", "[1", "expected ',' or ']' in the list"),
         ("latent", "a: 1", "write a list as [a, b], a mapping as {key: value}, or quote the text"),
         ("latent", "!x 1", "tag '!x' is not part of a recipe; remove it"),
@@ -241,6 +261,45 @@ def test_an_error_points_at_the_argument(path: str, value: str, message: str) ->
     with pytest.raises(RecipeError) as caught:
         assign(base(), path, value)
     assert str(caught.value).startswith(f"--set {path}={value}: error: {message}")
+
+
+TIMED = """\
+phases:
+  - rows: {encoder + decoder: {kl: 1.0}}
+    repeat: 2
+"""
+
+
+@pytest.mark.parametrize("path", ["phases.0.decoder.kl", "phases.0.rows.decoder.kl"])
+def test_a_phase_with_timing_gets_no_row_either(path: str) -> None:
+    with pytest.raises(
+        RecipeError, match=r"has no row 'decoder', .*; did you mean 'phases\.0\.rows\.encoder\+decoder\.kl'"
+    ):
+        assign(read(TIMED, "r.yaml"), path, "1")
+
+
+def test_a_phase_may_be_timed_and_its_rows_be_others() -> None:
+    assert assign(read(TIMED, "r.yaml"), "phases.0.every", "3").plain()["phases"][0]["every"] == 3
+    assert assign(base(), "phases.0.rows", "{critic: {d: 1}}").plain()["phases"][0]["rows"] == {"critic": {"d": 1}}
+    assert assign(read("phases: {a: 1}", "r.yaml"), "phases.b", "3").plain() == {"phases": {"a": 1, "b": 3}}
+    assert assign(read("phases: [{rows: 3}]", "r.yaml"), "phases.0.b", "3").plain() == {"phases": [{"rows": 3, "b": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("{use: photos, size: 16, channels: 1, contrast: 0.2}", {"size": 16, "channels": 1, "use": "digits"}),
+        ("{use: photos, contrast: 0.2}", {"use": "digits"}),
+        ("photos", {"use": "digits"}),
+        ("{use: digits, size: 16, raw: true}", {"use": "digits", "size": 16, "raw": True}),
+    ],
+)
+def test_other_data_keeps_the_size_and_the_channels(data: str, expected: dict[str, Any]) -> None:
+    root = assign(read(f"data: {data}", "r.yaml"), "data.use", "digits")
+    assert root.plain() == {"data": expected}
+    assert root.at(("data", "use")) == Position("--set data.use=digits")
+    if "size" in expected:
+        assert root.at(("data", "size")).file == "r.yaml"
 
 
 def test_a_caller_may_name_the_place() -> None:

@@ -30,6 +30,7 @@ def draw_up(request: Request, registry: Registry) -> Plan:
     if len(tables) > 1:
         raise RequestError(f"one table at a time, not {' and '.join(map(str, tables))}")
     table = read_table(tables[0]) if tables else Table()
+    registry = registry.within(*map(registry.owner, tables))  # a package's table names its own recipes first
     rows = [*request.rows, *map(Row, (*table.models, *recipes))]
     planned = plan(rows, registry, request, table)
     taken = {cell.model for cell in planned.cells}

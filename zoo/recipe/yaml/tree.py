@@ -5,16 +5,21 @@ Nothing is changed in place; every node of a result keeps the place it came from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NoReturn
 
 from zoo.errors import Position, Problem, RecipeError, did_you_mean
+from zoo.recipe.sections import Timing
 from zoo.recipe.yaml.node import Node, Path
 from zoo.recipe.yaml.read import MAX_DEPTH, read_value
 from zoo.registry.option_types import shown
 
 _NAMED = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("train", "optimizers")}
 """Paths of the mappings whose every entry is a component."""
+
+
+BESIDE_ROWS = ("rows", *(timing.name for timing in fields(Timing)))
+"""Keys of a phase that are no rows."""
 
 
 def is_component(path: Path) -> bool:
@@ -61,7 +66,8 @@ def assign(root: Node, path_text: str, value_text: str, *, source: str | None = 
     """``root`` with one value set, as if a recipe with that value alone were laid over it.
 
     A path is keys and list indices with dots between, such as ``phases.0.generator.entropy``; a key that has dots of
-    its own is recognised if it exists, and ``a+b`` is the row ``a + b``. The value is read as in a recipe. A
+    its own is recognised if it exists, and ``a+b`` is the row ``a + b``. The value is read as in a recipe. Other data
+    (``data.use``) keeps the size and the channels that are set, and no row is added to a phase. A
     RecipeError at ``source`` (``--set path=value`` when None) refuses a path through a scalar or to an index that is
     not there.
     """
@@ -90,10 +96,28 @@ class _Assignment:
         key, below = _split(rest, list(node.value))
         if not key:
             self.refuse("a part of the path is empty; write it as a.b.c")
+        if path[:1] == ("phases",) and key not in node.value and key not in BESIDE_ROWS:
+            self._refuse_row(key, below, node, path)
         if below is None:
-            return merge(node, Node({key: self.value}, node.position, {key: self.place}), path)
+            laid = {key: self.value}
+            if (path, key) == (("data",), "use"):  # what the networks are made for
+                laid = {name: node.value[name] for name in ("size", "channels") if name in node.value} | laid
+            places = {name: node.keys.get(name, self.place) for name in laid}
+            return merge(node, Node(laid, node.position, places | {key: self.place}), path)
         inner = self.into(node.child(key), below, (*path, key))
         return Node({**node.value, key: inner}, node.position, {key: self.place, **node.keys}, node.first)
+
+    def _refuse_row(self, key: str, below: str | None, phase: Node, path: Path) -> None:
+        """Refuses a row that a phase does not have: by an override its players would be trained twice."""
+        named = phase.child("rows")
+        rows, inside = (named, ("rows",)) if named else (phase, ())
+        if len(path) != 2 + (path[-1] == "rows") or not isinstance(rows.value, dict):
+            return
+        spelt = {label.replace(" + ", "+"): set(label.split(" + ")) for label in rows.value}
+        meant = next((row for row, players in spelt.items() if players & set(key.split("+"))), "")
+        rest = f".{below}" if below else ""
+        hint = f"; did you mean '{_dotted((*path, *inside, meant))}{rest}'?" if meant else did_you_mean(key, spelt)
+        self.refuse(f"'{_dotted(path)}' has no row '{key}', and an override adds none{hint}")
 
     def _into_list(self, node: Node, items: list[Node], rest: str, path: Path) -> Node:
         """The whole list with one element replaced: lists do not merge. One of parts is named, too: a mapping then."""
