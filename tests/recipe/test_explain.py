@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import Run, python, without_torch
 
+from zoo.check.explain import as_json, explain
+from zoo.check.shares import shares
 from zoo.recipe import load_recipe
-from zoo.recipe.routes import routes
+from zoo.recipe.routes import routes, settings, slots, values
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SYSTEMS = ("avae", "bigan", "gan", "vae", "vaegan")
@@ -42,6 +44,67 @@ def test_the_whole_explanation(run_zoo: Run) -> None:
     assert "generated_from_posterior  generator, z_posterior, noise" in outcome.out
     assert "learns: 14 of 14 tensors" in outcome.out
     assert "is passed through" in outcome.out
+
+
+DIFFERENT = [
+    ["phases.0.generator.latent_nll={precision: normalised, weight: 0.05}"],
+    ["phases.0.generator.latent_nll={from: 0, to: 0.05, steps: 9}"],
+    ["phases.0.generator.latent_nll={from: 0, to: 0.05, steps: 9, shape: cosine}"],
+    ["phases.0.encoder+decoder.reconstruction={distance: absolute}"],
+    ["phases.0.encoder+decoder.reconstruction={with: {x: generated}}"],
+    ["phases.0.generator.entropy=-0.01"],
+    ["phases.0.generator.entropy={estimator: score, weight: -0.01}"],
+    ["batch_stats=batch"],
+    ["seed=3"],
+    ["train.ema=0.5"],
+    ["train.clip=1"],
+    ["train.accumulate=2"],
+    ["train.optimizer.rate=0.5"],
+    ["train.optimizer.rate={from: 1, to: 0, shape: linear}"],
+    ["train.optimizers={critic: {rate: 2}}"],
+    ["train.optimizer.betas=[0.0, 0.9]"],
+    ["evaluate.mse={use: mse, with: {reconstruction: decoded}}"],
+    ["augment=[flip]"],
+    ["data.contrast=0.1"],
+]
+
+
+def test_no_two_models_have_one_page() -> None:
+    pages = [
+        "\n".join(part(load_recipe("avae", overrides)) for part in (routes, values, slots, settings))
+        for overrides in [[], *DIFFERENT]
+    ]
+    assert len(set(pages)) == len(pages)
+
+
+def test_settings_are_what_differs_from_a_default() -> None:
+    text = "\n".join(settings(load_recipe("avae", [*DIFFERENT[4], *DIFFERENT[6], "train.clip=1"])).split())
+    assert "term\nreconstruction\nof\nencoder\n+\ndecoder\nwith\nx:\ngenerated" in text
+    assert "term\nentropy\nof\ngenerator\nestimator=score" in text
+    assert "train\nsteps=4000\nbatch=32\nema=0.995\nclip=1" in text
+    assert "save_every" not in text
+
+
+def test_a_part_of_a_slot_shows_how_it_is_moved() -> None:
+    recipe = load_recipe("avae", ["phases.0={encoder.mean: {kl: 1}, decoder: {reconstruction: 1}}"])
+    assert "optimizer encoder.mean  adam lr=0.0005" in settings(recipe)
+
+
+def test_shares_are_of_the_norms_of_gradients() -> None:
+    """Two of a decoder's terms are the same: at weights 1 and 3 they have a quarter and three quarters."""
+    same = "phases=[{decoder: {reconstruction: 1, again: {use: reconstruction, weight: {from: 0, to: -3, steps: 9}}}}]"
+    small = ["slots.encoder.width=4", "slots.decoder.width=4", "data.size=8"]
+    found = {share.term: share for share in shares(load_recipe("vae", [same, *small]))}
+    assert {(share.phase, share.row, share.player) for share in found.values()} == {(0, "decoder", "decoder")}
+    assert found["reconstruction"].share == pytest.approx(0.25)
+    assert found["again"].share == pytest.approx(0.75)
+
+
+def test_shares_that_cannot_be_measured_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("vae", ["slots.encoder.width=4", "slots.decoder.width=4", "data.size=8"])
+    monkeypatch.setenv("ZOO_MEMORY", "1KB")
+    assert "cannot be measured here: recipe 'vae': its weights would take" in explain(recipe)
+    assert "would take" in as_json(recipe)["shares"]
 
 
 def test_the_table_needs_no_torch() -> None:

@@ -50,18 +50,18 @@ def test_a_network_of_a_terms_own_has_a_row_of_its_own(registry: Registry) -> No
 
 
 def test_the_same_network_in_two_rows_learns_once(registry: Registry) -> None:
-    text = "phases:\n  - generator: {reverse_kl: 1, reader: 1}\n    encoder: {kl: 1, reader: 2}\n"
+    text = "phases:\n  - generator: {reverse_kl: 1, reader: 1}\n    generator + encoder: {kl: 1, reader: 2}\n"
     found = recipe(text, registry)
-    assert [row.label for row in found.phases[0].played] == ["generator", "encoder", "reader"]
+    assert [row.label for row in found.phases[0].played] == ["generator", "generator + encoder", "reader"]
 
 
 CURE = "call it something else: 'other: {use: reader, ...}'"
 
 
 def test_a_network_of_its_own_needs_a_name_of_its_own(registry: Registry) -> None:
-    text = "phases:\n  - generator: {reverse_kl: 1, reader: 1}\n  - encoder: {kl: 1, reader: {bias: false}}\n"
+    text = "phases:\n  - generator: {reverse_kl: 1, reader: 1}\n  - generator: {reader: {bias: false}}\n"
     assert problems(text, registry) == [
-        "r.yaml:6:22: term 'reader' owns networks that learn, and another term of that name, line 5, has its own; "
+        "r.yaml:6:17: term 'reader' owns networks that learn, and another term of that name, line 5, has its own; "
         + CURE
     ]
     text = "phases: [{generator: {reverse_kl: 1, critic: {use: reader}}}]"

@@ -64,7 +64,7 @@ def test_extremes_leave_out_what_comes_before_the_start() -> None:
         (
             Schedule(1.0, 0.0, 10, 4, "cosine"),
             {"from": 1.0, "to": 0.0, "steps": 10, "start": 4, "shape": "cosine"},
-            "1 to 0 over 10 steps from 4",
+            "1 to 0 over 10 steps from 4, cosine",
         ),
         (
             Schedule(1.0, 1.0, 10),

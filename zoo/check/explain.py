@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.columns import table
+from zoo.errors import RequestError
 from zoo.recipe.graph import route
-from zoo.recipe.routes import routes, shown_slots, slots, values
+from zoo.recipe.routes import routes, settings, shown_slots, slots, values
 from zoo.recipe.schema import Recipe, slot_of
 
 
@@ -41,22 +42,43 @@ def _probed(recipe: Recipe) -> str:
     return table(lines)
 
 
+def _shared(recipe: Recipe) -> str:
+    from zoo.check.shares import BATCH, shares
+
+    cells: dict[tuple[int, str, str], list[str]] = {}
+    try:
+        for share in shares(recipe):
+            cell = cells.setdefault((share.phase, share.row, share.term), [])
+            shown = "under 1%" if 0 < share.share < 0.01 else f"{share.share:.0%}"
+            cell += [f"{share.player} {shown}"] if share.share else []
+    except RequestError as error:
+        return f"The terms' shares of the gradient cannot be measured here: {error}"
+    lines = [["phase", "row", "term", "share of the gradient"]]
+    lines += [[f"{phase + 1}", row, term, ", ".join(found) or "none"] for (phase, row, term), found in cells.items()]
+    return (
+        f"{table(lines)}\n\nA share is of the norms of a player's gradients, each term at its largest weight,\n"
+        f"on the networks as they are made and {BATCH} smooth images that are made up."
+    )
+
+
 def explain(recipe: Recipe) -> str:
-    """The whole explanation: routes as planned and as autograd found them, values, slots, costs."""
+    """The whole explanation: routes as planned and as autograd found them, values, slots, settings, costs."""
     sizes = recipe.sizes
     title = (
         f"{recipe.name}: images {sizes.channels} x {sizes.size} x {sizes.size} from {recipe.data.entry.id}, "
         f"latent {sizes.latent}, noise {sizes.noise}"
     )
-    return "\n\n".join([title, routes(recipe), _probed(recipe), values(recipe), slots(recipe), costs(recipe)])
+    found = [routes(recipe), _probed(recipe), _shared(recipe), values(recipe), slots(recipe), settings(recipe)]
+    return "\n\n".join([title, *found, costs(recipe)])
 
 
 def as_json(recipe: Recipe) -> dict[str, Any]:
-    """The routes, as planned and as autograd found them, and the costs, as one JSON document."""
+    """The routes, as planned and as autograd found them, the terms' shares, and the costs, as one JSON document."""
     from dataclasses import asdict
 
     from zoo.check.cost import costs as counted
     from zoo.check.probe import probe
+    from zoo.check.shares import shares
 
     planned = [
         {
@@ -68,5 +90,9 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
         for number, phase in enumerate(recipe.phases)
         for row in phase.played
     ]
+    try:
+        shared: Any = [*map(asdict, shares(recipe))]
+    except RequestError as error:
+        shared = str(error)
     probed, cost = map(asdict, probe(recipe)), map(asdict, counted(recipe))
-    return {"name": recipe.name, "rows": planned, "probed": list(probed), "costs": list(cost)}
+    return {"name": recipe.name, "rows": planned, "probed": list(probed), "shares": shared, "costs": list(cost)}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from zoo.columns import table
 from zoo.recipe.graph import BUILTINS, route
-from zoo.recipe.schema import Part, Phase, Recipe, Row, Term, slot_of
+from zoo.recipe.parts import read_section
+from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Recipe, Row, Term, slot_of
+from zoo.registry import check_options
 
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
 
@@ -73,13 +78,44 @@ def slots(recipe: Recipe) -> str:
     lines = [["slot", "component", "options", "optimizer"]]
     for label, part in [*recipe.slots.items(), *recipe.learners().items()]:
         optimizer = recipe.train.optimizers.get(label)
-        how = f"{optimizer.part.entry.name} {_options(optimizer.part)}" if optimizer else ""
-        lines.append([label, part.entry.id, _options(part), how])
+        lines.append([label, part.entry.id, _options(part.options), _moved(optimizer) if optimizer else ""])
     return table(lines)
 
 
-def _options(part: Part) -> str:
-    return " ".join(f"{key}={value}" for key, value in part.options.items())
+def _moved(optimizer: Optimizer) -> str:
+    rate = "" if optimizer.rate == ONE else f" rate {optimizer.rate}"
+    return f"{optimizer.part.entry.name} {_options(optimizer.part.options)}{rate}"
+
+
+def settings(recipe: Recipe) -> str:
+    """What differs from its default of everything but the slots: of the recipe, its training, and each part."""
+    terms = [(row, term) for phase in recipe.phases for row in phase.rows for term in row.terms]
+    parts = [("data", recipe.data), *((f"value {part.label}", part) for part in recipe.values.values())]
+    parts += [(f"term {term.label} of {row.label}", term.part) for row, term in terms]
+    listed = (*recipe.augment, *recipe.evaluate, *recipe.watch)
+    parts += [(f"{part.entry.kind} {part.label}", part) for part in listed]
+    lines = [["of", "what differs from its default"]]
+    for name, section in {"recipe": recipe, "train": recipe.train}.items():
+        defaults = {option.name: option.default for option in read_section(name).options}
+        lines.append([name, _options({key: getattr(section, key) for key in defaults}, defaults)])
+    lines += [[what, _set(part)] for what, part in parts]
+    others = {name: optimizer for name, optimizer in recipe.train.optimizers.items() if "." in name}
+    lines += [[f"optimizer {player}", _moved(optimizer)] for player, optimizer in others.items()]
+    return table([line for number, line in enumerate(lines) if line[1] or not number])
+
+
+def _set(part: Part) -> str:
+    """What a part is, where its label does not say it; its options that differ, and those that choose; its bindings."""
+    defaults, _ = check_options(part.entry.signature, {})
+    use = "" if part.label in (part.entry.name, part.entry.kind) else part.entry.id
+    bound = " ".join(f"with {need}: {name}" for need, name in part.wiring.items())
+    return " ".join(filter(None, [use, _options(part.options, {**defaults, part.entry.part.by: ...}), bound]))
+
+
+def _options(options: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """Options as text; where defaults are given, those that differ."""
+    shown = {k: v for k, v in options.items() if defaults is None or k not in defaults or v != defaults[k]}
+    return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
 def dot(recipe: Recipe) -> str:

@@ -68,9 +68,9 @@ class Schedule:
     def __str__(self) -> str:
         if not self.steps or self.first == self.last:
             return f"{self.last:g}" + (f" from step {self.start}" if self.start else "")
-        return f"{self.first:g} to {self.last:g} over {self.steps} steps" + (
-            f" from {self.start}" if self.start else ""
-        )
+        shape = "" if self.shape == "linear" else f", {self.shape}"
+        start = f" from {self.start}" if self.start else ""
+        return f"{self.first:g} to {self.last:g} over {self.steps} steps{start}{shape}"
 
 
 ONE = Schedule(1.0, 1.0)

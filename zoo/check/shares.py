@@ -1,0 +1,66 @@
+"""Each term's share of the gradient that moves a player, measured on the networks as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from zoo.check.assembly import assemble
+from zoo.draws import Draw
+from zoo.engine.engine import Engine
+from zoo.recipe.schema import Recipe, Row, Term
+
+BATCH = 8
+COARSE = 5
+"""Pixels of a side of the noise that images are made up from, smoothly."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A term's share of the sum of the norms of all the gradients of a row at a player, from 0 to 1.
+
+    Args:
+        phase: number of the phase, from 0.
+    """
+
+    phase: int
+    row: str
+    term: str
+    player: str
+    share: float
+
+
+def shares(recipe: Recipe) -> list[Share]:
+    """The shares of every term, each at its largest weight, on a small batch of smooth made-up images.
+
+    Raises:
+        RequestError: if the model cannot be had, such as for want of memory or of pretrained weights.
+    """
+    model, sizes = assemble(recipe, "cpu"), recipe.sizes
+    engine = Engine(model.train(), optimizers=False)
+    draw = Draw(recipe.seed, "explain", device=model.device, dtype=model.dtype)
+    noise = draw.uniform(BATCH, sizes.channels, COARSE, COARSE)
+    x = interpolate(noise * 2 - 1, (sizes.size, sizes.size), mode="bilinear")
+    return [share for number in range(len(recipe.phases)) for share in _of_phase(engine, number, x)]
+
+
+def _of_phase(engine: Engine, number: int, x: Tensor) -> list[Share]:
+    norms: dict[tuple[str, str], dict[str, float]] = {}
+
+    def look(row: Row, term: Term, take: Callable[[], dict[str, Tensor]]) -> None:
+        gradients, weight = take(), max(map(abs, term.weight.extremes))
+        for player in row.players:
+            own = [gradients[key] for key in engine.players[player].parameters if key in gradients]
+            norm = float(torch.nn.utils.get_total_norm(own)) if own else 0.0
+            norms.setdefault((row.label, player), {})[term.label] = weight * norm
+
+    engine.by_term(engine.plan(engine.recipe.phases[number]), x, look)
+    return [
+        Share(number, row, term, player, norm / (sum(terms.values()) or 1.0))
+        for (row, player), terms in norms.items()
+        for term, norm in terms.items()
+    ]
