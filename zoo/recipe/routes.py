@@ -92,13 +92,13 @@ def settings(recipe: Recipe) -> str:
     terms = [(row, term) for phase in recipe.phases for row in phase.rows for term in row.terms]
     parts = [("data", recipe.data), *((f"value {part.label}", part) for part in recipe.values.values())]
     parts += [(f"term {term.label} of {row.label}", term.part) for row, term in terms]
-    listed = (*recipe.augment, *recipe.evaluate, *recipe.watch)
-    parts += [(f"{part.entry.kind} {part.label}", part) for part in listed]
     lines = [["of", "what differs from its default"]]
     for name, section in {"recipe": recipe, "train": recipe.train}.items():
         defaults = {option.name: option.default for option in read_section(name).options}
         lines.append([name, _options({key: getattr(section, key) for key in defaults}, defaults)])
     lines += [[what, _set(part)] for what, part in parts]
+    listed = (*recipe.augment, *recipe.evaluate, *recipe.watch)
+    lines += [[f"{part.entry.kind} {part.label}", _set(part) or part.entry.id] for part in listed]
     others = {name: optimizer for name, optimizer in recipe.train.optimizers.items() if "." in name}
     lines += [[f"optimizer {player}", _moved(optimizer)] for player, optimizer in others.items()]
     return table([line for number, line in enumerate(lines) if line[1] or not number])
