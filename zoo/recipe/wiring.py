@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from zoo.api import KINDS
@@ -59,6 +59,22 @@ def connect(
     if not known:
         return Graph((), {}), {}
     known |= dict.fromkeys(_learners(reader, slots, phases))
+    values, absent = _asked_for(reader, written, demands, {*known, *written, *wrong})
+    graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong)
+    sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
+    if len(sound) == len(demands) and not wrong:
+        for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
+            _check_row(reader, graph, row)
+        _refuse_slips(reader, graph, written)
+    return graph, values
+
+
+def _asked_for(
+    reader: PartReader, written: Mapping[str, Part], demands: Iterable[Demand], taken: Collection[str]
+) -> tuple[dict[str, Part], dict[str, str]]:
+    """The values, written and asked for, and those that nobody gives, with the reason; names that are ``taken`` are
+    none of theirs.
+    """
     values, absent = dict(written), dict[str, str]()
     asking = [
         (name, demand, demand.packages[:: -1 if name in demand.written else 1])  # a bound name is the recipe's
@@ -69,7 +85,7 @@ def connect(
     while asking:
         name, demand, packages = asking.pop()
         base = name.removesuffix(HELD)
-        if name in BUILTINS or {name, base} & {*known, *written, *wrong, *absent} or (base, *packages) in asked:
+        if name in BUILTINS or {name, base} & {*taken, *absent} or (base, *packages) in asked:
             continue
         asked.add((base, *packages))
         try:
@@ -87,13 +103,7 @@ def connect(
             values[base] = Part(base, entry, defaults, Position("registry"))
             inside = (entry.distribution, *demand.packages[1:])
             asking += [(need, demand, inside) for need in values[base].arguments.values()]
-    graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong)
-    sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
-    if len(sound) == len(demands) and not wrong:
-        for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
-            _check_row(reader, graph, row)
-        _refuse_slips(reader, graph, written)
-    return graph, values
+    return values, absent
 
 
 def _refuse_slips(reader: PartReader, graph: Graph, written: Mapping[str, Part]) -> None:

@@ -148,9 +148,7 @@ def describe(run: Run, recipe: Recipe, registry: Registry) -> None:
     run.write_json(PLUGINS, provenance(recipe, registry))
 
 
-def _prepared(
-    recipe: Recipe, device: str, say: Callable[[str], None], restored: bool = False
-) -> tuple[Model, Images]:
+def _prepared(recipe: Recipe, device: str, say: Callable[[str], None], restored: bool = False) -> tuple[Model, Images]:
     """The model and the images that a training begins with, tried together."""
     import_torch()
     from zoo.check.assembly import assemble
