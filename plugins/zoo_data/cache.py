@@ -12,11 +12,13 @@ import hashlib
 import json
 import mmap
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from itertools import accumulate
 from pathlib import Path
 from random import SystemRandom
@@ -41,10 +43,30 @@ NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" els
 """Linux refuses to map more than memory and swap otherwise; this Python may not know its name."""
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
+UNLED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""What others put into the cache may be a link to anywhere, or a pipe; Windows knows no such ways to open a file."""
 
 
 class CacheError(OSError):
     """The cache cannot be used, in a sentence that says where, why, and how to choose another place."""
+
+
+def opened(path: Path, mode: str) -> FileIO:
+    """Opens a file of the cache, unbuffered; a link is an OSError."""
+    return FileIO(path, mode, opener=lambda name, flags: os.open(name, flags | UNLED, 0o666))
+
+
+def exposed() -> tuple[str, ...]:
+    """Says so where others may change what is packed, and with it what is trained on."""
+    folder = cache_folder()
+    try:
+        status = folder.stat()
+    except OSError:
+        return ()
+    own_group = hasattr(os, "getgid") and status.st_gid == os.getgid()
+    if os.name == "nt" or not status.st_mode & (stat.S_IWOTH | (0 if own_group else stat.S_IWGRP)):
+        return ()
+    return (f"others may write to {folder}, where packed images are kept, and change them; chmod go-w {folder}",)
 
 
 def cache_folder() -> Path:
@@ -132,8 +154,9 @@ class Entry:
                 raise OSError(f"of what was just written, {error}") from None
 
     def _opened(self, full: bool) -> Packed:
-        page = _checked(self.file(".json").read_bytes())
-        status = self.file(".u8").stat()
+        with opened(self.file(".json"), "r") as file:
+            page = _checked(file.read())
+        status = self.file(".u8").lstat()
         shape = (sum(images for images, _ in page["chunks"]), *self.shape)
         if status.st_size != (size := int(np.prod(shape))):
             raise DamagedError(f"it has {status.st_size:,} bytes, not {size:,}")
@@ -143,7 +166,7 @@ class Entry:
 
     def _mapped(self, size: int) -> mmap.mmap:
         """Its pixels, as private memory for which none is set aside: they may be more than there is."""
-        with self.file(".u8").open("rb") as file:
+        with opened(self.file(".u8"), "r") as file:
             protection = mmap.PROT_READ | mmap.PROT_WRITE
             return mmap.mmap(file.fileno(), size, mmap.MAP_PRIVATE | NORESERVE, protection)
 
@@ -156,7 +179,7 @@ class Entry:
             count = min(max(SAMPLE_BYTES // max(sizes) - 2, 1), len(within))
             first = self._turn(count, len(within))
             places = [*places[:1], *places[1:][-1:], *(within[(first + i) % len(within)] for i in range(count))]
-        with self.file(".u8").open("rb", buffering=0) as file:
+        with opened(self.file(".u8"), "r") as file:
             for start, size, checksum in sorted(places):
                 file.seek(start)
                 if zlib.crc32(file.read(size)) != checksum:
@@ -166,8 +189,11 @@ class Entry:
         """Gives the chunk to go on comparing with, and notes the one after; at random where that cannot be noted."""
         file = self.file(".turn")
         try:
-            first = int(file.read_text()) if file.is_file() else 0
-            file.write_text(str((first + count) % max(among, 1)))
+            with opened(file, "a+") as turn:
+                turn.seek(0)
+                first = int(turn.read(20) or 0)
+                turn.truncate(0)
+                turn.write(str((first + count) % max(among, 1)).encode())
         except (OSError, ValueError):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
@@ -199,6 +225,7 @@ class Entry:
                 raise
             full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
             cure = "make room there, or" if full else "make it writable, or"
+            cure = "a file there is a link; remove it, or" if error.errno == errno.ELOOP else cure
             raise CacheError(
                 f"packed images cannot be kept in {printable(str(self.folder))} ({error.strerror or error}); "
                 f"{cure} set ZOO_CACHE to a folder that has room and can be written"

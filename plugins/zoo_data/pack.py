@@ -12,7 +12,7 @@ import torch
 
 from zoo import api
 from zoo_data.bad import judge
-from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest
+from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest, exposed
 from zoo_data.decode import Chunk, Content, MachineError, View, decode_chunk
 from zoo_data.listed import CHANGED
 from zoo_data.part import Part
@@ -38,7 +38,7 @@ def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_err
     """
     check_workers(train.name, workers)
     packs = [pack(source, view, workers) for source in (train, test)]
-    notes = [note for packed in packs for note in packed.notes]
+    notes = list(dict.fromkeys(note for packed in packs for note in packed.notes))
     for source, packed in zip((train, test), packs, strict=True):
         notes += judge(source.name, packed.bad, len(packed.pixels), source.where, on_error, packed.page)
     return api.Images(packs[0].pixels, packs[1].pixels, tuple(notes))
@@ -78,7 +78,8 @@ def pack(source: Source, view: View, workers: int) -> Packed:
     """
     fits = source.count * view.bytes <= MEMORY_SHARE * api.memory()
     try:
-        return _kept(source, view, workers, fits)
+        packed = _kept(source, view, workers, fits)
+        return replace(packed, notes=(*packed.notes, *exposed()))
     except CacheError as error:
         if not fits:
             raise

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zoo_data.bad import Bad
-from zoo_data.cache import Entry, with_checksum
+from zoo_data.cache import Entry, opened, with_checksum
 from zoo_data.decode import Chunk
 from zoo_data.listed import CHANGED
 
@@ -33,12 +33,12 @@ class Part:
         self._entry = entry
         self._about = about
         self._image = int(np.prod(entry.shape))
-        with entry.refusals(), ExitStack() as opened:
+        with entry.refusals(), ExitStack() as files:
             # Unbuffered: what a full disk refused would be tried again on closing.
-            self._pixels = opened.enter_context(entry.file(".part").open("ab", buffering=0))
-            self._lines = opened.enter_context(entry.file(".part.jsonl").open("ab", buffering=0))
+            self._pixels = files.enter_context(opened(entry.file(".part"), "a"))
+            self._lines = files.enter_context(opened(entry.file(".part.jsonl"), "a"))
             self._chunks = self._resumed()
-            self._files = opened.pop_all()
+            self._files = files.pop_all()
 
     @property
     def seen(self) -> int:
@@ -123,8 +123,7 @@ def _append(file: FileIO, content: bytes) -> None:
 def _write_whole(path: Path, content: bytes) -> None:
     """Written whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
+    with opened(temporary, "w") as file:
+        _append(file, content)
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -1,17 +1,16 @@
 """Street View House Numbers (Netzer et al. 2011), cropped digits, from the publisher's MATLAB files."""
 
-import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
 from torchvision.datasets import SVHN
 
 from zoo import api
 from zoo_data.decode import View
 from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
+from zoo_data.mat import OtherArrayError, read_array
 from zoo_data.pack import first_images, pack_splits
 from zoo_data.pixels import check_common
 from zoo_data.read import read
@@ -89,7 +88,7 @@ def _source(split: str, places: dict[str, Path], check: bool) -> Source:
     def items(start: int) -> Items:
         position = 0
         for part, path in places.items():
-            pixels = read_mat(path, SVHN.split_list[part][2] if check else "")
+            pixels = read_mat(path, SVHN.split_list[part][2] if check else "", COUNTS[part])
             for index in range(pixels.shape[3]):
                 if position >= start:
                     yield f"{path.name}[{index}]", pixels[..., index]
@@ -100,8 +99,8 @@ def _source(split: str, places: dict[str, Path], check: bool) -> Source:
     return Source("svhn", split, sum(COUNTS[part] for part in places), items, identity, where)
 
 
-def read_mat(path: Path, md5: str) -> np.ndarray:
-    """The pixels in one of SVHN's files, uint8 (32, 32, 3, N).
+def read_mat(path: Path, md5: str, most: int) -> np.ndarray:
+    """The pixels in one of SVHN's files, uint8 (32, 32, 3, N), N at most ``most``.
 
     Raises:
         ValueError: if the file is damaged or not one of these; where ``md5`` is given and not the file's.
@@ -114,14 +113,12 @@ def read_mat(path: Path, md5: str) -> np.ndarray:
     except OSError as error:
         raise OSError(f"svhn: {path} cannot be read: {error.strerror}.") from None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pixels = loadmat(path, variable_names=["X"])["X"]
-    except KeyError:
-        raise ValueError(f"svhn: {path} holds no array 'X': it is not the file of that name; fetch it again.") from None
-    except Exception as error:  # noqa: BLE001 - fed with garbage, the reader raises nearly anything
-        why = str(error) or type(error).__name__
-        raise ValueError(f"svhn: {path} is damaged or cut short ({why}); fetch it again.") from None
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[:-1] != (SIDE, SIDE, 3):
-        raise ValueError(f"svhn: {path} holds an 'X' that is no array of 32 x 32 x 3 x N bytes; fetch it again.")
+        pixels = read_array(path, "X", (SIDE, SIDE, 3), most)
+    except OtherArrayError:
+        what = f"32 x 32 x 3 x N bytes, of {most:,} images at most"
+        raise ValueError(f"svhn: {path} holds an 'X' that is no array of {what}; fetch it again.") from None
+    except ValueError as error:
+        raise ValueError(f"svhn: {path} is damaged or cut short ({error}); fetch it again.") from None
+    if pixels is None:
+        raise ValueError(f"svhn: {path} holds no array 'X': it is not the file of that name; fetch it again.")
     return pixels

@@ -462,3 +462,46 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     packed()
     assert "packing set train: 100%" in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+# -- what others may have put there --------------------------------------------------------------------------
+
+
+@pytest.mark.promise(
+    "Nothing of a cache of images is opened through a link or a pipe; one that others may change says so."
+)
+@pytest.mark.parametrize("put", ["a link", "a pipe"])
+def test_no_part_of_an_entry_leads_elsewhere(kept, tmp_path, monkeypatch, put, record_property):
+    monkeypatch.setattr(cache, "SAMPLE_BYTES", 1)
+    packed()
+    name, secret = only(kept, ".json").stem, tmp_path / "secret"
+    extensions = (".json", ".u8", ".part", ".part.jsonl", ".json.tmp", ".turn", ".lock")
+    for extension in extensions:
+        for path in kept.iterdir():
+            path.unlink()
+        if extension in (".turn", ".lock"):
+            packed()
+        secret.write_text("precious")
+        path = kept / f"{name}{extension}"
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret) if put == "a link" else os.mkfifo(path)
+        assert torch.equal(packed().pixels, expected())
+        assert secret.read_text() == "precious"
+    record_property("cases", len(extensions))
+
+
+def test_a_link_is_named_with_its_cure(kept, tmp_path):
+    packed()
+    page = only(kept, ".json")
+    page.rename(tmp_path / "page")
+    page.symlink_to(tmp_path / "page")
+    (note,) = packed().notes
+    assert f"{kept} (Too many levels of symbolic links); a file there is a link; remove it, or set ZOO_CACHE" in note
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o755, False), (0o775, False), (0o777, True), (0o1777, True)])
+def test_a_cache_that_others_may_write_to_says_so(kept, mode, said):
+    packed()
+    kept.chmod(mode)
+    note = f"others may write to {kept}, where packed images are kept, and change them; chmod go-w {kept}"
+    assert packed().notes == ((note,) if said else ())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.data import random_pixels, served
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from torchvision.datasets import SVHN
 from zoo_data.svhn import read_mat, svhn
 
 from zoo.recipe import load_recipe
 
 COUNTS = {"train": 20, "extra": 30, "test": 6}
+BYTES = "32 x 32 x 3 x N bytes, of 73,257 images at most"
 
 
 def pixels(part: str) -> np.ndarray:
@@ -95,7 +99,7 @@ def test_damaged_files_are_sentences(tmp_path):
             damaged[at] = rng.integers(256)
         path.write_bytes(damaged)
         try:
-            found = read_mat(path, "")
+            found = read_mat(path, "", 6)
         except ValueError as error:
             assert str(error).startswith("svhn: ")  # noqa: PT017
         else:
@@ -106,15 +110,39 @@ def test_damaged_files_are_sentences(tmp_path):
     ("content", "says"),
     [
         ({"Y": np.zeros(3)}, "holds no array 'X': it is not the file of that name"),
-        ({"X": np.zeros((32, 32, 3, 4))}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
-        ({"X": np.zeros((32, 32, 3), np.uint8)}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
-        ({"X": "text"}, "holds an 'X' that is no array of 32 x 32 x 3 x N bytes"),
+        ({"X": np.zeros((32, 32, 3, 4))}, f"holds an 'X' that is no array of {BYTES}"),
+        ({"X": np.zeros((32, 32, 3), np.uint8)}, f"holds an 'X' that is no array of {BYTES}"),
+        ({"X": "text"}, f"holds an 'X' that is no array of {BYTES}"),
     ],
 )
 def test_other_content_is_refused(tmp_path, content, says):
     put(miniature(tmp_path), "train", **content)
     with pytest.raises(ValueError, match=rf"^svhn: .*train_32x32\.mat {says}; fetch it again\.$"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_what_scipy_writes_is_read_as_scipy_reads_it(tmp_path, compressed):
+    path, x = tmp_path / "x.mat", pixels("train").transpose(1, 2, 3, 0)
+    savemat(path, {"y": np.arange(9.0), "X": x, "z": "text"}, do_compression=compressed)
+    assert np.array_equal(read_mat(path, "", 20), loadmat(path)["X"])
+    with pytest.raises(ValueError, match="of 19 images at most"):
+        read_mat(path, "", 19)
+
+
+def test_a_bomb_costs_what_it_may_hold(tmp_path):
+    """128 MiB of zeros in half a MiB, said to be what is asked for, and said to be something else."""
+    zeros = zlib.compressobj(1)
+    shape = struct.pack("<II4i", 5, 16, 32, 32, 3, 2**27 // 3072)
+    head = struct.pack("<IIIIII", 14, 2**27, 6, 8, 9, 0) + shape + struct.pack("<HHcxxx", 1, 1, b"X")
+    bomb = zeros.compress(head + struct.pack("<II", 2, 2**27 // 3072 * 3072))
+    bomb += b"".join(zeros.compress(bytes(2**24)) for _ in range(8)) + zeros.flush()
+    path = tmp_path / "train_32x32.mat"
+    path.write_bytes(b" " * 124 + b"\0\x01IM" + struct.pack("<II", 15, len(bomb)) + bomb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="of 99 images at most"):
+        read_mat(path, "", 99)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
 def test_files_are_the_publishers_unless_told_otherwise(tmp_path):
