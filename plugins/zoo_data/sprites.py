@@ -1,6 +1,6 @@
 """Coloured shapes filled with textures, drawn as they are asked for: texture lies on no sheet of few dimensions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Literal
@@ -14,9 +14,6 @@ from zoo_data.pixels import check_common
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
-SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
-TEXTURES = ("stripes", "checks", "dots", "waves", "hair", "grain")
-
 VERSION = 1
 """Of how sprites are drawn; another one is another entry of the cache."""
 
@@ -26,6 +23,7 @@ CHUNK = 250
 STRANDS = 12
 """Waves of nearly one direction whose sum is hair."""
 
+Bend = float | np.ndarray
 Factors = dict[str, np.ndarray]
 """Name -> what it is of each sprite, (N,)."""
 
@@ -94,7 +92,7 @@ class Sprites:
 def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
     """What is known of some sprites: lengths in halves of the image's side, angles in radians, the rest from 0 to 1.
 
-    ``shape`` and the textures, ``texture`` and ``ground_texture``, are places in ``SHAPES`` and ``TEXTURES``;
+    ``shape``, ``texture`` and ``ground_texture`` are places in ``SHAPES`` and ``TEXTURES``;
     ``ground_texture`` is -1 where the ground is plain.
     """
     plain = {"plain": 1.0, "textured": 0.0, "both": 0.5}[ground]
@@ -119,11 +117,10 @@ def rendered(known: Factors, size: int, rng: np.random.Generator) -> np.ndarray:
     """Sprites of these factors, (N, S, S, 3) from 0 to 1; ``rng`` draws where the parts of textures lie."""
     across = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = across[None, None, :], across[None, :, None]
-    shapes = _colour(known["hue"], 0.75, 0.8) * (1 + 0.35 * _texture(known["texture"], known["direction"], x, y, rng))
-    marks = _texture(np.maximum(known["ground_texture"], 0), known["ground_direction"], x, y, rng)
-    marks = np.where((known["ground_texture"] < 0)[:, None, None, None], 0, marks)
-    grounds = _colour(known["ground_hue"], 0.5, known["ground_light"]) * (1 + 0.35 * marks)
     inside = np.clip(0.5 - _outside(known, x, y) * size / 2, 0, 1)[..., None]  # an edge is a pixel wide
+    shapes = _colour(known["hue"], 0.75, 0.8) * (1 + 0.35 * _marks(known["texture"], known["direction"], x, y, rng))
+    marks = _marks(known["ground_texture"], known["ground_direction"], x, y, rng)
+    grounds = _colour(known["ground_hue"], 0.5, known["ground_light"]) * (1 + 0.35 * marks)
     return np.clip(inside * shapes + (1 - inside) * grounds, 0, 1)
 
 
@@ -136,46 +133,79 @@ def _colour(hue: np.ndarray, saturation: float, value: np.ndarray | float) -> np
 
 def _outside(known: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far each pixel is outside the shape, (N, S, S); negative inside."""
-    x, y = x - _each(known["x"]), y - _each(known["y"])
-    cosine, sine, r = (_each(part) for part in (np.cos(known["turn"]), np.sin(known["turn"]), known["radius"]))
-    x, y = cosine * x + sine * y, cosine * y - sine * x
-    far, wide, narrow = np.hypot(x, y), np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
-    angles = np.pi / 2 + np.arange(3) * 2 * np.pi / 3
-    distances = {
-        "circle": far - 0.85 * r,
-        "square": wide - 0.75 * r,
-        "triangle": np.max([x * np.cos(a) + y * np.sin(a) for a in angles], axis=0) - 0.5 * r,
-        "star": far - r * (0.7 + 0.3 * np.cos(5 * np.arctan2(y, x))),
-        "ring": abs(far - 0.68 * r) - 0.24 * r,
-        "cross": np.maximum(narrow - 0.28 * r, wide - 0.9 * r),
-    }
-    return np.choose(_each(known["shape"]), [distances[name] for name in SHAPES])
+    distances = np.empty((len(known["x"]), y.shape[1], x.shape[2]))
+    for kind, distance in enumerate(SHAPES.values()):
+        of = known["shape"] == kind
+        right, down = x - _each(known["x"][of]), y - _each(known["y"][of])
+        cosine, sine, r = (_each(part[of]) for part in (np.cos(known["turn"]), np.sin(known["turn"]), known["radius"]))
+        distances[of] = distance(cosine * right + sine * down, cosine * down - sine * right, r)
+    return distances
 
 
-def _texture(
+def _marks(
     kinds: np.ndarray, directions: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Marks from -1 to 1, (N, S, S, 1)."""
-    count = len(kinds)
+    """Marks of textures from -1 to 1, (N, S, S, 1); 0 where the kind is none."""
+    marks = np.zeros((len(kinds), y.shape[1], x.shape[2], 1))
+    for kind, texture in enumerate(TEXTURES.values()):
+        of = kinds == kind
+        marks[of, :, :, 0] = texture(Waves(directions[of], x, y, rng))
+    return marks
 
-    def wave(angles: np.ndarray, periods: np.ndarray, bend: np.ndarray | float = 0.0) -> np.ndarray:
-        phases = rng.uniform(0, 2 * np.pi, count)
-        along = x * _each(np.cos(angles)) + y * _each(np.sin(angles)) + bend
-        return np.sin(along * _each(2 * np.pi / periods) + _each(phases))
 
-    periods = rng.uniform(0.25, 0.4, count)  # 4 to 6 pixels of 32
-    one, other = wave(directions, periods), wave(directions + np.pi / 2, periods)
-    bend = 0.12 * wave(directions + np.pi / 2, np.full(count, 0.9))
-    strands = [wave(directions + rng.normal(0, 0.12, count), rng.uniform(0.14, 0.5, count)) for _ in range(STRANDS)]
-    marks = {
-        "stripes": np.tanh(3 * one),
-        "checks": np.tanh(4 * one * other),
-        "dots": np.tanh(4 * (one + other - 0.9)),
-        "waves": np.tanh(3 * wave(directions, periods, bend)),
-        "hair": np.clip(sum(strands) / np.sqrt(STRANDS / 2), -1, 1),
-        "grain": np.clip(rng.normal(0, 0.6, (count, y.shape[1], x.shape[2])), -1, 1),
-    }
-    return np.choose(_each(kinds), [marks[name] for name in TEXTURES])[..., None]
+@dataclass(frozen=True)
+class Waves:
+    """Draws waves over N images, for textures to be made of."""
+
+    directions: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    rng: np.random.Generator
+
+    def wave(
+        self, turn: float | np.ndarray = 0.0, least: float = 0.25, most: float = 0.4, bend: Bend = 0.0
+    ) -> np.ndarray:
+        """From -1 to 1, (N, S, S), turned away from each direction; a period is 4 to 6 pixels of 32 unless said."""
+        count = len(self.directions)
+        angles, periods = self.directions + turn, self.rng.uniform(least, most, count)
+        along = self.x * _each(np.cos(angles)) + self.y * _each(np.sin(angles)) + bend
+        return np.sin(along * _each(2 * np.pi / periods) + _each(self.rng.uniform(0, 2 * np.pi, count)))
+
+
+def _hair(waves: Waves) -> np.ndarray:
+    count = len(waves.directions)
+    strands = (waves.wave(waves.rng.normal(0, 0.12, count), 0.14, 0.5) for _ in range(STRANDS))
+    return np.clip(sum(strands) / np.sqrt(STRANDS / 2), -1, 1)
+
+
+def _grain(waves: Waves) -> np.ndarray:
+    shape = len(waves.directions), waves.y.shape[1], waves.x.shape[2]
+    return np.clip(waves.rng.normal(0, 0.6, shape), -1, 1)
+
+
+def _triangle(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    angles = np.pi / 2 + np.arange(3) * 2 * np.pi / 3
+    return np.max([x * np.cos(a) + y * np.sin(a) for a in angles], axis=0) - 0.5 * r
+
+
+SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "circle": lambda x, y, r: np.hypot(x, y) - 0.85 * r,
+    "square": lambda x, y, r: np.maximum(abs(x), abs(y)) - 0.75 * r,
+    "triangle": _triangle,
+    "star": lambda x, y, r: np.hypot(x, y) - r * (0.7 + 0.3 * np.cos(5 * np.arctan2(y, x))),
+    "ring": lambda x, y, r: abs(np.hypot(x, y) - 0.68 * r) - 0.24 * r,
+    "cross": lambda x, y, r: np.maximum(np.minimum(abs(x), abs(y)) - 0.28 * r, np.maximum(abs(x), abs(y)) - 0.9 * r),
+}
+"""How far a point is outside a shape of radius r that is not turned, in the middle."""
+
+TEXTURES: dict[str, Callable[[Waves], np.ndarray]] = {
+    "stripes": lambda waves: np.tanh(3 * waves.wave()),
+    "checks": lambda waves: np.tanh(4 * waves.wave() * waves.wave(np.pi / 2)),
+    "dots": lambda waves: np.tanh(4 * (waves.wave() + waves.wave(np.pi / 2) - 0.9)),
+    "waves": lambda waves: np.tanh(3 * waves.wave(bend=0.12 * waves.wave(np.pi / 2, 0.9, 0.9))),
+    "hair": _hair,
+    "grain": _grain,
+}
 
 
 def _each(values: np.ndarray) -> np.ndarray:

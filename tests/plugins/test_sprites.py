@@ -48,7 +48,7 @@ AREAS = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_has_its_area_whichever_way_it_is_turned(shape: str) -> None:
-    images = drawn(shape=SHAPES.index(shape), radius=0.8, texture=TEXTURES.index("stripes"))
+    images = drawn(shape=[*SHAPES].index(shape), radius=0.8, texture=[*TEXTURES].index("stripes"))
     share = (images.max(-1) > 1e-6).mean((1, 2))  # of the square of side 2; edges are counted whole
     edge = 1.5 * 2 / SIZE * 0.8 * 6
     assert np.all(abs(share * 4 - 0.8**2 * AREAS[shape]) < edge)
@@ -65,7 +65,7 @@ def test_colours_are_those_of_hue_saturation_and_value() -> None:
 
 @pytest.mark.parametrize("texture", TEXTURES)
 def test_a_texture_is_drawn_anew_each_time_and_marks_its_shape(texture: str) -> None:
-    known = factors(40, "textured", stream()) | {"ground_texture": np.full(40, TEXTURES.index(texture))}
+    known = factors(40, "textured", stream()) | {"ground_texture": np.full(40, [*TEXTURES].index(texture))}
     one, other = (rendered(known, SIZE, stream(seed))[:, :6].mean(-1) for seed in (1, 2))
     light = one / one.mean((1, 2), keepdims=True)
     assert 0.05 < light.std() < 0.4
