@@ -310,6 +310,37 @@ def test_a_failure_is_a_sentence(run: Pytest) -> None:
     )
 
 
+def raising() -> None:
+    {}["gone"]
+
+
+@pytest.fixture
+def same_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three checks that one line of a part makes fail, and one that fails by itself."""
+    made = [Check("term", "light", name, raising) for name in ("first", "second", "third")]
+    made.append(Check("term", "light", "alone", lambda: [][0]))
+    for module in ("collect", "__main__"):
+        monkeypatch.setattr(f"zoo.testing.{module}.checks", lambda *_, **__: tuple(made))
+
+
+@pytest.mark.usefixtures("same_cause")
+def test_what_several_checks_fail_by_is_told_once(pytester: pytest.Pytester) -> None:
+    def outcomes(expected: str) -> dict[str, int]:
+        pytester.makepyfile(test_contract=TESTS.format(plugin="'x'", how=f"expected_failures={expected}"))
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider").parseoutcomes()
+
+    assert outcomes("{}") == {"failed": 2, "skipped": 2}
+    assert outcomes("{'term/light::first': 'it is gone'}") == {"failed": 2, "skipped": 1, "xfailed": 1}
+
+
+@pytest.mark.usefixtures("same_cause")
+def test_without_pytest_it_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert without_pytest("x") == 1
+    out = capsys.readouterr().out
+    assert (out.count("raised KeyError"), out.count("raised IndexError")) == (1, 1)
+    assert "term/light::first: for the same cause 2 more checks fail: second, third\n" in out
+
+
 def test_an_expected_failure_is_strict_and_has_a_check_and_a_reason(run: Pytest) -> None:
     expected = {"dtype": "float32 will do", "scalar": "why not", "dtyp": "a slip", "device move": " "}
     result = run(f"expected_failures={{f'term/light::{{k}}': v for k, v in {expected}.items()}}", DIM)

@@ -11,15 +11,24 @@ from zoo.testing import ContractError, checks
 
 
 def main(plugin: str) -> int:
-    """Runs every check of an installed distribution, or of a plugin's ``.py`` file, prints a table; 1 if one failed."""
-    all_of, broken = Counter[str](), Counter[str]()
+    """Runs every check of an installed distribution, or of a plugin's ``.py`` file, prints a table; 1 if one failed.
+
+    What several checks fail by is told once.
+    """
+    all_of, broken, told = Counter[str](), Counter[str](), dict[str, list[str]]()
     for check in checks(Path(plugin) if plugin.endswith(".py") else plugin):
         all_of[check.kind] += 1
         try:
             check.run()
         except ContractError as error:
             broken[check.kind] += 1
-            print(f"{check.id}: {error}\n")
+            if told.setdefault(error.reason, [check.id])[0] == check.id:
+                print(f"{check.id}: {error}\n")
+            else:
+                told[error.reason].append(check.name)
+    for first, *others in told.values():
+        if others:
+            print(f"{first}: for the same cause {len(others)} more checks fail: {', '.join(others)}\n")
     rows = [[kind, str(count - broken[kind]), str(broken[kind])] for kind, count in all_of.items()]
     print(table([["kind", "kept", "broken"], *rows]))
     return 1 if broken else 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from zoo.api import SIZES
@@ -26,6 +27,19 @@ Examples = Mapping[str, Sequence[Mapping[str, Any]]]
 
 class ContractError(AssertionError):
     """A part does not keep its contract. The message says what it does, what is promised, and the cure."""
+
+    @property
+    def reason(self) -> str:
+        """What several checks may fail by: what was raised, and the line of the part's own that it came from."""
+        cause = self.__cause__
+        if cause is None:
+            return str(self)
+        frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
+        own = [
+            frame for frame in frames if frame.f_globals.get("__name__", "").partition(".")[0] not in ("zoo", "torch")
+        ]
+        place = (own or frames)[-1]
+        return f"{type(cause).__name__} at {place.f_code.co_filename}:{place.f_lineno}"
 
 
 def require(kept: object, sentence: str) -> None:
