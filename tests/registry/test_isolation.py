@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
+import torch
 
-from zoo.registry.isolation import LONGEST_SENTENCE, Failure, attempt
+from zoo.registry.isolation import LONGEST_SENTENCE, Failure, attempt, torch_as_it_was
 
 
 def failure(action: Any) -> Failure:
@@ -61,3 +63,24 @@ def test_what_works_gives_what_it_gives_and_prints_elsewhere(capsys: pytest.Capt
 def test_ctrl_c_is_nobodys_failure() -> None:
     with pytest.raises(KeyboardInterrupt):
         attempt("trying it", raising(KeyboardInterrupt()))
+
+
+def test_torch_s_defaults_before_torch_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who imports torch first and sets a default is told, too; a default that the user set stays."""
+    said: list[str] = []
+    monkeypatch.delitem(sys.modules, "torch")
+    with torch_as_it_was(said.append):
+        pass
+    with torch_as_it_was(said.append):
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        torch.set_default_dtype(torch.float64)
+    assert said == ["its import sets torch's default dtype to float64 for the whole process; it is float32 again"]
+    assert torch.get_default_dtype() is torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch_as_it_was(said.append):
+            pass
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert len(said) == 1

@@ -304,6 +304,25 @@ def test_a_hidden_copy_is_noted(site: Write, tmp_path: Path, monkeypatch: pytest
     )
 
 
+@pytest.mark.parametrize("where", ["plugin", "target"])
+def test_torch_s_defaults_are_put_back_and_who_changed_them_is_named(
+    site: Write, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    import torch
+
+    source = "import torch\ntorch.set_default_dtype(torch.float64)\ntorch.set_default_device('meta')\n"
+    parts = dedent(one('"term", "t", "bad.parts:t", "s"'))
+    package = site("zoo-bad", (source if where == "plugin" else "") + parts)
+    (package / "parts.py").write_text((source if where == "target" else "") + "def t(x): ...\n")
+    registry = load_registry()
+    registry.find("term", "t").load()
+    told = " ".join(plugin(registry, "bad").notes) if where == "plugin" else capsys.readouterr().err
+    assert "its import sets torch's default dtype to float64 for the whole process; it is float32 again" in told
+    assert "its import sets torch's default device to meta for the whole process; it is cpu again" in told
+    assert where == "plugin" or told.startswith("zoo: warning: module 'bad.parts' of zoo-bad: ")
+    assert (torch.get_default_dtype(), str(torch.get_default_device())) == (torch.float32, "cpu")
+
+
 @pytest.mark.parametrize("editing", ["first", "second"])
 def test_metadata_beside_an_editable_installation_is_no_other_copy(
     site: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editing: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import api
 from zoo.errors import RequestError
-from zoo.registry.isolation import Failure, attempt
+from zoo.registry.isolation import Failure, attempt, torch_as_it_was
 from zoo.registry.loading import explained, running
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Entry(Named):
     def load(self) -> Any:
         """Imports the target and returns it; raises RequestError where that fails."""
         module_name, _, attribute = self.target.partition(":")
-        with running(self.distribution, self.plugin):
+        with running(self.distribution, self.plugin), torch_as_it_was(self._warn):
             module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
             if isinstance(module, Failure):
                 raise self._unusable(explained(module, self.distribution)) from module.error
@@ -107,6 +108,9 @@ class Entry(Named):
         if isinstance(thing, Failure):
             raise self._unusable(f"module '{module_name}' has no '{attribute}'") from thing.error
         return thing
+
+    def _warn(self, said: str) -> None:
+        print(f"zoo: warning: module '{self.target.partition(':')[0]}' of {self.distribution}: {said}", file=sys.stderr)
 
     def check(self) -> None:
         """Reads the target's parameters, then imports it; raises RequestError if it cannot be used."""

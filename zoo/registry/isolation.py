@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -47,3 +47,27 @@ def _what_happened(error: BaseException) -> str:
         text = "(its message cannot be printed)"
     name = type(error).__name__
     return "failed: " + (f"{name}: {text}" if text else name)[:LONGEST_SENTENCE]
+
+
+INITIAL = {"default_dtype": "float32", "default_device": "cpu"}
+"""Settings of torch's that whatever is made afterwards depends on, and what they are at first."""
+
+
+@contextmanager
+def torch_as_it_was(say: Callable[[str], None]) -> Iterator[None]:
+    """Puts torch's defaults back where what is imported inside changed them, and says so."""
+    before = _defaults() or INITIAL
+    yield
+    for name, now in _defaults().items():
+        if now != before[name]:
+            torch: Any = sys.modules["torch"]
+            was = before[name]
+            getattr(torch, f"set_{name}")(getattr(torch, was) if name == "default_dtype" else was)
+            say(f"its import sets torch's {name.replace('_', ' ')} to {now} for the whole process; it is {was} again")
+
+
+def _defaults() -> dict[str, str]:
+    """The settings as they are; none before torch is imported."""
+    torch: Any = sys.modules.get("torch")
+    names = INITIAL if hasattr(torch, "get_default_device") else ()
+    return {name: str(getattr(torch, f"get_{name}")()).removeprefix("torch.") for name in names}

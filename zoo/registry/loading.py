@@ -21,7 +21,7 @@ from typing import Any
 from zoo import api
 from zoo.registry.descriptors import ask
 from zoo.registry.discovery import FIRST_PARTY, LOCAL, Plugin, State, damaged_metadata
-from zoo.registry.isolation import Failure, attempt
+from zoo.registry.isolation import Failure, attempt, torch_as_it_was
 
 Verdict = tuple[State, str]
 
@@ -72,7 +72,10 @@ def running(distribution: str, plugin: str) -> Iterator[None]:
 def _question(plugin: Plugin) -> Plugin:
     with running(plugin.distribution, plugin.name):
         heavy, start = {name for name in HEAVY if name in sys.modules}, perf_counter()
-        module = attempt(f"importing '{plugin.file or plugin.module}'", lambda: _import(plugin))
+        said: list[str] = []
+        with torch_as_it_was(said.append):
+            module = attempt(f"importing '{plugin.file or plugin.module}'", lambda: _import(plugin))
+        plugin = plugin.noted(*said)
         if plugin.distribution != LOCAL:  # its parts are in the file itself
             brought = [name for name in HEAVY if name in sys.modules and name not in heavy]
             plugin = plugin.noted(*_slow(perf_counter() - start, brought))
