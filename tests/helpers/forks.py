@@ -84,7 +84,7 @@ class Forks:
             arguments: of the command line.
             cwd: where.
             signals: sent one after the other: ``signal``, ``after`` so many seconds, first waiting until the log
-                holds ``on``.
+                holds ``on`` and a file ``made`` is there, by a pattern below ``cwd``.
             more: ``module``, another program, as ``python -m MODULE ARGUMENTS``; ``env``; ``ignored``, signals;
                 ``limits``, ``RLIMIT_...`` -> number; ``growth``, by what share its address space may grow;
                 ``unheard``, descriptors whose reader has left; ``sample``, seconds between two samples; ``longest``,

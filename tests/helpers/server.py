@@ -118,7 +118,7 @@ def _supervised(request: dict[str, Any], connection: socket.socket) -> dict[str,
     samples: list[dict[str, float]] = []
     stop_sampling = _sampled(pid, request.get("sample", 0), begun, samples)
     for planned in request.get("signals", ()):
-        if not _awaited(planned, Path(request["log"]), ended):
+        if not _awaited(planned, Path(request["log"]), Path(request["cwd"]), ended):
             break
         os.kill(pid, planned["signal"])
     longest = request.get("longest", LONGEST)
@@ -158,10 +158,10 @@ def _sampled(pid: int, every: float, begun: float, samples: list[dict[str, float
     return end
 
 
-def _awaited(planned: dict[str, Any], log: Path, ended: select.poll) -> bool:
-    """Waits for a word in the log, then some seconds; whether the build is still there."""
-    begun = time.monotonic()
-    while planned.get("on", "") not in log.read_text(errors="replace"):
+def _awaited(planned: dict[str, Any], log: Path, folder: Path, ended: select.poll) -> bool:
+    """Waits for a word in the log and a file, then some seconds; whether the build is still there."""
+    begun, made = time.monotonic(), planned.get("made")
+    while planned.get("on", "") not in log.read_text(errors="replace") or (made and not list(folder.glob(made))):
         if ended.poll(LOOK * 1000) or time.monotonic() - begun > LONGEST:
             return False
     return not ended.poll(planned.get("after", 0.0) * 1000)

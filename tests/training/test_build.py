@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY, Outcome, Run, without_torch
+from helpers.forks import Forks
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -163,46 +162,27 @@ LONG = TINY.replace("steps: 3", "steps: 40").replace("save_every: 2", "save_ever
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same recipe as the stopped ones, built without a stop, in a process of its own."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     (folder / "tiny.yaml").write_text(LONG)
-    _wait(_start(folder))
+    assert forks.zoo("build", "tiny.yaml", cwd=folder).code == 0
     return folder / "runs" / "tiny"
-
-
-def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "zoo", "build", "tiny.yaml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _wait(process: subprocess.Popen[str]) -> Outcome:
-    out, err = process.communicate(timeout=120)
-    return Outcome(process.returncode, out, err)
-
-
-def _after_a_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
-    """Waits until a checkpoint is whole: its manifest comes last."""
-    while process.poll() is None and not list((folder / "runs" / "tiny" / "state").glob("step-*.json")):
-        time.sleep(0.005)
-    assert process.poll() is None, "the build ended before it could be stopped"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_build_goes_on_and_ends_bit_for_bit_the_same(
-    here: Path, run_zoo: Run, uninterrupted: Path, number: signal.Signals
+    here: Path, run_zoo: Run, forks: Forks, uninterrupted: Path, number: signal.Signals
 ) -> None:
     (here / "tiny.yaml").write_text(LONG)
-    process = _start(here)
-    _after_a_checkpoint(process, here)
-    process.send_signal(number)
-    stopped = _wait(process)
+    once_saved = {"signal": number, "made": "runs/tiny/state/step-*.json"}  # a checkpoint's manifest comes last
+    stopped = forks.zoo("build", "tiny.yaml", cwd=here, signals=[once_saved])
     if number == signal.SIGKILL:
         assert stopped.code == -signal.SIGKILL
     else:
         assert stopped.code == 130
-        assert "stopped and saved: step " in stopped.err
-        assert "Traceback" not in stopped.err
+        assert "stopped and saved: step " in stopped.log
+        assert "Traceback" not in stopped.log
     assert not (here / "runs" / "tiny" / "model.safetensors").exists()
     again = run_zoo("build", "tiny.yaml")
     assert again.code == 0
