@@ -31,8 +31,8 @@ class Gaussian:
     """A diagonal Gaussian over codes: what an encoder returns.
 
     Args:
-        mean: (B, K).
-        log_sigma: (B, K), the logarithm of the standard deviation.
+        mean: (B, K), or codes of any other shape: a map (B, K, H, W), tokens (B, N, K).
+        log_sigma: the same shape, the logarithm of the standard deviation.
     """
 
     mean: Tensor
@@ -40,17 +40,17 @@ class Gaussian:
 
     @property
     def sigma(self) -> Tensor:
-        """Standard deviation, (B, K)."""
+        """Standard deviation, of the codes' shape."""
         return self.log_sigma.exp()
 
     def sample(self, draw: Draw) -> Tensor:
-        """One reparameterised sample mean + sigma * eps (Kingma & Welling 2014, eq. 4), (B, K)."""
+        """One reparameterised sample mean + sigma * eps (Kingma & Welling 2014, eq. 4)."""
         return self.mean + self.sigma * draw.normal(*self.mean.shape)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log N(z; mean, sigma^2) summed over dimensions, in nats, (B,)."""
+        """log N(z; mean, sigma^2) summed over all but the batch, in nats, (B,)."""
         squares = (z - self.mean).square() * (-2 * self.log_sigma).exp()
-        return -(0.5 * squares + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(1)
+        return -(0.5 * squares + self.log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)

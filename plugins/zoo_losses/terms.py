@@ -42,9 +42,9 @@ def kl(posterior: api.Gaussian, prior: Any, z_posterior: Tensor) -> Tensor:
     Its gradient reaches a prior that learns, if that is a player of the row.
 
     Args:
-        posterior: q, of (B, K) codes.
+        posterior: q, of codes (B, K) or of any other shape.
         prior: p; ``kl(posterior)`` gives its closed form for each dimension, ``log_prob(z)`` nats, (B,).
-        z_posterior: codes from q, (B, K).
+        z_posterior: codes from q.
 
     Raises:
         ValueError: if the prior has neither.
@@ -93,12 +93,12 @@ def latent_nll(
     of 64, which is 64 times the mean whatever the batch here: ``scale: 64``.
 
     Args:
-        z: the codes (B, K) that the images were generated from.
+        z: the codes that the images were generated from, (B, K) or of any other shape; all but the batch is summed.
         posterior_generated: the encoder's reading of those images.
         precision: ``exact`` weighs each dimension by sigma^-2, ``normalised`` by w, which sums to 1.
         scale: factor on the whole term.
     """
-    error, log_sigma = z - posterior_generated.mean, posterior_generated.log_sigma
+    error, log_sigma = (z - posterior_generated.mean).flatten(1), posterior_generated.log_sigma.flatten(1)
     if precision == "normalised":
         weights = (-2 * log_sigma).softmax(1).detach()
         each = 0.5 * weights * error.square()

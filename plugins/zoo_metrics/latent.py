@@ -30,7 +30,7 @@ class ActiveUnits:
 
     def update(self, posterior: api.Gaussian) -> None:
         """Takes the posterior of a batch in, (B, K)."""
-        self._moments.update(posterior.mean)
+        self._moments.update(posterior.mean.flatten(1))
 
     def merge(self, others: Sequence[Self]) -> None:
         """Takes in what others of its kind saw."""
@@ -71,7 +71,7 @@ class Kl:
             each = prior.kl(api.Gaussian(posterior.mean.double(), posterior.log_sigma.double()))
         else:
             each = (posterior.log_prob(z_posterior) - prior.log_prob(z_posterior))[:, None]
-        self._sum = self._sum + each.expand(len(posterior.mean), -1).double().sum(0).cpu()
+        self._sum = self._sum + each.flatten(1).expand(len(posterior.mean), -1).double().sum(0).cpu()
         self._count += len(posterior.mean)
 
     def merge(self, others: Sequence[Self]) -> None:

@@ -27,14 +27,14 @@ class Normal(nn.Module):
         """KL(q || N(0, I)) of each dimension: (mu^2 + sigma^2 - 1)/2 - log sigma (Kingma & Welling 2014, app. B).
 
         Args:
-            posterior: q, of (B, K) codes.
+            posterior: q, of codes (B, K) or of any other shape.
 
         Returns:
-            nats, (B, K).
+            nats, of the codes' shape.
         """
         variance = (2 * posterior.log_sigma).exp()
         return 0.5 * (posterior.mean.square() + variance - 1) - posterior.log_sigma
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) of codes (B, K), in nats, (B,)."""
-        return -0.5 * (torch.square(z) + math.log(2 * math.pi)).sum(1)
+        """log p(z) of codes (B, K) or of any other shape, in nats, (B,): summed over all but the batch."""
+        return -0.5 * (torch.square(z) + math.log(2 * math.pi)).flatten(1).sum(1)

@@ -303,3 +303,29 @@ def test_numbers_are_normal_or_uniform():
     assert (normal.mean().abs() < 0.03, (normal.std() - 1).abs() < 0.03) == (True, True)
     assert 0 <= uniform.min() <= uniform.max() < 1
     assert abs(uniform.mean() - 0.5) < 0.01
+
+
+# -- codes of other shapes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3), (4, 2, 3)], ids=["vectors", "tokens", "maps"])
+def test_all_but_the_batch_is_summed_whatever_the_shape_of_a_code(shape: tuple[int, ...]) -> None:
+    """A code of any shape has the likelihood, the divergence and the density of its numbers laid out in a row."""
+    q, z = Gaussian(randn(B, *shape, seed=1), 0.4 * randn(B, *shape, seed=2)), randn(B, *shape, seed=3)
+    row, prior = Gaussian(q.mean.flatten(1), q.log_sigma.flatten(1)), priors.Normal(latent=1)
+    expected = Normal(q.mean, q.sigma).log_prob(z).flatten(1).sum(1)
+    torch.testing.assert_close(q.log_prob(z), expected)
+    torch.testing.assert_close(prior.log_prob(z), Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1))
+    truth = kl_divergence(Normal(q.mean, q.sigma), Normal(0.0, 1.0)).sum() / B
+    torch.testing.assert_close(losses.kl(q, prior, z), truth)
+    torch.testing.assert_close(losses.kl(q, Density(), z), (expected - prior.log_prob(z)).mean())
+    for precision in ("exact", "normalised"):
+        there, flat = (losses.latent_nll(*given, precision=precision) for given in ((z, q), (z.flatten(1), row)))
+        torch.testing.assert_close(there, flat)
+
+
+class Density:
+    """A prior that has no closed form."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1)
