@@ -21,13 +21,25 @@ CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 """Environment variables with which users choose for themselves."""
 
 
+SPINS = "GOMP_SPINCOUNT"
+"""How often a thread of torch's looks whether there is work before it sleeps; read when torch is imported. By its
+default it looks for milliseconds, while a thread that others wait for has no core: on a busy machine a training takes
+many times as long."""
+WAITING = (SPINS, "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+"""Environment variables with which users choose for themselves."""
+
+
 @contextmanager
 def own_process() -> Iterator[None]:
     """Inside, the process is the command line's own, and ``import_torch`` may set it for long work."""
     token = _own.set(True)
+    chosen = "torch" in sys.modules or any(name in os.environ for name in WAITING)
+    os.environ |= {} if chosen else {SPINS: "1000"}
     try:
         yield
     finally:
+        if not chosen:
+            del os.environ[SPINS]
         _own.reset(token)
 
 
