@@ -137,6 +137,22 @@ def test_cut_short_it_trains_up_to_the_recipe_s_number() -> None:
     assert same(whole, cut)
 
 
+def test_steps_that_teach_nothing_are_told() -> None:
+    """A schedule that ends in 0 ends with the recipe's number of steps."""
+    model = tiny("train.optimizer.rate={from: 1, to: 0, shape: linear}")
+    train(model, 2)
+    before = copy.deepcopy(model)
+    train(model, 1)  # of the recipe's three
+    whole = copy.deepcopy(model)
+    with pytest.warns(UserWarning, match=r"steps 4 to 5 teach nothing: .* all 0; overrides=\{\"train.steps\": 5\}"):
+        zoo.train(model, PIXELS, steps=2, progress=False)
+    assert [same_parameters(model, other) for other in (before, whole)] == [False, True]
+
+
+def same_parameters(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
 def test_a_training_of_no_steps_is_refused() -> None:
     with pytest.raises(RequestError, match="steps=0: a training takes 1 step or more"):
         train(tiny(), 0)

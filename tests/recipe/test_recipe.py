@@ -37,6 +37,8 @@ def test_overrides_in_python() -> None:
     one = load_recipe("avae", {"latent": 6, "train.optimizer": betas, "slots": {"critic": {"norm": "none"}}})
     texts = ["latent=6", "train.optimizer={use: adam, lr: 1e-3, betas: [0.5, 0.9]}", "slots.critic.norm=none"]
     assert one.plain() == load_recipe("avae", texts).plain()
+    with pytest.raises(RequestError, match=r"^a recipe is a file, a name or a mapping, not NoneType"):
+        load_recipe(None)  # type: ignore[arg-type]
     with pytest.raises(RequestError, match=r"^overrides is text, 'seed=1'; give a list, \['seed=1'\], or a dict"):
         load_recipe("avae", "seed=1")
 

@@ -64,6 +64,8 @@ def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:
     RequestError.
     """
     beside = None
+    if not isinstance(source, str | Path | Mapping):
+        raise RequestError(f"a recipe is a file, a name or a mapping, not {type(source).__name__}")
     if not isinstance(source, Mapping) and os.path.isfile(source):
         beside = Path(source).with_name("registry.yaml")
     registry = load_registry(tuple(plugins), beside if beside and beside.is_file() else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -82,6 +83,12 @@ def train(
     say: Callable[[str], None] = partial(print, file=sys.stderr, flush=True) if progress else lambda _: None
     seen: list[Watcher] = [*([ProgressWatcher()] if progress else []), *_watching(watchers)]
     total = done + steps if steps is not None else whole if done < whole else done + whole
+    rates = [optimizer.rate for optimizer in recipe.train.optimizers.values()]
+    if done < total and not any(rate(done) or rate(total - 1) for rate in rates):
+        cure = f'overrides={{"train.steps": {total}}} in zoo.build spreads them'
+        warnings.warn(
+            f"steps {done + 1} to {total} teach nothing: their learning rates are all 0; {cure}", stacklevel=3
+        )
     hooks: dict[str, Any] = {"stop": stop, "say": say, "on_alarm": on_alarm, "keep": True}
     if run is None:
         return loop.train(model, images, steps=total, watchers=seen, **hooks)
@@ -110,9 +117,9 @@ def _into(
         total = max(total, there)
         longer, shown = _longer(recipe, total), images if isinstance(images, Images) else Images(images, images[:0])
         changes = refuse_another(run, longer, extend)
+        begin(run, longer, shown, registry_for({}, model.plugins), changes, extend=extend, say=say)
         for sentence in changes:
             say(f"from here on, {sentence}")
-        begin(run, longer, shown, registry_for({}, model.plugins), changes, extend=extend, say=say)
         plugged = [Guarded(part, {"folder": folder, "recipe": recipe.plain()}, say) for part in recipe.watch]
         seen: list[Watcher] = [Journal(run.path("metrics.jsonl")), *plugged, *watchers]
         engine = loop.train(model, images, steps=total, watchers=seen, run=run, **hooks)
