@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 
-from helpers.engine import differing, played, slots_of, small, snapshot
+import pytest
+import torch
+from helpers.engine import differing, pixels, played, slots_of, small, snapshot
 from torch import nn
 
+import zoo
 from zoo.model.model import Model
 
 
@@ -62,3 +65,40 @@ def test_a_swapped_slot_learns() -> None:
     model = small("vae")
     model.decoder = nn.Sequential(nn.Linear(5, 3 * 16 * 16).double(), nn.Unflatten(1, (3, 16, 16)))
     assert {"decoder.0.weight", "decoder.0.bias"} <= moved(model)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_what_is_frozen_between_two_trainings_stays_as_it_was_shown(ema: float) -> None:
+    """Averages of it too; the moments of what learns on are its own, whatever is frozen before it in its network."""
+    model = small("vae", f"train.ema={ema}", dtype=torch.float32)
+    zoo.train(model, pixels(), steps=3, progress=False)
+    first, *_, last = (name for name, _ in model.encoder.named_parameters())
+    model.encoder.get_parameter(first).requires_grad_(False)
+    trained, before = dict(model.trained[0]), snapshot(model)
+    zoo.train(model, pixels(), steps=2, progress=False)
+    moved = differing(before, snapshot(model))
+    assert f"encoder.{first}" not in moved
+    assert f"encoder.{last}" in moved
+    again = copy.deepcopy(model)
+    moments = {
+        name
+        for name in trained
+        if name.startswith("optimizer/encoder/") and not name.startswith("optimizer/encoder/0/")
+    }
+    assert moments <= model.trained[0].keys()
+    assert not any(name.startswith("optimizer/encoder/0/") for name in model.trained[0])
+    again.encoder.requires_grad_(False)
+    before = snapshot(again)
+    zoo.train(again, pixels(), steps=2, progress=False)
+    assert slots_of(differing(before, snapshot(again))) == {"decoder"}
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_slot_that_is_swapped_between_two_trainings_begins_anew(ema: float) -> None:
+    model = small("vae", f"train.ema={ema}", dtype=torch.float32)
+    zoo.train(model, pixels(), steps=2, progress=False)
+    model.decoder = nn.Sequential(nn.Linear(5, 3 * 16 * 16), nn.Unflatten(1, (3, 16, 16)))
+    before = snapshot(model)
+    zoo.train(model, pixels(), steps=2, progress=False)
+    assert {"decoder.0.weight", "decoder.0.bias"} <= set(differing(before, snapshot(model)))
+    assert model.trained[1]["step"] == 4

@@ -59,11 +59,14 @@ class Engine:
         if settings.sync_batch_norm and processes.count > 1:
             synchronise(model)
         self.shards = Layout(model, processes)
-        learning = {name: self._learning(name) for name in self.recipe.players()}
+        every = {name: self._parameters(name) for name in self.recipe.players()}
+        # what asks for no gradient as the training starts is frozen
+        learning = {name: {key: p for key, p in own.items() if p.requires_grad} for name, own in every.items()}
+        places = {name: {key: place for place, key in enumerate(own)} for name, own in every.items()}
         model.requires_grad_(False)
         for parameter in chain.from_iterable(own.values() for own in learning.values()):
             parameter.requires_grad_(True)
-        self.players = players_of(learning, settings.optimizers, optimizers)
+        self.players = players_of(learning, settings.optimizers, optimizers, places)
         self.shards.check(self.players)
         self._plans = Plans(model, self.players)
         self._vectors = [vector for norm in spectral_norms(model) for vector in norm.buffers()]
@@ -79,9 +82,18 @@ class Engine:
 
     # -- what does not change from step to step ------------------------------------------------------------
 
-    def _learning(self, name: str) -> dict[str, nn.Parameter]:
-        """The parameters of a player that learn: all but those that are frozen as the training starts."""
-        return {f"{name}.{key}": p for key, p in self.model.network(name).named_parameters() if p.requires_grad}
+    @property
+    def frozen(self) -> list[str]:
+        """Names of what no step changes: parameters that do not learn, and the buffers of slots that have no others."""
+        found = [name for name, parameter in self.model.named_parameters() if not parameter.requires_grad]
+        for slot in self.recipe.slots:
+            module = self.model.get_submodule(slot)
+            if not any(parameter.requires_grad for parameter in module.parameters()):
+                found += [f"{slot}.{name}" for name, _ in module.named_buffers()]
+        return found
+
+    def _parameters(self, name: str) -> dict[str, nn.Parameter]:
+        return {f"{name}.{key}": parameter for key, parameter in self.model.network(name).named_parameters()}
 
     def _place(self) -> None:
         """Puts on the device what a step reads, and decides how steps are taken there."""

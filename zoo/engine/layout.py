@@ -81,8 +81,8 @@ class Layout:
                     "train.fully_shard to false"
                 )
                 raise RecipeError([Problem(part.position, sentence)])
-            moved = enumerate(player.moved.values())
-            self._pieces |= {f"optimizer/{name}/{index}": p for index, p in moved if isinstance(p, Piece)}
+            placed = player.placed.items()
+            self._pieces |= {f"optimizer/{name}/{place}": p for place, (_, p) in placed if isinstance(p, Piece)}
             self._learning |= {key for key, p in player.parameters.items() if isinstance(p, Piece)}
 
     # -- a step ----------------------------------------------------------------------------------------------

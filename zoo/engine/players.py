@@ -22,7 +22,7 @@ class Player:
     """A slot, a dotted part of one, or a term that owns networks: what learns.
 
     The optimiser may move other players' parameters too; it is None where gradients alone are wanted. ``rate`` is a
-    factor on the learning rate ``lr``.
+    factor on the learning rate ``lr``. ``places`` are those of its parameters among all of its network, frozen or not.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Player:
     optimizer: torch.optim.Optimizer | None
     rate: Schedule
     lr: float
+    places: Mapping[str, int]
     _lr: float | None = field(default=None, init=False)
 
     @property
@@ -86,24 +87,34 @@ class Player:
         every = [parameter for group in self.groups for parameter in group["params"]]
         return {number: parameter for number, parameter in enumerate(every) if id(parameter) in own}
 
+    @property
+    def placed(self) -> dict[int, tuple[int, nn.Parameter]]:
+        """Its parameters by their places, by which a state has them whatever is frozen; each with its number."""
+        places = {id(self.parameters[key]): place for key, place in self.places.items() if key in self.parameters}
+        return {places[id(parameter)]: (number, parameter) for number, parameter in self.moved.items()}
+
     def state(self) -> dict[StateKey, Tensor]:
         """The optimiser's tensors for its parameters."""
         known = self.optimizer.state_dict()["state"] if self.optimizer else {}
         return {
-            StateKey("optimizer", self.name, i, entry): torch.as_tensor(value)
-            for i, number in enumerate(self.moved)
+            StateKey("optimizer", self.name, place, entry): torch.as_tensor(value)
+            for place, (number, _) in self.placed.items()
             for entry, value in known.get(number, {}).items()
         }
 
     def restore(self, tensors: Mapping[StateKey, Tensor]) -> None:
-        """Takes up a saved state; the tensors of others are passed over."""
+        """Takes up a saved state; tensors of others are passed over, and of what is frozen, or another, since."""
         if self.optimizer is None:
             return
-        own, whole = list(self.moved.items()), self.optimizer.state_dict()
-        state = {number: entries for number, entries in whole["state"].items() if number not in dict(own)}
-        for key, tensor in tensors.items():
-            if (key.kind, key.name) == ("optimizer", self.name):
-                number, parameter = own[key.number]
+        placed, whole = self.placed, self.optimizer.state_dict()
+        mine = {key: tensor for key, tensor in tensors.items() if (key.kind, key.name) == ("optimizer", self.name)}
+        other = {
+            key.number for key, t in mine.items() if key.number in placed and _of_another(t, placed[key.number][1])
+        }
+        state = {number: entries for number, entries in whole["state"].items() if number not in self.moved}
+        for key, tensor in mine.items():
+            if key.number in placed and key.number not in other:
+                number, parameter = placed[key.number]
                 shaped = tensor.shape == parameter.shape
                 kept = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
                 state.setdefault(number, {})[key.entry] = kept
@@ -111,8 +122,16 @@ class Player:
         self._lr = None
 
 
+def _of_another(tensor: Tensor, parameter: Tensor) -> bool:
+    """Whether what an optimiser kept was of a parameter of another size; it may keep single numbers of any."""
+    return tensor.numel() > 1 and tensor.ndim == parameter.ndim and tensor.shape != parameter.shape
+
+
 def players_of(
-    learning: Mapping[str, dict[str, nn.Parameter]], chosen: Mapping[str, Optimizer], moves: bool
+    learning: Mapping[str, dict[str, nn.Parameter]],
+    chosen: Mapping[str, Optimizer],
+    moves: bool,
+    places: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Player]:
     """The players, by name, each with the optimiser that its recipe chose, if it ``moves``.
 
@@ -129,7 +148,7 @@ def players_of(
         if len(names) > 1 and len(set(map(id, parameters))) == len(parameters):
             made |= dict.fromkeys(names, _optimizer(chosen[names[0]].part, parameters))
     lrs = {name: one.param_groups[0]["lr"] if one else 0.0 for name, one in made.items()}
-    return {name: Player(name, own, made[name], chosen[name].rate, lrs[name]) for name, own in learning.items()}
+    return {n: Player(n, own, made[n], chosen[n].rate, lrs[n], places[n]) for n, own in learning.items()}
 
 
 def move(

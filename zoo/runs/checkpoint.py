@@ -101,9 +101,9 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
 def _moments(engine: Engine) -> dict[str, Tensor]:
     """Names the moments that an optimiser may keep, each with its parameter, whose type and shape it must have."""
     return {
-        f"optimizer/{name}/{index}/{moment}": parameter
+        f"optimizer/{name}/{place}/{moment}": parameter
         for name, player in engine.players.items()
-        for index, parameter in enumerate(player.moved.values())
+        for place, (_, parameter) in player.placed.items()
         for moment in MOMENTS
     }
 

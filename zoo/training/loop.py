@@ -120,11 +120,19 @@ def _go_on(model: Model, engine: Engine) -> None:
         return
     kept, plain = model.trained
     own = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    averaged = {name: own[name.replace("ema/", "model/", 1)] for name in kept if name.startswith("ema/")}
-    held = all(torch.equal(tensor.to(kept[name]), kept[name]) for name, tensor in averaged.items())
+    averages = engine.average.averaged if engine.average else ()
+    averaged = {f"ema/{name}": own[f"model/{name}"] for name in averages}
+    held = all(_same(tensor, kept.get(name)) for name, tensor in averaged.items())
+    moments = {name: tensor for name, tensor in kept.items() if name.startswith("optimizer/")}
     given = kept if held else averaged  # what it was given meanwhile, it is trained on
-    engine.restore({**kept, **own, **given}, plain)
+    names = [name for name in engine.frozen if f"ema/{name}" in averaged]  # they stay as the model shows them
+    frozen = {f"{kind}/{name}": own[f"model/{name}"] for kind in ("model", "ema") for name in names}
+    engine.restore({**moments, **own, **given, **frozen}, plain)
     model.weights = "raw"
+
+
+def _same(tensor: Tensor, other: Tensor | None) -> bool:
+    return other is not None and tensor.shape == other.shape and torch.equal(tensor.to(other), other)
 
 
 def _level(engine: Engine) -> None:
