@@ -44,6 +44,13 @@ LIMITS = """
 - A finished run vouches, in `state/done.json`, for its weights, scores, report, pictures and `plugins.json`;
   `recipe.yaml` has a seal of its own. It does not for what only a training writes, `metrics.jsonl` and the samples on
   the way: of records, lines that are damaged are left out.
+- A run notes in `data.json` how many images its splits have and a hash of them (of at most 256 MiB of each, evenly
+  spread), and goes on with no others. Under a finished run they are compared where a file in the data's directory has
+  another name, size or time.
+- A packed set of more than 16 MiB is compared in turns, 12 MiB and both ends at each opening
+  ([the cache](data.md#the-cache)): damage may pass until its place has its turn.
+- A link is one by its name: a second name of a file (a hard link) is that file, in a run as elsewhere.
+- A plugin that ends the process itself (`os._exit`, a crash in C) is stopped by nothing; what was saved is saved.
 - Locks are the file system's. Where it knows none, a file `lock.pid` names the process and its machine instead: that
   of a dead process is taken over on the same machine alone.
 - A kill of the machine, not of the process, loses what the disk itself had promised and not kept: every file is synced

@@ -18,6 +18,7 @@ from zoo import api
 from zoo.errors import Busy, RequestError
 from zoo.runs.run import Run
 
+REFUSED = "A lock that the system refuses is no busy run; where it knows none, a file names the process instead."
 PROMISE = "A second process on the same run is refused; a lock whose holder was killed blocks nobody."
 LOCKLESS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -88,6 +89,7 @@ def test_a_killed_process_blocks_nobody_though_its_workers_live(tmp_path: Path) 
         os.kill(int((tmp_path / "state" / "worker").read_text()), signal.SIGKILL)
 
 
+@pytest.mark.promise(REFUSED)
 def test_a_lock_of_what_is_left_of_an_old_run_is_free(tmp_path: Path, answer: int) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "lock").touch()
@@ -97,6 +99,7 @@ def test_a_lock_of_what_is_left_of_an_old_run_is_free(tmp_path: Path, answer: in
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"lock"}
 
 
+@pytest.mark.promise(REFUSED)
 def test_a_lock_that_cannot_be_asked_for_is_not_a_busy_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EIO)
     with pytest.raises(RequestError) as caught:
@@ -105,6 +108,7 @@ def test_a_lock_that_cannot_be_asked_for_is_not_a_busy_run(tmp_path: Path, monke
     assert str(caught.value) == f"{tmp_path}: cannot be written: Input/output error; {cure}"
 
 
+@pytest.mark.promise(REFUSED)
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "lock").symlink_to(tmp_path / "elsewhere")

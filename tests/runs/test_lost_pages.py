@@ -62,6 +62,7 @@ def no_text(path: Path) -> None:
     path.write_bytes(b"name: tiny\n\xff")
 
 
+LOST_PAGES = "A run that lost its recipe or its list of plugins says which command goes on with it."
 LOST: dict[str, Callable[[Path], None]] = {"torn": torn, "no text": no_text, "gone": Path.unlink}
 
 
@@ -70,6 +71,7 @@ def pasted(said: str) -> list[str]:
     return said.partition("zoo ")[2].splitlines()[0].rstrip(".").split(". ")[0].split()
 
 
+@pytest.mark.promise(LOST_PAGES)
 @pytest.mark.parametrize("how", LOST)
 def test_the_recipe_of_an_unfinished_run(cut: Path, run_zoo: Run, how: str) -> None:
     LOST[how](cut / "recipe.yaml")
@@ -93,6 +95,7 @@ def test_another_recipe_is_refused_all_the_same(cut: Path, run_zoo: Run) -> None
     assert {path: path.read_bytes() for path in cut.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.promise(LOST_PAGES)
 @pytest.mark.usefixtures("cut")
 def test_a_list_of_plugins_that_is_lost(run_zoo: Run, tmp_path: Path) -> None:
     (tmp_path / "my_lost.py").write_text(PLUGIN)

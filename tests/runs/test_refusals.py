@@ -24,6 +24,7 @@ from zoo.runs.provenance import other_versions, own_recipe
 from zoo.runs.run import Run
 from zoo.runs.weights import load_weights, refuse_lost_weights, trained_steps
 
+PROMISE = "What cannot be read (open files, rights, a disk, a mount, memory) is no damage: nothing is lost."
 READS = ("open", "fstat", "listdir")
 CODES = (errno.EMFILE, errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOMEM)
 MADE = recipe()
@@ -84,7 +85,7 @@ def seen_by(look: Callable[[], Any]) -> tuple[Any, int]:
         return look(), len(seen)
 
 
-@pytest.mark.promise("What cannot be read (open files, rights, a disk, a mount, memory) is no damage: nothing is lost.")
+@pytest.mark.promise(PROMISE)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_refusal_at_every_read_stops_and_changes_nothing(folder, engine, place, record_property):
     look, before, tried = lambda: PLACES[place](folder, engine), content(folder), 0
@@ -104,6 +105,7 @@ def test_a_refusal_at_every_read_stops_and_changes_nothing(folder, engine, place
     record_property("cases", tried)
 
 
+@pytest.mark.promise(PROMISE)
 def test_the_library_that_takes_a_refusal_for_absence_is_not_believed(folder, engine, monkeypatch):
     """safetensors says of too many open files that there is no such file."""
     monkeypatch.setattr("zoo.runs.tensorfile.safe_open", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("x")))
@@ -112,6 +114,7 @@ def test_the_library_that_takes_a_refusal_for_absence_is_not_believed(folder, en
     assert not isinstance(caught.value, Damaged)
 
 
+@pytest.mark.promise(PROMISE)
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), "of the CPU"])
 @pytest.mark.parametrize("place", ["a checkpoint", "weights"])
 def test_memory_that_is_short_is_no_damage(folder, engine, monkeypatch, place, error):
@@ -131,6 +134,7 @@ def test_memory_that_is_short_is_no_damage(folder, engine, monkeypatch, place, e
     assert PLACES[place](folder, engine)
 
 
+@pytest.mark.promise(PROMISE)
 @pytest.mark.parametrize("place", ["a checkpoint", "the end"])
 def test_a_limit_of_memory_is_no_damage(folder, engine, monkeypatch, place):
     size = tensors_path(folder, STEPS).stat().st_size
@@ -142,6 +146,7 @@ def test_a_limit_of_memory_is_no_damage(folder, engine, monkeypatch, place):
     assert PLACES[place](folder, engine)
 
 
+@pytest.mark.promise(PROMISE)
 def test_a_link_that_cannot_be_looked_at_is_no_damage(tmp_path, monkeypatch):
     (tmp_path / "a").symlink_to("b")
 

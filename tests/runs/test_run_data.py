@@ -24,6 +24,9 @@ pytestmark = pytest.mark.usefixtures("here")
 TEXT = TINY.replace("{size: 8, train: 64, test: 8}", "{use: folder, path: in, size: 8, test: 0.25, workers: 1}")
 
 
+CHANGED = "Data that changed under a run, between two halves or under a finished one, are noticed; moved data go on."
+
+
 def picture(number: int, name: str = "") -> None:
     Path("in").mkdir(exist_ok=True)
     random = np.random.default_rng(number)
@@ -45,6 +48,7 @@ def images(*levels: int) -> Images:
     return Images(train, train[:1])
 
 
+@pytest.mark.promise(CHANGED)
 def test_images_that_change_between_two_halves_are_refused(run_zoo: Run) -> None:
     pictures(*range(12))
     assert build(run_zoo, "--stop-after", "assemble").code == 0
@@ -68,6 +72,7 @@ def test_images_that_change_between_two_halves_are_refused(run_zoo: Run) -> None
     assert build(run_zoo, "--set", "train.steps=4").code == 0
 
 
+@pytest.mark.promise(CHANGED)
 def test_images_that_change_under_a_finished_run_are_noticed(run_zoo: Run) -> None:
     pictures(*range(12))
     assert build(run_zoo).code == 0
@@ -87,6 +92,7 @@ def test_images_that_change_under_a_finished_run_are_noticed(run_zoo: Run) -> No
     assert "cannot be compared" not in build(run_zoo).err
 
 
+@pytest.mark.promise(CHANGED)
 def test_where_data_lies_is_not_what_it_is(run_zoo: Run) -> None:
     pictures(*range(12))
     assert build(run_zoo, "--set", "train.steps=2").code == 0
@@ -99,6 +105,7 @@ def test_where_data_lies_is_not_what_it_is(run_zoo: Run) -> None:
     assert (outcome.code, "was trained on other images" in outcome.err) == (2, True)
 
 
+@pytest.mark.promise(CHANGED)
 def test_a_run_goes_on_with_other_images_if_that_is_asked() -> None:
     recipe = load_recipe("vae")
     with Folder(Path("run")) as run:
