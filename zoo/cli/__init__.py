@@ -19,6 +19,7 @@ from zoo.machine.process import own_process
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 done, 1 the work failed, 2 the request is wrong, 130 interrupted."""
     argv, parser = sys.argv[1:] if argv is None else argv, make_parser()
+    argv = ["--help"] if argv[:1] == ["help"] else argv
     try:
         refuse_unknown(argv, parser.get_default("commands"))
     except RequestError as error:

@@ -171,7 +171,8 @@ def completion(arguments: argparse.Namespace) -> int:
     recipes = " ".join(row["name"] for row in load_registry(tuple(arguments.plugin)).listed("recipe"))
     options = {name: " ".join(verb._option_string_actions) for name, verb in arguments.commands.items()}
     cases = "\n".join(f"    {name}) words='{own} {recipes}' ;;" for name, own in options.items())
-    print(COMPLETION.format(commands=" ".join(options), cases=cases))
+    script = COMPLETION.format(commands=" ".join(options), cases=cases)
+    print(json_text({"script": script}) if arguments.json else script)
     return 0
 
 
