@@ -53,6 +53,7 @@ OPTIONS = {
     **of("data/photos", "data/sprites", train=32, test=8),
     **of("data/folder", path=str(FILES / "pictures"), workers=1),
     **of("data/fashion-mnist", path=str(FILES), train=20, test=6),
+    **of("data/mnist", path=str(FILES), train=20, test=6),
     **of("data/cifar10", "data/cifar100", "data/svhn", root=str(FILES), check=False),
     **of("data/celeba", **OURS),
     **of("data/lsun-bedroom", root=str(FILES), workers=1),
