@@ -154,7 +154,9 @@ def read(file: Path) -> Catalogue:
     """Reads one registry.yaml; raises RecipeError with every problem in it, placed."""
     try:
         return parse(file.read_text("utf-8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:  # nothing is known of what it says: no advice to remove it
+        raise RecipeError([Problem(Position(str(file)), f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
         problems = [Problem(Position(str(file)), f"cannot be read: {error}")]
     except RecipeError as error:
         problems = list(error.problems)
