@@ -264,3 +264,57 @@ def test_fifty_recipes_at_once_within_a_second(here: Path) -> None:
     assert outcome.code == 2
     for line, (name, start) in zip(outcome.errors, [(n, s) for n in names for s in said], strict=True):
         assert line.startswith(f"{name}:{start}")
+
+
+ROUNDED = '''
+import os
+
+from torch import nn
+
+from zoo import api
+
+
+def rounded(x, reconstruction):
+    """Goes down nowhere, though autograd finds a way."""
+    return ((x - reconstruction).round()).square().mean()
+
+
+class Begun(nn.Module):
+    """An encoder that begins at a file."""
+
+    def __init__(self, channels: int, size: int, latent: int, *, path: str) -> None:
+        super().__init__()
+        if not api.restoring() and not os.path.exists(path):
+            raise ValueError(f"{path} is not there")
+        self.dense = nn.Linear(channels * size**2, 2 * latent)
+
+    def forward(self, x):
+        return api.Gaussian(*self.dense(x.flatten(1)).chunk(2, 1))
+
+
+@api.hookimpl
+def zoo_components():
+    return [
+        api.Component("term", "rounded", f"{__name__}:rounded", "flat"),
+        api.Component("encoder", "begun", f"{__name__}:Begun", "a file"),
+    ]
+'''
+
+
+def test_a_gradient_of_zero_is_told(run_zoo: Run) -> None:
+    Path("rounded.py").write_text(ROUNDED)
+    Path("r.yaml").write_text(TINY)
+    term = "phases.0.encoder+decoder.rounded=1"
+    outcome = run_zoo("check", "r.yaml", "--plugin", "rounded.py", "--set", term)
+    said = "r.yaml: term 'rounded' of row 'encoder + decoder' has a gradient of 0 on the first images\n"
+    assert (outcome.code, outcome.err) == (0, said)
+
+
+def test_a_run_is_checked_without_the_file_that_it_began_at(run_zoo: Run) -> None:
+    Path("begun.py").write_text(ROUNDED)
+    Path("first").touch()
+    Path("r.yaml").write_text(TINY.replace("encoder: {width: 4}", "encoder: {use: begun, path: first}"))
+    assert run_zoo("build", "r.yaml", "--plugin", "begun.py", "--stop-after", "train", "--out", "run").code == 0
+    Path("first").unlink()
+    assert run_zoo("check", "run", "--plugin", "begun.py").out == "run: ok\n"
+    assert run_zoo("check", "r.yaml", "--plugin", "begun.py").err.endswith("first is not there\n")

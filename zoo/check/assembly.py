@@ -34,7 +34,7 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bo
     _refuse_larger(recipe, "one image", sizes.channels * sizes.size**2 * FLOAT, there)
     _refuse_larger(recipe, "one code", (sizes.latent + sizes.noise) * FLOAT, there)
     try:
-        model = made(recipe, "meta")
+        model = made(recipe, "meta", restored=restored)
     except NotOnMeta:
         return made(recipe, device, restored=restored)
     tensors = [*model.parameters(), *model.buffers()]

@@ -115,6 +115,7 @@ class _Probe:
         sizes = model.recipe.sizes
         shape = (_batch(model.recipe), sizes.channels, sizes.size, sizes.size)
         self.model, self.recipe = model, model.recipe
+        self.real = x is not None
         self.x = torch.zeros(shape, device=model.device, dtype=model.dtype) if x is None else x
         self.problems: list[Problem] = []
         self.broken: list[Problem] = []
@@ -147,7 +148,7 @@ class _Probe:
                 self._shown(measuring)
         refuse(self.broken or self.problems)
         moved = {p for player in engine.players.values() for key, p in player.parameters.items() if key in self.reached}
-        self.idle = list(idle(self.model, free, moved))
+        self.idle += idle(self.model, free, moved)
         return found
 
     def placed(self, run: Callable[[], Any], what: str, position: Position) -> Any:
@@ -220,7 +221,10 @@ class _Probe:
         def look(row: Row, term: Term, take: Callable[[], dict[str, Tensor]]) -> None:
             self.slots.clear()
             self.values.clear()
-            reached = frozenset(take())
+            gradients = take()
+            if self.real and gradients and not any(bool(gradient.any()) for gradient in gradients.values()):
+                self.idle.append(f"term '{term.label}' of row '{row.label}' has a gradient of 0 on the first images")
+            reached = frozenset(gradients)
             declared = route(self.recipe.graph, row.slots, [term.part.arguments])
             found.append(_Way(term, reached, declared, self._passed_through(row, term, declared)))
 

@@ -136,7 +136,7 @@ def _looked_at(name: str, overrides: list[str], plugins: list[Path]) -> tuple[li
 
             where = problems(draw_up(Request([name], seeds=1, overrides=overrides), registry).cells)
             return [f"{name}: error: {cells[0].model} on {cells[0].data}: {each}" for each, cells in where.items()], []
-        wrong, notes = check_recipe(resolved(name, overrides, plugins)[0])
+        wrong, notes = check_recipe(resolved(name, overrides, plugins)[0], run=run_of(name))
     except RecipeError as error:
         return [str(problem) for problem in error.problems], []
     except ZooError as error:

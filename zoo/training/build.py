@@ -164,8 +164,11 @@ def _prepared(recipe: Recipe, device: str, say: Callable[[str], None], restored:
     return model, images
 
 
-def check_recipe(recipe: Recipe, device: str = "auto") -> tuple[list[Problem], list[str]]:
+def check_recipe(recipe: Recipe, device: str = "auto", *, run: Path | None = None) -> tuple[list[Problem], list[str]]:
     """Does what a build does before its first step, and leaves nothing behind.
+
+    Args:
+        run: the directory of the run that goes on by the recipe, if one does.
 
     Returns:
         what is wrong, and sentences that a build would say.
@@ -173,7 +176,7 @@ def check_recipe(recipe: Recipe, device: str = "auto") -> tuple[list[Problem], l
     notes: list[str] = []
     found: list[Problem] = []
     try:
-        model, _ = _prepared(recipe, device, notes.append)
+        model, _ = _prepared(recipe, device, notes.append, restored=bool(run and steps_of(run, "json")))
     except RecipeError as error:
         from zoo.data.batches import lacks
 
