@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -161,6 +163,22 @@ def test_a_failing_cell_stops_no_other_and_is_said_at_the_end(built, tmp_path):
     assert "apt install dataset-fashion-mnist" in last
     assert f"{stored(out, 'vae', 'mse')[0]:.4g}" in done.out
     assert "- failed: vae on fashion-mnist, seed 0: " in (tmp_path / "table.md").read_text()
+
+
+def test_a_cell_that_cannot_be_read_stops_no_other(built, tmp_path, monkeypatch):
+    out, real = Path(shutil.copytree(built[0], tmp_path / "out")), os.open
+
+    def refusing(path, *args, **named):
+        if str(path).endswith("digits/vae/seed-1/state/done.json"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *args, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    done = compare(*PAIR, "--out", str(out), "--json")
+    assert done.code == 1
+    assert [c["state"] for c in done.json["cells"]] == ["up to date", "up to date", "failed", "up to date"]
+    said = f"failed: vae on digits, seed 1: {out}/digits/vae/seed-1/state/done.json: cannot be read: Input/output error"
+    assert said in done.err
 
 
 def test_whatever_a_plugin_raises_is_a_sentence(built, tmp_path, monkeypatch):

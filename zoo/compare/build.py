@@ -15,7 +15,7 @@ from zoo.api import Watcher
 from zoo.columns import duration
 from zoo.compare.plan import Cell
 from zoo.compare.scores import Member
-from zoo.errors import Busy, Interrupted, RecipeError, ZooError, happened
+from zoo.errors import Busy, Interrupted, RecipeError, RunError, ZooError, happened
 from zoo.registry import Registry
 from zoo.runs.identity import up_to_date
 from zoo.training.build import build_run
@@ -41,7 +41,7 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
     A cell that another process is building is put off, and waited for when nothing else is left: several processes may
     share the work. Whenever a cell is finished, ``check`` is shown the members so far; it may refuse to go on.
     """
-    finished = {number for number, cell in enumerate(cells) if up_to_date(cell.folder, cell.recipe)}
+    finished = {number for number, cell in enumerate(cells) if _finished(cell)}
     pace = Pace([cell for number, cell in enumerate(cells) if number not in finished])
     members: dict[int, Member] = {}
     queue, busy = deque(range(len(cells))), set[int]()
@@ -68,6 +68,14 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
         members[number] = member
         check(list(members.values()))
     return [members[number] for number in sorted(members)]
+
+
+def _finished(cell: Cell) -> bool:
+    """Whether a cell is up to date; of one that cannot be looked at, its build says why."""
+    try:
+        return up_to_date(cell.folder, cell.recipe)
+    except RunError:
+        return False
 
 
 def _build(cell: Cell, place: str, site: Site) -> Member:
@@ -121,7 +129,7 @@ class Pace:
     @property
     def left(self) -> float | None:
         """Seconds for what nobody has finished, each cell as long as the most alike here; None where none was."""
-        self._left = [cell for cell in self._left if not up_to_date(cell.folder, cell.recipe)]
+        self._left = [cell for cell in self._left if not _finished(cell)]
         return math.fsum(map(self._guess, self._left)) if self._took else None
 
     def _guess(self, cell: Cell) -> float:

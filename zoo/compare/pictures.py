@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError, happened
+from zoo.errors import RunError, ZooError, happened
 from zoo.machine.disk import read_text, write_atomically
 from zoo.recipe import load_recipe
 from zoo.registry import Registry
@@ -39,7 +39,10 @@ def draw_missing(
     They are ``comparison-DATA.png`` and ``samples-DATA.png`` in ``out``, those that have a model's row. They are given,
     and a sentence for each run that could not be loaded.
     """
-    texts = [[read_text(run, name) for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
+    try:
+        texts = [[read_text(run, name) for name in ("recipe.yaml", "scores.json")] for run in runs.values()]
+    except RunError as error:
+        return [], [f"no pictures of {data}: {error}"]
     shown = [str(out), *zip(runs, (str(run.resolve()) for run in runs.values()), texts, strict=True)]
     digest = hashlib.sha256(json.dumps(shown).encode()).hexdigest()
     file = out / ROWS.format(data)
