@@ -339,6 +339,7 @@ def as_picture(pixels: Tensor) -> Any:
         Items(lambda pixels: {"image": as_picture(pixels), "label": 1}),
         Items(as_picture),
         Endless(12),
+        dict.fromkeys(PIXELS).keys(),  # a length, an order, and no index
         DataLoader(TensorDataset(PIXELS, torch.zeros(12)), batch_size=5),
         DataLoader(Items(lambda pixels: {"pixel_values": pixels / 127.5 - 1}), batch_size=5),
         [(pixels, 0) for pixels in PIXELS],

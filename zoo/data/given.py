@@ -99,7 +99,8 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
 
 def _each(items: Any) -> Iterator[Any]:
     """The items of a set, which may have a length, or an end, or neither."""
-    return (items[i] for i in range(len(items))) if hasattr(items, "__len__") else iter(items)
+    indexed = hasattr(items, "__getitem__") and hasattr(items, "__len__")
+    return (items[i] for i in range(len(items))) if indexed else iter(items)
 
 
 def _image(item: Any) -> Any:
