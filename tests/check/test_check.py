@@ -84,6 +84,7 @@ def test_weights_that_could_learn_and_do_not_are_told(run_zoo: Run) -> None:
     outcome = run_zoo("check", "r.yaml", "--plugin", "tint.py")
     assert (outcome.code, outcome.out, outcome.errors) == (0, "r.yaml: ok\n", [f"r.yaml: {line}" for line in said])
     assert json.loads(run_zoo("check", "r.yaml", "--plugin", "tint.py", "--json").out)["notes"]["r.yaml"] == said
+    assert "\n\n".join(said) in run_zoo("explain", "r.yaml", "--plugin", "tint.py").out
     built = run_zoo("build", "r.yaml", "--plugin", "tint.py", "--stop-after", "assemble")
     assert [line for line in built.errors if "stay as they are made" in line] == said
 

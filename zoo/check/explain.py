@@ -29,17 +29,18 @@ def costs(recipe: Recipe) -> str:
 
 
 def _probed(recipe: Recipe) -> str:
-    from zoo.check.probe import probe
+    from zoo.check.probe import probed
 
     lines, shown = [["phase", "row", "slot", "autograd finds that it"]], shown_slots(recipe)
-    for reach in probe(recipe):
+    reaches, idle = probed(recipe)
+    for reach in reaches:
         if slot_of(reach.player) not in shown:
             continue
         found = (
             "is passed through" if reach.how == "passes" else f"learns: {reach.reached} of {reach.parameters} tensors"
         )
         lines.append([f"{reach.phase + 1}", reach.row, reach.player, found])
-    return table(lines)
+    return "\n\n".join([table(lines), *idle])
 
 
 def _shared(recipe: Recipe) -> str:
@@ -77,7 +78,7 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
     from dataclasses import asdict
 
     from zoo.check.cost import costs as counted
-    from zoo.check.probe import probe
+    from zoo.check.probe import probed
     from zoo.check.shares import shares
 
     planned = [
@@ -94,5 +95,6 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
         shared: Any = [*map(asdict, shares(recipe))]
     except RequestError as error:
         shared = str(error)
-    probed, cost = map(asdict, probe(recipe)), map(asdict, counted(recipe))
-    return {"name": recipe.name, "rows": planned, "probed": list(probed), "shares": shared, "costs": list(cost)}
+    reaches, idle = probed(recipe)
+    found = {"probed": [*map(asdict, reaches)], "idle": idle, "shares": shared}
+    return {"name": recipe.name, "rows": planned, **found, "costs": [*map(asdict, counted(recipe))]}

@@ -64,10 +64,17 @@ def probe(recipe: Recipe) -> list[Reach]:
         RecipeError: if shapes do not fit, a part fails, a row does not reach its player, or the gradient
             takes another way than the recipe's graph says.
     """
+    return probed(recipe)[0]
+
+
+def probed(recipe: Recipe) -> tuple[list[Reach], list[str]]:
+    """What ``probe`` finds, and sentences on weights that could learn and do not."""
     try:
-        return _Probe(made(recipe, "meta")).play(measuring=False)
+        probing = _Probe(made(recipe, "meta"))
+        return probing.play(measuring=False), probing.idle
     except NotOnMeta:
-        return _Probe(made(recipe, "cpu")).play(measuring=True)
+        probing = _Probe(made(recipe, "cpu"))
+        return probing.play(measuring=True), probing.idle
 
 
 def probe_model(model: Model, images: Images | None = None) -> list[str]:
