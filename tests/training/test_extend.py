@@ -32,7 +32,7 @@ def test_longer_with_a_schedule_is_refused_and_then_told_recorded_and_shown(run_
     assert refused.err.endswith("Choose another --out, or train this run on under them with --extend\n")
     done = build(run_zoo, *MORE, "--extend")
     rates = ", ".join(f"train.optimizers.{player}.rate" for player in ("critic", "decoder", "encoder", "generator"))
-    rate = f"{rates}: 1 to 0 over 6 steps (it was 1 to 0 over 3 steps): at step 3 it is 0.5, not 0"
+    rate = f"{rates}: 1 to 0 over 6 steps, cosine (it was 1 to 0 over 3 steps, cosine): at step 3 it is 0.5, not 0"
     assert f"from here on, {rate}\nfrom here on, train.steps: 6 (it was 3)\n" in done.err
     assert "continuing at step 3 of 6" in done.err
     (entry,) = json.loads(Path("runs/tiny/history.json").read_text())
