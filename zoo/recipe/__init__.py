@@ -21,6 +21,7 @@ from zoo.registry.option_types import shown
 
 __all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
 
+SUFFIXES = (".yaml", ".yml")
 RUN_RECIPE = "recipe.yaml"
 """The recipe of a run, in its directory."""
 Source = str | Path | Mapping[str, Any]
@@ -49,7 +50,7 @@ def load_recipe(source: Source, overrides: Overrides = (), registry: Registry | 
         root, path = read(write(source), "<recipe>"), Path()
     else:
         path = locate(source, registry)
-        root = _read_file(path)
+        root = _read_quietly(path, quotes=path.suffix in SUFFIXES)
         if root.child("models") and not root.child("slots"):
             message = f"a recipe has no 'models'; this is a table of recipes: zoo compare {path}"
             raise RecipeError([Problem(root.at(("models",)), message)])
@@ -121,20 +122,19 @@ def _read_file(path: Path) -> Node:
     return read(content, str(path))
 
 
-def _read_base(path: Path, folder: Path) -> Node:
-    """The recipe that one in ``folder`` extends.
+def _read_quietly(path: Path, *, quotes: bool) -> Node:
+    """The recipe in a file. Unless it ``quotes``, all that is told of a file which is no recipe is that.
 
-    A recipe of somebody else's may name any file: of one that is no recipe, nothing is told but that.
+    A recipe or a table of somebody else's may name any file.
     """
-    own = path.suffix in (".yaml", ".yml") and path.resolve().is_relative_to(folder.resolve())
     try:
         base = _read_file(path)
     except RecipeError:
-        if own:
+        if quotes:
             raise
         base = Node(None, Position(""))
     known = ("extends", *SECTIONS, *(key.name for key in fields(Top)))
-    if not (own or (isinstance(base.value, dict) and all(closest(key, known) for key in base.value))):
+    if not (quotes or (isinstance(base.value, dict) and all(closest(key, known) for key in base.value))):
         raise RequestError(f"{one_line(str(path))} is no recipe")
     return base
 
@@ -177,7 +177,8 @@ def _extended(root: Node, file: Path, registry: Registry, seen: tuple[str, ...])
     try:
         own = registry.within(registry.owner(file))
         path = beside if os.path.isfile(beside) else _bundled(extends.value, beside, own)
-        base = _read_base(path, file.parent) if path is beside else _read_file(path)
+        ours = path is not beside or path.resolve().is_relative_to(file.parent.resolve())
+        base = _read_quietly(path, quotes=ours and path.suffix in SUFFIXES)
     except RecipeError:
         raise
     except RequestError as error:

@@ -156,6 +156,14 @@ def test_what_is_extended_and_no_recipe_is_not_quoted(here: Path, run_zoo: Comma
     assert "word" not in outcome.err
 
 
+def test_a_table_that_names_a_file_which_is_no_recipe(here: Path, run_zoo: Command) -> None:
+    for number, text in enumerate(("word: [", "- word", "word")):
+        (here / f"secret{number}").write_text(text)
+        (here / "table.yaml").write_text(f"models: [./secret{number}]\ndata: [digits]\n")
+        outcome = run_zoo("compare", "table.yaml", "--dry-run")
+        assert (outcome.code, "word" in outcome.err, "is no recipe" in outcome.err) == (2, False, True), outcome.err
+
+
 def test_a_recipe_elsewhere_may_be_extended(here: Path, run_zoo: Command) -> None:
     (here / "own").mkdir()
     (here / "base").write_text("extends: vae\nlatent: 3\n")
