@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.recipe import Overrides, Source
     from zoo.training.in_python import evaluate, save, train
 
-__all__ = ["audit", "build", "evaluate", "list", "load", "save", "train"]
+__all__ = ["audit", "build", "evaluate", "load", "save", "train"]  # not list, which is Python's in a star import
 __version__ = "0.1.0"
 
 P = ParamSpec("P")
