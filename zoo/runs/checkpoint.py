@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.engine.engine import Engine
+from zoo.engine.keys import StateKey
 from zoo.errors import Damaged, RunError
 from zoo.machine.device import compute_type
 from zoo.machine.disk import read_bytes
@@ -94,6 +95,9 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
     if engine.average:  # averages that the run took up later begin at the weights
         tensors = {f"ema/{name}": tensors[f"model/{name}"] for name in engine.average.averaged} | tensors
     with judged():
+        for key in filter(lambda key: key.kind == "optimizer", map(StateKey.read, tensors)):
+            if key.name in engine.players and key.number not in engine.players[key.name].places.values():
+                raise ValueError(f"'{key.name}' has no parameter {key.number}")
         engine.restore(tensors, manifest.plain)
     return manifest
 
