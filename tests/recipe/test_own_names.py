@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from zoo import api
+from zoo.compare import Request, draw_up
 from zoo.errors import RecipeError
 from zoo.recipe import Recipe, load_recipe, write_recipe
 from zoo.registry import FIRST_PARTY, Plugin, Registry, UnknownName, load_registry
@@ -27,6 +28,15 @@ PARTS = """
 
     def spread_of(code_x):
         return code_x
+
+    class Sharp:
+        def update(self, x, reconstruction): ...
+        def compute(self): ...
+"""
+TABLE = """\
+models: [mine]
+metrics: {mse: mse, sharp: sharp}
+data: {small: {use: photos, size: 16}}
 """
 RECIPE = """\
 extends: vae
@@ -54,13 +64,18 @@ def package(site: Path, distribution: str, recipe: str = RECIPE, **left_out: str
     (site / module).mkdir()
     (site / module / "__init__.py").write_text(dedent(PARTS))
     (site / module / "mine.yaml").write_text(recipe)
+    (site / module / "table.yaml").write_text(TABLE)
     components = [
         api.Component(kind, name, f"{module}:{name}", "a toy")
         for kind, names in NAMES.items()
         for name in names
         if left_out.get(name) is None
     ]
-    recipes = (api.Recipe("mine", f"{module}:mine.yaml", "a recipe"),)
+    components.append(api.Component("metric", "sharp", f"{module}:Sharp", "a toy"))
+    recipes = (
+        api.Recipe("mine", f"{module}:mine.yaml", "a recipe"),
+        api.Recipe("table", f"{module}:table.yaml", "a table", table=True),
+    )
     return Plugin(module, distribution, "1.0", components=tuple(components), recipes=recipes, module=module)
 
 
@@ -152,3 +167,10 @@ def test_the_owner_of_a_file(site: Path) -> None:
     assert registry.owner(site / "other.yaml") == ""
     (site / "pack_zoo_p" / "mine.yaml").unlink()  # a package that is damaged is nobody's owner
     assert registry.owner(site / "pack_zoo_q" / "mine.yaml") == "zoo-q"
+
+
+def test_a_table_of_a_package_means_its_own_recipes_and_metrics(site: Path) -> None:
+    registry = among(package(site, "zoo-p"), package(site, "zoo-q"), package(site, FIRST_PARTY))
+    [cell] = draw_up(Request(["zoo-q/table"], seeds=1), registry).cells
+    assert meant(cell.recipe) == ("zoo-q/code_x", "zoo-q/spread")
+    assert [part.entry.id for part in cell.recipe.evaluate if part.label == "sharp"] == ["zoo-q/sharp"]

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -50,6 +51,7 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
     """
     _refuse_idle_options(rows, request)
     wanted = {label: table.metrics.get(label, label) for label in request.metrics} or dict(table.metrics)
+    wanted = {label: _meant(metric, registry) for label, metric in wanted.items()}
     notes: dict[str, None] = {}
     drawn: list[Cell] = []
     for data, source in _sources(request, table, registry).items():
@@ -159,6 +161,14 @@ def _with_metrics(
         late = [override for override in overrides if _of_a_metric(override) and not _lacked(override, recipe)]
         recipe = load_recipe(name, [*evaluating(metrics), *late], registry)
     return recipe, lacking
+
+
+def _meant(metric: Any, registry: Registry) -> Any:
+    """A metric by its whole name, as the table's own package sees it."""
+    use = metric if isinstance(metric, str) else metric["use"]
+    with suppress(RequestError):  # told where a recipe is to have it
+        use = registry.find("metric", use).id
+    return use if isinstance(metric, str) else {**metric, "use": use}
 
 
 def _metrics(registry: Registry) -> set[str]:
