@@ -39,7 +39,7 @@ def own_process() -> Iterator[None]:
         yield
     finally:
         if not chosen:
-            del os.environ[SPINS]
+            os.environ.pop(SPINS, None)
         _own.reset(token)
 
 
