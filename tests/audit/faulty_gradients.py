@@ -485,6 +485,26 @@ def reconstructions_not_detached(faulty: bool) -> list[float]:
 
 
 @fault("undetached fakes")
+def all_backward_then_all_step(faulty: bool) -> list[float]:
+    model, disc, scale = Autoencoder(), mlp(6, 8, 1), 0.5
+    opt_model, opt_disc = Adam(model.parameters(), 1e-3), Adam(disc.parameters(), 1e-3)
+    losses = []
+    for x in pixels():
+        y = model(x)
+        judged = disc(y)
+        total = F.l1_loss(y, x) - scale * judged.mean()
+        hinge = F.relu(1 - disc(x)).mean() + F.relu(1 + (judged if faulty else disc(y.detach()))).mean()
+        opt_model.zero_grad()
+        total.backward(retain_graph=True)
+        opt_disc.zero_grad()
+        hinge.backward()
+        opt_model.step()
+        opt_disc.step()
+        losses += [total.item(), hinge.item()]
+    return losses
+
+
+@fault("undetached fakes")
 def real_and_fake_in_one_batch(faulty: bool) -> list[float]:
     gan = nn.ModuleDict({"g": generator(), "d": critic()})
     opts = [SGD(gan["d"].parameters(), 0.05), SGD(gan["g"].parameters(), 0.05)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from nets import VAE, Autoencoder, critic, fault, generator, kl, mlp, pixels, points
+from nets import VAE, Autoencoder, critic, fault, generator, kl, mlp, pixels, points, sound
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR, StepLR
@@ -276,6 +276,30 @@ def counter_in_a_closure(faulty: bool) -> list[float]:
         return losses
 
     return [loss for x in points() for loss in members(x)]
+
+
+@sound
+def one_optimiser_for_each_batch() -> list[float]:
+    """The steps of both are the batches: a counter of them is right."""
+    model, disc = Autoencoder(), mlp(6, 4, 1)
+    optimizer, disc_optimizer = Adam(model.parameters(), 1e-3), Adam(disc.parameters(), 1e-3)
+    global_step, losses = 0, []
+    for step, x in enumerate(pixels(12)):
+        if step % 2 == 0 or global_step < 2:
+            p_loss = x.square().mean()
+            loss = F.mse_loss(model(x), x) + p_loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        else:
+            noise = torch.randn(16, 6)
+            loss = F.relu(1 - disc(x)).mean() + F.relu(1 + disc(noise)).mean()
+            disc_optimizer.zero_grad()
+            loss.backward()
+            disc_optimizer.step()
+        global_step += 1
+        losses.append(loss.item())
+    return losses
 
 
 # -- never moves -------------------------------------------------------------------------------------------

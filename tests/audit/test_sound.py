@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import faulty_steps  # noqa: F401 - they register
 import pytest
-import sound_loops  # noqa: F401 - they register
+import sound_loops  # noqa: F401
 import torch
 from nets import SOUND
 

@@ -15,9 +15,12 @@ OPPOSED = -0.2
 
 def foreign_gradients(record: Record) -> Iterator[Problem]:
     """A step with what another network's loss left in the gradient."""
+    undetached = {(loss, source) for loss, source, _, _ in _undetached(record)}
     for optimizer in record.optimizers.values():
         for network in optimizer.networks:
             for loss, (number, share, cosine) in _foreign(record, optimizer, network).items():
+                if (loss, network) in undetached:
+                    continue
                 opposed = f"; its cosine with the rest is {cosine:+.2f}" if cosine is not None else ""
                 yield Problem(
                     "foreign gradient",
@@ -176,31 +179,48 @@ def unused_gradients(record: Record) -> Iterator[Problem]:
 
 def undetached_fakes(record: Record) -> Iterator[Problem]:
     """A critic's loss that goes on into the network whose output it judges."""
-    for loss in record.losses.values():
-        if loss.kind != "backward":
-            continue
+    for loss, source, critic, stepped in _undetached(record):
+        yield Problem(
+            "undetached fakes",
+            loss.place,
+            f"{loss.name} trains {critic.name} and goes on into {source.name}, whose output it judges",
+            f"{source.name} gets its gradient in {loss.gives[source]} of {loss.calls} calls, "
+            f"{'and is stepped with it' if stepped else 'and it is thrown away'}",
+            f"{source.name} is taught to be told apart from what is real."
+            if stepped
+            else f"It costs a backward pass through {source.name}; one forgotten zero_grad() more, and it learns the "
+            "opposite of what it should.",
+            f"Give {critic.name} the output of {source.name} detached: fake.detach().",
+        )
+
+
+def _undetached(record: Record) -> Iterator[tuple[Loss, Network, Network, bool]]:
+    """Losses that train a critic and reach a network before it, which another loss trains through that critic; and
+    whether that network is stepped with them."""
+    losses = [loss for loss in record.losses.values() if loss.kind == "backward"]
+    for loss in losses:
         for source, critic in record.feeds:
-            if not (loss.used[critic] and loss.gives[source] > loss.zero[source]) or (critic, source) in record.feeds:
+            reaches = loss.used[critic] and loss.gives[source] > loss.zero[source]
+            if not reaches or (critic, source) in record.feeds:
                 continue
-            against = [
-                other
-                for other in record.losses.values()
-                if other is not loss and other.used[source] and other.passes[critic] and other.kind == "backward"
-            ]
+            against = [o for o in losses if o is not loss and o.used[source] and o.passes[critic]]
+            if not against or not _critic(record, critic, against):
+                continue
             foreign = any(_is_foreign(record, loss, source, o) for o in record.optimizers.values())
-            if against and (not loss.used[source] or foreign) and _critic(record, critic, against):
-                fate = "and it is stepped with" if foreign else "and thrown away"
-                yield Problem(
-                    "undetached fakes",
-                    loss.place,
-                    f"{loss.name} trains {critic.name} and goes on into {source.name}, whose output it judges",
-                    f"{source.name} gets its gradient in {loss.gives[source]} of {loss.calls} calls, {fate}",
-                    f"{source.name} is taught to be told apart from what is real."
-                    if foreign
-                    else f"It costs a backward pass through {source.name}; one forgotten zero_grad() more, and it "
-                    "learns the opposite of what it should.",
-                    f"Give {critic.name} the output of {source.name} detached: fake.detach().",
-                )
+            if foreign or not loss.used[source] or _opposed(record, loss, source, against):
+                yield loss, source, critic, bool(foreign or loss.used[source])
+
+
+def _opposed(record: Record, loss: Loss, network: Network, against: list[Loss]) -> bool:
+    """Whether a loss pulls a network, in its steps, against others."""
+    seen = [
+        cosine
+        for optimizer in record.optimizers.values()
+        for step in optimizer.steps
+        for pair, cosine in step.cosines.get(network, {}).items()
+        if loss in pair and any(other in pair for other in against)
+    ]
+    return bool(seen) and sum(seen) / len(seen) < 0
 
 
 def _critic(record: Record, critic: Network, against: list[Loss]) -> bool:

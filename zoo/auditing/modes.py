@@ -83,7 +83,8 @@ def frozen_in_train_mode(record: Record) -> Iterator[Problem]:
     held = {network for optimizer in record.optimizers.values() for network in optimizer.networks}
     for network, (modal, place, number) in record.frozen_modes.items():
         received = any(loss.gives[network] for loss in record.losses.values())
-        if received or network in held or network in record.moved_by_hand or not record.optimizers:
+        most = number >= 2 and 2 * number > record.calls[network]["train"] + record.calls[network]["eval"]
+        if received or network in held or network in record.moved_by_hand or not record.optimizers or not most:
             continue
         yield Problem(
             "frozen in training mode",

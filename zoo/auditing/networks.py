@@ -54,11 +54,15 @@ class Network:
 
     def modal(self) -> nn.Module | None:
         """A module in it that is in training mode and then does something of its own."""
-        for module in self.modules:
-            for each in module.modules():
-                if each.training and isinstance(each, MODAL) and getattr(each, "p", True) and _tracks(each):
-                    return each
-        return None
+        return next((found for module in self.modules if (found := modal(module)) is not None), None)
+
+
+def modal(module: nn.Module) -> nn.Module | None:
+    """A part of a module that is in training mode and then does something of its own."""
+    for each in module.modules():
+        if each.training and isinstance(each, MODAL) and getattr(each, "p", True) and _tracks(each):
+            return each
+    return None
 
 
 def _tracks(module: nn.Module) -> bool:
@@ -146,7 +150,7 @@ class Networks:
                 holders.append(optimizer)
         self._kept.append(optimizer)
         for network in list(self.all):
-            if len({self._held(parameter) for parameter in network.parameters}) > 1 and network.epoch == 0:
+            if len({self._held(p) for p in network.parameters if p.requires_grad}) > 1 and network.epoch == 0:
                 self._divide(network)
 
     def lacks(self, module: nn.Module) -> bool:
@@ -186,7 +190,7 @@ class Networks:
         new: list[Tensor] = [p for p in module.parameters() if id(p) not in self._of]
         if not new:
             return
-        if len({self._held(parameter) for parameter in new}) > 1:
+        if self._apart(module, new):
             prefix = "" if is_self else f"{name}."
             for child_name, child in module.named_children():
                 self._take(child, f"{prefix}{child_name}")
@@ -233,6 +237,15 @@ class Networks:
         self.roots = {key: each for key, each in self.roots.items() if each is not network}
         for module in network.modules:
             self._take(module, network.name, is_self=network.name == type(module).__name__)
+
+    def _apart(self, module: nn.Module, parameters: list[Tensor]) -> bool:
+        """Whether different optimisers hold parts of a module, or one of its children is frozen, others are not, and
+        its mode matters."""
+        if len({self._held(parameter) for parameter in parameters if parameter.requires_grad}) > 1:
+            return True
+        children = [child for child in module.children() if any(True for _ in child.parameters())]
+        frozen = [child for child in children if not any(p.requires_grad for p in child.parameters())]
+        return len(frozen) < len(children) and any(modal(child) is not None for child in frozen)
 
     def _held(self, parameter: Tensor) -> frozenset[int]:
         return frozenset(map(id, self.holders.get(id(parameter), ())))

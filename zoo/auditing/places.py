@@ -99,12 +99,13 @@ def argument(text: str) -> str:
     except SyntaxError:
         return ""
     while isinstance(call, ast.Call):
-        inner = call.args[0] if call.args else call.func
-        if not call.args and isinstance(call.func, ast.Attribute):
-            inner = call.func.value
-        if inner is call.func:
+        named = [each.value for each in call.keywords if each.arg in ("outputs", "loss", "tensors")]
+        if call.args or named:
+            call = (call.args or named)[0]
+        elif isinstance(call.func, ast.Attribute):
+            call = call.func.value
+        else:
             return ""
-        call = inner
     return ast.unparse(call)
 
 
@@ -132,6 +133,31 @@ def _statements(file: str) -> tuple[ast.Assign | ast.AnnAssign | ast.AugAssign, 
     except SyntaxError:
         return ()
     return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign))
+
+
+@lru_cache(maxsize=4096)
+def loop_targets(file: str, line: int) -> tuple[tuple[str, ...], ...]:
+    """The names that the loops around a line bind, the innermost loop first."""
+    found = []
+    for first, last, target in _loops(file):
+        if first <= line <= last:
+            found.append((last - first, tuple(n.id for n in ast.walk(target) if isinstance(n, ast.Name))))
+    return tuple(names for _, names in sorted(found))
+
+
+@lru_cache(maxsize=64)
+def _loops(file: str) -> tuple[tuple[int, int, ast.expr], ...]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ()
+    found: list[tuple[int, int, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For | ast.AsyncFor):
+            found.append((node.lineno, node.end_lineno or node.lineno, node.target))
+        elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
+            found += [(node.lineno, node.end_lineno or node.lineno, each.target) for each in node.generators]
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any
@@ -17,7 +15,7 @@ from zoo.auditing.averages import Averages
 from zoo.auditing.backward import Backward
 from zoo.auditing.flow import Flow, tensors
 from zoo.auditing.networks import Network, Networks, sample
-from zoo.auditing.places import Place, bound, name_of, own_frames, place, place_in
+from zoo.auditing.places import Place, bound, loop_targets, name_of, own_frames, place, place_in
 from zoo.auditing.record import Optimizer, Record, Step
 
 LOOKED_AT = 12
@@ -195,7 +193,7 @@ class Stepping:
     def end(self) -> None:
         """What only the end shows: what never moved, never received, was never used."""
         record = self.record
-        record.batches = self._batches.number(len(record.optimizers))
+        record.batches = self._batches.count
         for network, moved, asked, optimizer in self._still.values():
             known = record.optimizers[optimizer]
             often = asked >= min(3, len(known.steps))
@@ -243,40 +241,29 @@ class Stepping:
 
 
 class Batches:
-    """Counts how often a script takes new data: tensors that it has bound at a step of one optimiser and still has at
-    another's are of one batch."""
+    """Counts how often a script takes new data: two steps are of one batch where the loop over the data is at the same
+    tensors."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], int]] = {}
-        self._events: list[set[int]] = []
-        self._next = 0
+        self._last: list[weakref.ref[Tensor]] = []
+        self.count = 0
 
     def see(self, frames: list[FrameType]) -> None:
         """A step was made."""
-        numbers = set()
-        for tensor in itertools.islice(_data(frames[:6]), 64):
-            reference, number = self._known.get(id(tensor), (None, 0))
-            if reference is None or reference() is not tensor:
-                self._next += 1
-                number = self._next
-                self._known[id(tensor)] = (weakref.ref(tensor), number)
-            numbers.add(number)
-        self._events.append(numbers)
-
-    def number(self, optimizers: int) -> int:
-        """How many batches there were; what is bound all the time is none."""
-        often = Counter(number for event in self._events for number in event)
-        passing = [{number for number in event if often[number] <= 2 * optimizers} for event in self._events]
-        return len(passing) - sum(bool(one & other) for one, other in itertools.pairwise(passing))
+        data = next((found for frame in frames[:8] if (found := _data(frame))), [])
+        known = [reference() for reference in self._last]
+        if not data or not any(each is one for one in known if one is not None for each in data):
+            self.count += 1
+        self._last = [weakref.ref(tensor) for tensor in data]
 
 
-def _data(frames: list[FrameType]) -> Iterator[Tensor]:
-    """Tensors without a gradient that the script has bound, alone or in a short list, tuple or dict."""
-    for frame in frames:
-        for value in list(frame.f_locals.values()):
-            alone = isinstance(value, Tensor)
-            if alone or (isinstance(value, list | tuple | dict) and len(value) <= 16):
-                yield from (each for each in tensors((value,), 1) if not each.requires_grad)
+def _data(frame: FrameType) -> list[Tensor]:
+    """The tensors that a frame's innermost loop over tensors is at, or that its argument ``batch`` holds."""
+    for names in [*loop_targets(frame.f_code.co_filename, frame.f_lineno), ("batch",)]:
+        values = [frame.f_locals[name] for name in names if name in frame.f_locals]
+        if found := [each for each in tensors(values, 2) if not each.requires_grad]:
+            return found[:16]
+    return []
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
