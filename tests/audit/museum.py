@@ -1,6 +1,6 @@
 """Trains what ``docs/audit.md`` shows, as it is and repaired, and writes what was measured below each.
 
-    python tests/audit/museum.py      # a minute
+python tests/audit/museum.py      # a minute
 """
 
 from __future__ import annotations
@@ -53,9 +53,22 @@ def run(lines: str, steps: int = STEPS, looks: tuple[int, ...] = LOOKS) -> list[
     torch.manual_seed(0)
     ring, pictures = next(nets.points(1, 256)), next(pictured(1, 256))
     names: dict[str, Any] = {
-        **{"torch": torch, "nn": nn, "F": F, "Adam": Adam, "SGD": SGD, "CosineAnnealingLR": CosineAnnealingLR},
-        **{"copy": copy, "functional_call": functional_call, "mlp": mlp, "VAE": VAE, "Autoencoder": Autoencoder},
-        **{"kl": kl, "distance": distance, "clip": clip, "ring": ring, "pictures": pictures},
+        "torch": torch,
+        "nn": nn,
+        "F": F,
+        "Adam": Adam,
+        "SGD": SGD,
+        "CosineAnnealingLR": CosineAnnealingLR,
+        "copy": copy,
+        "functional_call": functional_call,
+        "mlp": mlp,
+        "VAE": VAE,
+        "Autoencoder": Autoencoder,
+        "kl": kl,
+        "distance": distance,
+        "clip": clip,
+        "ring": ring,
+        "pictures": pictures,
         "noise": torch.randn(256, 3),
     }
     measured: list[float] = []

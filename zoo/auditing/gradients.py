@@ -149,14 +149,17 @@ def never_receive(record: Record) -> Iterator[Problem]:
             continue
         whole = len(names) == len(network.parameters)
         depends = [loss.name for loss in record.losses.values() if loss.depends[network] and loss.kind == "backward"]
-        why = f"; {listed(depends)} depends on it, but its gradient is cut off" if depends and whole else ""
+        cut = bool(depends) and whole
+        why = f"; {listed(depends)} depends on it, but its gradient is cut off" if cut else ""
         yield Problem(
             "never receives",
             record.called_at.get(network, holders[0].place),
             f"{holders[0].name} holds {network.name if whole else listed(names)}, which no loss gives a gradient{why}",
             f"{len(names)} of {len(network.parameters)} tensors, in {len(holders[0].steps)} steps",
             "It stays as it was initialised (weight decay apart).",
-            "Look for a detach(), a no_grad() or a sampling between it and the loss; or take it out of the optimiser.",
+            "Look for a detach(), a no_grad() or a sampling between it and the loss."
+            if cut
+            else "Use it: forward does not, or cuts off what it gives; or take it out of the network.",
         )
 
 
