@@ -283,7 +283,8 @@ def one_optimiser_for_each_batch() -> list[float]:
     """The steps of both are the batches: a counter of them is right."""
     model, disc = Autoencoder(), mlp(6, 4, 1)
     optimizer, disc_optimizer = Adam(model.parameters(), 1e-3), Adam(disc.parameters(), 1e-3)
-    global_step, losses = 0, []
+    global_step = 0
+    losses: list[float] = []
     for step, x in enumerate(pixels(12)):
         if step % 2 == 0 or global_step < 2:
             p_loss = x.square().mean()
@@ -297,8 +298,8 @@ def one_optimiser_for_each_batch() -> list[float]:
             disc_optimizer.zero_grad()
             loss.backward()
             disc_optimizer.step()
-        global_step += 1
         losses.append(loss.item())
+        global_step = len(losses)
     return losses
 
 

@@ -9,8 +9,8 @@ from zoo.auditing.networks import Network
 from zoo.auditing.problem import Problem, listed, times
 from zoo.auditing.record import Loss, Optimizer, Record
 
-OPPOSED = -0.2
-"""A cosine below which two losses pull a network apart."""
+ALIKE = 0.5
+"""A cosine above which two losses want much the same of a network."""
 
 
 def foreign_gradients(record: Record) -> Iterator[Problem]:
@@ -52,21 +52,21 @@ def _foreign(record: Record, optimizer: Optimizer, network: Network) -> dict[Los
         left = any(
             part.leftover for step in optimizer.steps for part in step.parts.get(network, []) if part.loss is loss
         )
-        if 2 * len(seen) >= min(len(optimizer.steps), 4) and (left or (mean is not None and mean < OPPOSED)):
+        if 2 * len(seen) >= min(len(optimizer.steps), 4) and (left or (mean is not None and mean < ALIKE)):
             result[loss] = (len(seen), sum(share for share, _ in seen) / len(seen), mean)
     return result
 
 
 def _through(record: Record, optimizer: Optimizer, network: Network, loss: Loss, parts: list) -> bool:  # type: ignore[type-arg]
-    """Whether a loss reaches a network only on its way to one before it, which others' losses in the step do not
-    reach: a generator's loss in its critic."""
+    """Whether a loss reaches a network on its way to one before it, while another loss of the step is kept from that
+    one by a detached input: a generator's loss in its critic, beside the critic's own."""
     before = [
         source
         for source, target in record.feeds
         if target is network and loss.gives[source] and source not in optimizer.networks and loss.used[source]
     ]
     others = [part.loss for part in parts if part.loss is not loss]
-    return any(all(not other.gives[source] for other in others) for source in before) and bool(others)
+    return any(other.depends[source] and not other.gives[source] for source in before for other in others)
 
 
 def stale_gradients(record: Record) -> Iterator[Problem]:
