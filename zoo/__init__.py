@@ -85,32 +85,6 @@ def build(
     return model
 
 
-def open_run(
-    run: str | Path,
-    overrides: Overrides = (),
-    weights: str = "",
-    device: str | torch.device = "cpu",
-    plugins: Sequence[str | Path] = (),
-) -> TrainableModel:
-    """``load``, whose errors speak of the command line."""
-    import warnings
-
-    from zoo.check.assembly import assemble
-    from zoo.machine.device import choose_device
-    from zoo.runs.provenance import other_versions, own_recipe, resolved
-    from zoo.runs.weights import load_weights
-
-    folder, files = Path(run), tuple(map(Path, plugins))
-    own_recipe(folder)
-    recipe, _ = resolved(folder, overrides, files)
-    for sentence in other_versions(folder, recipe):
-        warnings.warn(sentence, stacklevel=4)
-    model = assemble(recipe, choose_device(str(device)), restored=True)
-    model.weights = load_weights(model, folder, weights)
-    model.loaded_from, model.plugins = folder.resolve(), files
-    return model
-
-
 @_python
 def load(
     run: str | Path,
@@ -138,7 +112,22 @@ def load(
         zoo.errors.ZooError: if it is no run, its weights are missing, damaged or do not fit, or it asks for more
             memory than there is.
     """
-    return open_run(run, overrides, weights, device, plugins)
+    import warnings
+
+    from zoo.check.assembly import assemble
+    from zoo.machine.device import choose_device
+    from zoo.runs.provenance import other_versions, own_recipe, resolved
+    from zoo.runs.weights import load_weights
+
+    folder, files = Path(run), tuple(map(Path, plugins))
+    own_recipe(folder)
+    recipe, _ = resolved(folder, overrides, files)
+    for sentence in other_versions(folder, recipe):
+        warnings.warn(sentence, stacklevel=3)
+    model = assemble(recipe, choose_device(str(device)), restored=True)
+    model.weights = load_weights(model, folder, weights)
+    model.loaded_from, model.plugins = folder.resolve(), files
+    return model
 
 
 @_python

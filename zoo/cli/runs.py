@@ -6,6 +6,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,7 @@ def _model(arguments: argparse.Namespace, overrides: Sequence[str] = ()) -> Any:
     how = {"weights": arguments.weights, "device": arguments.device, "plugins": arguments.plugin}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        model = zoo.open_run(arguments.folder, overrides, **how)
+        model = unwrap(zoo.load)(arguments.folder, overrides=overrides, **how)  # whose errors speak of options
     for warning in caught:
         tell(warning.message)
     return model
