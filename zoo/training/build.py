@@ -159,7 +159,8 @@ def _prepared(recipe: Recipe, device: str, say: Callable[[str], None], restored:
     model = assemble(recipe, choose_device(device), restored=restored)
     probe_model(model)
     images = load_images(recipe)
-    for note in (*images.notes, *probe_model(model, images)):
+    counted = f"{len(images.train):,} images to train on, {len(images.test):,} to test"
+    for note in (*images.notes, counted, *probe_model(model, images)):
         say(note)
     return model, images
 
