@@ -13,7 +13,7 @@ STYLE = """:root{color-scheme:light dark;--page:#f6f6f3;--card:#fff;--ink:#1d202
 font-variant-numeric:tabular-nums}main{max-width:1100px;margin:0 auto;padding:40px 24px 72px}
 h1{font-size:32px;line-height:1.15;letter-spacing:-.02em;margin:0 0 6px;font-weight:650;overflow-wrap:anywhere}
 h2{font-size:18px;margin:44px 0 14px;font-weight:620}h3{font-size:15px;margin:0 0 4px;font-weight:620}
-p{margin:0 0 6px}.soft,dt{color:var(--soft)}code{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
+p{margin:0 0 6px}.legend{margin:12px 2px 0;font-size:13px}.soft,dt{color:var(--soft)}code{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:9px 18px;font-weight:400;
 border-top:1px solid var(--rule);vertical-align:baseline}thead th{color:var(--soft);font-size:13px;border-top:0}
@@ -35,7 +35,7 @@ def page(found: dict[str, Any], legend: str, title: str = "") -> str:
     head = f"{number} problem{'s' * (number != 1)}" if number else "No problem found"
     body = f"<h1>{_safe(title or 'zoo audit')}</h1><p class='soft'>{head}</p>"
     body += _problems(found) + _losses(found)
-    body += f"<p class='soft'>{_safe(legend)}</p>" + _optimizers(found)
+    body += f"<p class='soft legend'>{_safe(legend)}</p>" + _optimizers(found)
     if found["notes"]:
         body += "<h2>Notes</h2>" + "".join(f"<p>{_safe(note)}</p>" for note in found["notes"])
     return (

@@ -100,11 +100,12 @@ class Stepping:
             if any(each.name == name for each in record.optimizers.values()):
                 name = f"{name} ({len(record.optimizers) + 1})"
             known = record.optimizers[id(optimizer)] = Optimizer(name, kind)
-            self.networks.loose(optimizer, name, frames)
         return known
 
     def _stepped(self, optimizer: torch.optim.Optimizer) -> None:
         known = self._known(optimizer)
+        if not known.steps:
+            self.networks.loose(optimizer, known.name, own_frames())
         clock = self.backward.tick()
         known.place = where = place()
         by_network: dict[Network, list[Tensor]] = defaultdict(list)

@@ -128,12 +128,7 @@ class Watch:
             self._called(module, args, outermost)
 
     def _called(self, module: nn.Module, args: Any, outermost: bool) -> None:
-        self._find(module)
-        if type(module).__name__ in WRAPPERS:
-            self._wrapper(module)
-            if type(module).__name__ == "OptimizedModule":
-                self._eager()
-        network = self.networks.called(module, own_frames())
+        network = self.networks.roots.get(id(module)) or self._new(module)
         if network is None:
             return
         live = 0
@@ -145,6 +140,15 @@ class Watch:
         self._mode(module, network)
         if outermost:
             self._around(module, network)
+
+    def _new(self, module: nn.Module) -> Network | None:
+        """A module is called for the first time."""
+        self._find(module)
+        if type(module).__name__ in WRAPPERS:
+            self._wrapper(module)
+            if type(module).__name__ == "OptimizedModule":
+                self._eager()
+        return self.networks.called(module, own_frames())
 
     def _mode(self, module: nn.Module, network: Network) -> None:
         record, grad = self.record, torch.is_grad_enabled()
