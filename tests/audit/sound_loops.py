@@ -395,6 +395,22 @@ def gradient_accumulation() -> list[float]:
 
 
 @sound
+def layers_that_learn_their_size() -> list[float]:
+    net = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(1))
+    losses: list[float] = []
+    opt = None
+    for x in points():
+        y = net(x)[:, 0]
+        opt = opt or SGD(net.parameters(), 0.1)
+        loss = F.huber_loss(y, x[:, 0])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    return losses
+
+
+@sound
 def closures_of_lbfgs() -> list[float]:
     net = mlp(2, 4, 1)
     optimizer = torch.optim.LBFGS(net.parameters(), max_iter=4)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from zoo.auditing.flow import Info
 from zoo.auditing.places import Place, bound, name_of
@@ -163,7 +164,7 @@ class Networks:
         """The network of a module that the script calls; a new one is looked at and named."""
         if (network := self.roots.get(id(module))) is not None:
             return network
-        if id(module) not in self._seen:
+        if id(module) not in self._seen and not any(is_lazy(each) for each in module.parameters()):
             self._seen.add(id(module))
             self._kept.append(module)
             self._discover(module, frames)

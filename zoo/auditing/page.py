@@ -13,7 +13,8 @@ STYLE = """:root{color-scheme:light dark;--page:#f6f6f3;--card:#fff;--ink:#1d202
 font-variant-numeric:tabular-nums}main{max-width:1100px;margin:0 auto;padding:40px 24px 72px}
 h1{font-size:32px;line-height:1.15;letter-spacing:-.02em;margin:0 0 6px;font-weight:650;overflow-wrap:anywhere}
 h2{font-size:18px;margin:44px 0 14px;font-weight:620}h3{font-size:15px;margin:0 0 4px;font-weight:620}
-p{margin:0 0 6px}.legend{margin:12px 2px 0;font-size:13px}.soft,dt{color:var(--soft)}code{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
+p{margin:0 0 6px}.legend{margin:12px 2px 0;font-size:13px}.soft,dt{color:var(--soft)}
+code{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:9px 18px;font-weight:400;
 border-top:1px solid var(--rule);vertical-align:baseline}thead th{color:var(--soft);font-size:13px;border-top:0}
