@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import islice
+from itertools import islice, product
 from typing import Any, ClassVar
 
 import torch
@@ -105,7 +105,8 @@ class Setting(Component):
         raise NotImplementedError
 
     def _candidates(self) -> Iterator[Plain]:
-        """Recipes that use it, then recipes with it added; a term, to the first row, with a weight of either sign."""
+        """Recipes that use it, then recipes with it added; a term, to each row of the first phase, for it may not reach
+        the players of some, with a weight of either sign."""
         bench, spec = self.bench, {"use": self.entry.id, **self.given}
         own = bench.recipes.get(self.key)
         recipes = list(bench.bundled()) if own is None else [load_recipe(own, (), bench.registry)]
@@ -117,8 +118,7 @@ class Setting(Component):
                 yield {**plain, "values": {**plain["values"], self.name: spec}}
             else:
                 first, *rest = plain["phases"]
-                label, row = next(iter(first["rows"].items()))
-                for weight in (1.0, -1.0):
+                for (label, row), weight in product(first["rows"].items(), (1.0, -1.0)):
                     rows = {**first["rows"], label: {**row, self.name: {**spec, "weight": weight}}}
                     yield {**plain, "phases": [{**first, "rows": rows}, *rest]}
 
