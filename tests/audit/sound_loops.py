@@ -1,4 +1,4 @@
-"""Ten loops, each sound, each in another style."""
+"""Sound loops, each in another style: ten that the audit was written for, and more that could mislead it."""
 
 from __future__ import annotations
 
@@ -469,4 +469,97 @@ def shared_trunk_of_two_optimisers() -> list[float]:
         info_loss.backward()
         opt_info.step()
         losses += [g_loss.item(), d_loss.item(), info_loss.item()]
+    return losses
+
+
+@sound
+def byol_with_a_target_in_training_mode() -> list[float]:
+    def normed(a: int, b: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(a, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, b))
+
+    online, predictor = normed(2, 4), normed(4, 4)
+    target = copy.deepcopy(online).requires_grad_(False)
+    opt = Adam([*online.parameters(), *predictor.parameters()], 1e-3)
+    losses = []
+    for x in points():
+        with torch.no_grad():
+            goal = target(x + 0.1 * torch.randn_like(x))
+        seen = predictor(online(x + 0.1 * torch.randn_like(x)))
+        loss = 2 - 2 * F.cosine_similarity(seen, goal).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        for p, t in zip(online.parameters(), target.parameters(), strict=True):
+            t.data = 0.9 * t.data + 0.1 * p.data
+        losses.append(loss.item())
+    return losses
+
+
+class Adapted(nn.Module):
+    """A frozen layer with a small one beside it."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer.requires_grad_(False)
+        self.down = nn.Parameter(0.1 * torch.randn(2, layer.in_features))
+        self.up = nn.Parameter(torch.zeros(layer.out_features, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + x @ self.down.T @ self.up.T
+
+
+@sound
+def adapters_in_a_frozen_network_with_dropout() -> list[float]:
+    frozen = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.1)).requires_grad_(False)
+    net = nn.Sequential(frozen, Adapted(nn.Linear(8, 8)), nn.ReLU(), nn.Linear(8, 2).requires_grad_(False)).train()
+    opt = AdamW([p for p in net.parameters() if p.requires_grad], 1e-2)
+    losses = []
+    for x in points():
+        loss = F.cross_entropy(net(x), (x[:, 0] > 0).long())
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    return losses
+
+
+@sound
+def soft_actor_critic() -> list[float]:
+    actor, critics = nn.Linear(2, 2), [nn.Linear(3, 1), nn.Linear(3, 1)]
+    targets, log_alpha = copy.deepcopy(critics), torch.zeros(1, requires_grad=True)
+    opt_actor, opt_alpha = Adam(actor.parameters(), 1e-3), Adam([log_alpha], 1e-3)
+    opt_critics = Adam([p for net in critics for p in net.parameters()], 1e-3)
+
+    def act(state: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = actor(state).chunk(2, 1)
+        policy = torch.distributions.Normal(mean, log_std.exp())
+        action = policy.rsample()
+        return action, policy.log_prob(action)
+
+    def least(nets: list[nn.Linear], state: Tensor, action: Tensor) -> Tensor:
+        return torch.min(*(net(torch.cat([state, action], 1)) for net in nets))
+
+    losses = []
+    for state in points():
+        action, following = torch.randn(16, 1), torch.randn(16, 2)
+        with torch.no_grad():
+            then, density = act(following)
+            goal = torch.randn(16, 1) + 0.9 * (least(targets, following, then) - log_alpha.exp() * density)
+        critic_loss = sum(F.mse_loss(net(torch.cat([state, action], 1)), goal) for net in critics)
+        opt_critics.zero_grad()
+        critic_loss.backward()
+        opt_critics.step()
+        action, density = act(state)
+        actor_loss = (log_alpha.exp().detach() * density - least(critics, state, action)).mean()
+        opt_actor.zero_grad()
+        actor_loss.backward()
+        opt_actor.step()
+        alpha_loss = -(log_alpha.exp() * (density - 1).detach()).mean()
+        opt_alpha.zero_grad()
+        alpha_loss.backward()
+        opt_alpha.step()
+        for net, target in zip(critics, targets, strict=True):
+            for p, t in zip(net.parameters(), target.parameters(), strict=True):
+                t.data.copy_(0.9 * t.data + 0.1 * p.data)
+        losses += [critic_loss.item(), actor_loss.item(), alpha_loss.item()]
     return losses

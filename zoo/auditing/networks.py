@@ -240,13 +240,13 @@ class Networks:
             self._take(module, network.name, is_self=network.name == type(module).__name__)
 
     def _apart(self, module: nn.Module, parameters: list[Tensor]) -> bool:
-        """Whether different optimisers hold parts of a module, or one of its children is frozen, others are not, and
-        its mode matters."""
+        """Whether different optimisers hold parts of a module, or one of its children is frozen and moves statistics.
+        (Dropout in a frozen part of what is trained, as under LoRA, is a regulariser.)"""
         if len({self._held(parameter) for parameter in parameters if parameter.requires_grad}) > 1:
             return True
         children = [child for child in module.children() if any(True for _ in child.parameters())]
         frozen = [child for child in children if not any(p.requires_grad for p in child.parameters())]
-        return len(frozen) < len(children) and any(modal(child) is not None for child in frozen)
+        return len(frozen) < len(children) and any(isinstance(modal(child), NORMS) for child in frozen)
 
     def _held(self, parameter: Tensor) -> frozenset[int]:
         return frozenset(map(id, self.holders.get(id(parameter), ())))

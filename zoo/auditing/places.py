@@ -215,4 +215,4 @@ def name_of(thing: object, frames: list[FrameType]) -> str:
             for key, item in list(vars(value).items()):
                 if item is thing:
                     return f"{name}.{key}"
-    return ""
+    return next((name for name, value in bound(frames) if value is thing and name != "self"), "")
