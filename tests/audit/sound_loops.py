@@ -563,3 +563,29 @@ def soft_actor_critic() -> list[float]:
                 t.data.copy_(0.9 * t.data + 0.1 * p.data)
         losses += [critic_loss.item(), actor_loss.item(), alpha_loss.item()]
     return losses
+
+
+@sound
+def three_players_of_one_vae_gan() -> list[float]:
+    """Each takes its own of three gradients; the decoder's goes on into the encoder, where it is thrown away."""
+    enc, dec, dis = mlp(6, 8, 3), mlp(3, 8, 6), mlp(6, 8, 1)
+    opt_enc, opt_dec, opt_dis = (RMSprop(net.parameters(), 1e-3) for net in (enc, dec, dis))
+    losses = []
+    for x in pixels():
+        opt_dis.zero_grad()
+        judged = dis(torch.cat([dec(enc(x)), dec(torch.randn(16, 3))]).detach())
+        loss_dis = F.softplus(-dis(x)).mean() + F.softplus(judged).mean()
+        loss_dis.backward()
+        opt_dis.step()
+        opt_dec.zero_grad()
+        y = dec(enc(x))
+        loss_dec = F.mse_loss(y, x) + F.softplus(-dis(y)).mean()
+        loss_dec.backward()
+        opt_dec.step()
+        opt_enc.zero_grad()
+        z = enc(x)
+        loss_enc = F.mse_loss(dec(z), x) + 0.1 * z.square().mean()
+        loss_enc.backward()
+        opt_enc.step()
+        losses += [loss_dis.item(), loss_dec.item(), loss_enc.item()]
+    return losses

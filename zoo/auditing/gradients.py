@@ -207,7 +207,7 @@ def _undetached(record: Record) -> Iterator[tuple[Loss, Network, Network, bool]]
             if not reaches or (critic, source) in record.feeds:
                 continue
             against = [o for o in losses if o is not loss and o.used[source] and o.passes[critic]]
-            if not against or not _critic(record, critic, against):
+            if not against or critic not in record.judges or not _critic(record, critic, against):
                 continue
             foreign = any(_is_foreign(record, loss, source, o) for o in record.optimizers.values())
             if foreign or not loss.used[source] or _opposed(record, loss, source, against):

@@ -123,6 +123,8 @@ class Record:
     schedulers: dict[int, Stepped] = field(default_factory=dict)
     feeds: set[tuple[Network, Network]] = field(default_factory=set)
     """Networks whose output, with its gradient, went into another."""
+    judges: set[Network] = field(default_factory=set)
+    """Networks that give something no larger than they are given, as critics do and decoders do not."""
     calls: dict[Network, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """How a network was called: ``train`` or ``eval``, ``grad`` or ``no_grad``."""
     called_at: dict[Network, Place] = field(default_factory=dict)
