@@ -458,3 +458,14 @@ def test_errors_speak_python(overrides: Any, said: str) -> None:
     assert "--" not in str(caught.value)
     if isinstance(caught.value, RecipeError):
         assert all("--set" not in str(problem) for problem in caught.value.problems)
+
+
+def test_a_run_without_checkpoints_is_not_trained_anew() -> None:
+    """As one that was saved, or lost its state: its weights stay as they are."""
+    model = tiny()
+    train(model, 2)
+    zoo.save(model, "saved")
+    before = Path("saved/model.safetensors").read_bytes()
+    with pytest.raises(RequestError, match=r"has no checkpoint .* from which its 2 steps could be trained on"):
+        train(zoo.load("saved"), 3, run="saved")
+    assert Path("saved/model.safetensors").read_bytes() == before

@@ -319,3 +319,11 @@ def test_a_run_is_checked_without_the_file_that_it_began_at(run_zoo: Run) -> Non
     Path("first").unlink()
     assert run_zoo("check", "run", "--plugin", "begun.py").out == "run: ok\n"
     assert run_zoo("check", "r.yaml", "--plugin", "begun.py").err.endswith("first is not there\n")
+
+
+@pytest.mark.parametrize("slot", ["encoder", "critic"])
+def test_a_network_that_hands_on_its_input_takes_no_gradient_of_others(run_zoo: Run, slot: str) -> None:
+    """As the backbones of timm do by nn.Identity: what passes through that image is not through the network."""
+    small = (f"slots.{slot}={{use: timm, model: test_resnet}}", "data.train=64", "data.test=16")
+    outcome = run_zoo("check", "avae", *(word for setting in small for word in ("--set", setting)))
+    assert outcome.code == 0, outcome.err

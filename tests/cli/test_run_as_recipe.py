@@ -110,6 +110,15 @@ def test_a_metric_without_enough_images_is_refused_before_the_training(here: Pat
     kid = "evaluate.kid={use: kernel, model: test_resnet, pretrained: false, subset: 9}"
     (here / "tiny.yaml").write_text(TINY)
     outcome = run_zoo("build", "tiny.yaml", "--set", kid)
-    said = "error: metric 'kid': it needs at least 9 images, and the test split has 8\n"
+    said = "error: metric 'kid': it needs at least 9 images, and 8 of the test split are scored\n"
     assert (outcome.code, outcome.err.endswith(said)) == (2, True), outcome.err
     assert not Path("runs/tiny/recipe.yaml").exists()
+
+
+def test_an_override_of_a_run_that_reaches_no_player_is_refused(finished: Path, run_zoo: Run) -> None:
+    """A run says an optimiser for every player, under which what is said of all of them does not come through."""
+    refused = run_zoo("check", finished, "--set", "train.optimizer.lr=0.5")
+    assert refused.code == 2
+    said = "'lr' reaches nobody: every player has its own; write train.optimizers.encoder.lr"
+    assert f"--set train.optimizer.lr=0.5: error: {said}" in refused.err
+    assert run_zoo("check", finished, "--set", "train.optimizers.encoder.lr=0.5").code == 0

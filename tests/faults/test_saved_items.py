@@ -50,12 +50,12 @@ Result = tuple[dict[str, Tensor], list[str]]
 
 
 def result(engine: Engine, batches: Batches, until: int) -> Result:
-    """The weights, and their averages, of the step after ``STEPS``; and the alarms on the way."""
+    """The weights, their averages and the count of images of the step after ``STEPS``; and the alarms on the way."""
     sentinels, told = Alarms(engine.recipe, ALIKE, int(STEPS / FIRST)), []
     while engine.step_index < until:
         engine.step(batches)
         told += sentinels.look(engine, {})
-    kept = copied(engine.state()[0])
+    kept = copied(engine.state()[0]) | {"images": torch.tensor(engine.seen_images)}
     return {name: tensor for name, tensor in kept.items() if not name.startswith("optimizer/")}, told
 
 

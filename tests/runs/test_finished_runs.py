@@ -187,7 +187,8 @@ def test_another_recipe_is_refused_and_so_are_fewer_steps(run_zoo: Run) -> None:
     )
     Path("tiny.yaml").write_text(AVERAGED.replace("steps: 3", "steps: 2"))
     outcome = build(run_zoo)
-    said = "zoo: error: run: has 3 steps, more than the 2 asked for; choose another --out\n"
+    cure = "build it as it is with zoo build run, or choose another --out"
+    said = f"zoo: error: run: has 3 steps in all, more than the 2 asked for; {cure}\n"
     assert (outcome.code, outcome.err) == (2, said)
 
 

@@ -198,7 +198,7 @@ def test_weights_without_averages(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, engine.model.state_dict()[name]) for name, tensor in model.state_dict().items())
     with pytest.raises(RunError) as caught:
         load_weights(model, tmp_path, "ema")
-    said = f"{tmp_path}: has no ema.safetensors; finish it with: zoo build {tmp_path}"
+    said = f"{tmp_path}: its recipe averages no weights (train.ema: 0); ask for raw"
     assert str(caught.value) == said
     assert trained_steps(tmp_path / "nowhere") == 0
 

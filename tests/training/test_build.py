@@ -126,7 +126,10 @@ def test_more_steps_continue_and_end_as_one_run_of_all_of_them(run_zoo: Run, run
 def test_fewer_steps_than_there_are_is_refused(run_zoo: Run, run: Path) -> None:
     outcome = build(run_zoo, "--set", "train.steps=2")
     assert outcome.code == 2
-    assert outcome.err == "zoo: error: runs/tiny: has 3 steps, more than the 2 asked for; choose another --out\n"
+    assert outcome.err == (
+        "zoo: error: runs/tiny: has 3 steps in all, more than the 2 asked for; "
+        "build it as it is with zoo build runs/tiny, or choose another --out\n"
+    )
     assert steps(run) == [1, 2, 3]
 
 

@@ -86,7 +86,7 @@ def test_without_checkpoints_a_finished_training_is_not_begun_anew(finished: Pat
     for more in (MORE, (*MORE, "--extend")):
         refused = build(run_zoo, *more, text=TINY)
         assert refused.err.endswith(
-            "runs/tiny: its checkpoints (runs/tiny/state) are gone, and without one its 3 steps cannot be trained on; "
+            "runs/tiny: has no checkpoint (runs/tiny/state) from which its 3 steps could be trained on; "
             "bring one back, or train all 6 anew with another --out\n"
         )
     assert weights("runs/tiny") == before
@@ -97,7 +97,8 @@ def test_a_schedule_that_is_over_is_said(run_zoo: Run) -> None:
     assert build(run_zoo, "--stop-after", "train").code == 0
     done = build(run_zoo, *MORE, "--set", "train.optimizer.rate.steps=3")
     assert done.code == 0
-    assert "critic.rate: 0 at every step that is left, so nothing is learnt there\n" in done.err
+    assert "critic.rate: 0 at every step that is left, so nothing is learnt there; --set " in done.err
+    assert "--set train.optimizers.encoder.rate.steps=6 spreads it\n" in done.err
 
 
 @pytest.mark.usefixtures("here")
@@ -109,9 +110,10 @@ def test_a_stopped_run_says_how_many_steps_it_has_and_ends_there(run_zoo: Run) -
         (Path("runs/tiny/state") / f"step-00000003.{ending}").unlink()
     refused = build(run_zoo, "--set", "train.steps=1")
     assert refused.err == (
-        "zoo: error: runs/tiny: has 2 steps, more than the 1 asked for; "
-        "end it where it is with --set train.steps=2 --extend, or choose another --out\n"
+        "zoo: error: runs/tiny: has 2 steps in all, more than the 1 asked for; "
+        "end it where it is with --set train.steps=2 --extend, or build it as it is with zoo build runs/tiny, "
+        "or choose another --out\n"
     )
     ended = build(run_zoo, "--set", "train.steps=2", "--extend")
     assert ended.code == 0, ended.err
-    assert "has 2 steps, more than" in build(run_zoo, "--set", "train.steps=1").err
+    assert "has 2 steps in all, more than" in build(run_zoo, "--set", "train.steps=1").err

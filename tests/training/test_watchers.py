@@ -14,6 +14,8 @@ PLUGIN = """
 import random
 import torch
 from zoo import api
+from zoo.api import Record
+from zoo.training.watchers import ProgressWatcher
 
 @api.hookimpl
 def zoo_components():
@@ -173,3 +175,15 @@ def test_mlflow_has_the_run(build: Build, tmp_path: Path) -> None:
     assert run.data.metrics.keys() >= {"loss/critic/discriminate", "score/mse", "images_per_s"}
     history = client.get_metric_history(run.info.run_id, "loss/critic/discriminate")
     assert [metric.step for metric in history] == [1, 2, 3, 4]
+
+
+def test_progress_is_of_steps_whatever_the_batch_was(capfd: pytest.CaptureFixture[str]) -> None:
+    """A training that goes on under another batch has seen other numbers of images than steps of this one would."""
+    shown = ProgressWatcher()
+    shown.start(step=20, steps=40, batch=64)
+    for step in (30, 40):
+        shown.log(Record(step, 20 * 8 + (step - 20) * 64, 1.0, 100.0, {"vae/kl": 1.0}))
+    shown.end()
+    said = capfd.readouterr().err
+    assert "step 40/40" in said
+    assert "-" not in said.partition("images/s")[0].replace("step 40/40", "")

@@ -29,6 +29,7 @@ from zoo.model.model import Model
 from zoo.recipe.contract import dims
 from zoo.recipe.graph import route
 from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
+from zoo.score.evaluate import scored_of
 from zoo.score.metric import Meter, Moment
 from zoo.types import Images, mapped, to_model
 
@@ -96,9 +97,10 @@ def _refuse_few(recipe: Recipe, images: Images) -> None:
     few = []
     for part in recipe.evaluate:
         meter = Meter.of(part, recipe)
-        n, least = len(getattr(images, meter.split)), int(meter.optional("least"))
+        n, least = scored_of(recipe, len(getattr(images, meter.split))), int(meter.optional("least"))
         if n < least:
-            said = f"metric '{part.label}': it needs at least {least} images, and the {meter.split} split has {n}"
+            said = f"it needs at least {least} images, and {n} of the {meter.split} split are scored"
+            said = f"metric '{part.label}': {said}"
             few.append(Problem(part.position, said))
     refuse(few)
 
@@ -194,8 +196,9 @@ class _Probe:
             for hook in hooks:
                 hook.remove()
 
-    def _note_output(self, label: str, _: nn.Module, __: Any, output: Any) -> None:
-        _noted(output, self.slots, label)
+    def _note_output(self, label: str, _: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if not any(output is one for one in given):  # such as nn.Identity's, whose gradient others may take
+            _noted(output, self.slots, label)
 
     def _note_value(self, name: str, function: Callable[..., Any], /, **given: Any) -> Any:
         part = self.recipe.values[name]

@@ -281,7 +281,7 @@ class Engine:
         self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
         self.remember(plain["alarms"])
         self.begin_at(plain["step"])
-        self.seen_images = plain.get("images", self.seen_images)  # the batch may have been another one
+        self.seen_images = plain["images"]  # the batch may have been another one
 
     def begin_at(self, step: int) -> None:
         """Goes on as after ``step`` steps of the recipe's batch."""

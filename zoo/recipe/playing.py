@@ -39,6 +39,12 @@ class PhaseReader(PartReader):
         overrides = self.mapping(("train", "optimizers"))
         for name in (name for name in overrides if name not in players):
             self.error(("train", "optimizers", name), f"no row has a player '{name}'{did_you_mean(name, players)}")
+        common = self.root.get(("train", "optimizer"))
+        for key, node in common.value.items() if common and isinstance(common.value, dict) else ():
+            own = [self.mapping(("train", "optimizers", player)) for player in players]
+            if players and node.position.file.startswith("--set") and all(key in each for each in own):
+                cure = f"write train.optimizers.{next(iter(players))}.{key}"
+                self.error(("train", "optimizer", key), f"'{key}' reaches nobody: every player has its own; {cure}")
         made = {player: self._optimizer(player, overrides.get(player)) for player in players}
         return {player: optimizer for player, optimizer in made.items() if optimizer}
 

@@ -85,7 +85,9 @@ def changes(
         for name, optimizer in recipe.train.optimizers.items()
         if lines and step < recipe.train.steps and optimizer.rate(step) == optimizer.rate(recipe.train.steps - 1) == 0
     ]
-    idle = [f"{', '.join(resting)}: 0 at every step that is left, so nothing is learnt there"] if resting else []
+    cure = f"{resting[0]}.steps={recipe.train.steps}" if resting else ""
+    said = f"{', '.join(resting)}: 0 at every step that is left, so nothing is learnt there; --set {cure} spreads it"
+    idle = [said] if resting else []
     return [*(f"{', '.join(names)}: {line}" for line, names in lines.items()), *idle]
 
 

@@ -18,7 +18,7 @@ from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
 from zoo.runs.provenance import FILE as PLUGINS
-from zoo.runs.provenance import own_recipe
+from zoo.runs.provenance import build_again, own_recipe
 from zoo.runs.run import DONE, Run, steps_of
 
 FREE = (
@@ -143,12 +143,13 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
         whole = run.path("model.safetensors").is_file()
         end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
         raise RequestError(
-            f"{run.folder}: has {done} steps, more than the {recipe.train.steps} asked for; {end}choose another --out"
+            f"{run.folder}: has {done} steps in all, more than the {recipe.train.steps} asked for; "
+            f"{end}build it as it is with {build_again(run.folder)}, or choose another --out"
         )
     if done and not kept and done < recipe.train.steps:
         raise RequestError(
-            f"{run.folder}: its checkpoints ({run.path('state')}) are gone, and without one its {done} steps cannot be "
-            f"trained on; bring one back, or train all {recipe.train.steps} anew with another --out"
+            f"{run.folder}: has no checkpoint ({run.path('state')}) from which its {done} steps could be trained on; "
+            f"bring one back, or train all {recipe.train.steps} anew with another --out"
         )
     differ = [
         path
@@ -157,10 +158,12 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     ]
     extensible = all(map(EXTENDED.match, differ))
     if differ and not (extend and extensible):
+        steps = ["train.steps"] if there["train.steps"] != recipe.train.steps else []  # what others may come of
         named = [
-            f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here" for path in differ
+            f"{path} is {there.get(path, 'not set')} there and {here.get(path, 'not set')} here"
+            for path in (*steps, *differ)
         ]
-        more = f" (and {len(differ) - 3} more)" if len(differ) > 3 else ""
+        more = f" (and {len(named) - 3} more)" if len(named) > 3 else ""
         cure = ", or train this run on under them with --extend" if extensible else ", or remove the directory"
         raise RequestError(
             f"{run.folder}: holds a run of another recipe: {'; '.join(named[:3])}{more}. Choose another --out{cure}"

@@ -98,6 +98,8 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     unfinished = not any((folder / name).is_file() for name in FILES.values())
     if unfinished and (taken := _newest(model, folder, weights)):
         return taken
+    if not path.is_file() and chosen == "ema" and not model.recipe.train.ema:
+        raise RunError(f"{folder}: its recipe averages no weights (train.ema: 0); ask for raw")
     if not path.is_file():
         raise RunError(f"{folder}: has no {path.name}; finish it with: {build_again(folder)}")
     try:

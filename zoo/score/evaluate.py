@@ -52,8 +52,8 @@ def evaluate(
     Raises:
         RecipeError: placed at the metric that cannot be measured, with its reason; in every process.
     """
-    if model.recipe.batch_stats == "batch":
-        images = _whole_batches(images, batch or batch_of(model.recipe))
+    train, test = (scored_of(model.recipe, len(pixels), batch) for pixels in (images.train, images.test))
+    images = replace(images, train=images.train[:train], test=images.test[:test])
 
     def measured(batch: int) -> Scores:
         return _measured(model, images, batch, weights, parts, processes)
@@ -72,11 +72,10 @@ def batch_of(recipe: Recipe) -> int:
     return max(1, min(MOST, MOST * 64**2 // recipe.sizes.size**2))
 
 
-def _whole_batches(images: Images, batch: int) -> Images:
-    def cut(pixels: Tensor) -> Tensor:
-        return pixels[: len(pixels) // batch * batch] if len(pixels) > batch else pixels
-
-    return replace(images, train=cut(images.train), test=cut(images.test))
+def scored_of(recipe: Recipe, n: int, batch: int = 0) -> int:
+    """How many of n images are scored: all, or whole batches where batch norm uses the batch's statistics."""
+    batch = batch or batch_of(recipe)
+    return n // batch * batch if recipe.batch_stats == "batch" and n > batch else n
 
 
 def _measured(

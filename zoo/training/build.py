@@ -118,6 +118,7 @@ def _assemble(
         say(sentence)
     # where there is a checkpoint, it brings every weight, or the build ends: what they began as need not be there
     model, images = _prepared(recipe, device, say, restored=bool(steps_of(run.folder, "json")))
+    say(f"{len(images.train):,} images to train on, {len(images.test):,} to test")
     begin(run, recipe, images, registry, changes, extend=extend, say=say)
     return model, images
 
@@ -159,8 +160,7 @@ def _prepared(recipe: Recipe, device: str, say: Callable[[str], None], restored:
     model = assemble(recipe, choose_device(device), restored=restored)
     probe_model(model)
     images = load_images(recipe)
-    counted = f"{len(images.train):,} images to train on, {len(images.test):,} to test"
-    for note in (*images.notes, counted, *probe_model(model, images)):
+    for note in (*images.notes, *probe_model(model, images)):
         say(note)
     return model, images
 

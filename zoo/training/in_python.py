@@ -21,7 +21,7 @@ from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe, registry_for
 from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run, steps_of
-from zoo.runs.weights import save_weights
+from zoo.runs.weights import save_weights, trained_steps
 from zoo.score import evaluate as scoring
 from zoo.score.metric import alone
 from zoo.training import loop
@@ -152,7 +152,8 @@ def _done(model: Model, run: str | Path | None) -> int:
     if model.trained:
         return int(model.trained[1]["step"])
     own = run is not None and model.loaded_from is not None and Path(run).resolve() == model.loaded_from
-    return max(steps_of(Path(run or ""), "json"), default=0) if own else 0
+    folder = Path(run or "")
+    return (max(steps_of(folder, "json"), default=0) or trained_steps(folder)) if own else 0
 
 
 def _longer(recipe: Recipe, steps: int) -> Recipe:

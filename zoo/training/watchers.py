@@ -83,11 +83,11 @@ class ProgressWatcher:
 
     def start(self, step: int, steps: int, batch: int) -> None:
         """Shows an empty bar."""
-        self._steps, self._shown = steps, Progress("", steps * batch, step * batch, silent=0)
+        self._steps, self._batch, self._shown = steps, batch, Progress("", steps * batch, step * batch, silent=0)
 
     def log(self, record: Record) -> None:
         """Moves the bar."""
-        self._shown.update(record.seen_images, by_row(record.losses), f"step {record.step}/{self._steps}")
+        self._shown.update(record.step * self._batch, by_row(record.losses), f"step {record.step}/{self._steps}")
 
     def end(self) -> None:
         """Closes the bar."""
