@@ -14,8 +14,6 @@ PLUGIN = """
 import random
 import torch
 from zoo import api
-from zoo.api import Record
-from zoo.training.watchers import ProgressWatcher
 
 @api.hookimpl
 def zoo_components():
@@ -179,6 +177,9 @@ def test_mlflow_has_the_run(build: Build, tmp_path: Path) -> None:
 
 def test_progress_is_of_steps_whatever_the_batch_was(capfd: pytest.CaptureFixture[str]) -> None:
     """A training that goes on under another batch has seen other numbers of images than steps of this one would."""
+    from zoo.api import Record
+    from zoo.training.watchers import ProgressWatcher
+
     shown = ProgressWatcher()
     shown.start(step=20, steps=40, batch=64)
     for step in (30, 40):
