@@ -139,18 +139,7 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
     kept = max(steps_of(run.folder, "json"), default=0)
     done = kept or (there["train.steps"] if run.path("model.safetensors").is_file() else 0)
-    if done > recipe.train.steps:
-        whole = run.path("model.safetensors").is_file()
-        end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
-        raise RequestError(
-            f"{run.folder}: has {done} steps in all, more than the {recipe.train.steps} asked for; "
-            f"{end}build it as it is with {build_again(run.folder)}, or choose another --out"
-        )
-    if done and not kept and done < recipe.train.steps:
-        raise RequestError(
-            f"{run.folder}: has no checkpoint ({run.path('state')}) from which its {done} steps could be trained on; "
-            f"bring one back, or train all {recipe.train.steps} anew with another --out"
-        )
+    _refuse_length(run, recipe.train.steps, kept, done)
     differ = [
         path
         for path in sorted(there.keys() | here.keys())
@@ -172,6 +161,22 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
         raise RequestError(f"{run.folder}: has all of its {done} steps; to train on, ask for more train.steps")
     changed = [*differ, *(["train.steps"] if there["train.steps"] != recipe.train.steps else [])]
     return changes(recipe, there, here, changed, done) if done else []
+
+
+def _refuse_length(run: Run, steps: int, kept: int, done: int) -> None:
+    """Refuses fewer steps than a run has, and more where no checkpoint is ``kept`` to go on from."""
+    if done > steps:
+        whole = run.path("model.safetensors").is_file()
+        end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
+        raise RequestError(
+            f"{run.folder}: has {done} steps in all, more than the {steps} asked for; "
+            f"{end}build it as it is with {build_again(run.folder)}, or choose another --out"
+        )
+    if done and not kept and done < steps:
+        raise RequestError(
+            f"{run.folder}: has no checkpoint ({run.path('state')}) from which its {done} steps could be trained on; "
+            f"bring one back, or train all {steps} anew with another --out"
+        )
 
 
 def _free(path: str, run: Run) -> bool:
