@@ -39,14 +39,18 @@ class PhaseReader(PartReader):
         overrides = self.mapping(("train", "optimizers"))
         for name in (name for name in overrides if name not in players):
             self.error(("train", "optimizers", name), f"no row has a player '{name}'{did_you_mean(name, players)}")
-        common = self.root.get(("train", "optimizer"))
-        for key, node in common.value.items() if common and isinstance(common.value, dict) else ():
-            own = [self.mapping(("train", "optimizers", player)) for player in players]
-            if players and node.position.file.startswith("--set") and all(key in each for each in own):
-                cure = f"write train.optimizers.{next(iter(players))}.{key}"
-                self.error(("train", "optimizer", key), f"'{key}' reaches nobody: every player has its own; {cure}")
+        self._refuse_unheard(players, overrides)
         made = {player: self._optimizer(player, overrides.get(player)) for player in players}
         return {player: optimizer for player, optimizer in made.items() if optimizer}
+
+    def _refuse_unheard(self, players: Mapping[str, None], own: Mapping[str, Node]) -> None:
+        """Refuses an override of the common optimiser that no player takes, as where a run's recipe says each whole."""
+        common = self.root.get(("train", "optimizer"))
+        for key, node in common.value.items() if common and isinstance(common.value, dict) else ():
+            said = [isinstance(mine.value, dict) and key in mine.value for mine in map(own.get, players) if mine]
+            if players and len(said) == len(players) and all(said) and node.position.file.startswith("--set"):
+                cure = f"write train.optimizers.{next(iter(players))}.{key}"
+                self.error(("train", "optimizer", key), f"'{key}' reaches nobody: every player has its own; {cure}")
 
     def _optimizer(self, player: str, override: Node | None) -> Optimizer | None:
         common = self.root.get(("train", "optimizer"))
