@@ -33,7 +33,7 @@ demo: $(USER_STAMP)
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -67,7 +67,7 @@ bench-gpu: $(DEV_STAMP)
 	$(MAKE) bench
 
 reliability: $(DEV_STAMP)
-	$(BIN)/python tests/reliability.py --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python tests/reliability.py --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(DEV_STAMP)
 	ZOO_KILLS=2000 $(BIN)/python -m pytest tests/faults/test_kills.py
