@@ -29,11 +29,8 @@ setup: $(DEV_STAMP)
 demo: $(USER_STAMP)
 	$(BIN)/zoo build avae.yaml
 
-# One more than there are cores, 8 at most: some tests wait for others' processes.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
-
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -43,7 +40,7 @@ check: $(DEV_STAMP)
 
 coverage: $(DEV_STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile $(COVERING)
+	$(BIN)/coverage run -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile $(COVERING)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -67,7 +64,7 @@ bench-gpu: $(DEV_STAMP)
 	$(MAKE) bench
 
 reliability: $(DEV_STAMP)
-	$(BIN)/python tests/reliability.py --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python tests/reliability.py --numprocesses auto --maxprocesses 8 --dist loadfile
 
 soak: $(DEV_STAMP)
 	ZOO_KILLS=2000 $(BIN)/python -m pytest tests/faults/test_kills.py
