@@ -24,6 +24,10 @@ class Score(nn.Module):
     has the estimate of grad H as its gradient and is not H itself: where the score is right it is
     D - sigma^2 E|s|^2 (Stein's identity), the dimensions that the images fill at the resolution sigma.
 
+    Where images fill few dimensions and are large against sigma, the network's errors outweigh what lies along them:
+    on 8 smooth dimensions of 3 x 16 x 16 pixels, scale .3, after 600 steps of the network, the mean of ten batches had
+    a cosine of .35 to the true gradient at sigma .1, and .53 at .3. Prefer ``knn`` there.
+
     Args:
         channels: C.
         size: H = W.
