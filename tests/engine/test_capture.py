@@ -83,7 +83,7 @@ def test_so_it_is_with(overrides: tuple[str, ...]) -> None:
 
 @pytest.mark.usefixtures("taped")
 def test_a_weight_that_changes_is_not_kept() -> None:
-    weight = "phases.0.generator.reverse_kl={from: 0.5, to: 1, steps: 9}"
+    weight = "phases.0.generator.reverse_kl=[{from: 0.5, to: 1, steps: 4}, {to: 0.2, steps: 5}]"
     late = "phases.0.generator.latent_nll={from: 0, to: 1, steps: 9, start: 2}"
     engine = assert_as_eager(2 * WARM + 2, lambda: small("avae", weight, late, dtype=SINGLE))
     assert engine.plan_now(0).captured

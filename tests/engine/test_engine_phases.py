@@ -69,6 +69,20 @@ def test_a_rate_follows_its_schedule(shape):
     assert_each_step_is(model, lambda step: ramp(shape, step, 0.5, 2.0, 3, 1))
 
 
+def pieces(step: int) -> float:
+    """Up in a straight line, down as a cosine: in closed form."""
+    return ramp("linear", step, 0.5, 2.0, 2, 0) if step < 2 else ramp("cosine", step, 2.0, 0.25, 3, 2)
+
+
+PIECES = "[{from: 0.5, to: 2, steps: 2}, {to: 0.25, steps: 3, shape: cosine}]"
+
+
+@pytest.mark.parametrize("where", ["phases.0.encoder.kl", "train.optimizers.encoder.rate"])
+def test_pieces_follow_one_another(where):
+    model = small("vae", SGD, f"{where}={PIECES}", phases=[{"encoder": {"kl": 1.0}}])
+    assert_each_step_is(model, pieces)
+
+
 def test_a_player_whose_rate_is_0_keeps_every_bit():
     later = "train.optimizers.critic.rate={from: 1.0, to: 1.0, steps: 1, start: 2}"
     model = small("gan", later, "slots.critic.norm=batch")

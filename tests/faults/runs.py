@@ -15,7 +15,7 @@ latent: 4
 noise: 4
 slots: {encoder: {width: 4}, decoder: {width: 4}, generator: {width: 4}, critic: {width: 4}}
 phases:
-  - encoder + decoder: {reconstruction: 1.0, kl: {from: 0, to: 1, steps: 6}}
+  - encoder + decoder: {reconstruction: 1.0, kl: [{from: 0, to: 1, steps: 6}, {to: 0.5}]}
     generator: {reverse_kl: 1.0, latent_nll: 0.05, entropy: {estimator: score, weight: -0.01}}
     critic: {discriminate: 1.0}
 train: {steps: 12, batch: 4, log_every: 1, save_every: 1, ema: 0.9, precision: float32, optimizer: {rate: 1.0}}

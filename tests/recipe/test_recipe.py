@@ -172,6 +172,13 @@ def test_set_numbers_text_lists_and_components() -> None:
             "{weight: {from: 1, to: 2, steps: 5, start: 3, shape: cosine}}",
             {"from": 1.0, "to": 2.0, "steps": 5, "start": 3, "shape": "cosine"},
         ),
+        (
+            "[{from: 0, to: 2, steps: 10}, {to: 1, start: 12, steps: 8, shape: cosine}]",
+            [
+                {"from": 0.0, "to": 2.0, "steps": 10, "start": 0, "shape": "linear"},
+                {"to": 1.0, "steps": 8, "start": 12, "shape": "cosine"},
+            ],
+        ),
     ],
 )
 def test_set_the_weight_of_a_term(value: str, weight: object) -> None:
@@ -200,6 +207,13 @@ def test_a_schedule_of_the_rate() -> None:
     found = tiny("train.optimizer.rate={from: 1, to: 0.1, steps: 2, shape: exponential}")
     rate = found.train.optimizers["critic"].rate
     assert [round(rate(step), 4) for step in (0, 1, 2, 3)] == [1.0, 0.3162, 0.1, 0.1]
+
+
+def test_a_piece_of_a_schedule_can_be_set_and_the_last_takes_the_rest() -> None:
+    pieces = "train.optimizer.rate=[{from: 0, to: 1, steps: 5}, {to: 0}]"
+    found = tiny("train.steps=20", pieces, "train.optimizer.rate.0.steps=10")
+    rate = found.train.optimizers["critic"].rate
+    assert [rate(step) for step in (0, 5, 10, 15, 20)] == [0, 0.5, 1, 0.5, 0]
 
 
 def test_an_override_that_is_wrong_points_at_the_argument() -> None:

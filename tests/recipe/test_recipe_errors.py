@@ -160,7 +160,27 @@ ONE_LINE = [
     ),
     (
         "phases: [{encoder: {kl: [1]}}]",
-        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not [1]",
+        "4:26: a piece of the weight of 'kl' must be {from: A, to: B, steps: N}, not 1",
+    ),
+    (
+        "phases: [{encoder: {kl: []}}]",
+        "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not []",
+    ),
+    (
+        "phases: [{encoder: {kl: [{to: 1, steps: 5}]}}]",
+        "4:26: the weight of 'kl' needs option 'from' (a number)",
+    ),
+    (
+        "phases: [{encoder: {kl: [{from: 0, to: 1}, {to: 0}]}}]",
+        "4:26: the weight of 'kl': only the last piece may leave its 'steps' out: the rest of the training",
+    ),
+    (
+        "phases: [{encoder: {kl: [{from: 0, to: 1, steps: 9}, {to: 0, start: 5}]}}]",
+        "4:62: the weight of 'kl': the piece before ends at step 9; begin no earlier",
+    ),
+    (
+        "phases: [{encoder: {kl: [{from: 0, to: 1, steps: 9}, {to: 0, shape: exponential}]}}]",
+        "4:54: the weight of 'kl': an exponential change needs two numbers of one sign, neither 0",
     ),
     (
         "phases: [{encoder: {kl: On}}]",

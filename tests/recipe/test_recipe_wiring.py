@@ -39,7 +39,7 @@ def test_a_network_of_a_terms_own_has_a_row_of_its_own(registry: Registry) -> No
     [generator, reader] = found.phases[0].played
     assert (generator.label, reader.label, reader.slots) == ("generator", "reader", frozenset({"reader"}))
     [term] = reader.terms
-    assert (term.label, term.weight.last, term.part.learning) == ("learn", 1.0, True)
+    assert (term.label, term.weight(0), term.part.learning) == ("learn", 1.0, True)
     assert term.part.arguments == {"self": "reader", "generated_held": "generated_held", "z": "z"}
     assert generator.terms[1].part.arguments == {"self": "reader", "generated": "generated", "z": "z"}
     assert found.players() == ("generator", "reader")
@@ -186,7 +186,7 @@ def test_what_one_alone_asks_for_is_needed_by_nobody_else(registry: Registry) ->
 def test_an_optimizer_is_laid_over_the_common_one(registry: Registry) -> None:
     text = "train: {optimizer: {use: sgd, lr: 0.25, rate: 0.5}, optimizers: {critic: {momentum: 0.5}, encoder: adam}}"
     made = recipe(text, registry, "extends: avae\n").train.optimizers
-    assert {name: (made[name].part.entry.name, made[name].rate.last) for name in ("decoder", "critic", "encoder")} == {
+    assert {name: (made[name].part.entry.name, made[name].rate(0)) for name in ("decoder", "critic", "encoder")} == {
         "decoder": ("sgd", 0.5),
         "critic": ("sgd", 0.5),
         "encoder": ("adam", 1.0),

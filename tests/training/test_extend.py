@@ -69,14 +69,25 @@ def test_another_rate_clip_average_precision_and_batch(finished: Path, here: Pat
 
 
 @pytest.mark.usefixtures("here")
-def test_a_weight_that_changes_goes_on_as_it_would_have_from_there(run_zoo: Run) -> None:
-    kl = ("--set", "phases.0.encoder + decoder.kl={from: 0, to: 1}")
+@pytest.mark.parametrize(
+    ("weight", "told"),
+    [
+        ("{from: 0, to: 1}", "0 to 1 over 6 steps (it was 0 to 1 over 3 steps): at step 3 it is 0.5, not 1"),
+        (
+            "[{from: 0, to: 1, steps: 2}, {to: 0}]",
+            "0 to 1 over 2 steps, then to 0 over 4 steps (it was 0 to 1 over 2 steps, then to 0 over 1 steps): "
+            "at step 3 it is 0.75, not 0",
+        ),
+    ],
+)
+def test_a_weight_that_changes_goes_on_as_it_would_have_from_there(run_zoo: Run, weight: str, told: str) -> None:
+    kl = ("--set", f"phases.0.encoder + decoder.kl={weight}")
     first = build(run_zoo, *kl, text=TINY)
     assert first.code == 0, first.err
     assert build(run_zoo, *MORE, *kl, text=TINY).code == 2
     done = build(run_zoo, *MORE, *kl, "--extend", text=TINY)
     assert done.code == 0, done.err
-    assert "0 to 1 over 6 steps (it was 0 to 1 over 3 steps): at step 3 it is 0.5, not 1" in done.err
+    assert told in done.err
 
 
 def test_without_checkpoints_a_finished_training_is_not_begun_anew(finished: Path, here: Path, run_zoo: Run) -> None:

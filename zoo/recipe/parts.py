@@ -10,8 +10,9 @@ from pathlib import PurePath
 from typing import Any, get_type_hints
 
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
-from zoo.recipe.schema import Part, Schedule
-from zoo.recipe.sections import MINIMA, SIGNED, SPELT, Training
+from zoo.recipe.schedule import SPELT, Piece, Schedule
+from zoo.recipe.schema import Part
+from zoo.recipe.sections import MINIMA, SIGNED, Training
 from zoo.recipe.yaml.read import MAX_PROBLEMS, Node
 from zoo.registry import REQUIRED, Entry, Option, Registry, Signature, check_options
 from zoo.registry.option_types import shown, type_text
@@ -23,6 +24,7 @@ LONGEST_NAME = 200
 """Characters of the longest name that a component may have."""
 
 ON_OFF = {"on": 1.0, "off": 0.0}
+PIECE = "{from: A, to: B, steps: N}"
 
 
 @cache
@@ -246,31 +248,53 @@ class PartReader:
         return node.value
 
     def schedule(self, path: Path, node: Node, what: str, switch: bool = False) -> Schedule | None:
-        """A number, or ``{from, to, steps, start, shape}``; a ``switch`` is also on or off."""
+        """A number, ``{from, to, steps, start, shape}``, or a list of such pieces; a ``switch`` is also on or off."""
         written = value = node.value
         if isinstance(written, dict):
-            return self._changing(path, written, what)
+            piece = self._piece(path, node, what, None, last=True)
+            return Schedule((piece,)) if piece else None
+        if isinstance(written, list) and written:
+            return self._pieces(path, written, what)
         if switch and isinstance(written, bool | str):
             value = float(written) if isinstance(written, bool) else ON_OFF.get(written, written)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
-            return Schedule(float(value), float(value))
-        choices = f"a number{', on, off' if switch else ''} or {{from: A, to: B, steps: N}}"
+            return Schedule.of(float(value))
+        choices = f"a number{', on, off' if switch else ''} or {PIECE}"
         hint = " (text)" if switch and isinstance(written, str) else ""
         if hint and closest(written, ON_OFF):
             hint = did_you_mean(written, ON_OFF)
         self.error(path, f"{what} must be {choices}, not {shown(node.plain())}{hint}")
         return None
 
-    def _changing(self, path: Path, written: dict[str, Node], what: str) -> Schedule | None:
-        before = len(self.problems)
-        options = self.section(path, written, "schedule", what)
-        if len(self.problems) > before:
+    def _pieces(self, path: Path, written: list[Node], what: str) -> Schedule | None:
+        """Pieces, each of which begins where the one before ended; what is wrong is told of the first such."""
+        pieces: list[Piece] = []
+        for number, node in enumerate(written):
+            before, last = pieces[-1] if pieces else None, number == len(written) - 1
+            piece = self._piece((*path, number), node, what, before, last)
+            if piece is None:
+                return None
+            pieces.append(piece)
+        return Schedule(tuple(pieces))
+
+    def _piece(self, path: Path, node: Node, what: str, before: Piece | None, last: bool) -> Piece | None:
+        problems, written = len(self.problems), node.value
+        if not isinstance(written, dict):
+            self.error(path, f"a piece of {what} must be {PIECE}, not {shown(node.plain())}")
             return None
-        options["first"], options["last"] = options.pop("from"), options.pop("to")
+        goes_on = {"from": Node(before.last, node.position)} if before else {}
+        options = self.section(path, goes_on | written, "schedule", what)
+        if len(self.problems) > problems:
+            return None
+        first, final, earliest = options["from"], options["to"], before.end if before else 0
+        if 0 < options["start"] < earliest:
+            self.error((*path, "start"), f"{what}: the piece before ends at step {earliest}; begin no earlier")
+        if not (last or options["steps"]):
+            self.error(path, f"{what}: only the last piece may leave its 'steps' out: the rest of the training")
+        if options["shape"] == "exponential" and first * final <= 0:
+            self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
         steps = self.root.get(("train", "steps"))
         whole = steps.value if steps and isinstance(steps.value, int) else Training.steps
-        options["steps"] = options["steps"] or max(whole - options["start"], 1)
-        if options["shape"] == "exponential" and options["first"] * options["last"] <= 0:
-            self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
-            return None
-        return Schedule(**options)
+        start = options["start"] or earliest
+        length = options["steps"] or max(whole - start, 1)
+        return Piece(first, final, length, start, options["shape"]) if len(self.problems) == problems else None

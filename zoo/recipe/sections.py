@@ -6,7 +6,7 @@ The same reader checks them and every part's options; ``zoo show train`` prints 
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo.recipe.schedule import Schedule
+from zoo.recipe.schedule import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,8 @@ class Timing:
     start: int = 0
 
 
-SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "schedule": Schedule}
+SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "schedule": Piece}
 """By the names that ``zoo show`` knows them by."""
-
-SPELT = {"first": "from", "last": "to"}
-"""Keys that Python does not let a field have."""
 
 MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "best_every"), 0)
 MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", "accumulate", "keep_last"), 1)

@@ -20,7 +20,7 @@ FILE = "history.json"
 """Where a run keeps under which other settings it went on, and from which step."""
 EXTENDED = re.compile(r"train\.(?!.*\.use$)|phases\.\d+\.rows\..*\.weight(\.|$)")
 """Settings under which ``--extend`` trains a run on: all of its training but other optimisers, and weights of terms."""
-_CHANGING = re.compile(r"(.*\.(?:rate|weight))(?:\.(?:from|to|steps|start|shape))?$")
+_CHANGING = re.compile(r"(.*\.(?:rate|weight))(?:\.\d+)?(?:\.(?:from|to|steps|start|shape))?$")
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -80,19 +80,29 @@ def changes(
             line = f"{here.get(path, 'not set')} (it was {there.get(path, 'not set')})"
         if what not in lines.setdefault(line, []):
             lines[line].append(what)
-    resting = [
-        f"train.optimizers.{name}.rate"
+    resting = {
+        f"train.optimizers.{name}.rate": optimizer.rate
         for name, optimizer in recipe.train.optimizers.items()
-        if lines and step < recipe.train.steps and optimizer.rate(step) == optimizer.rate(recipe.train.steps - 1) == 0
-    ]
-    cure = f"{resting[0]}.steps={recipe.train.steps}" if resting else ""
+        if lines and step < recipe.train.steps and not any(map(optimizer.rate, range(step, recipe.train.steps)))
+    }
+    cure = next((f"{path}{_longer(rate, recipe.train.steps)}" for path, rate in resting.items()), "")
     said = f"{', '.join(resting)}: 0 at every step that is left, so nothing is learnt there; --set {cure} spreads it"
     idle = [said] if resting else []
     return [*(f"{', '.join(names)}: {line}" for line, names in lines.items()), *idle]
 
 
+def _longer(rate: Schedule, whole: int) -> str:
+    """What makes a schedule's last piece end with the training."""
+    last = len(rate.pieces) - 1
+    return f"{f'.{last}' if last else ''}.steps={whole - rate.pieces[-1].start}"
+
+
 def _schedule(leaves: Mapping[str, Any], path: str) -> Schedule:
+    """What the leaves below a path say: a number, one piece, or several by their places."""
     if path in leaves:
-        return Schedule(leaves[path], leaves[path])
-    first, last, steps, start, shape = (leaves[f"{path}.{key}"] for key in ("from", "to", "steps", "start", "shape"))
-    return Schedule(first, last, steps, start, shape)
+        return Schedule.of(leaves[path])
+    pieces: dict[str, dict[str, Any]] = {}
+    for leaf in (leaf for leaf in leaves if leaf.startswith(f"{path}.")):
+        place, _, key = leaf.removeprefix(path).rpartition(".")
+        pieces.setdefault(place, {})[key] = leaves[leaf]
+    return Schedule.of([*pieces.values()])

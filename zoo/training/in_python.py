@@ -84,7 +84,7 @@ def train(
     seen: list[Watcher] = [*([ProgressWatcher()] if progress else []), *_watching(watchers)]
     total = done + steps if steps is not None else whole if done < whole else done + whole
     rates = [optimizer.rate for optimizer in recipe.train.optimizers.values()]
-    if done < total and not any(rate(done) or rate(total - 1) for rate in rates):
+    if done < total and not any(rate(step) for rate in rates for step in range(done, total)):
         cure = f'overrides={{"train.steps": {total}}} in zoo.build spreads them'
         warnings.warn(
             f"steps {done + 1} to {total} teach nothing: their learning rates are all 0; {cure}", stacklevel=3

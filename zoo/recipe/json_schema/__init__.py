@@ -178,7 +178,7 @@ class Sections(Parts):
     def term(self, name: str) -> Schema:
         """A term of a row."""
         options = {"if": says("from"), "then": self.schedule(), "else": self.mapping("term", name)}
-        return {"description": self.summary("term", name), **part(self.weight(), options)}
+        return {"description": self.summary("term", name), **part(self.weight(), options, self.pieces())}
 
     # -- training ------------------------------------------------------------------------------------------------
 

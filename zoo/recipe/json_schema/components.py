@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from urllib.parse import quote
 
@@ -159,7 +159,7 @@ class Parts:
     def _beside(self, kind: str) -> dict[str, Schema]:
         if kind == "term":
             begins = {"description": "The weight at 'start': a weight that changes, {from: A, to: B, steps: N}."}
-            return {"weight": {"default": 1.0, **part(self.weight(), self.schedule())}, "from": begins}
+            return {"weight": {"default": 1.0, **part(self.weight(), self.schedule(), self.pieces())}, "from": begins}
         if kind == "optimizer":
             return {"rate": self.rate()}
         text = "What the slot is, where the last word of its name does not say."
@@ -180,16 +180,35 @@ class Parts:
     @definition
     def schedule(self) -> Schema:
         """A number that changes with the step."""
+        return {**self.piece(), **self.needs("from")}
+
+    @definition
+    def pieces(self) -> Schema:
+        """Such numbers one after another."""
+        text = "Pieces, each of which begins where the one before ended."
+        whole = {"prefixItems": [{"required": ["from"]}]}  # lists lie over none
+        return {
+            "description": text,
+            "type": "array",
+            "minItems": 1,
+            "items": replace(self, over=False).piece(),
+            "allOf": [whole],
+        }
+
+    @definition
+    def piece(self) -> Schema:
+        """A number that changes with the step; a later piece of one goes on from where the one before ended."""
         signs = ("exclusiveMinimum", "exclusiveMaximum")
         signed = either(*({"properties": {"from": {sign: 0}, "to": {sign: 0}}} for sign in signs))
-        rules = {"if": when("shape", {"const": "exponential"}), "then": signed, **self.needs("from", "to")}
+        rules = {"if": when("shape", {"const": "exponential"}), "then": signed, **self.needs("to")}
         return {**mapping(read_section("schedule").doc, self.keys("schedule"), False), **rules}
 
     @definition
     def rate(self) -> Schema:
         """A factor on a learning rate."""
         low: Schema = {"minimum": 0}
-        text = "A factor on the learning rate: a number, or {from: A, to: B, steps: N}."
-        changing = {"allOf": [self.schedule(), {"properties": {"from": low, "to": low}}]}
+        text = "A factor on the learning rate: a number, {from: A, to: B, steps: N} or a list of such pieces."
+        above = {"properties": {"from": low, "to": low}}
+        changing, several = {"allOf": [self.schedule(), above]}, {"allOf": [self.pieces(), {"items": above}]}
         number, null = {"type": "number", **low}, [NULL] if self.over else []
-        return {"description": text, "default": 1.0, **part(number, changing, *null)}
+        return {"description": text, "default": 1.0, **part(number, changing, several, *null)}
