@@ -28,8 +28,7 @@ def test_network(benchmark, network, measured):
     model = built(name, f"slots.{slot}={ {**part, **own} }".replace("'", ""), width=4, batch=batch, device=DEVICE)
     module = getattr(model, slot).train()
     contract = contract_of(model.recipe.slots[slot], model.recipe.sizes)
-    shapes = [[batch if n is None else n for n in shape.numbers] for shape in contract.inputs]
-    inputs = [torch.randn(shape, device=DEVICE) for shape in shapes]
+    inputs = [torch.randn(shape, device=DEVICE) for shape in contract.made_up(batch)]
 
     def both_ways() -> None:
         given = [tensor.detach().requires_grad_() for tensor in inputs]

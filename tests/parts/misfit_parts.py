@@ -19,6 +19,8 @@ def zoo_components() -> list[api.Component]:
         part("decoder", "small", "Small"),
         part("decoder", "wide", "Wide", "B 100 -> B C H W"),
         part("decoder", "odd", "Wide", "B depth -> B C H W"),
+        part("decoder", "several", "Several", "B latent -> B C H W, B K, B K"),
+        part("decoder", "alone", "Small", "B latent -> B C H W, B K"),
         part("decoder", "refuses", "Refuses"),
         part("decoder", "crashes", "Crashes"),
         part("decoder", "no-module", "no_module"),
@@ -65,6 +67,17 @@ class Wide(Painter):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__(100, channels, size)
+
+
+class Several(Painter):
+    """Images, and what else was asked for; of two things alike, one is larger."""
+
+    def __init__(self, channels: int, size: int, latent: int, *, of: int = 3) -> None:
+        super().__init__(latent, channels, size)
+        self.of = of
+
+    def forward(self, z: Tensor) -> Any:
+        return (super().forward(z), z[:, :4], z)[: self.of]
 
 
 class Refuses(nn.Module):

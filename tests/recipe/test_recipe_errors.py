@@ -682,8 +682,21 @@ MISFITS = [
     ("slots: {decoder: crashes}", "4:9: slot 'decoder' (decoder 'crashes') cannot be computed: boom"),
     (
         "slots: {decoder: odd}",
-        "4:9: decoder 'odd': contract names 'depth', which is no size; "
-        "choices: B, C, H, W, channels, size, latent, noise, or a number",
+        "4:9: decoder 'odd': contract 'B depth -> B C H W': 'depth' is no size and no option; "
+        "choices: B, C, H, W, channels, latent, noise, size",
+    ),
+    (
+        "slots: {decoder: several}",
+        "4:9: slot 'decoder' (decoder 'several') gives B x 5, where B x K (K is 4 in this call) is promised",
+    ),
+    (
+        "slots: {decoder: {use: several, of: 2}}",
+        "4:9: slot 'decoder' (decoder 'several') gives tuple of 2, where 3 things are promised "
+        "('B latent -> B C H W, B K, B K')",
+    ),
+    (
+        "slots: {decoder: alone}",
+        "4:9: slot 'decoder' (decoder 'alone') gives Tensor, where 2 things are promised ('B latent -> B C H W, B K')",
     ),
     ("slots: {decoder: no-module}", "4:9: decoder 'no-module' is int, not an nn.Module"),
     (
@@ -744,8 +757,8 @@ def test_parts_that_do_not_fit(run_zoo: Run, line: str, said: str) -> None:
         ),
         (
             "slots: {critic: pair, decoder: odd}",
-            "r.yaml:4:23: error: decoder 'odd': contract names 'depth', which is no size; "
-            "choices: B, C, H, W, channels, size, latent, noise, or a number",
+            "r.yaml:4:23: error: decoder 'odd': contract 'B depth -> B C H W': 'depth' is no size and no "
+            "option; choices: B, C, H, W, channels, latent, noise, size",
         ),
     ],
 )
@@ -787,7 +800,20 @@ def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(run_zoo: Run, 
         ("B latent", "contract 'B latent' has no '->'"),
         (
             "B depth -> B C H W",
-            "contract names 'depth', which is no size; choices: B, C, H, W, channels, size, latent, noise, or a number",
+            "contract 'B depth -> B C H W': 'depth' is no size and no option; "
+            "choices: B, C, H, W, channels, latent, noise, size",
+        ),
+        (
+            "B latnt -> B C H W",
+            "contract 'B latnt -> B C H W': 'latnt' is no size and no option; did you mean 'latent'?",
+        ),
+        (
+            "B N/2 -> B C H W",
+            "contract 'B N/2 -> B C H W': 'N/2' is reckoned from 'N', which is no dimension before it",
+        ),
+        (
+            "B latent -> B C H/3 W",
+            "contract 'B latent -> B C H/3 W': 'H/3' does not come out even: H is 8; make H a multiple of 3",
         ),
     ],
 )

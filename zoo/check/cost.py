@@ -71,10 +71,7 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
     contract = contract_of(part, engine.recipe.sizes)
     flops, kept = 0, 0
     if contract:
-        inputs = [
-            torch.zeros([batch if n is None else n for n in shape.numbers], device=engine.device)
-            for shape in contract.inputs
-        ]
+        inputs = [torch.zeros(shape, device=engine.device) for shape in contract.made_up(batch)]
         learning = [(parameter, parameter.requires_grad) for parameter in parameters]
         module.requires_grad_(True)
         flops, kept = counted(lambda: module(*inputs))

@@ -33,6 +33,8 @@ class Reader(PhaseReader):
         self._check_name(top["name"])
         data = self._data()
         slots = self._slots()
+        if data and all(data.options.get(name, 0) > 0 for name in ("channels", "size")):
+            self._contracts(slots, Sizes(data.options["channels"], data.options["size"], top["latent"], top["noise"]))
         values = self._values()
         phases = self.phases(slots)
         outputs = self._outputs(slots)
@@ -115,13 +117,17 @@ class Reader(PhaseReader):
             kind = self._name("slot", path) and self._kind(path, label)
             if kind and (part := self.part(path, kind, label, reserved=("kind",))):
                 slots[label] = part
-                try:
-                    contract_of(part, Sizes(1, 1, 1, 1))  # read here, for what it names
-                except ValueError as error:
-                    self.note(part.position, f"{kind} '{part.entry.name}': {error}")
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
+
+    def _contracts(self, slots: Mapping[str, Part], sizes: Sizes) -> None:
+        """Refuses a contract that names what is not there, or comes to no shape."""
+        for part in slots.values():
+            try:
+                contract_of(part, sizes)
+            except ValueError as error:
+                self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
 
     def _kind(self, path: Path, label: str) -> str | None:
         """A slot's kind: as it says, else its name, else the last word of its name."""

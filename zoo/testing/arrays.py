@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.draws import seeded
-from zoo.recipe.contract import Shape
+from zoo.recipe.contract import Contract
 from zoo.testing.core import Component
 from zoo.types import mapped
 
@@ -28,12 +29,14 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     return (torch.rand(shape, generator=seeded("images", seed), dtype=torch.float64) * 2 - 1).to(dtype)
 
 
-def made_up(shape: Shape, batch: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """An input for one side of a contract: images where it has a side, else standard normal numbers."""
-    numbers = [batch if n is None else n for n in shape.numbers]
-    if {"H", "W", "size"} & set(shape.names):
-        return images(*numbers, seed=seed, dtype=dtype)
-    return torch.randn(numbers, generator=seeded("numbers", seed), dtype=torch.float64).to(dtype)
+def made_up(contract: Contract, batch: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Inputs of a contract: images where one has a side, else standard normal numbers."""
+    return [
+        images(*sizes, seed=seed, dtype=dtype)
+        if {"H", "W", "size"} & shape.names
+        else torch.randn(sizes, generator=seeded("numbers", seed), dtype=torch.float64).to(dtype)
+        for seed, shape, sizes in zip(count(0, 10), contract.inputs, contract.made_up(batch), strict=False)
+    ]
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.check.shapes import PROMISED
+from zoo.check.shapes import PROMISED, given_by, named_tensors
 from zoo.draws import Draw
 from zoo.model.kept import unkept
 from zoo.recipe.contract import Contract, contract_of
@@ -139,7 +139,7 @@ class Network(Built):
 
     def inputs(self, batch: int = 3, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """Made-up inputs that keep the contract."""
-        return [arrays.made_up(shape, batch, 10 * i, dtype) for i, shape in enumerate(self.contract(sizes).inputs)]
+        return arrays.made_up(self.contract(sizes), batch, dtype)
 
     def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
         """The output of a new one for made-up inputs."""
@@ -160,11 +160,23 @@ class Network(Built):
         for sizes in self.settings:
             contract, built = self.contract(sizes), self.build(sizes)
             for batch in BATCHES:
-                given = built(*self.inputs(batch, sizes))
+                inputs = self.inputs(batch, sizes)
+                given, letters = built(*inputs), dict[str, int]()
+                for shape, x in zip(contract.inputs, inputs, strict=True):
+                    shape.admits(x.shape, letters)
                 where = f"at size {sizes.size}, latent {sizes.latent}, noise {sizes.noise} and batch {batch}"
-                for tensor in _promised(given):
-                    keeps = contract.output.admits(tuple(tensor.shape)) and len(tensor) == batch
-                    told = f"gives {sides(tensor)} {where}, and '{contract.text}' promises {contract.output}"
+                things = given_by(given, len(contract.outputs))
+                self.require(
+                    things, f"gives other than the {len(contract.outputs)} things of '{contract.text}' {where}"
+                )
+                pairs = [
+                    (s, t)
+                    for s, thing in zip(contract.outputs, things or (), strict=True)
+                    for t in named_tensors(thing).values()
+                ]
+                for shape, tensor in pairs:
+                    told = f"gives {sides(tensor)} {where}, and '{contract.text}' promises {shape}"
+                    keeps = isinstance(tensor, Tensor) and shape.admits(tensor.shape, letters)
                     self.require(keeps, f"{told}; make the two agree")
                 self.require(finite(given), f"gives numbers that are not finite {where}; look at what divides")
 
