@@ -12,6 +12,7 @@ from helpers.engine import assert_close, differing, images, played, small, snaps
 from torch import Tensor
 
 from zoo.engine.engine import Engine
+from zoo.errors import RequestError
 from zoo.model.model import Model
 
 LR = 1e-3
@@ -176,6 +177,32 @@ def test_a_phase_that_is_not_due_leaves_its_batches_unused():
     assert asked.turns == [[0], [3, 4, 5], [6], [9, 10, 11]]
     both = {"encoder/kl", "decoder/reconstruction"}
     assert played_rows == [{"encoder/kl"}, both, {"encoder/kl"}, both]
+
+
+def test_a_phase_ends_where_it_says():
+    phases = [{"encoder": {"kl": 1.0}}, {"rows": {"decoder": {"reconstruction": 1.0}}, "start": 1, "until": 3}]
+    asked, engine = Asked(), Engine(small("vae", phases=phases))
+    assert [len(asked.step(engine)) for _ in range(5)] == [1, 2, 2, 1, 1]
+
+
+def test_a_term_may_count_the_training():
+    """Batches of 4 from 10 images: three turns a step, of which the fresh phase takes the second and the third."""
+    rows = {"decoder": {"counted": 1.0}}
+    model = small("vae", phases=[rows, {"rows": rows, "repeat": 2, "fresh": True}])
+    model.train_size = 10
+    engine_toys.SEEN.clear()
+    played(model, 2)
+    assert [counts for _, counts in engine_toys.SEEN] == [
+        (step, turn * 4 // 10, step * 4, 10) for step in range(2) for turn in range(3 * step, 3 * step + 3)
+    ]
+
+
+def test_what_counts_is_neither_compiled_nor_captured():
+    counting = [{"decoder": {"counted": 1.0}}]
+    with pytest.raises(RequestError, match=r"'counted' asks for a count of the training, which a compiled graph"):
+        Engine(small("vae", "train.compile=true", phases=counting))
+    with pytest.raises(RequestError, match=r"cuda_graph: on is not to be had"):
+        Engine(small("vae", "train.cuda_graph=on", phases=counting))
 
 
 def test_a_repeated_phase_is_that_many_steps_on_one_batch():

@@ -16,7 +16,7 @@ SEEN: list[tuple[str, Any]] = []
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """Terms and values that say what they saw."""
-    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added")
+    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added", "counted")
     values = ("features", "shade", "unneeded")
     return (
         *(api.Component("term", name, f"engine_toys:{name}", "a toy") for name in terms),
@@ -55,6 +55,12 @@ def shade(generator: nn.Module, z: Tensor, noise: Tensor) -> Tensor:
 def watched(shade: Tensor, reconstruction: Tensor) -> Tensor:
     """How far reconstructions are from generated images."""
     return (shade - reconstruction).square().mean()
+
+
+def counted(reconstruction: Tensor, step: int, epoch: int, images_seen: int, train_size: int) -> Tensor:
+    """The mean of the reconstructions; it notes what counts the training."""
+    SEEN.append(("counts", (step, epoch, images_seen, train_size)))
+    return reconstruction.mean()
 
 
 def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:

@@ -163,6 +163,10 @@ ONE_LINE = [
         "4:26: a piece of the weight of 'kl' must be {from: A, to: B, steps: N}, not 1",
     ),
     (
+        "phases: [{rows: {encoder: {kl: 1}}, start: 5, until: 5}]",
+        "4:47: the phase ends at step 5, before it begins at step 5; 'until' is the first step without it",
+    ),
+    (
         "phases: [{encoder: {kl: []}}]",
         "4:21: the weight of 'kl' must be a number, on, off or {from: A, to: B, steps: N}, not []",
     ),

@@ -70,7 +70,11 @@ def test_a_run_interrupted_at_every_step_is_the_uninterrupted_one(tmp_path, name
 
 def test_with_phases_in_turn_repeated_fresh_and_late(tmp_path):
     vae, generator, critic = in_turn("avae")
-    phases = [vae, {"rows": critic, "repeat": 2, "fresh": True, "start": 1}, {"rows": generator, "every": 2}]
+    phases = [
+        vae,
+        {"rows": critic, "repeat": 2, "fresh": True, "start": 1, "until": 3},
+        {"rows": generator, "every": 2},
+    ]
     made = recipe("avae", "train.clip=1.0", phases=phases)
     assert_same(trained(made, tmp_path / "whole"), interrupted_at_every_step(made, tmp_path / "pieces"))
 

@@ -21,6 +21,7 @@ from zoo.engine.players import Gradients, Player
 from zoo.errors import RequestError, TrainingError, reason
 from zoo.machine.torch_private import out_of_memory, waits_for_device
 from zoo.model.model import Model
+from zoo.recipe.graph import COUNTS
 from zoo.recipe.schema import Recipe, Term
 
 WARM = 3
@@ -36,13 +37,13 @@ def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], pro
     if recipe.train.cuda_graph == "off":
         return "train.cuda_graph is off"
     stuck = [player.name for player in players if not (player.on_device and player.skips)]
-    asking = _asking_for_the_step(recipe)
+    asking = counting(recipe)
     reasons = {
         f"the model is on {device.type}, not on CUDA": device.type != "cuda",
         "train.fully_shard gathers weights within a step": collective,
         "several processes exchange gradients within a step": processes > 1,
         "train.accumulate takes a batch in parts": recipe.train.accumulate > 1,
-        f"'{asking}' asks for the number of the step, which a graph would keep as it was": asking,
+        f"'{asking}' asks for a count of the training, which a graph would keep as it was": asking,
         f"the optimiser of {', '.join(stuck)} works on the host (one with fused=True does not)": stuck,
     }
     reason = next((reason for reason, holds in reasons.items() if holds), "")
@@ -51,13 +52,15 @@ def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], pro
     return reason
 
 
-def _asking_for_the_step(recipe: Recipe) -> str:
-    """The first value or term that asks for the number of the step."""
+def counting(recipe: Recipe) -> str:
+    """The first value or term that asks for a count of the training that changes with the step."""
+    changing = {*COUNTS} - {"train_size"}
+    graph = recipe.graph
     for term in (term for phase in recipe.phases for row in phase.played for term in row.terms):
         asked = term.part.arguments.values()
-        if "step" in asked:
+        if changing.intersection(asked):
             return term.label
-        if name := next((name for name in recipe.graph.order(asked) if "step" in recipe.graph.needs(name)), ""):
+        if name := next((name for name in graph.order(asked) if changing.intersection(graph.needs(name))), ""):
             return name
     return ""
 

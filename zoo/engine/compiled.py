@@ -25,7 +25,7 @@ from zoo.machine.torch_private import out_of_memory
 class Compiled:
     """The gradients of one phase, compiled for images of the shape of ``x``; the model's buffers stay as they are.
 
-    ``step`` stays what it is in the graph. A phase that cannot be traced, such as where Python looks at a tensor's
+    A phase that cannot be traced, such as where Python looks at a tensor's
     numbers, is a TrainingError.
     """
 

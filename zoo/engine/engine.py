@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.draws import WHOLE, Draws, Streams
 from zoo.engine.average import Average
-from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, why_not
+from zoo.engine.capture import WARM, Captured, CaptureError, Recorder, counting, why_not
 from zoo.engine.compiled import Compiled
 from zoo.engine.keys import StateKey, TermKey
 from zoo.engine.layout import Layout
@@ -68,7 +68,8 @@ class Engine:
             parameter.requires_grad_(True)
         self.players = players_of(learning, settings.optimizers, optimizers, places)
         self.shards.check(self.players)
-        self._plans = Plans(model, self.players)
+        self._counts = model.counts()
+        self._plans = Plans(model, self.players, self._counts)
         self._vectors = [vector for norm in spectral_norms(model) for vector in norm.buffers()]
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
@@ -100,6 +101,9 @@ class Engine:
         players, on_cpu = self.players.values(), self.device.type == "cpu"
         for player in () if on_cpu else players:
             player.put_on_device()
+        if self.recipe.train.compile and (asking := counting(self.recipe)):
+            told = f"'{asking}' asks for a count of the training, which a compiled graph would keep as it was"
+            raise RequestError(f"train.compile: true is not to be had: {told}; set it to false")
         self.eager = why_not(self.recipe, self.device, players, self.processes.count, self.shards.collective)
         self.sentinel = Sentinel(self.device, at_once=on_cpu or not all(player.skips for player in players))
 
@@ -142,7 +146,8 @@ class Engine:
     def due(self) -> Iterator[tuple[int, int]]:
         """The phases that are played at this step, each as often as it is: its number, and which play of it."""
         for number, phase in enumerate(self.recipe.phases):
-            if self.step_index >= phase.start and (self.step_index - phase.start) % phase.every == 0:
+            begun, over = self.step_index >= phase.start, phase.until and self.step_index >= phase.until
+            if begun and not over and (self.step_index - phase.start) % phase.every == 0:
                 yield from ((number, play) for play in range(phase.repeat))
 
     def turn(self, which: tuple[int, int]) -> int:
@@ -152,6 +157,11 @@ class Engine:
         before = sum(phase.repeat for phase in phases[:number] if phase.fresh)
         return self.step_index * self.turns + (before + play + 1 if phases[number].fresh else 0)
 
+    def count(self, which: tuple[int, int]) -> None:
+        """Has values and terms see the counts of a play at this step."""
+        size, taken = self.model.train_size, self.turn(which) * self.recipe.train.batch
+        self._counts |= {"epoch": taken // size, "images_seen": self.seen_images, "train_size": size}
+
     def check(self) -> None:
         """Looks at the weights, and waits for what only the device knows; a TrainingError if one is not finite."""
         self.sentinel.check(self.step_index)
@@ -159,6 +169,7 @@ class Engine:
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
     def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[TermKey, Tensor]:
+        self.count(which)
         for player in plan.leaders:
             player.set_rate(self.step_index)
         if not plan.rows:  # every term of it weighs nothing yet
@@ -278,7 +289,7 @@ class Engine:
             self.average.restore({key.name: tensor for key, tensor in known.items() if key.kind == "ema"})
         for player in self.players.values():
             player.restore(known)
-        self._plans = Plans(self.model, self.players)  # what was captured moves what was there before
+        self._plans = Plans(self.model, self.players, self._counts)  # what was captured moves what was there before
         self.remember(plain["alarms"])
         self.begin_at(plain["step"])
         self.seen_images = plain["images"]  # the batch may have been another one

@@ -68,6 +68,7 @@ class TrainableModel(Model):
         found: dict[str, RowLosses] = {}
         for number in phases if phase is None else [phase]:
             plan = engine.plan_now(number)
+            engine.count((number, 0))
             draw = (number, 0) if self.recipe.phases[number].fresh else ()
             for row, losses in _losses(plan, known, step, streams.draws(step, draw, WHOLE, len(x))).items():
                 found[f"{number + 1}: {row}" if row in found else row] = losses

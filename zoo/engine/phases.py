@@ -22,7 +22,7 @@ from zoo.machine.device import compute_type
 from zoo.model.forward import SlotView, lowering
 from zoo.model.model import Model
 from zoo.model.program import Computed, bound, names_computed, run
-from zoo.recipe.graph import Call, Graph, plan_calls
+from zoo.recipe.graph import COUNTS, Call, Graph, plan_calls
 from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
 
 Weights = Callable[[Term], "float | Tensor"]
@@ -30,7 +30,7 @@ Weights = Callable[[Term], "float | Tensor"]
 Look = Callable[[Row, Term, Callable[[], dict[str, Tensor]]], None]
 """Shown a term of a row, and what takes its gradient at weight 1: parameter -> gradient, of those that it reaches."""
 
-PLAIN = ("batch", "step", "sizes")
+PLAIN = ("batch", *COUNTS, "sizes")
 """Builtins that are no tensors."""
 
 
@@ -97,6 +97,7 @@ class PhasePlan:
         movers: the players of its rows that move.
         leaders: of those that share an optimiser, one.
         parametrised: the computed weights of networks that learn; None where no network has any.
+        counts: of the training, as they now are.
         lowering: in which slots of a lower precision are called.
         played: how often it was played eagerly.
     """
@@ -108,6 +109,7 @@ class PhasePlan:
     leaders: Sequence[Player]
     parametrised: Sequence[tuple[nn.Module, str]] | None
     sizes: Sizes
+    counts: Mapping[str, int]
     lowering: AbstractContextManager[object]
     compiled: Callable[[Tensor, Draws, Weights], Gradients] | None = None
     captured: Replay | None = None
@@ -159,7 +161,7 @@ class PhasePlan:
     def forward(self, x: Tensor, step: int, draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key; arguments as for ``compute``."""
         with self.lowering:
-            return run(self.program, {"x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
+            return run(self.program, {**self.counts, "x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
 
 
 def _taken(value: Tensor, own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -172,8 +174,8 @@ def _taken(value: Tensor, own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
 class Plans:
     """The plans of a recipe's phases, each made when it is first needed."""
 
-    def __init__(self, model: Model, players: Mapping[str, Player]) -> None:
-        self._model, self._recipe, self._players = model, model.recipe, players
+    def __init__(self, model: Model, players: Mapping[str, Player], counts: Mapping[str, int]) -> None:
+        self._model, self._recipe, self._players, self._counts = model, model.recipe, players, counts
         self.dtype = compute_type(self._recipe.train.precision, model.device)
         self._lowering = lowering(model.device, self.dtype)
         self._parametrised, self._repeated = bool(parametrised([model])), _repeated(self._recipe)
@@ -228,6 +230,7 @@ class Plans:
             leaders=list({id(player.optimizer): player for player in movers}.values()),
             parametrised=parametrised(learners) if self._parametrised else None,
             sizes=self._recipe.sizes,
+            counts=self._counts,
             lowering=self._lowering,
         )
 

@@ -19,7 +19,7 @@ from zoo.machine.torch_private import lacks_numbers, no_power_method_on_meta, ou
 from zoo.model.forward import evaluating
 from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
-from zoo.recipe.graph import Graph, UnknownNameError
+from zoo.recipe.graph import COUNTS, Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
 
 
@@ -34,6 +34,7 @@ class Model(nn.Module):
     Attributes:
         parts: the parts that its networks are made of, by the networks' names.
         still: names of networks that a value or a term owns, and that nothing trains though they ask for gradients.
+        train_size: images of the training set; a batch of them until a training says.
         trained: what its next training goes on from: tensors by name, and plain data; None for a model that is new.
         weights: which of its weights it holds, ``raw``, ``ema`` or ``best``.
         loaded_from: the run that it was loaded from.
@@ -52,6 +53,7 @@ class Model(nn.Module):
             for label, part in recipe.slots.items():
                 self.add_module(label, build_part(recipe, part, device))
         self.owned, self.still = nn.ModuleDict(), list[str]()
+        self.train_size = recipe.train.batch
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
         terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
         self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
@@ -129,7 +131,11 @@ class Model(nn.Module):
     def _known(self, given: Mapping[str, Any], batch: int = 0) -> dict[str, Any]:
         """What is given, and the builtins."""
         batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
-        return {"batch": batch, "step": 0, "sizes": self.recipe.sizes, **given}
+        return {**self.counts(), "batch": batch, "sizes": self.recipe.sizes, **given}
+
+    def counts(self) -> dict[str, int]:
+        """What values may count by, before the first step and outside of a training."""
+        return {**dict.fromkeys(COUNTS, 0), "train_size": self.train_size}
 
     def _drawing(self, seed: int | None = None, generator: torch.Generator | None = None) -> Draws:
         """Who draws -> its stream; of a new draw, a generator is asked for a seed once somebody draws."""

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from zoo.api import KINDS
 from zoo.errors import did_you_mean
 
-BUILTINS = ("x", "batch", "draw", "step", "sizes")
-"""Names that the engine provides: the images, how many, random numbers, the step, the recipe's sizes."""
+COUNTS = ("step", "epoch", "images_seen", "train_size")
+"""Whole numbers of a training: steps done, passes over its images done, images that the steps took, images it has."""
+
+BUILTINS = ("x", "batch", "draw", *COUNTS, "sizes")
+"""Names that the engine provides: the images, how many, random numbers, counts, the recipe's sizes."""
 
 HELD = "_held"
 """``NAME_held`` is the value NAME with its gradient stopped (detached)."""

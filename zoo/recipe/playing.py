@@ -82,6 +82,9 @@ class PhaseReader(PartReader):
         if "rows" in items:
             keys = {key: node for key, node in items.items() if key != "rows"}
             timing = self.section(path, keys, "phase", "a phase", ("rows",))
+            if 0 < timing["until"] <= timing["start"]:
+                never = f"the phase ends at step {timing['until']}, before it begins at step {timing['start']}"
+                self.error((*path, "until"), f"{never}; 'until' is the first step without it")
         else:
             misplaced = [key.name for key in fields(Timing) if key.name in items and key.name not in slots]
         before = len(self.problems)

@@ -54,6 +54,7 @@ def _timing(phase: Phase) -> str:
     said += ["fresh"] if phase.fresh else []
     said += [f"every {phase.every}"] if phase.every > 1 else []
     said += [f"from step {phase.start}"] if phase.start else []
+    said += [f"until step {phase.until}"] if phase.until else []
     return f" ({', '.join(said)})" if said else ""
 
 

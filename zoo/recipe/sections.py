@@ -82,18 +82,20 @@ class Timing:
         fresh: whether each play draws its own batch and noise.
         every: play only every so many steps.
         start: first step at which it is played.
+        until: step from which on it is no longer played; 0 for never.
     """
 
     repeat: int = 1
     fresh: bool = False
     every: int = 1
     start: int = 0
+    until: int = 0
 
 
 SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "schedule": Piece}
 """By the names that ``zoo show`` knows them by."""
 
-MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "best_every"), 0)
+MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "until", "best_every"), 0)
 MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", "accumulate", "keep_last"), 1)
 MINIMA |= dict.fromkeys(("repeat", "every"), 1)
 """Smallest value of each number that has one."""

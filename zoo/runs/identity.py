@@ -13,7 +13,7 @@ from zoo.errors import Damaged, RequestError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
-from zoo.recipe.sections import Training
+from zoo.recipe.sections import Timing, Training
 from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
@@ -135,7 +135,8 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     own_recipe(run.folder)
     before = read(read_text(run.folder, "recipe.yaml") or "", str(run.path("recipe.yaml"))).plain()
     there, here = _leaves(_trained(recipe, before)), _leaves(_trained(recipe, recipe.plain()))
-    defaults = {f"train.{key.name}": key.default for key in fields(Training)}
+    sections = {"train": Training, **{f"phases.{number}": Timing for number in range(len(recipe.phases))}}
+    defaults = {f"{place}.{key.name}": key.default for place, section in sections.items() for key in fields(section)}
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
     kept = max(steps_of(run.folder, "json"), default=0)
     done = kept or (there["train.steps"] if run.path("model.safetensors").is_file() else 0)

@@ -283,7 +283,7 @@ class Inside:
         model, sizes, value = self.model, recipe.sizes, graph.kind == "value"
         self.function = model.functions[self.part.label] if value else model.terms[self.part.key]
         x = images(batch, sizes.channels, sizes.size, sizes.size, dtype=dtype).to(device)
-        given = {"x": x, "batch": batch, "step": 0, "sizes": sizes}
+        given = {**model.counts(), "x": x, "batch": batch, "sizes": sizes}
         asked = {n: name for n, name in self.part.arguments.items() if name != "draw"}
         known = model.values([*asked.values()], given, partial(model.draw, "given"))
         self.arguments = dict(zip(asked, known, strict=True))

@@ -68,11 +68,11 @@ def train(
         TrainingError: if a term, a gradient or a weight is no longer finite, or the memory does not suffice.
         Interrupted: if ``stop`` said so.
     """
-    settings = model.recipe.train
-    steps = settings.steps if steps is None else steps
+    steps = model.recipe.train.steps if steps is None else steps
     images = load_images(model.recipe) if data is None else data
     shown = images if isinstance(images, Images) else None
     pixels: Tensor = shown.train if shown else images  # type: ignore[assignment]
+    model.train_size = len(pixels)
     engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
     _go_on(model, engine)
     for note in restore_checkpoint(run, engine) if run else ():
@@ -82,7 +82,7 @@ def train(
     if engine.step_index:
         say(f"continuing at step {engine.step_index} of {steps}")
     for watcher in watchers:
-        watcher.start(engine.step_index, steps, settings.batch)
+        watcher.start(engine.step_index, steps, model.recipe.train.batch)
     try:
         with forked(engine.device), told_why(engine, batches, run):
             _Loop(engine, batches, steps, watchers, run, shown, stop, alarms, on_alarm or say).play()

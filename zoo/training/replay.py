@@ -55,6 +55,7 @@ class _Bench:
 
     def engine(self) -> tuple[Engine, Batches]:
         model = Model(self._recipe, self._device)
+        model.train_size = len(self._pixels)
         return Engine(model), Batches.of(model.recipe, self._pixels, model.device, model.dtype)
 
     def played(self, start: Callable[[Engine], object], steps: int) -> Engine:
