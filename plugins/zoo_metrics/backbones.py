@@ -9,7 +9,6 @@ import timm
 import torch
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from zoo_metrics.weights import Published, aside, existing, fill, sha256, state
 
@@ -52,23 +51,19 @@ class Backbone(nn.Module):
 
 
 class Pooled(nn.Module):
-    """Pooled features of a backbone at a side of its own.
+    """Pooled features of a backbone.
 
     Args:
         backbone: the network.
-        side: images are resized to it.
     """
 
-    def __init__(self, backbone: Backbone, side: int) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.backbone, self.side = backbone, side
+        self.backbone = backbone
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, F)."""
-        images, shape = pixels.float() / 255, (self.side, self.side)
-        if images.shape[2:] != shape:
-            images = interpolate(images, shape, mode="bilinear", antialias=True)
-        return self.backbone(images)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, S, S), scaled -> (B, F)."""
+        return {"pool": self.backbone.network(images)}
 
 
 def known(model: str) -> str:

@@ -5,6 +5,7 @@ B batch, C channels, H, W image sides, F features.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,8 +15,13 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from zoo import api
 from zoo_metrics import backbones, inception
+from zoo_metrics.prepare import prepared
+from zoo_metrics.protocols import PROTOCOLS, SCALES, Protocol
+from zoo_metrics.transformers import KINDS, transformer
 
 INCEPTION = "inception"
+Scale = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of what a network sees, in pixels, by channel."""
 AT_ONCE = {"cpu": 8}
 """Images that a network sees at a time: few fit a processor's cache, and are faster there than many."""
 ON_A_GPU = 100
@@ -25,22 +31,30 @@ class Judge:
     """A loaded network, which remembers what it said of images for as long as they are about.
 
     Args:
-        network: uint8 pixels (B, 3, H, W) -> (B, F).
+        network: scaled images (B, 3, S, S) -> features by name.
         weights: what is loaded in it.
+        protocol: how images are prepared for it.
+        scale: mean and standard deviation, in pixels, of what it sees.
     """
 
-    def __init__(self, network: nn.Module, weights: str) -> None:
-        self.network, self.weights = network, weights
+    def __init__(self, network: nn.Module, weights: str, protocol: Protocol, scale: tuple[Tensor, Tensor]) -> None:
+        self.network, self.weights, self.protocol, self._scale = network, weights, protocol, scale
         self._said = WeakTensorKeyDictionary()
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] -> (B, F) in float32 on the CPU."""
+    def __call__(self, images: Tensor, part: str = "pool") -> Tensor:
+        """(B, C, H, W), uint8 or in [-1, 1] -> (B, F) in float32 on the CPU."""
         if images not in self._said:
             with torch.no_grad():
-                pixels = api.to_pixels(colour(images))
-                parts = pixels.split(at_once(images.device))
-                self._said[images] = torch.cat([self.network(part).cpu() for part in parts])
-        return self._said[images]
+                pixels = colour(images)
+                pixels = pixels if pixels.dtype == torch.uint8 else api.to_pixels(pixels)
+                said = [self._seen(few) for few in pixels.split(at_once(images.device))]
+                self._said[images] = {name: torch.cat([each[name] for each in said]) for name in said[0]}
+        return self._said[images][part]
+
+    def _seen(self, pixels: Tensor) -> dict[str, Tensor]:
+        mean, std = (numbers.to(pixels.device) for numbers in self._scale)
+        found = self.network((prepared(pixels, self.protocol) - mean) / std)
+        return {name: features.float().cpu() for name, features in found.items()}
 
 
 _judges: WeakValueDictionary[tuple[Any, ...], Judge] = WeakValueDictionary()
@@ -51,27 +65,40 @@ class Features:
 
     Args:
         model: ``inception`` (FID's InceptionV3), ``lite0`` (the packaged EfficientNet-Lite0), or a name of
-            ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
+            ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights. Where the protocol's features are
+            a transformer's, timm's name of the architecture.
         pretrained: the path of a file of weights; True for the published ones; False for random ones, which
             are the same in every run (timm's models alone).
         resize: side that images are resized to before the network; None for the side it was made for.
         download: whether Inception's weights may be downloaded (timm's hub is asked by True alone).
+        protocol: how images are prepared; a plain antialiased resize when None, for Inception as torch-fidelity.
+        part: which of the network's features.
 
     Raises:
         ValueError: no such model, or weights that are not there.
     """
 
-    def __init__(self, model: str, pretrained: bool | str, resize: int | None, download: bool) -> None:
-        self.model, self._pretrained, self._download = model, pretrained, download
+    def __init__(
+        self,
+        model: str,
+        pretrained: bool | str,
+        resize: int | None,
+        download: bool,
+        protocol: Protocol | None = None,
+        part: str = "pool",
+    ) -> None:
+        self.model, self._pretrained, self._download, self._part = model, pretrained, download, part
+        self._kind = protocol.features if protocol and protocol.features in KINDS else ""
         if resize is not None and resize < 1:
             raise ValueError(f"resize must be at least 1, not {resize}")
         if model == INCEPTION:
             self._refuse_for_inception(resize)
             inception.PUBLISHED.find(self._path, download)
-            self._side = inception.SIDE
+            self.view = protocol or PROTOCOLS["torch-fidelity"]
         else:
             backbones.check(model, pretrained)
-            self._side = backbones.native_side(model) if resize is None else resize
+            view = protocol or Protocol(model)
+            self.view = replace(view, size=resize or view.size or backbones.native_side(model))
         self._judge: Judge | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,27 +106,25 @@ class Features:
         return {**self.__dict__, "_judge": None}
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1], C 1 or 3 -> (B, F) in float32 on the CPU."""
-        return self.judge(images.device)(images)
+        """Images (B, C, H, W), uint8 or in [-1, 1], C 1 or 3 -> (B, F) in float32 on the CPU."""
+        return self.judge(images.device)(images, self._part)
 
     def judge(self, device: torch.device) -> Judge:
         """The network, loaded."""
         if self._judge is None:
-            key = (self.model, self._pretrained, self._side, device)
+            key = (self.model, self._pretrained, self.view, device)
             self._judge = _judges.get(key) or _judges.setdefault(key, self._load(device))
         return self._judge
 
     @property
     def protocol(self) -> dict[str, Any]:
         """The conditions under which scores may be compared, without options that only say where weights are."""
-        tensorflow = self.model == INCEPTION
         return {
-            "model": self.model,
+            "model": self.model if self._part == "pool" else f"{self.model}, {self._part}",
             "feature_weights": self._judge.weights if self._judge else "not loaded",
-            "resize": f"{self._side} px, bilinear, {'as TensorFlow 1' if tensorflow else 'antialiased'}",
             "range": "[-1, 1] as pixels 0..255, rounded",
-            "pretrained": None,
-            "download": None,
+            **self.view.described(),
+            **dict.fromkeys(("pretrained", "download", "protocol", "change")),
         }
 
     @property
@@ -107,13 +132,23 @@ class Features:
         return self._pretrained if isinstance(self._pretrained, str) else ""
 
     def _load(self, device: torch.device) -> Judge:
+        own, network, weights = self._network()
+        scale = own if self.view.scale == "own" else SCALES[self.view.scale]
+        mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in scale)
+        return Judge(placed(network, device), weights, self.view, (mean, std))
+
+    def _network(self) -> tuple[Scale, nn.Module, str]:
+        """What scale its input has, the network, and what is loaded in it."""
         if self.model == INCEPTION:
             tensors, digest = inception.PUBLISHED.read(self._path, self._download)
-            network: nn.Module = inception.Inception(tensors)
             said = "" if digest == inception.PUBLISHED.sha256 else ", not the published ones"
-            return Judge(placed(network, device), f"sha256:{digest}{said}")
-        network, weights = backbones.backbone(self.model, self._pretrained, self._side)
-        return Judge(placed(backbones.Pooled(network, self._side), device), weights)
+            return SCALES["inception"], inception.Inception(tensors), f"sha256:{digest}{said}"
+        if self._kind:
+            token, weights = transformer(self._kind, self.model, self._pretrained, self.view.size)
+            return SCALES[KINDS[self._kind].scale], token, weights
+        network, weights = backbones.backbone(self.model, self._pretrained, self.view.size)
+        own = tuple(tuple((255 * numbers).flatten().tolist()) for numbers in (network.mean, network.std))
+        return own, backbones.Pooled(network), weights
 
     def _refuse_for_inception(self, resize: int | None) -> None:
         if self._pretrained is False:
@@ -141,6 +176,6 @@ def colour(images: Tensor) -> Tensor:
     channels = images.shape[1]
     if channels not in (1, 3):
         raise ValueError(f"features of images need 1 or 3 channels, not {channels}")
-    if not bool(images.isfinite().all()):
+    if images.is_floating_point() and not bool(images.isfinite().all()):
         raise ValueError("the images hold numbers that are not finite")
     return images if channels == 3 else images.expand(-1, 3, -1, -1)

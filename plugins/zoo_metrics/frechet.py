@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -11,6 +11,7 @@ from torch.linalg import eigh, svdvals
 
 from zoo_metrics.backbones import LITE0
 from zoo_metrics.features import INCEPTION, Features
+from zoo_metrics.protocols import PROTOCOLS, Protocol
 from zoo_metrics.sets import Split, TwoSets
 from zoo_metrics.statistics import Moments
 
@@ -22,14 +23,32 @@ class Gaussians(TwoSets):
     """
 
     better: ClassVar = "lower"
+    published: ClassVar = ("mu", "sigma")
+    """What others call the mean and the covariance of these features."""
 
     def __init__(self, features: Features, split: Split, samples: int) -> None:
         super().__init__(features, split, samples)
         self.moments = {True: Moments(), False: Moments()}
+        self._given: tuple[Tensor, Tensor] | None = None
 
-    def take(self, features: Tensor, real: bool) -> None:
+    def see(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
         self.moments[real].update(features)
+
+    def reference(self, statistics: Mapping[str, Tensor]) -> None:
+        """Takes a mean and a covariance in the place of the real images, by the names that they are published under.
+
+        Raises:
+            ValueError: they are not there, or do not fit.
+        """
+        mean, covariance = (statistics.get(name) for name in self.published)
+        if mean is None or covariance is None:
+            names = ", ".join(statistics)
+            raise ValueError(f"it needs {' and '.join(self.published)} of the reference, which has {names}")
+        if covariance.shape != (mean.numel(),) * 2:
+            raise ValueError(f"a mean {tuple(mean.shape)} and a covariance {tuple(covariance.shape)} do not fit")
+        self._given = mean.double().flatten(), covariance.double()
+        self.n_real = int(statistics.get("n", torch.zeros(())))
 
     def merge(self, others: Sequence[Self]) -> None:
         """Takes in what others of its kind saw."""
@@ -44,13 +63,17 @@ class Gaussians(TwoSets):
         Raises:
             ValueError: fewer than two images, which have no covariance.
         """
-        real, made = self.moments[True], self.moments[False]
-        return frechet(real.mean, real.covariance(), made.mean, made.covariance())
+        over, made = self.features.view.covariance, self.moments[False]
+        real = self._given or (self.moments[True].mean, self.moments[True].covariance(over))
+        if real[0].shape != made.mean.shape:
+            raise ValueError(f"the reference has {len(real[0])} features, and these are {len(made.mean)}")
+        return frechet(*real, made.mean, made.covariance(over))
 
     @property
     def protocol(self) -> dict[str, Any]:
         """The conditions under which scores of this name may be compared."""
-        return {**super().protocol, "features": len(self.moments[True].mean), "covariance": "n - 1"}
+        found = {"features": len(self.moments[False].mean), "covariance": self.features.view.covariance}
+        return {**super().protocol, **found}
 
 
 class Frechet(Gaussians):
@@ -66,6 +89,7 @@ class Frechet(Gaussians):
         resize: side that images are resized to before the network; none for the side it was made for.
         split: the real images.
         samples: how many images to judge; 0 for one for each real image.
+        change: what is done otherwise, such as ``{filter: bicubic}`` (docs/scores.md).
 
     Raises:
         ValueError: unknown model or no such file; at the first batch, weights that do not fit.
@@ -79,21 +103,24 @@ class Frechet(Gaussians):
         resize: int | None = None,
         split: Literal["test", "train"] = "test",
         samples: int = 0,
+        change: dict[str, str | int | bool] | None = None,
     ) -> None:
-        super().__init__(Features(model, pretrained, resize, download=False), split, samples)
+        view = Protocol(model).changed(change)
+        super().__init__(Features(model, pretrained, resize, download=False, protocol=view), split, samples)
 
 
 class Fid(Gaussians):
     """Fréchet Inception distance (Heusel et al. 2017, eq. 6): on the 2,048 features of TensorFlow's InceptionV3.
 
-    It is as torch-fidelity computes it: pixels 0..255, TensorFlow 1's resize to 299 px. Papers mostly take 50,000
-    samples against the training images: ``{split: train, samples: 50000}``.
+    Papers mostly take 50,000 samples against the training images: ``{split: train, samples: 50000}``.
 
     Args:
+        protocol: whose FID it is: how images are resized, and a covariance taken (docs/scores.md).
         pretrained: true for the published weights, in torch's cache; or the path of their file.
         download: whether they may be downloaded, 95 MB, once.
         split: the real images.
         samples: how many images to judge; 0 for one for each real image.
+        change: what is done otherwise than by the protocol, such as ``{filter: bicubic}``.
 
     Raises:
         ValueError: the weights are not there.
@@ -102,12 +129,74 @@ class Fid(Gaussians):
     def __init__(
         self,
         *,
+        protocol: Literal["torch-fidelity", "clean-fid", "adm", "stylegan", "rfid", "torchmetrics"] = "torch-fidelity",
         pretrained: bool | str = True,
         download: bool = False,
         split: Literal["test", "train"] = "test",
         samples: int = 0,
+        change: dict[str, str | int | bool] | None = None,
     ) -> None:
-        super().__init__(Features(INCEPTION, pretrained, None, download), split, samples)
+        view = PROTOCOLS[protocol].changed(change)
+        super().__init__(Features(INCEPTION, pretrained, None, download, view), split, samples)
+
+
+class Sfid(Gaussians):
+    """Spatial FID (Nash et al. 2021): the Fréchet distance on 2,023 features that have kept their places.
+
+    Args:
+        protocol: whose it is.
+        pretrained: true for the published weights, in torch's cache; or the path of their file.
+        download: whether they may be downloaded, 95 MB, once.
+        split: the real images.
+        samples: how many images to judge; 0 for one for each real image.
+        change: what is done otherwise than by the protocol, such as ``{filter: bicubic}``.
+
+    Raises:
+        ValueError: the weights are not there.
+    """
+
+    published: ClassVar = ("mu_s", "sigma_s")
+
+    def __init__(
+        self,
+        *,
+        protocol: Literal["adm"] = "adm",
+        pretrained: bool | str = True,
+        download: bool = False,
+        split: Literal["test", "train"] = "test",
+        samples: int = 0,
+        change: dict[str, str | int | bool] | None = None,
+    ) -> None:
+        view = PROTOCOLS[protocol].changed(change)
+        super().__init__(Features(INCEPTION, pretrained, None, download, view, part="spatial"), split, samples)
+
+
+class FdDinoV2(Gaussians):
+    """Fréchet distance on DINOv2's class token (Stein et al. 2023), as their program dgm-eval takes it.
+
+    Args:
+        model: timm's name of the architecture; published numbers are of ViT-L/14.
+        pretrained: true for timm's hub (1.2 GB, downloaded once); or the path of a file, timm's or the authors';
+            or false for random features, the same in every run.
+        split: the real images.
+        samples: how many images to judge; 0 for one for each real image.
+        change: what is done otherwise than by the protocol, such as ``{rounding: none}``.
+
+    Raises:
+        ValueError: unknown model or no such file; at the first batch, weights that cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "vit_large_patch14_dinov2",
+        pretrained: bool | str = True,
+        split: Literal["test", "train"] = "test",
+        samples: int = 0,
+        change: dict[str, str | int | bool] | None = None,
+    ) -> None:
+        view = PROTOCOLS["fd-dinov2"].changed(change)
+        super().__init__(Features(model, pretrained, None, download=False, protocol=view), split, samples)
 
 
 class FdLite0(Gaussians):
@@ -118,13 +207,21 @@ class FdLite0(Gaussians):
     Args:
         split: the real images.
         samples: how many images to judge; 0 for one for each real image.
+        change: what is done otherwise, such as ``{filter: bicubic}`` (docs/scores.md).
 
     Raises:
         ValueError: the package is not installed.
     """
 
-    def __init__(self, *, split: Literal["test", "train"] = "test", samples: int = 0) -> None:
-        super().__init__(Features(LITE0, True, None, download=False), split, samples)
+    def __init__(
+        self,
+        *,
+        split: Literal["test", "train"] = "test",
+        samples: int = 0,
+        change: dict[str, str | int | bool] | None = None,
+    ) -> None:
+        view = Protocol(LITE0).changed(change)
+        super().__init__(Features(LITE0, True, None, download=False, protocol=view), split, samples)
 
 
 def frechet(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:

@@ -1,6 +1,6 @@
-"""The InceptionV3 behind the published FIDs: TensorFlow's of 2015-12-05, and the resize that comes before it.
+"""The InceptionV3 behind the published FIDs: TensorFlow's of 2015-12-05.
 
-B batch, H, W image sides.
+B batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torchvision.models import inception
 
 from zoo_metrics.weights import Published, State, aside, fill
 
-SIDE, CLASSES = 299, 1008
+SIDE, CLASSES, SPATIAL = 299, 1008, 7
 
 PUBLISHED = Published(
     "FID's InceptionV3",
@@ -67,7 +67,10 @@ def network() -> inception.Inception3:
 
 
 class Inception(nn.Module):
-    """Pooled features of FID's InceptionV3 (Szegedy et al. 2016; Heusel et al. 2017 put FID on it).
+    """Features of FID's InceptionV3 (Szegedy et al. 2016; Heusel et al. 2017 put FID on the pooled ones).
+
+    ``pool`` is (B, 2048); ``spatial`` (B, 2023), places of the first 7 channels of ``mixed_6/conv`` in TensorFlow's
+    order, on which Nash et al. 2021 put sFID.
 
     Args:
         weights: of the network.
@@ -79,28 +82,16 @@ class Inception(nn.Module):
         fill(body, weights, PUBLISHED.what)
         self.classify, body.fc = body.fc, nn.Identity()
         self.body = body.eval()
+        self._spatial = torch.zeros(0)
+        body.Mixed_6d.branch1x1.register_forward_hook(self._keep)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, 2048)."""
-        return self.body((tensorflow_resize(pixels.float(), SIDE) - 128) / 128)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, 299, 299), scaled -> the features by name."""
+        return {"pool": self.body(images), "spatial": self._spatial}
 
     def logits(self, features: Tensor) -> Tensor:
         """Features (B, 2048) -> logits (B, 1008) without the bias, as Salimans' inception score takes them."""
         return features @ self.classify.weight.T.to(features)
 
-
-def tensorflow_resize(images: Tensor, side: int) -> Tensor:
-    """TensorFlow 1's bilinear resize of (B, C, H, W): pixels' top left corners aligned, nothing smoothed."""
-    down, across = (_interpolation(size, side).to(images) for size in images.shape[2:])
-    return down @ images @ across.T
-
-
-def _interpolation(size: int, side: int) -> Tensor:
-    """(side, size): place i of the output lies at i size / side of the input."""
-    at = torch.arange(side) * (size / side)
-    low = at.long().clamp(max=size - 1)
-    part = at - low
-    matrix = torch.zeros(side, size)
-    matrix[torch.arange(side), low] += 1 - part
-    matrix[torch.arange(side), (low + 1).clamp(max=size - 1)] += part
-    return matrix
+    def _keep(self, _: nn.Module, __: object, maps: Tensor) -> None:
+        self._spatial = maps[:, :SPATIAL].movedim(1, -1).flatten(1)

@@ -7,26 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from zoo_metrics.features import INCEPTION, Features
 from zoo_metrics.inception import Inception
+from zoo_metrics.protocols import PROTOCOLS, Change
+
+ADM_SPLIT = 5000
 
 
 class InceptionScore:
     """exp of the mean KL(p(y|x) || p(y)) (Salimans et al. 2016, section 4), y a class of TensorFlow's InceptionV3.
 
-    It is as torch-fidelity computes it: 1,008 logits without their bias, the mean over splits. It looks at no real
-    image, and means little on anything but photographs of ImageNet's kind.
+    1,008 logits without their bias, the mean over splits. It looks at no real image, and means little on anything but
+    photographs of ImageNet's kind.
 
     Args:
+        protocol: whose it is; ``adm`` has splits of 5,000 images, however many these make.
         pretrained: true for the published weights, in torch's cache; or the path of their file.
         download: whether they may be downloaded, 95 MB, once.
         samples: how many images to judge; 0 for one for each test image.
         splits: the samples, in their order, are cut in so many parts, each with a p(y) of its own.
+        change: what is done otherwise than by the protocol, such as ``{filter: bicubic}``.
 
     Raises:
         ValueError: the weights are not there.
@@ -35,12 +40,19 @@ class InceptionScore:
     better: ClassVar = "higher"
 
     def __init__(
-        self, *, pretrained: bool | str = True, download: bool = False, samples: int = 0, splits: int = 10
+        self,
+        *,
+        protocol: Literal["torch-fidelity", "adm"] = "torch-fidelity",
+        pretrained: bool | str = True,
+        download: bool = False,
+        samples: int = 0,
+        splits: int = 10,
+        change: dict[str, str | int | bool] | None = None,
     ) -> None:
         if samples < 0 or splits < 1:
             raise ValueError(f"samples must be at least 0, splits at least 1, not {samples} and {splits}")
-        self._features = Features(INCEPTION, pretrained, None, download)
-        self.samples, self._splits = samples, splits
+        self.features = Features(INCEPTION, pretrained, None, download, PROTOCOLS[protocol].changed(change))
+        self.samples, self._splits, self._adm = samples, splits, protocol == "adm"
         self._logits: list[Tensor] = []
         self._count = 0
         self._scores = torch.zeros(0)
@@ -51,12 +63,21 @@ class InceptionScore:
 
     def more(self, sample: Tensor) -> None:
         """Takes images in, (B, C, H, W) in [-1, 1]; there may be none."""
-        if not len(sample):
+        if len(sample):
+            self.take(self.features(sample), real=False)
+
+    def take(self, features: Tensor, real: bool) -> None:
+        """Takes the features of a batch in, (B, F); those of real images are none of its business."""
+        if real:
             return
-        network = self._features.judge(sample.device).network
+        network = self.features.judge(features.device).network
         assert isinstance(network, Inception)
-        self._count += len(sample)
-        self._logits.append(network.logits(self._features(sample).to(sample.device)).cpu())
+        self._count += len(features)
+        self._logits.append(network.logits(features))
+
+    def alternatives(self) -> dict[str, Change]:
+        """Single changes to how images are prepared that people make, by what they are called: ``change``'s values."""
+        return self.features.view.alternatives()
 
     def merge(self, others: Sequence[Self]) -> None:
         """Takes in what others of its kind saw, after what it saw itself."""
@@ -70,9 +91,11 @@ class InceptionScore:
         Raises:
             ValueError: fewer images than splits.
         """
-        if self._count < self._splits:
+        if self._count < (1 if self._adm else self._splits):
             raise ValueError(f"{self._splits} splits need as many images at least, and there are {self._count}")
         bounds = [i * self._count // self._splits for i in range(self._splits + 1)]
+        if self._adm:
+            bounds = [*range(0, self._count, ADM_SPLIT), self._count]
         logits = torch.cat(self._logits)
         self._scores = torch.stack([_score(logits[a:b]) for a, b in pairwise(bounds)])
         return float(self._scores.mean())
@@ -84,8 +107,9 @@ class InceptionScore:
     @property
     def protocol(self) -> dict[str, Any]:
         """The conditions under which scores of this name may be compared."""
-        counts = {"n_samples": self._count, "samples": None, "splits": self._splits, "logits": "1008, without bias"}
-        return {**self._features.protocol, **counts}
+        splits = f"of {ADM_SPLIT}" if self._adm else self._splits
+        counts = {"n_samples": self._count, "samples": None, "splits": splits, "logits": "1008, without bias"}
+        return {**self.features.protocol, **counts}
 
 
 def _score(logits: Tensor) -> Tensor:

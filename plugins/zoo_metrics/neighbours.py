@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from zoo_metrics.features import Features
-from zoo_metrics.sets import TwoClouds
+from zoo_metrics.features import INCEPTION, Features
+from zoo_metrics.protocols import PROTOCOLS, Protocol
+from zoo_metrics.sets import Split, TwoClouds
 
 ROWS, COLUMNS = 512, 8192
 """Distances are taken in blocks of so many."""
@@ -23,30 +24,8 @@ class Balls(TwoClouds):
 
     better: ClassVar = "higher"
 
-    def __init__(
-        self,
-        *,
-        model: str = "inception",
-        pretrained: bool | str = True,
-        download: bool = False,
-        split: Literal["test", "train"] = "test",
-        samples: int = 0,
-        k: int = 5,
-    ) -> None:
-        """Makes it.
-
-        Args:
-            model: ``inception`` (FID's InceptionV3), ``lite0`` (the packaged EfficientNet-Lite0), or a timm model.
-            pretrained: true for the published weights; the path of a file; or false for random features (timm's alone).
-            download: whether Inception's weights may be downloaded, 95 MB, once.
-            split: the real images.
-            samples: how many images to judge; 0 for one for each real image.
-            k: the neighbour that a ball reaches to.
-
-        Raises:
-            ValueError: unknown model, or weights that are not there.
-        """
-        super().__init__(Features(model, pretrained, None, download), split, samples)
+    def __init__(self, features: Features, split: Split, samples: int, k: int) -> None:
+        super().__init__(features, split, samples)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         self.k = k
@@ -64,11 +43,46 @@ class ThirdNeighbour(Balls):
         self,
         *,
         model: str = "inception",
+        protocol: Literal["torch-fidelity", "adm"] = "torch-fidelity",
         pretrained: bool | str = True,
         download: bool = False,
         split: Literal["test", "train"] = "test",
         samples: int = 0,
         k: int = 3,
+        change: dict[str, str | int | bool] | None = None,
+    ) -> None:
+        """Makes it.
+
+        Args:
+            model: ``inception`` (FID's InceptionV3), ``lite0`` (the packaged EfficientNet-Lite0), or a timm model.
+            protocol: whose it is, on Inception; ADM's is torch-fidelity's.
+            pretrained: true for the published weights; the path of a file; or false for random features (timm's alone).
+            download: whether Inception's weights may be downloaded, 95 MB, once.
+            split: the real images.
+            samples: how many images to judge; 0 for one for each real image.
+            k: the neighbour that a ball reaches to.
+            change: what is done otherwise, such as ``{filter: bicubic}`` (docs/scores.md).
+
+        Raises:
+            ValueError: unknown model, or weights that are not there.
+        """
+        view = PROTOCOLS[protocol] if model == INCEPTION else Protocol(model)
+        super().__init__(Features(model, pretrained, None, download, view.changed(change)), split, samples, k)
+
+
+class FifthNeighbour(Balls):
+    """Balls that reach to the fifth neighbour, as Naeem et al. 2020 choose them."""
+
+    def __init__(
+        self,
+        *,
+        model: str = "inception",
+        pretrained: bool | str = True,
+        download: bool = False,
+        split: Literal["test", "train"] = "test",
+        samples: int = 0,
+        k: int = 5,
+        change: dict[str, str | int | bool] | None = None,
     ) -> None:
         """Makes it.
 
@@ -79,11 +93,13 @@ class ThirdNeighbour(Balls):
             split: the real images.
             samples: how many images to judge; 0 for one for each real image.
             k: the neighbour that a ball reaches to.
+            change: what is done otherwise, such as ``{filter: bicubic}`` (docs/scores.md).
 
         Raises:
             ValueError: unknown model, or weights that are not there.
         """
-        super().__init__(model=model, pretrained=pretrained, download=download, split=split, samples=samples, k=k)
+        view = PROTOCOLS["torch-fidelity"] if model == INCEPTION else Protocol(model)
+        super().__init__(Features(model, pretrained, None, download, view.changed(change)), split, samples, k)
 
 
 class Precision(ThirdNeighbour):
@@ -104,7 +120,7 @@ class Recall(ThirdNeighbour):
         return precision(made, real, self.k)
 
 
-class Density(Balls):
+class Density(FifthNeighbour):
     """Real balls that a sample lies in, over k, on average (Naeem et al. 2020, eq. 3); it may exceed 1."""
 
     def compute(self) -> float:
@@ -113,7 +129,7 @@ class Density(Balls):
         return density(real, made, self.k)
 
 
-class Coverage(Balls):
+class Coverage(FifthNeighbour):
     """Fraction of real images in whose ball there is a sample (Naeem et al. 2020, eq. 4)."""
 
     def compute(self) -> float:

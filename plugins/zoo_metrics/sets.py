@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo_metrics.features import Features
+from zoo_metrics.protocols import Change
 
 Split = Literal["test", "train"]
 
@@ -34,25 +35,35 @@ class TwoSets(ABC):
 
     def update(self, x: Tensor, sample: Tensor) -> None:
         """Takes a batch in: real images and those to judge, both (B, C, H, W) in [-1, 1]."""
-        self.n_real += len(x)
         self.take(self.features(x), real=True)
         self.more(sample)
 
     def more(self, sample: Tensor) -> None:
         """Takes images to judge alone, (B, C, H, W) in [-1, 1]; there may be none."""
         if len(sample):
-            self.n_samples += len(sample)
             self.take(self.features(sample), real=False)
 
-    @abstractmethod
     def take(self, features: Tensor, real: bool) -> None:
         """Takes the features of a batch in, (B, F)."""
+        if real:
+            self.n_real += len(features)
+        else:
+            self.n_samples += len(features)
+        self.see(features, real)
+
+    @abstractmethod
+    def see(self, features: Tensor, real: bool) -> None:
+        """Does with the features of a batch, (B, F), what there is to do."""
 
     def merge(self, others: Sequence[Self]) -> None:
         """Takes in what others of its kind saw, after what it saw itself."""
         for other in others:
             self.n_real += other.n_real
             self.n_samples += other.n_samples
+
+    def alternatives(self) -> dict[str, Change]:
+        """Single changes to how images are prepared that people make, by what they are called: ``change``'s values."""
+        return self.features.view.alternatives()
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -67,8 +78,8 @@ class TwoClouds(TwoSets):
         super().__init__(features, split, samples)
         self._clouds: dict[bool, list[Tensor]] = {True: [], False: []}
 
-    def take(self, features: Tensor, real: bool) -> None:
-        """Takes the features of a batch in, (B, F)."""
+    def see(self, features: Tensor, real: bool) -> None:
+        """Keeps the features of a batch, (B, F)."""
         self._clouds[real].append(features)
 
     def merge(self, others: Sequence[Self]) -> None:

@@ -5,7 +5,7 @@ B batch, F features.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -50,9 +50,17 @@ class Moments:
         self.mean = self.mean + shift * (n / count)
         self.count = count
 
-    def covariance(self) -> Tensor:
-        """(F, F), or the variances (F,), over n - 1."""
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor, count: int) -> Self:
+        """Those of vectors that somebody else saw, from their mean (F,) and covariance (F, F) over n - 1."""
+        moments = cls()
+        moments.count, moments.mean = count, mean.double()
+        moments._squares = covariance.double() * (count - 1)
+        return moments
+
+    def covariance(self, over: Literal["n - 1", "n"] = "n - 1") -> Tensor:
+        """(F, F), or the variances (F,)."""
         if self.count < 2:
             what = "variance" if self._diagonal else "covariance"
             raise ValueError(f"a {what} needs at least 2 images, and there are {self.count}")
-        return self._squares / (self.count - 1)
+        return self._squares / (self.count - (over == "n - 1"))

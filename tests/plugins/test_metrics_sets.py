@@ -17,10 +17,11 @@ from torch import Tensor
 from zoo_metrics import features as feature_room
 from zoo_metrics.backbones import PACKAGED, backbone
 from zoo_metrics.frechet import FdLite0, Fid, Frechet, frechet
-from zoo_metrics.inception import PUBLISHED, tensorflow_resize
+from zoo_metrics.inception import PUBLISHED
 from zoo_metrics.inception_score import InceptionScore
 from zoo_metrics.kernel import KernelDistance, mmd2
 from zoo_metrics.neighbours import Coverage, Density, Precision, Recall, coverage, density, precision, radii
+from zoo_metrics.prepare import tensorflow_resize
 from zoo_metrics.statistics import Moments
 
 from zoo import api

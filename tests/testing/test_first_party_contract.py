@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -61,7 +62,9 @@ OPTIONS = {
     **of("metric/frechet", "metric/kernel", **SMALL),
     **of("metric/precision", "metric/recall", "metric/density", "metric/coverage", **SMALL, k=2),
     **of("metric/nearest", "metric/path-length", **SMALL),
-    **of("metric/fid", "metric/kid", **INCEPTION),
+    **of("metric/fid", "metric/sfid", "metric/kid", **INCEPTION),
+    **of("metric/fd-dinov2", model="vit_tiny_patch16_224", pretrained=False),
+    **of("metric/cmmd", model="vit_tiny_patch16_224", pretrained=False),
     **of("metric/inception-score", **INCEPTION, splits=2),
     **of("metric/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
 }
@@ -100,10 +103,11 @@ class Judge(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.pool, self.fc = nn.AdaptiveAvgPool2d(4), nn.utils.skip_init(nn.Linear, 48, 1008)
+        self.Mixed_6d = nn.Sequential(OrderedDict(branch1x1=nn.Identity()))
         self.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.fc(self.pool(pixels).flatten(1))  # type: ignore[no-any-return]
+        return self.fc(self.Mixed_6d(self.pool(pixels)).flatten(1))  # type: ignore[no-any-return]
 
 
 def tracker(name: str) -> ModuleType:
