@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What recipe, registry and state code are tested by.
 COVERING := tests/recipe tests/registry tests/runs
-COVERING += tests/cli/test_run_as_recipe.py tests/score/test_evaluate.py tests/training/test_extend.py tests/test_python_training.py
+COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests/training/test_extend.py tests/test_python_training.py
 
 .PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
 

@@ -50,7 +50,7 @@ __all__ += ["Augmentation", "AugmentationModule", "Record", "Watcher", "WatcherD
 __all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"]
 __all__ += ["Progress", "cache_folder", "locked", "memory", "restoring"]
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 """Version of this page as (major, minor).
 
 A plugin states the one it was written for, ``ZOO_API = (1, 0)``; one that states none counts as (1, 0). It runs while
@@ -308,6 +308,16 @@ class MetricDefaults:
     """``merge(others)`` takes in what metrics of its kind saw in other processes, after what it saw itself."""
     merge_training: Callable[[Sequence[Any]], None] | None = None
     """``merge_training(others)``: the same of what ``training`` was handed."""
+
+    features: Callable[[Tensor], Tensor] | None = None
+    """``features(pixels)``: all that it sees of images, uint8 (B, C, H, W) -> (B, F) on the CPU. ``zoo score`` knows
+    them by their attribute ``protocol``; where images of a set may differ in size, ``features.mixed`` is True."""
+    take: Callable[[Tensor, bool], None] | None = None
+    """``take(features, real)`` takes such features in, of real images or of those to judge; ``update`` may not come."""
+    reference: Callable[[Mapping[str, Tensor]], None] | None = None
+    """``reference(statistics)`` takes published numbers in the place of real images; ValueError if it needs others."""
+    alternatives: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None
+    """``alternatives()``: values for the option ``change``, by what they are called, that ``zoo score --why`` tries."""
 
     @property
     def protocol(self) -> Mapping[str, Any]:

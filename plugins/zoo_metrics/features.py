@@ -117,6 +117,11 @@ class Features:
         return self._judge
 
     @property
+    def mixed(self) -> bool:
+        """Whether images of several sizes may be in a set."""
+        return self.view.sizes == "any"
+
+    @property
     def protocol(self) -> dict[str, Any]:
         """The conditions under which scores may be compared, without options that only say where weights are."""
         return {

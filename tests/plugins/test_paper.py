@@ -22,9 +22,9 @@ import zoo
 from zoo import api
 from zoo.check.probe import probe
 from zoo.engine.engine import Engine
+from zoo.metrics.evaluate import evaluate
 from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe
-from zoo.score.evaluate import evaluate
 
 PAPER = ("avae-paper", "vae-paper", "gan-paper", "vaegan-paper", "bigan-paper")
 PLUGINS = Path(zoo_avae.__file__).parent.parent

@@ -386,7 +386,7 @@ def test_a_fault_of_a_plugin_is_a_sentence_too(run_zoo: Run, monkeypatch: pytest
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("one over nothing")
 
-    monkeypatch.setattr("zoo.score.evaluate.evaluate", broken)
+    monkeypatch.setattr("zoo.metrics.evaluate.evaluate", broken)
     outcome = build(run_zoo)
     assert outcome.code == 1
     last = outcome.err.splitlines()[-1]

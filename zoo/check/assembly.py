@@ -10,10 +10,10 @@ from torch import nn
 from zoo.engine.losses import TrainableModel
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.device import VARIABLE, memory, size_of
+from zoo.metrics.metric import optional
 from zoo.model.kept import unkept
 from zoo.model.model import Model, build_part
 from zoo.recipe.schema import Recipe, slot_of
-from zoo.score.metric import optional
 
 FLOAT = 4
 """Bytes of a float32."""

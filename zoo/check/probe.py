@@ -25,12 +25,12 @@ from zoo.engine.engine import Engine
 from zoo.engine.phases import PhasePlan
 from zoo.errors import Position, Problem, RecipeError, reason
 from zoo.machine.torch_private import lacks_numbers
+from zoo.metrics.evaluate import scored_of
+from zoo.metrics.metric import Meter, Moment
 from zoo.model.model import Model
 from zoo.recipe.contract import dims
 from zoo.recipe.graph import route
 from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
-from zoo.score.evaluate import scored_of
-from zoo.score.metric import Meter, Moment
 from zoo.types import Images, mapped, to_model
 
 BATCH = 2

@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     version = f"zoo {zoo.__version__}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="COMMAND", title="commands", prog="zoo")
-    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _shelf_verbs, _author_verb, _audit_verb):
+    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _score_verb, _shelf_verbs, _author_verb, _audit_verb):
         add(verbs)
     parser.set_defaults(run=lambda _: parser.print_help(), commands=verbs.choices, json=False, no_plugins=False)
     return parser
@@ -31,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 SHORT = {"--seed": "seed", "--steps": "train.steps", "--batch": "train.batch", "--name": "name"}
 """Short option -> the setting that it sets."""
-MEANT = dict.fromkeys(("train", "fit", "run"), "build") | {"generate": "sample", "score": "evaluate"}
+MEANT = dict.fromkeys(("train", "fit", "run"), "build") | {"generate": "sample", "fid": "score"}
 """What other programs call a command -> what it is called here."""
 
 
@@ -165,6 +165,31 @@ def _compare_verbs(verbs: Any) -> None:
         verb.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--dry-run", action="store_true", help="say what would be built, and what is missing for it")
+
+
+def _score_verb(verbs: Any) -> None:
+    score = _verb(
+        verbs, "score", "how far images are from others: FID, KID, PSNR ... by a named protocol", "score", "score_sets"
+    )
+    what = "images in a folder, a zip or an .npz; statistics (.npz, .pkl); RUN, RUN#OUTPUT; DATA, DATA:SPLIT"
+    score.add_argument("a", metavar="A", help=f"what is judged: {what}")
+    score.add_argument("b", metavar="B", help="what it is judged by: the same")
+    score.add_argument(
+        "--protocol", default="", metavar="NAME", help="torch-fidelity, clean-fid, adm ... (docs/scores.md)"
+    )
+    _list(score, "--metrics", "A[,B]", "these (those of the protocol)")
+    _list(score, "--set", "OPTION=VALUE", "such as pretrained=inception.pth, fid.download=true, data.size=64")
+    score.add_argument("-n", type=int, default=0, metavar="N", help="the first N images of A, or samples of a run")
+    score.add_argument(
+        "--interval", nargs="?", type=int, default=0, const=20, metavar="DRAWS", help="by bootstrap (20)"
+    )
+    score.add_argument("--extrapolate", action="store_true", help="FID of infinitely many images, too")
+    score.add_argument("--to", type=Path, metavar="FILE.json", help="write the numbers and their passports")
+    score.add_argument("--seed", type=int, default=0, help="which draw of codes, noise and subsets (0)")
+    score.add_argument(
+        "--weights", choices=("raw", "ema", "best"), default="", help="of a run (averaged, if there are)"
+    )
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
 
 
 def _author_verb(verbs: Any) -> None:

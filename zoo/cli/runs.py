@@ -82,12 +82,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     Scores of other data, another seed or other weights than the run's are no scores of the run; they go to ``OTHERS``.
     """
     from zoo.data.batches import load_images
+    from zoo.metrics.evaluate import evaluate as score
+    from zoo.metrics.metric import alone
     from zoo.report.figures import show
     from zoo.runs.data import other_images
     from zoo.runs.identity import vouch_again
     from zoo.runs.run import Run
-    from zoo.score.evaluate import evaluate as score
-    from zoo.score.metric import alone
     from zoo.training.build import write_report
     from zoo.training.watchers import ALARMS
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from zoo.errors import RequestError
 from zoo.machine.device import halving
+from zoo.metrics.evaluate import batch_of
 from zoo.model.model import Model, needs
 from zoo.report.pictures import COLUMNS, Picture
-from zoo.score.evaluate import batch_of
 from zoo.types import to_model
 
 ENOUGH = 1000

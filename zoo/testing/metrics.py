@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from zoo.errors import RecipeError
+from zoo.metrics.evaluate import evaluate
+from zoo.metrics.metric import Meter, Moment, optional
 from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
-from zoo.score.evaluate import evaluate
-from zoo.score.metric import Meter, Moment, optional
 from zoo.testing.arrays import GPU, devices, equal, images
 from zoo.testing.core import ContractError, T
 from zoo.testing.traces import put_back

@@ -232,8 +232,8 @@ def _evaluate(
     say: Callable[[str], None],
 ) -> tuple[Mapping[str, Any], list[Picture]]:
     from zoo.machine.processes import ALONE
+    from zoo.metrics.evaluate import evaluate
     from zoo.report.figures import show
-    from zoo.score.evaluate import evaluate
 
     say("evaluating")
     together = processes or ALONE

@@ -15,11 +15,11 @@ from torch import Tensor
 from zoo.engine.engine import Engine
 from zoo.errors import Damaged
 from zoo.machine.disk import read_bytes
+from zoo.metrics.evaluate import evaluate
+from zoo.metrics.metric import optional
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.identity import plain_json
 from zoo.runs.run import Run
-from zoo.score.evaluate import evaluate
-from zoo.score.metric import optional
 from zoo.types import Images
 
 SEED = 0

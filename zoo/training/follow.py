@@ -8,9 +8,9 @@ from zoo.api import Watcher
 from zoo.data.batches import load_images
 from zoo.machine.device import choose_device
 from zoo.machine.processes import Processes
+from zoo.metrics.evaluate import evaluate
 from zoo.model.model import Model
 from zoo.recipe import Recipe
-from zoo.score.evaluate import evaluate
 from zoo.training.loop import train
 
 TRAIN, EVALUATE, OVER = "train", "evaluate", "over"

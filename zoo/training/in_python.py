@@ -17,13 +17,13 @@ from zoo.data.batches import load_images
 from zoo.data.given import pixels_of
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
+from zoo.metrics import evaluate as scoring
+from zoo.metrics.metric import alone
 from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe, registry_for
 from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run, steps_of
 from zoo.runs.weights import save_weights, trained_steps
-from zoo.score import evaluate as scoring
-from zoo.score.metric import alone
 from zoo.training import loop
 from zoo.training.build import begin, describe
 from zoo.training.journal import Journal

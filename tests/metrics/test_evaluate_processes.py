@@ -25,10 +25,10 @@ from zoo_metrics.statistics import Moments
 from zoo import api
 from zoo.errors import RecipeError
 from zoo.machine.processes import ALONE, Processes
+from zoo.metrics.evaluate import Scores, evaluate
 from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
-from zoo.score.evaluate import Scores, evaluate
 from zoo.testing import ContractError, checks
 
 COUNTS = (2, 3)

@@ -13,9 +13,9 @@ from torch import Tensor
 from zoo.errors import Problem, RecipeError
 from zoo.machine.device import halving
 from zoo.machine.processes import ALONE, Processes
+from zoo.metrics.metric import SPLITS, Meter, Moment, Shown
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
-from zoo.score.metric import SPLITS, Meter, Moment, Shown
 from zoo.types import Images, to_model
 
 Scores = dict[str, dict[str, Any]]

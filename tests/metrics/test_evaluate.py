@@ -1,4 +1,4 @@
-"""What a metric is given, what is kept of it, and what is refused: ``zoo.score.evaluate`` and ``zoo evaluate``."""
+"""What a metric is given, what is kept of it, and what is refused: ``zoo.metrics.evaluate`` and ``zoo evaluate``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from zoo import api
 from zoo.errors import RecipeError
+from zoo.metrics.evaluate import Scores, batch_of, evaluate
 from zoo.model.model import Model
 from zoo.recipe import load_recipe
 from zoo.registry import load_registry
-from zoo.score.evaluate import Scores, batch_of, evaluate
 
 PARTS = Path(__file__).parents[1] / "parts" / "metric_parts.py"
 """A plugin of metrics that note what they are given."""

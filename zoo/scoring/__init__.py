@@ -1,0 +1,1 @@
+"""Scores of images against images: two folders, archives, runs or data sets, under a protocol by name."""

@@ -1,0 +1,103 @@
+"""``zoo.score`` and ``zoo score``: two sets, the metrics of a protocol, a number and a passport for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.errors import RequestError
+from zoo.machine.device import choose_device
+from zoo.machine.processes import ALONE, Processes
+from zoo.metrics.metric import optional
+from zoo.registry import Registry, load_registry
+from zoo.scoring.choice import DATA, Chosen, choose, settings_of
+from zoo.scoring.honest import Measured, bias, extrapolated, interval
+from zoo.scoring.measure import Bench, Scores, measure, side_of
+from zoo.scoring.runs import run_images
+from zoo.scoring.sets import Images, Source, open_source
+
+Settings = Sequence[str] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is scored, and how; the arguments of ``zoo.score``."""
+
+    a: str
+    b: str
+    metrics: Sequence[str] = ()
+    protocol: str = ""
+    settings: Settings = ()
+    n: int = 0
+    seed: int = 0
+    weights: str = ""
+    interval: int = 0
+    extrapolate: bool = False
+    device: str = "auto"
+    plugins: Sequence[Path] = ()
+
+    def registry(self) -> Registry:
+        """The parts there are."""
+        return load_registry(tuple(self.plugins))
+
+    def chosen(self, registry: Registry) -> list[Chosen]:
+        """The metrics."""
+        return choose(list(self.metrics), self.protocol, self.settings, registry)
+
+    def sources(self, registry: Registry, device: torch.device) -> tuple[Images, Source]:
+        """Both sets: that which is judged, and the reference."""
+        options = {name: value for (whose, name), value in settings_of(self.settings).items() if whose == DATA}
+
+        def run(folder: Path, output: str) -> Images:
+            plugins, draw = tuple(self.plugins), (self.n, self.seed)
+            return run_images(folder, output, *draw, weights=self.weights, device=device, plugins=plugins)
+
+        made, real = (open_source(str(place), registry, run, options) for place in (self.a, self.b))
+        if not isinstance(made, Images):
+            raise RequestError(f"{self.a}: has statistics and no images; give it as the second, the reference")
+        return made.first(self.n), real
+
+
+def score(request: Request, processes: Processes = ALONE) -> Scores:
+    """Every metric of the request: label -> ``value``, ``passport``, and what else is to be said.
+
+    Raises:
+        RequestError: a set is none, images have no partner, weights are absent; nothing is given then.
+    """
+    if request.interval < 0 or request.n < 0:
+        raise RequestError(f"counts of images and draws are 0 or more, not {min(request.interval, request.n)}")
+    registry, device = request.registry(), choose_device(request.device)
+    chosen = request.chosen(registry)
+    made, real = request.sources(registry, device)
+    with Bench(device, processes) as bench:
+        scores, found = measure(made, real, chosen, bench)
+        for c in chosen:
+            if c.label in found:
+                measured = Measured(partial(c.make, side_of(made)), *found[c.label], real)
+                scores[c.label] |= how_sure(c.label, measured, scores[c.label]["value"], request)
+    notes = [*made.notes, *real.notes]
+    return {label: {**one, **({"notes": notes} if notes else {})} for label, one in scores.items()}
+
+
+def how_sure(label: str, measured: Measured, value: float, request: Request) -> dict[str, Any]:
+    """What else is to be said of a number: its bias where images are few, its interval, that of infinitely many."""
+    said: dict[str, Any] = {}
+    fitted = optional(measured.remade(), "reference")
+    if fitted and measured.few:
+        n, features = min(cloud.shape[0] for cloud in measured.clouds), measured.judged.shape[1]
+        high = bias(measured, value)
+        said["bias"] = high
+        said["warning"] = (
+            f"{n:,} images are no more than {features:,} features: {label} is about {high:.3g} too high, and "
+            "compares at equal n alone; look at kid too, or --extrapolate"
+        )
+    if request.interval:
+        said["interval"] = interval(measured, value, request.interval, request.seed)
+    if request.extrapolate and fitted:
+        said["infinite"] = extrapolated(measured, value, request.seed)
+    return said
