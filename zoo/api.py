@@ -280,10 +280,7 @@ class Metric(Protocol):
 
 
 class MetricDefaults:
-    """Optional attributes of a metric, with what counts where one is missing.
-
-    A metric need not inherit it; of one that does, a type checker compares each attribute with its type here.
-    """
+    """Optional attributes of a metric, which need not inherit it, with what counts where one is missing."""
 
     better: ClassVar[Literal["lower", "higher", "one"] | None] = None
     """Which scores are better; ``"one"`` for those nearest to 1."""
@@ -308,10 +305,8 @@ class MetricDefaults:
     """``merge(others)`` takes in what metrics of its kind saw in other processes, after what it saw itself."""
     merge_training: Callable[[Sequence[Any]], None] | None = None
     """``merge_training(others)``: the same of what ``training`` was handed."""
-
     features: Callable[[Tensor], Tensor] | None = None
-    """``features(pixels)``: all that it sees of images, uint8 (B, C, H, W) -> (B, F) on the CPU. ``zoo score`` knows
-    them by their attribute ``protocol``; where images of a set may differ in size, ``features.mixed`` is True."""
+    """All that it sees of images, uint8 (B, C, H, W) -> (B, F) on the CPU; its ``protocol`` says how (docs/scores.md)."""
     take: Callable[[Tensor, bool], None] | None = None
     """``take(features, real)`` takes such features in, of real images or of those to judge; ``update`` may not come."""
     reference: Callable[[Mapping[str, Tensor]], None] | None = None
