@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.auditing import audit
     from zoo.engine.losses import TrainableModel
     from zoo.recipe import Overrides, Source
+    from zoo.scoring.in_python import score
     from zoo.training.in_python import evaluate, save, train
 
 __all__ = [
@@ -139,53 +140,6 @@ def load(
 
 
 @_python
-def score(
-    a: str | Path,
-    b: str | Path,
-    *,
-    metrics: Sequence[str] = (),
-    protocol: str = "",
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    n: int = 0,
-    seed: int = 0,
-    weights: str = "",
-    interval: int = 0,
-    extrapolate: bool = False,
-    device: str | torch.device = "cpu",
-    plugins: Sequence[str | Path] = (),
-) -> Mapping[str, Any]:
-    """How far images are from others: numbers under a protocol, each with a passport that says all it depends on.
-
-    Args:
-        a: what is judged: a folder, a zip, an ``.npz`` of images, a run (``"runs/avae"`` for its samples,
-            ``"runs/avae#reconstruction"``), or a data set (``"cifar10:test"``).
-        b: what it is judged by: the same, or published statistics (``.npz``, StyleGAN's ``.pkl``).
-        metrics: names; those that know the protocol when empty.
-        protocol: such as ``"torch-fidelity"``, ``"clean-fid"``, ``"adm"`` (docs/scores.md); that when empty.
-        settings: options of the metrics, ``{"pretrained": "inception.pth"}`` or ``{"fid.pretrained": ...}``, and of
-            data sets, ``{"data.size": 64}``.
-        n: the first images of ``a``, or samples of a run; 0 for all.
-        seed: which draw of codes, noise and subsets.
-        weights: of a run, as in ``load``.
-        interval: draws of a bootstrap, which adds ``interval``; 0 for none.
-        extrapolate: whether to add ``infinite``, the number of infinitely many images.
-        device: of the networks.
-        plugins: Python files with plugins of your own.
-
-    Returns:
-        label -> ``{"value": number, "passport": {...}}``.
-
-    Raises:
-        zoo.errors.RequestError: if a set is none, images have no partner, or weights are absent.
-    """
-    from zoo.scoring.score import Request
-    from zoo.scoring.score import score as measured
-
-    how = (tuple(metrics), protocol, settings, n, seed, weights, interval, extrapolate, str(device))
-    return measured(Request(str(a), str(b), *how, plugins=tuple(map(Path, plugins))))
-
-
-@_python
 def list(kind: str = "") -> Sequence[Mapping[str, str]]:
     """What is installed: of each part or recipe its ``kind``, ``name``, ``id``, ``package`` and ``summary``.
 
@@ -202,6 +156,10 @@ def __getattr__(name: str) -> Any:
         from zoo.training import in_python
 
         return _python(getattr(in_python, name))
+    if name == "score":
+        from zoo.scoring.in_python import score
+
+        return _python(score)
     if name == "audit":
         from zoo.auditing import audit
 

@@ -306,7 +306,7 @@ class MetricDefaults:
     merge_training: Callable[[Sequence[Any]], None] | None = None
     """``merge_training(others)``: the same of what ``training`` was handed."""
     features: Callable[[Tensor], Tensor] | None = None
-    """All that it sees of images, uint8 (B, C, H, W) -> (B, F) on the CPU; its ``protocol`` says how (docs/scores.md)."""
+    """All that it sees of images, uint8 (B, C, H, W) -> (B, F) on the CPU; its ``protocol`` says how."""
     take: Callable[[Tensor, bool], None] | None = None
     """``take(features, real)`` takes such features in, of real images or of those to judge; ``update`` may not come."""
     reference: Callable[[Mapping[str, Tensor]], None] | None = None

@@ -41,6 +41,14 @@ class Request:
     device: str = "auto"
     plugins: Sequence[Path] = ()
 
+    @classmethod
+    def of(cls, arguments: Any, device: str) -> Request:
+        """What the command line asks for."""
+        a = arguments
+        names = [name for names in a.metrics for name in names.split(",") if name]
+        how = (a.set, a.n, a.seed, a.weights, a.interval, a.extrapolate, device, a.plugin)
+        return cls(a.a, a.b, names, a.protocol, *how)
+
     def registry(self) -> Registry:
         """The parts there are."""
         return load_registry(tuple(self.plugins))
@@ -63,7 +71,7 @@ class Request:
         return made.first(self.n), real
 
 
-def score(request: Request, processes: Processes = ALONE) -> Scores:
+def scores_of(request: Request, processes: Processes = ALONE) -> Scores:
     """Every metric of the request: label -> ``value``, ``passport``, and what else is to be said.
 
     Raises:
@@ -80,8 +88,9 @@ def score(request: Request, processes: Processes = ALONE) -> Scores:
             if c.label in found:
                 measured = Measured(partial(c.make, side_of(made)), *found[c.label], real)
                 scores[c.label] |= how_sure(c.label, measured, scores[c.label]["value"], request)
-    notes = [*made.notes, *real.notes]
-    return {label: {**one, **({"notes": notes} if notes else {})} for label, one in scores.items()}
+    for one in scores.values():
+        one["notes"] = [*made.notes, *real.notes, *one.get("notes", ())]
+    return scores
 
 
 def how_sure(label: str, measured: Measured, value: float, request: Request) -> dict[str, Any]:
@@ -92,10 +101,10 @@ def how_sure(label: str, measured: Measured, value: float, request: Request) -> 
         n, features = min(cloud.shape[0] for cloud in measured.clouds), measured.judged.shape[1]
         high = bias(measured, value)
         said["bias"] = high
-        said["warning"] = (
+        said["notes"] = [
             f"{n:,} images are no more than {features:,} features: {label} is about {high:.3g} too high, and "
             "compares at equal n alone; look at kid too, or --extrapolate"
-        )
+        ]
     if request.interval:
         said["interval"] = interval(measured, value, request.interval, request.seed)
     if request.extrapolate and fitted:
