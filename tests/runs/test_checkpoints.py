@@ -20,11 +20,11 @@ import zoo
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted, RecipeError, RunError, TrainingError
 from zoo.model.model import Model
+from zoo.model.tensorfile import NAMES, checked, pieces, tensors_in
 from zoo.runs.checkpoint import checkpoints
 from zoo.runs.checkpointer import Checkpointer, save_checkpoint
 from zoo.runs.manifest import Score
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import NAMES, checked, pieces, tensors_in
 from zoo.runs.weights import load_weights, save_weights
 
 QUICK = ("evaluate={mse: {use: mse}, psnr: {use: psnr}}",)

@@ -17,13 +17,13 @@ from zoo.engine.engine import Engine
 from zoo.errors import Damaged, RecipeError, RunError
 from zoo.machine.disk import cure
 from zoo.model.model import Model
+from zoo.model.tensorfile import BLANK, check_fit, checked, pieces, tensors_in
+from zoo.model.tensorfile import sealed as sealed_file
 from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
 from zoo.runs.checkpointer import save_checkpoint
 from zoo.runs.manifest import EDITED, File, Manifest, Score, identity, seal_holds, sealed
 from zoo.runs.provenance import own_recipe
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import BLANK, check_fit, checked, pieces, tensors_in
-from zoo.runs.tensorfile import sealed as sealed_file
 from zoo.runs.weights import load_weights
 
 NAME = "step-00000003.safetensors"

@@ -108,7 +108,9 @@ def test_a_refusal_at_every_read_stops_and_changes_nothing(folder, engine, place
 @pytest.mark.promise(PROMISE)
 def test_the_library_that_takes_a_refusal_for_absence_is_not_believed(folder, engine, monkeypatch):
     """safetensors says of too many open files that there is no such file."""
-    monkeypatch.setattr("zoo.runs.tensorfile.safe_open", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("x")))
+    monkeypatch.setattr(
+        "zoo.model.tensorfile.safe_open", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("x"))
+    )
     with pytest.raises(RunError, match=r"safetensors: cannot be read a second time: x$") as caught:
         restore_checkpoint(opened(folder), engine)
     assert not isinstance(caught.value, Damaged)

@@ -22,6 +22,8 @@ def idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Param
     for slot in recipe.slots:
         left = [name for name, p in free.items() if name.startswith(f"{slot}.") and p not in moved]
         count = f"{sum(free[name].numel() for name in left):,} numbers"
+        if slot in recipe.held():
+            continue  # as its weights are
         if left and slot not in playing:
             yield f"slot '{slot}' is in no row: its {count} stay as they are made"
         elif left:

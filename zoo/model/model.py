@@ -16,6 +16,7 @@ from zoo.draws import Draw, Draws, forked, fresh, seed_global
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, no_power_method_on_meta, out_of_memory, pickled_by
+from zoo.model.begin import begin_with
 from zoo.model.forward import evaluating
 from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
@@ -35,6 +36,7 @@ class Model(nn.Module):
         parts: the parts that its networks are made of, by the networks' names.
         still: names of networks that a value or a term owns, and that nothing trains though they ask for gradients.
         train_size: images of the training set; a batch of them until a training says.
+        begun: of each slot that begins with weights, where they lie, and their SHA-256; empty for a ``restored`` model.
         trained: what its next training goes on from: tensors by name, and plain data; None for a model that is new.
         weights: which of its weights it holds, ``raw``, ``ema`` or ``best``.
         loaded_from: the run that it was loaded from.
@@ -60,6 +62,16 @@ class Model(nn.Module):
         if recipe.train.channels_last:
             self.to(memory_format=torch.channels_last)
         keep_once(self)
+        elsewhere = restored or torch.device(device).type == "meta"
+        self.begun: dict[str, Any] = {} if elsewhere else begin_with(self, recipe)
+        self.train()
+
+    def train(self, mode: bool = True) -> Model:
+        """As of any module; but slots that begin with weights and that nothing trains are always as at evaluation."""
+        super().train(mode)
+        for slot in self.recipe.held():
+            self.get_submodule(slot).eval()
+        return self
 
     def _bind(self, part: Part, device: torch.device | str) -> Function:
         """A value's or a term's function with its options bound; a class is built, its networks kept."""

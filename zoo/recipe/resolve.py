@@ -16,6 +16,7 @@ from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Recipe, Sizes
 from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, OUTPUTS, SECTIONS, SLIP, TAKES
+from zoo.recipe.weights import FORMS, HUB, split_part
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import label_of
@@ -98,11 +99,11 @@ class Reader(PhaseReader):
             if part.options[option] < 1:
                 self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
         said = [name for name in ("path", "root") if self.root.get(("data", name)) and part.options.get(name)]
-        return replace(part, options={**part.options, **{name: self._beside(name, part) for name in said}})
+        return replace(part, options={**part.options, **{n: self._beside(("data", n), part.options[n]) for n in said}})
 
-    def _beside(self, name: str, part: Part) -> Any:
+    def _beside(self, path: Path, place: Any) -> Any:
         """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
-        file, place = self.root.at(("data", name)).file, part.options[name]
+        file = self.root.at(path).file
         folder = os.path.dirname(file)
         run = os.path.isfile(os.path.join(folder, "plugins.json"))  # its places are those of where it was built
         if run or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
@@ -115,11 +116,23 @@ class Reader(PhaseReader):
         for label in self.mapping(("slots",)):
             path: Path = ("slots", label)
             kind = self._name("slot", path) and self._kind(path, label)
-            if kind and (part := self.part(path, kind, label, reserved=("kind",))):
-                slots[label] = part
+            if kind and (part := self.part(path, kind, label, reserved=("kind", "weights"))):
+                slots[label] = replace(part, begins=self._begins((*path, "weights")))
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
+
+    def _begins(self, path: Path) -> str:
+        """Where the weights lie that a slot begins with; empty for none."""
+        node = self.root.get(path)
+        if node is None or node.value is None:
+            return ""
+        if not isinstance(node.value, str) or not node.value:
+            self.error(path, f"'weights' are those of {FORMS}, not {shown(node.plain())}")
+            return ""
+        where, part = split_part(node.value)
+        beside = where if where.startswith(HUB) else self._beside(path, where)
+        return f"{beside}#{part}" if part else str(beside)
 
     def _contracts(self, slots: Mapping[str, Part], sizes: Sizes) -> None:
         """Refuses a contract that names what is not there, or comes to no shape."""

@@ -35,6 +35,7 @@ class Part:
         learning: whether this is the ``learn`` of a term that owns networks, rather than the term.
         bound: where the recipe binds each parameter of ``wiring``.
         home: the package whose recipe names it; empty for a recipe of the user's.
+        begins: where the weights lie that a slot begins with (``zoo.recipe.weights``); empty for none.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Part:
     learning: bool = False
     bound: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     home: str = field(default="", compare=False)
+    begins: str = ""
 
     @property
     def learns(self) -> bool:
@@ -235,12 +237,11 @@ class Recipe(Top):
 
     def plain(self) -> dict[str, Any]:
         """Converts to plain data as a recipe writes it, with every default."""
-        kinds = {label: {"kind": part.entry.kind} for label, part in self.slots.items() if label != part.entry.kind}
         return {
             **{key.name: getattr(self, key.name) for key in fields(Top)},
             "data": self.data.plain(),
             "augment": {part.label: part.plain() for part in self.augment},
-            "slots": {label: kinds.get(label, {}) | part.plain() for label, part in self.slots.items()},
+            "slots": {label: _slot(label, part) for label, part in self.slots.items()},
             "values": {name: part.plain() for name, part in self.values.items()},
             "phases": [phase.plain() for phase in self.phases],
             "outputs": dict(self.outputs),
@@ -253,10 +254,20 @@ class Recipe(Top):
         """Every player of every row, in order of first appearance."""
         return tuple(dict.fromkeys(player for phase in self.phases for row in phase.played for player in row.players))
 
+    def held(self) -> list[str]:
+        """The slots that begin with weights and are in no row: they stay, and compute, as those are."""
+        playing = set(map(slot_of, self.players()))
+        return [label for label, part in self.slots.items() if part.begins and label not in playing]
+
     def learners(self) -> dict[str, Part]:
         """The terms that own networks that learn, by label."""
         terms = [term for phase in self.phases for row in phase.rows for term in row.terms]
         return {term.label: term.part for term in terms if term.part.learns}
+
+
+def _slot(label: str, part: Part) -> Any:
+    kind = {"kind": part.entry.kind} if label != part.entry.kind else {}
+    return kind | part.plain() | ({"weights": part.begins} if part.begins else {})
 
 
 def slot_of(player: str) -> str:

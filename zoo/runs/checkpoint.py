@@ -19,11 +19,11 @@ from zoo.engine.keys import StateKey
 from zoo.errors import Damaged, RunError
 from zoo.machine.device import compute_type
 from zoo.machine.disk import read_bytes
+from zoo.model.tensorfile import check_fit, checked, judged, refuse_larger, tensors_in
 from zoo.runs.history import history, own_identities
 from zoo.runs.manifest import LARGEST, File, Manifest, identity
 from zoo.runs.provenance import software
 from zoo.runs.run import Run, steps_of
-from zoo.runs.tensorfile import check_fit, checked, judged, refuse_larger, tensors_in
 
 CHECKED = ("model/", "ema/")
 """Tensors whose shapes are known before a checkpoint is read; an optimiser's are made by its first step."""

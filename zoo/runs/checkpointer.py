@@ -15,11 +15,11 @@ from torch import Tensor
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted, RunError
 from zoo.machine.disk import remove, write_atomically
+from zoo.model.tensorfile import digest_of, pieces
 from zoo.recipe.schema import Train
 from zoo.runs.checkpoint import best_checkpoint, computed, tensors_path
 from zoo.runs.manifest import File, Manifest, Score, identity
 from zoo.runs.run import Run, steps_of
-from zoo.runs.tensorfile import digest_of, pieces
 
 
 class Checkpointer(AbstractContextManager["Checkpointer"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.recipe.sections import Timing, Training
+from zoo.recipe.weights import find_weights, split_part
 from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
@@ -31,6 +33,9 @@ FREE = (
 
 IMAGES = "data.json"
 """What a run notes of the images it is trained on. Where it has, ``data.path`` is free: it says where these are."""
+
+BEGUN = "weights.json"
+"""What a run notes of the weights that its slots began with: where they lay, and the SHA-256 of their file."""
 
 VOUCHED = (PLUGINS, "model.safetensors", "ema.safetensors", "scores.json", "report.html")
 """Files that a finished run vouches for, beside its pictures; ``recipe.yaml`` has a seal of its own."""
@@ -144,7 +149,7 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     differ = [
         path
         for path in sorted(there.keys() | here.keys())
-        if there.get(path) != here.get(path) and not _free(path, run)
+        if there.get(path) != here.get(path) and not (_free(path, run) or _begun_alike(path, here.get(path), run))
     ]
     extensible = all(map(EXTENDED.match, differ))
     if differ and not (extend and extensible):
@@ -185,6 +190,17 @@ def _free(path: str, run: Run) -> bool:
     return any(f"{path}.".startswith(f"{free}.") for free in FREE) or (
         path == "data.path" and run.path(IMAGES).is_file()
     )
+
+
+def _begun_alike(path: str, place: Any, run: Run) -> bool:
+    """Tells whether a slot's ``weights`` are those that the run began with, by another way to their file."""
+    slot = path.removeprefix("slots.").removesuffix(".weights")
+    noted = plain_json(run.folder, BEGUN).get(slot) if path == f"slots.{slot}.weights" else None
+    if not noted or not isinstance(place, str) or split_part(place)[1] != split_part(noted["from"])[1]:
+        return False
+    with suppress(RequestError):
+        return find_weights(place, slot).sha256() == str(noted["sha256"])
+    return False
 
 
 def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,16 @@ def _json(content: Any) -> str:
 
 def identity(plain: Mapping[str, Any]) -> str:
     """The SHA-256 of what makes a recipe's weights another's, of plain data as ``Recipe.plain`` gives it."""
-    return sha256(_json({name: plain.get(name) for name in SHAPING}))
+    shaping = {name: plain.get(name) for name in SHAPING}
+    return sha256(_json({**shaping, "slots": _placeless(shaping["slots"])}))
+
+
+def _placeless(slots: Any) -> Any:
+    """Leaves out where the weights lay that slots began with: a run does not need them again."""
+    if not isinstance(slots, dict):
+        return slots
+    named = {label: part for label, part in slots.items() if isinstance(part, dict)}
+    return slots | {label: {k: v for k, v in part.items() if k != "weights"} for label, part in named.items()}
 
 
 # -- a run's recipe ------------------------------------------------------------------------------------------

@@ -16,6 +16,18 @@ from zoo.engine.engine import Engine
 from zoo.errors import Damaged, RunError
 from zoo.machine.disk import opened, read_text, remove, write_atomically
 from zoo.model.model import Model
+from zoo.model.tensorfile import (
+    BLANK,
+    LARGEST_HEADER,
+    check_fit,
+    checked,
+    judged,
+    pieces,
+    refuse_larger,
+    sealed,
+    tensors_in,
+)
+from zoo.recipe.weights import RUN_FILES
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import (
     CHECKED,
@@ -29,20 +41,6 @@ from zoo.runs.history import history, own_identities
 from zoo.runs.manifest import Manifest, identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run, steps_of
-from zoo.runs.tensorfile import (
-    BLANK,
-    LARGEST_HEADER,
-    check_fit,
-    checked,
-    judged,
-    pieces,
-    refuse_larger,
-    sealed,
-    tensors_in,
-)
-
-FILES = {"raw": "model.safetensors", "ema": "ema.safetensors"}
-"""Which weights are in which file."""
 
 
 def save_weights(run: Run, engine: Engine) -> None:
@@ -52,9 +50,9 @@ def save_weights(run: Run, engine: Engine) -> None:
     for weights, state in states.items():
         if state is not None:
             metadata = {"sha256": BLANK, "zoo": json.dumps({**known, "weights": weights})}
-            write_atomically(run.path(FILES[weights]), sealed(pieces(state.state_dict(), metadata)))
+            write_atomically(run.path(RUN_FILES[weights]), sealed(pieces(state.state_dict(), metadata)))
     if engine.average is None:
-        remove(run.path(FILES["ema"]))  # of a training that averaged, and went on without
+        remove(run.path(RUN_FILES["ema"]))  # of a training that averaged, and went on without
 
 
 def trained_steps(folder: Path) -> int:
@@ -69,7 +67,7 @@ def trained_steps(folder: Path) -> int:
 
 def refuse_lost_weights(run: Run) -> None:
     """Refuses to train from step 0 where finished weights are damaged and no checkpoint has them: a RunError."""
-    for weights, name in FILES.items():
+    for weights, name in RUN_FILES.items():
         try:
             _unpacked(run.folder, weights)
         except FileNotFoundError:
@@ -93,9 +91,9 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     if weights == "best":
         model.load_state_dict(_best(model, folder))
         return weights
-    chosen = weights or ("ema" if (folder / FILES["ema"]).is_file() else "raw")
-    path = folder / FILES[chosen]
-    unfinished = not any((folder / name).is_file() for name in FILES.values())
+    chosen = weights or ("ema" if (folder / RUN_FILES["ema"]).is_file() else "raw")
+    path = folder / RUN_FILES[chosen]
+    unfinished = not any((folder / name).is_file() for name in RUN_FILES.values())
     if unfinished and (taken := _newest(model, folder, weights)):
         return taken
     if not path.is_file() and chosen == "ema" and not model.recipe.train.ema:
@@ -122,7 +120,7 @@ def _unpacked(
     folder: Path, weights: str, wanted: Mapping[str, Tensor] | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what ``save_weights`` wrote; no tensors where none are ``wanted``."""
-    name = FILES[weights]
+    name = RUN_FILES[weights]
     with opened(folder, name) as there:
         size = os.fstat(there.fileno()).st_size
     most = size if wanted is None else LARGEST_HEADER + sum(tensor.nbytes for tensor in wanted.values())

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from zoo.check.shapes import PROMISED, given_by, named_tensors
 from zoo.draws import Draw
 from zoo.model.kept import unkept
+from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
 from zoo.recipe.schema import Sizes
-from zoo.runs.tensorfile import pieces
 from zoo.testing import arrays
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
 from zoo.testing.core import Component, ContractError, require

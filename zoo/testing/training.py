@@ -20,11 +20,11 @@ from zoo.engine.engine import Engine
 from zoo.engine.sentinel import Poisoned
 from zoo.errors import RequestError
 from zoo.model.model import Model
+from zoo.model.tensorfile import pieces
 from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import FIRST_PARTY, RecipeEntry
-from zoo.runs.tensorfile import pieces
 from zoo.testing.arrays import equal, finite, images, sides
 from zoo.testing.core import Bench, Component, ContractError, Subject, require
 from zoo.testing.values import SIDES, tiny

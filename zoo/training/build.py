@@ -16,7 +16,7 @@ from zoo.recipe import Recipe, write_recipe
 from zoo.registry import Registry
 from zoo.runs.data import compare_images, note_images
 from zoo.runs.history import keep, told
-from zoo.runs.identity import VOUCHED, lost, plain_json, refuse_another, up_to_date, vouch
+from zoo.runs.identity import BEGUN, VOUCHED, lost, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
 from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.provenance import noted, other_versions, provenance, software
@@ -119,28 +119,40 @@ def _assemble(
     # where there is a checkpoint, it brings every weight, or the build ends: what they began as need not be there
     model, images = _prepared(recipe, device, say, restored=bool(steps_of(run.folder, "json")))
     say(f"{len(images.train):,} images to train on, {len(images.test):,} to test")
-    begin(run, recipe, images, registry, changes, extend=extend, say=say)
+    begin(run, model, images, registry, changes, recipe=recipe, extend=extend, say=say)
     return model, images
 
 
 def begin(
     run: Run,
-    recipe: Recipe,
+    model: Model,
     images: Images,
     registry: Registry,
     changes: Sequence[str],
     *,
+    recipe: Recipe,
     extend: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Writes what a run is of, before it trains; ``changes`` are the settings that are other from here on."""
+    """Writes what a run is of, before a model trains by a recipe; ``changes`` are what is other from here on."""
     if not run.path("recipe.yaml").exists():  # by which a directory is a run: before whatever else a kill may leave
         run.write("recipe.yaml", sealed(write_recipe(recipe)))
     others = note_images(run, recipe, images, extend)
     for sentence in others:
         say(f"from here on, {sentence}")
     keep(run, [*changes, *others])
+    if model.begun:
+        run.write_json(BEGUN, model.begun)
+        say("\n".join(begun_with(run.folder)))
     describe(run, recipe, registry)
+
+
+def begun_with(folder: Path) -> list[str]:
+    """The weights that a run's slots began with, as sentences."""
+    begun = plain_json(folder, BEGUN).items()
+    return [
+        f"slot '{slot}' began with {w['from']}: {w['numbers']:,} numbers, SHA-256 {w['sha256']}" for slot, w in begun
+    ]
 
 
 def describe(run: Run, recipe: Recipe, registry: Registry) -> None:
@@ -208,7 +220,7 @@ def _train(
     if trained_steps(run.folder) != settings.steps:
         refuse_lost_weights(run)
         together = processes or ALONE
-        together.told("train")
+        together.told("resume" if steps_of(run.folder, "json") else "train")
         bell.say(f"training {settings.steps} steps of {settings.batch} images on {model.device}")
         seen_by = (Journal(run.path("metrics.jsonl")), *watchers)
         hooks: dict[str, Any] = {"stop": bell.stop, "say": bell.say, "on_alarm": bell.ring}
@@ -291,7 +303,7 @@ def write_report(
         frames=film(run.folder, recipe.train.steps),
         curve=score_curve(run.folder, recipe.train.steps),
         versions=software(),
-        notes=(*notes, *told(run.folder)),
+        notes=(*notes, *begun_with(run.folder), *told(run.folder)),
     )
     run.write("report.html", html)
 

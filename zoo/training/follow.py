@@ -13,8 +13,9 @@ from zoo.model.model import Model
 from zoo.recipe import Recipe
 from zoo.training.loop import train
 
-TRAIN, EVALUATE, OVER = "train", "evaluate", "over"
-"""Orders of the first process to the others: train and then ask again, measure with its weights, or end."""
+TRAIN, RESUME, EVALUATE, OVER = "train", "resume", "evaluate", "over"
+"""Orders of the first process to the others: train from the beginning or from where it stands and then ask again,
+measure with its weights, or end."""
 
 
 class Stop(Watcher, Protocol):
@@ -29,8 +30,8 @@ def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> Non
     order = processes.told()
     if order == OVER:
         return
-    model, images = Model(recipe, choose_device(device)), load_images(recipe)
-    if order == TRAIN:
+    model, images = Model(recipe, choose_device(device), restored=order != TRAIN), load_images(recipe)
+    if order in (TRAIN, RESUME):
         train(model, images, watchers=[stop], stop=stop, processes=processes)
         order = processes.told()
     if order == EVALUATE:

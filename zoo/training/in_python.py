@@ -117,7 +117,8 @@ def _into(
         total = max(total, there)
         longer, shown = _longer(recipe, total), images if isinstance(images, Images) else Images(images, images[:0])
         changes = refuse_another(run, longer, extend)
-        begin(run, longer, shown, registry_for({}, model.plugins), changes, extend=extend, say=say)
+        registry = registry_for({}, model.plugins)
+        begin(run, model, shown, registry, changes, recipe=longer, extend=extend, say=say)
         for sentence in changes:
             say(f"from here on, {sentence}")
         plugged = [Guarded(part, {"folder": folder, "recipe": recipe.plain()}, say) for part in recipe.watch]

@@ -16,10 +16,10 @@ from helpers.runs import STEPS, put_file
 
 from zoo.engine.engine import Engine
 from zoo.errors import ZooError
+from zoo.model.tensorfile import BLANK, SEAL
 from zoo.runs.checkpoint import restore_checkpoint, tensors_path
 from zoo.runs.manifest import File, Manifest
 from zoo.runs.run import Run
-from zoo.runs.tensorfile import BLANK, SEAL
 
 CANARY = "ZOO_CANARY"
 

@@ -13,6 +13,7 @@ from zoo.errors import RequestError
 from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, of_option, part, says, when
 from zoo.recipe.parts import ON_OFF, a, read_section
 from zoo.recipe.sections import LONGEST_NAME, MINIMA, NETWORKS
+from zoo.recipe.weights import FORMS
 from zoo.registry import REQUIRED, Entry, Registry
 
 _LIMITS: dict[str, Schema] = {
@@ -163,7 +164,9 @@ class Parts:
         if kind == "optimizer":
             return {"rate": self.rate()}
         text = "What the slot is, where the last word of its name does not say."
-        return {"kind": {"description": text, **self.or_null({"enum": [kind]})}} if kind in NETWORKS else {}
+        kinds = {"description": text, **self.or_null({"enum": [kind]})}
+        weights = {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
+        return {"kind": kinds, "weights": weights} if kind in NETWORKS else {}
 
     @definition
     def bound(self) -> Schema:

@@ -1,0 +1,78 @@
+"""Where the weights lie that a slot begins with: in a run, in a safetensors file, on the Hugging Face hub. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import RequestError
+
+HUB = "hf://"
+SUFFIX = ".safetensors"
+RUN_FILES = {"ema": f"ema{SUFFIX}", "raw": f"model{SUFFIX}"}
+"""Which finished weights of a run are in which file; the first that is there are its own."""
+FORMS = f"a run's directory, RUN#SLOT, a {SUFFIX} file, FILE#PART of one, or {HUB}ORG/NAME/FILE"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of a file whose names begin with ``prefix``; ``of_run`` where a run wrote it."""
+
+    file: Path
+    prefix: str
+    of_run: bool
+
+    def sha256(self) -> str:
+        """Hashes the whole file."""
+        with self.file.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_weights(place: str, slot: str) -> Weights:
+    """Finds what a recipe writes as the ``weights`` of a slot; a file of the hub is fetched, or known from before.
+
+    A RequestError if it is not there, cannot be fetched, or is no such thing.
+    """
+    where, part = split_part(place)
+    if where.startswith(HUB):
+        return Weights(_fetched(where), f"{part}." if part else "", of_run=False)
+    path = Path(os.path.expandvars(where)).expanduser()
+    if path.is_dir():
+        files = [path / name for name in RUN_FILES.values() if (path / name).is_file()]
+        if not files:
+            built = (path / "recipe.yaml").is_file()
+            cure = f"finish it with: zoo build {where}" if built else f"weights are {FORMS}"
+            raise RequestError(f"{where} is {'not trained to its end' if built else 'no run'}; {cure}")
+        return Weights(files[0], f"{part or slot}.", of_run=True)
+    if path.suffix != SUFFIX:
+        raise RequestError(f"{where} is {'no such file' if path.exists() else 'not there'}; weights are {FORMS}")
+    if not path.is_file():
+        raise RequestError(f"there is no file {where}")
+    return Weights(path, f"{part}." if part else "", of_run=False)
+
+
+def split_part(place: str) -> tuple[str, str]:
+    """A place, and the part of it behind ``#``; that is empty where none is named."""
+    where, mark, part = place.rpartition("#")
+    return (where, part) if mark else (place, "")
+
+
+def _fetched(where: str) -> Path:
+    """The file of the hub, ``hf://ORG/NAME/FILE`` or ``ORG/NAME@REVISION/FILE``, where the hub's library keeps it."""
+    org, _, rest = where.removeprefix(HUB).partition("/")
+    name, _, file = rest.partition("/")
+    name, _, revision = name.partition("@")
+    if not (org and name and file.endswith(SUFFIX)):
+        raise RequestError(f"{where} names no file; write {HUB}ORG/NAME/FILE{SUFFIX}")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        cure = "pip install 'generative-zoo[hub]'"
+        raise RequestError(f"{where} is fetched by huggingface_hub, which is not installed: {cure}") from None
+    try:
+        return Path(hf_hub_download(f"{org}/{name}", file, revision=revision or None))
+    except (OSError, ValueError) as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise RequestError(f"{where} cannot be fetched: {said}") from None
