@@ -5,7 +5,7 @@
 # make coverage  branches of recipe, registry and state code that their tests miss: none, or it fails
 # make mutation  SAMPLE mutants of the same, to be noticed by those tests: a quarter of an hour
 # make bench   the benchmarks, into docs/benchmarks.md: 5 minutes on a CPU; BENCHMARKS=FILE for those of one file
-# make bench-gpu the same where there is a GPU, once captured steps were seen to equal eager ones
+# make gpu     what a GPU can tell within MINUTES (8), in the order of worth; needs no network. make gpu-kit: what it lacks
 # make reliability  every promise of docs/reliability.md tried, and that page written
 # make soak    2,000 kills, and half an hour of kills under pressure of memory and disk
 # make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
@@ -23,7 +23,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COVERING := tests/recipe tests/registry tests/runs
 COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests/training/test_extend.py tests/test_python_training.py
 
-.PHONY: setup demo test check coverage mutation bench bench-gpu results reliability soak sweep-timm
+.PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -59,10 +59,13 @@ bench: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BENCHMARKS) --benchmark-enable --benchmark-columns=median,iqr,rounds \
 		--benchmark-json=.benchmarks/suite.json -W 'ignore:Not saving anything'; status=$$?; $(BIN)/python tests/benchmarks/report.py; exit $$status
 
-bench-gpu: $(DEV_STAMP)
-	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "there is no CUDA device here")'
-	$(BIN)/python -m pytest tests/engine/test_capture.py tests/benchmarks/test_hand.py
-	$(MAKE) bench
+MINUTES ?= 8
+
+gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) tests/gpu/run.py --minutes $(MINUTES) $(if $(TOY),--toy)
+
+gpu-kit: | $(BIN)/python
+	$(BIN)/python tests/gpu/kit.py
 
 reliability: $(DEV_STAMP)
 	$(BIN)/python tests/reliability.py --numprocesses auto --maxprocesses 8 --dist loadfile

@@ -1,20 +1,17 @@
-"""Two ways to run: measured (``make bench``, ``make bench-gpu``), or once each at toy size, as in ``make test``."""
+"""Two ways to run: measured (``make bench``), or once each at toy size, as in ``make test``."""
 
 from __future__ import annotations
 
 import datetime
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from zoo.machine.process import keep_freed_memory
 
-from .measuring import CUDA, ceilings
+from .measuring import machine
 from .paired import Paired
 from .plan import values_of
 
@@ -24,19 +21,10 @@ KEPT = Path(__file__).parents[2] / ".benchmarks"
 FOUND = pytest.StashKey[list[dict[str, Any]]]()
 
 
-NO_GRAPH = "a CUDA graph needs a CUDA device; make bench-gpu measures it there"
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    values = values_of(CUDA, _measured(metafunc.config))
-    for name, taken in values.items():
+    for name, taken in values_of(_measured(metafunc.config)).items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, list(map(_possible, taken)), ids=str)
-
-
-def _possible(value: Any) -> Any:
-    captured = getattr(value, "mode", "") == "captured"
-    return pytest.param(value, marks=pytest.mark.skip(reason=NO_GRAPH)) if captured and not CUDA else value
+            metafunc.parametrize(name, taken, ids=str)
 
 
 def _measured(config: pytest.Config) -> bool:
@@ -96,29 +84,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat()
         kept = {"datetime": now, "machine": machine(), "found": session.config.stash.get(FOUND, [])}
         (KEPT / "paired.json").write_text(json.dumps(kept, indent=1))
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were made on."""
-    best = ceilings()
-    return {
-        "processor": _processor(),
-        "device": torch.cuda.get_device_name() if CUDA else "CPU",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "flops": {name: one.flops for name, one in best.items()},
-        "bandwidth": max(one.bandwidth for one in best.values()),
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    units = [unit for unit, flag in (("AVX-512", "avx512f"), ("AMX", "amx_bf16")) if f" {flag}" in flags]
-    return ", ".join([named[0] if named else platform.processor() or platform.machine(), *units])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -13,7 +13,8 @@ from zoo.model.model import Model
 from .cases import Draw, built, photographs
 from .counting import Counts, counted
 from .hand import Captured, Joint, Naive
-from .measuring import DEVICE, DTYPES
+from .hand.captured import Graph
+from .measuring import CUDA, DEVICE, DTYPES
 from .plan import MODES, Step
 
 Work = Callable[[], object]
@@ -41,9 +42,27 @@ def naive_step(model: Model, name: str) -> Work:
     return lambda: naive.step(x, draw)
 
 
+class Again:
+    """Stands in for a CUDA graph where there is no GPU: what was recorded runs again."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        del generator  # such a graph has to know it
+
+    def warm(self, run: Callable[[], None]) -> None:
+        """Runs it."""
+        run()
+
+    def record(self, run: Callable[[], None]) -> None:
+        """Keeps it."""
+        self.replay = run
+
+
+GRAPH = Graph if CUDA else Again
+
+
 def captured_step(model: Model, name: str, precision: str) -> Work:
     x = photographs(model)
-    captured = Captured(model, name, x, _lowered(precision))
+    captured = Captured(model, name, x, _lowered(precision), graph=GRAPH)
     return lambda: captured.step(x)
 
 

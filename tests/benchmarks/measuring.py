@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from zoo.bench.floor import Ceilings, Floor
 from zoo.bench.floor import ceilings as measured_ceilings
 from zoo.bench.floor import floor as floor_of_bytes
+from zoo.machine.device import sync_device
 
 from .counting import Counts
 
@@ -23,28 +27,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 H200 = Ceilings(790e12, 4.3e12)
 """FLOP/s in bfloat16 and bytes/s of the GPU that targets are told for."""
 
-REPEATS = {"rounds": 6, "iterations": 10} if CUDA else {"rounds": 3}
-"""Of what pytest-benchmark times: on a GPU 60 calls, 10 of them between two events."""
-
-DEVICE_STEPS = 50
-"""Calls between two events of the device."""
-
-
-class DeviceClock:
-    """Seconds on the device since the first reading, from its own events; a reading waits for the device."""
-
-    def __init__(self) -> None:
-        self._then: torch.cuda.Event | None = None
-        self._seconds = 0.0
-
-    def __call__(self) -> float:
-        now = torch.cuda.Event(enable_timing=True)
-        now.record()
-        now.synchronize()
-        if self._then is not None:
-            self._seconds += self._then.elapsed_time(now) / 1e3
-        self._then = now
-        return self._seconds
+REPEATS = {"rounds": 3}
+"""Of what pytest-benchmark times."""
 
 
 def children() -> float:
@@ -53,36 +37,44 @@ def children() -> float:
     return times.children_user + times.children_system
 
 
-seconds: Callable[[], float] = DeviceClock() if CUDA else time.process_time
-"""The clock of the suite: the device's where there is one, else the CPU time of this process."""
+seconds: Callable[[], float] = time.process_time
+"""The clock of the suite."""
 
 
-def device_seconds(run: Callable[[], object]) -> float:
-    """Seconds a call on the device: between two events, as many calls one after another as ``DEVICE_STEPS``.
+def device_seconds(run: Callable[[], object], calls: int = 50) -> float:
+    """Seconds a call on the device: between two events, one call after another; without a GPU, CPU time.
 
     One call before them keeps the device busy while the host prepares the next, so that what is measured is how fast
     steps follow one another in a training.
     """
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    read = _event if CUDA else time.process_time
     run()
-    start.record()
-    for _ in range(DEVICE_STEPS):
+    start = read()
+    for _ in range(calls):
         run()
-    end.record()
+    end = read()
+    if isinstance(end, float):
+        return (end - start) / calls
     end.synchronize()
-    return start.elapsed_time(end) / 1e3 / DEVICE_STEPS
+    return start.elapsed_time(end) / 1e3 / calls
+
+
+def _event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
 
 
 def host_seconds(run: Callable[[], object], calls: int = 10, times: int = 6) -> float:
     """Seconds a call keeps the host, which does not wait for the device; so few calls that no queue is full."""
     taken = []
     for _ in range(times):
-        torch.cuda.synchronize()
+        sync_device(DEVICE)
         start = time.perf_counter()
         for _ in range(calls):
             run()
         taken.append((time.perf_counter() - start) / calls)
-    torch.cuda.synchronize()
+    sync_device(DEVICE)
     return statistics.median(taken)
 
 
@@ -109,3 +101,26 @@ def floor(asked: Counts, parameters: int, best: Ceilings) -> Floor:
         best: what the machine can do.
     """
     return floor_of_bytes(asked.flops, asked.saved, 4 * parameters, 2 * 4 * parameters, best)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were made on."""
+    best = ceilings()
+    return {
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name() if CUDA else "CPU",
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "flops": {name: one.flops for name, one in best.items()},
+        "bandwidth": max(one.bandwidth for one in best.values()),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    units = [unit for unit, flag in (("AVX-512", "avx512f"), ("AMX", "amx_bf16")) if f" {flag}" in flags]
+    return ", ".join([named[0] if named else platform.processor() or platform.machine(), *units])

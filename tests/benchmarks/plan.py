@@ -12,12 +12,11 @@ MODES = {
     "eager": ("train.compile=false", "train.cuda_graph=off"),
     "compiled": ("train.compile=true", "train.cuda_graph=off"),
     "captured": ("train.compile=false", "train.cuda_graph=on"),
+    "compiled and captured": ("train.compile=true", "train.cuda_graph=on"),
 }
 """How a step is run -> what a recipe says for that."""
 
 PRECISIONS = ("float32", "bfloat16")
-ON_A_GPU = ((32, 64), (32, 1024), (64, 64), (64, 256))
-COMPILED_ON_A_GPU = ((32, 64), (64, 256))
 ON_A_CPU = ((32, 64), (64, 16))
 """Sides and batches."""
 
@@ -46,17 +45,10 @@ class Step:
         return f"{self.size} px, batch {self.batch}"
 
 
-def steps_of(cuda: bool) -> list[Step]:
-    """Everything eager, and captured where there is a GPU; compiling takes long, so little of it is compiled."""
-    modes, sizes = (("eager", "captured"), ON_A_GPU) if cuda else (("eager",), ON_A_CPU)
-    cases = [Step(n, s, b, p, m) for n, (s, b), p, m in product(SYSTEMS, sizes, PRECISIONS, modes)]
-    if cuda:
-        return cases + [Step(n, s, b, "bfloat16", "compiled") for n, (s, b) in product(SYSTEMS, COMPILED_ON_A_GPU)]
-    return cases + [Step("avae", 32, 64, "bfloat16", mode) for mode in ("compiled", "captured")]  # which says why not
-
-
-CAPTURED = [Step(name, size, batch, "bfloat16", "captured") for name, (size, batch) in product(SYSTEMS, ON_A_GPU)]
-"""What is held to the limits for a GPU."""
+def measured_steps() -> list[Step]:
+    """Everything eager; compiling takes long, so little of it is compiled."""
+    cases = [Step(n, s, b, p) for n, (s, b), p in product(SYSTEMS, ON_A_CPU, PRECISIONS)]
+    return [*cases, Step("avae", 32, 64, "bfloat16", "compiled")]
 
 
 def toy_steps() -> list[Step]:
@@ -108,7 +100,7 @@ ADDED = {
 """What an engine does beside the rows -> the settings that turn it on."""
 
 
-def values_of(cuda: bool, measured: bool) -> dict[str, list[Any]]:
+def values_of(measured: bool) -> dict[str, list[Any]]:
     """Parameter of a benchmark -> its values."""
     if not measured:
         return {
@@ -122,7 +114,7 @@ def values_of(cuda: bool, measured: bool) -> dict[str, list[Any]]:
             "backbone": ["mobilenetv3_small_100"],
         }
     return {
-        "case": steps_of(cuda),
+        "case": measured_steps(),
         "side": [32, 64],
         "images": [10_000],
         "network": list(NETWORKS),

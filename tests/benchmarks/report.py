@@ -3,7 +3,7 @@
     python tests/benchmarks/report.py [--suite .benchmarks/suite.json] [--paired .benchmarks/paired.json] [--to FILE]
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what is around it is prose, and stays. So does a
-table of which nothing was measured. Those of a GPU have their headings inside: without one nothing of them is seen.
+table of which nothing was measured.
 """
 
 from __future__ import annotations
@@ -17,20 +17,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-NO_GPU = "No GPU was at hand: `make bench-gpu`, where there is one, fills this section in."
-UNTOLD = "<!-- table: gpu machine -->\n<!-- end -->"
-HEADINGS = {
-    "paired": "### Captured steps against the loops by hand\n\n",
-    "use": "### Of what the device can do\n\n",
-    "steps": "### Training steps, by mode\n\n",
-    "inference": "### Samples and codes\n\n",
-    "networks": "### Networks both ways\n\n",
-    "data": "### Batches\n\n",
-    "features": "### Features\n\n",
-    "start": "### Start-up there\n\n",
-}
-"""Of the tables of a GPU."""
-
 Benchmarks = list[dict[str, Any]]
 
 
@@ -43,26 +29,18 @@ def main() -> None:
     args = parser.parse_args()
     suite = json.loads(args.suite.read_text())["benchmarks"] if args.suite.exists() else []
     paired = json.loads(args.paired.read_text())
-    where = "cpu" if paired["machine"]["device"] == "CPU" else "gpu"
     tables = {"machine": machine(paired["machine"], paired["datetime"])}
     tables |= {name: table([one for one in paired["found"] if one["table"] == name]) for name, table in PAIRED.items()}
     tables |= {name: table(suite) for name, table in TABLES.items()}
-    args.to.write_text(written(args.to.read_text(), where, tables))
-    print(f"{args.to}: the tables of the {where.upper()}")
+    args.to.write_text(written(args.to.read_text(), "cpu", tables))
+    print(f"{args.to}: the tables of the CPU")
 
 
 def written(text: str, where: str, tables: Mapping[str, str]) -> str:
-    """The page with the tables of one kind of machine; where a GPU was never at hand, it says so.
-
-    Args:
-        text: the page.
-        where: ``cpu`` or ``gpu``.
-        tables: name -> table, empty for one that was not measured.
-    """
+    """The page with the tables, by name, of one kind of machine, ``cpu`` or ``gpu``; an empty one was not measured."""
     for name, table in tables.items():
-        heading = HEADINGS.get(name, "") if where == "gpu" else ""
-        text = filled(text, f"{where} {name}", heading + table) if table else text
-    return text.replace(UNTOLD, UNTOLD.replace("\n", f"\n{NO_GPU}\n", 1))
+        text = filled(text, f"{where} {name}", table) if table else text
+    return text
 
 
 def filled(text: str, name: str, table: str) -> str:
@@ -116,19 +94,6 @@ def backbones(found: Sequence[Mapping[str, Any]]) -> str:
     return rows(["encoder", "parameters", "ratio", "quartiles"], body)
 
 
-def use(found: Sequence[Mapping[str, Any]]) -> str:
-    """What captured steps make of a GPU."""
-    body = []
-    for one in found:
-        peaks = [percent(one[key]) for key in ("of_nominal", "of_matmul", "least")]
-        part = f"{percent(one['of_floor'])} ({one['bound']})"
-        rate = f"{one['images_a_second']:,.0f}"
-        times = [told(one["milliseconds"]), rate]
-        body.append([one["group"], one["name"], *times, *peaks, part, percent(one["host"]), one["verdict"]])
-    head = ["images", "system", "ms", "images/s", "of 790 TFLOP/s", "of the matmul", "at least", "of the floor"]
-    return rows([*head, "host", "verdict"], body)
-
-
 def percent(part: float | None) -> str:
     """A part of one; nothing for none."""
     return "" if part is None else f"{100 * part:.1f} %"
@@ -139,13 +104,10 @@ def steps(benchmarks: Benchmarks) -> str:
     body = []
     for one in chosen(benchmarks, "test_training_step"):
         more = one["extra_info"]
-        memory = f"{more['peak_mib']:.0f}" if "peak_mib" in more else ""
-        host = f"{more['host_ms']:.2f}" if "host_ms" in more else ""
         rate, part = f"{more['images_a_second']:,.0f}", f"{100 * more['fraction_of_floor']:.0f} % ({more['bound']})"
         what = [one["group"].removeprefix("training step, "), more["system"], more["precision"], more["mode"]]
-        body.append([*what, time(one), rate, f"{more['mflop_an_image']:.0f}", part, host, memory])
-    head = ["images", "system", "precision", "mode", "ms", "images/s", "MFLOP an image", "of the floor"]
-    return rows([*head, "host ms", "MiB"], body)
+        body.append([*what, time(one), rate, f"{more['mflop_an_image']:.0f}", part])
+    return rows(["images", "system", "precision", "mode", "ms", "images/s", "MFLOP an image", "of the floor"], body)
 
 
 def plain(test: str, *more: str) -> Callable[[Benchmarks], str]:
@@ -177,7 +139,7 @@ def told(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-PAIRED: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {"paired": pairs, "use": use, "backbones": backbones}
+PAIRED: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {"paired": pairs, "backbones": backbones}
 TABLES: dict[str, Callable[[Benchmarks], str]] = {
     "steps": steps,
     "inference": plain("test_sampling test_encoding"),

@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from zoo.engine.engine import Engine
+from zoo.machine.device import repeatable
 from zoo.model.model import Model
 from zoo.recipe import load_recipe
 
 from .cases import SYSTEMS, built, engines_draw, photographs
 from .hand import Captured, Joint, Naive
-from .hand.captured import WARM_UP, Graph
+from .hand.captured import WARM_UP
+from .loops import GRAPH, model_of
+from .measuring import CUDA, DEVICE
+from .plan import Step
 
 SMALL: dict[str, Any] = {"width": 4, "size": 16, "batch": 4}
 STEPS = 3
@@ -68,31 +72,17 @@ def test_the_naive_loop_is_the_engine_with_a_phase_for_each_row(name):
     close(ours, theirs, 1e-9)
 
 
-class Again:
-    """Stands in for a CUDA graph where there is no GPU: what was recorded runs again."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        del generator  # such a graph has to know it
-
-    def warm(self, run) -> None:
-        run()
-
-    def record(self, run) -> None:
-        self.replay = run
-
-
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_captured_loop_is_the_joint_one(name):
     """The same images and the same stream of noise, so nothing is kept as it was at the capture."""
-    device, graph = ("cuda", Graph) if torch.cuda.is_available() else ("cpu", Again)
-    ours, theirs = (model.double() for model in twins(name, device=device))
-    joint, generator = Joint(theirs, name), torch.Generator(device).manual_seed(0)
+    ours, theirs = (model.double() for model in twins(name, device=DEVICE))
+    joint, generator = Joint(theirs, name), torch.Generator(DEVICE).manual_seed(0)
 
     def draw(_: str, *shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator, device=device, dtype=torch.float64)
+        return torch.randn(shape, generator=generator, device=DEVICE, dtype=torch.float64)
 
     batches = [photographs(ours, seed=index) for index in range(STEPS)]
-    captured = Captured(ours, name, batches[0], graph=graph)
+    captured = Captured(ours, name, batches[0], graph=GRAPH)
     for _ in range(WARM_UP):
         joint.step(batches[0], draw)
     for index, x in enumerate(batches):
@@ -101,3 +91,18 @@ def test_the_captured_loop_is_the_joint_one(name):
             key: float(value) for key, value in found.items()
         }, index
     close(ours, theirs, 1e-9)
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_captured_is_eager_as_it_is_timed(name):
+    """In bfloat16; ``tests/engine/test_capture.py`` holds weights to it bit for bit in float32."""
+    case, losses = Step(name, 32, 64, "bfloat16"), []
+    for mode in ("eager", "captured"):
+        engine = Engine(model_of(case.in_mode(mode)))
+        assert bool(engine.eager) == (mode == "eager")
+        batches = [photographs(engine.model, seed=step) for step in range(8)]
+        with repeatable(DEVICE):
+            losses.append([{k: float(v) for k, v in engine.step(lambda _, x=x: x).items()} for x in batches])
+    for step, (eager, captured) in enumerate(zip(*losses, strict=True)):
+        assert captured == {key: pytest.approx(v, rel=1e-3, abs=1e-3) for key, v in eager.items()}, step

@@ -22,7 +22,7 @@ from .measuring import CUDA, DEVICE
 from .paired import Paired, paired
 from .plan import ADDED
 
-pytestmark = pytest.mark.skipif(CUDA, reason="CPU time says nothing of a GPU's; make bench-gpu has device times")
+pytestmark = pytest.mark.skipif(CUDA, reason="CPU time says nothing of a GPU's; make gpu has device times")
 
 STUBS = Path(__file__).with_name("stubs.py")
 FAST = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"

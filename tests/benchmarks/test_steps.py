@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 
 from .cases import SYSTEMS, built, photographs
 from .loops import counts, model_of
-from .measuring import CUDA, DEVICE, REPEATS, ceilings, floor, host_seconds, seconds
+from .measuring import DEVICE, REPEATS, ceilings, floor, seconds
 from .plan import Step
 
 
@@ -18,15 +17,9 @@ from .plan import Step
 def test_training_step(benchmark, case: Step, measured: bool):
     model = model_of(case)
     engine, x = Engine(model), photographs(model)
-    if CUDA:  # before a capture, for a replay allocates nothing
-        torch.cuda.reset_peak_memory_stats()
-    for _ in range(5 if CUDA else 1):  # plans, optimiser states, compiling, capture
-        engine.step(lambda _: x)
+    engine.step(lambda _: x)  # plans, optimiser states, compiling
     benchmark.group = f"training step, {case.images}"
     benchmark.pedantic(engine.step, args=(lambda _: x,), **REPEATS)
-    if CUDA:
-        benchmark.extra_info["peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        benchmark.extra_info["host_ms"] = 1e3 * host_seconds(lambda: engine.step(lambda _: x))
     if measured:
         say_what_it_comes_to(benchmark, case)
 

@@ -1,4 +1,4 @@
-"""A phase replayed as a CUDA graph: what a replay is given. The graph itself needs a GPU (``make bench-gpu``); here a
+"""A phase replayed as a CUDA graph: what a replay is given. The graph itself needs a GPU (``make gpu``); here a
 tape takes its place, which knows tensors and operations alone: whatever else was kept as it was at recording shows."""
 
 from __future__ import annotations

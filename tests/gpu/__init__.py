@@ -1,0 +1,1 @@
+"""``make gpu``: what only a machine with a GPU can tell, in the order of worth, within its minutes."""
