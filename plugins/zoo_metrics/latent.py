@@ -29,7 +29,7 @@ class ActiveUnits:
         self._moments, self._threshold = Moments(diagonal=True), threshold
 
     def update(self, posterior: api.Gaussian) -> None:
-        """Takes the posterior of a batch in, (B, K)."""
+        """Takes the posterior of a batch in, (B, K) or of any other shape, each number of which is a dimension."""
         self._moments.update(posterior.mean.flatten(1))
 
     def merge(self, others: Sequence[Self]) -> None:
@@ -66,7 +66,7 @@ class Kl:
         self._count = 0
 
     def update(self, posterior: api.Gaussian, prior: Any, z_posterior: Tensor) -> None:
-        """Takes the posterior of a batch in, (B, K), and codes from it."""
+        """Takes the posterior of a batch in, (B, K) or of any other shape, and codes from it."""
         if hasattr(prior, "kl"):
             each = prior.kl(api.Gaussian(posterior.mean.double(), posterior.log_sigma.double()))
         else:
@@ -104,7 +104,7 @@ class Cycle:
         self._sum, self._count = 0.0, 0
 
     def update(self, z: Tensor, sample: Tensor, compute: Callable[..., Any]) -> None:
-        """Takes a batch in: codes (B, K), and the images (B, C, H, W) that were made from them."""
+        """Takes a batch in: codes, (B, K) or of any other shape, and the images (B, C, H, W) made from them."""
         back = compute("posterior", given={"x": sample}).mean
         self._sum += float((back.double() - z.double()).square().sum())
         self._count += z.numel()
@@ -146,7 +146,7 @@ class NoiseUse:
         self._within, self._count = 0.0, 0
 
     def update(self, z: Tensor, compute: Callable[..., Any]) -> None:
-        """Takes codes in, (B, K)."""
+        """Takes codes in, (B, K) or of any other shape."""
         drawn = [compute("sample", given={"z": z}, draw=draw).flatten(1) for draw in range(self._draws)]
         self._within += float(torch.stack(drawn).double().var(0).mean(1).sum())  # over M, (B, C H W)
         self._count += len(z)

@@ -59,7 +59,7 @@ class PathLength:
         self._lengths = Moments(diagonal=True)
 
     def update(self, z: Tensor, compute: Callable[..., Any], draw: api.Draw) -> None:
-        """Takes codes in, (B, K): one end of each path."""
+        """Takes codes in, (B, K) or of any other shape: one end of each path."""
         other = compute("z", draw=1)
         t = draw.uniform(len(z))[:, None]
         near, far = (compute("sample", given={"z": slerp(z, other, at)}) for at in (t, t + self._epsilon))
@@ -91,7 +91,9 @@ class PathLength:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Codes (B, K) on the great circles from ``a`` to ``b`` at ``t`` (B, 1) (Shoemake 1985); straight if they agree."""
+    """Codes on the great circles from ``a`` to ``b``, (B, K) or (B, ...) as one long vector, at ``t`` (B, 1)
+    (Shoemake 1985); straight if they agree."""
+    shape, a, b = a.shape[1:], a.flatten(1), b.flatten(1)
     cosine = torch.nn.functional.cosine_similarity(a.double(), b.double())[:, None]
     angle = cosine.clamp(-1, 1).acos().to(a.dtype)
     sine = angle.sin()
@@ -99,4 +101,4 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     safe = torch.where(straight, torch.ones_like(sine), sine)
     first = torch.where(straight, 1 - t, ((1 - t) * angle).sin() / safe)
     second = torch.where(straight, t, (t * angle).sin() / safe)
-    return first * a + second * b
+    return (first * a + second * b).unflatten(1, shape)

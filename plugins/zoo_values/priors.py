@@ -12,16 +12,16 @@ class Normal(nn.Module):
     """p(z) = N(0, I).
 
     Args:
-        latent: K, dimensions of a code.
+        latent: K, dimensions of a code, or its shape: that of a map, of tokens.
     """
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int | tuple[int, ...]) -> None:
         super().__init__()
-        self.latent = latent
+        self.shape = (latent,) if isinstance(latent, int) else latent
 
     def sample(self, batch: int, draw: "api.Draw") -> Tensor:
-        """``batch`` codes, (B, K)."""
-        return draw.normal(batch, self.latent)
+        """``batch`` codes, (B, K) or of any other shape."""
+        return draw.normal(batch, *self.shape)
 
     def kl(self, posterior: "api.Gaussian") -> Tensor:
         """KL(q || N(0, I)) of each dimension: (mu^2 + sigma^2 - 1)/2 - log sigma (Kingma & Welling 2014, app. B).

@@ -27,7 +27,9 @@ def zoo_components() -> list[api.Component]:
         part("decoder", "gone", "Gone"),
         part("critic", "refuses-too", "Refuses"),
         part("encoder", "narrow", "Narrow"),
-        part("encoder", "three", "Narrow", "B C H W -> B 3"),
+        part("encoder", "three", "Narrow", "B C H W -> B K"),
+        part("encoder", "says-three", "Narrow", "B C H W -> B 3"),
+        part("encoder", "mapped", "Mapped", "B C H W -> B depth H/factor W/factor"),
         part("encoder", "real", "Real"),
         part("encoder", "wordy", "Wordy"),
         part("encoder", "one-sigma", "OneSigma"),
@@ -67,6 +69,17 @@ class Wide(Painter):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__(100, channels, size)
+
+
+class Mapped(nn.Module):
+    """Codes that are maps."""
+
+    def __init__(self, channels: int, *, depth: int = 4, factor: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 2 * depth, factor, factor)
+
+    def forward(self, x: Tensor) -> Any:
+        return api.Gaussian(*self.conv(x).chunk(2, 1))
 
 
 class Several(Painter):

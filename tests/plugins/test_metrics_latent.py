@@ -125,6 +125,41 @@ def test_cycle_is_the_root_mean_square_of_what_comes_back() -> None:
     assert metric.compute() == pytest.approx(float(z.square().mean().sqrt()))
 
 
+# -- codes of other shapes ---------------------------------------------------------------------------------
+
+
+def test_a_map_scores_as_the_vector_of_its_numbers() -> None:
+    """Codes (B, 2, 3, 2) against the same codes (B, 12)."""
+    maps, logs = numbers(10, 2, 3, 2), 0.3 * numbers(10, 2, 3, 2, seed=1)
+
+    def scored(shape: tuple[int, ...]) -> list[float]:
+        mean, log_sigma = maps.reshape(10, *shape), logs.reshape(10, *shape)
+        posterior, prior = api.Gaussian(mean, log_sigma), Normal(shape)
+
+        def compute(*_: str, given: dict[str, Tensor], draw: int = 0) -> Any:
+            if "x" in given:
+                return api.Gaussian(given["x"].reshape(10, *shape).cos(), log_sigma)
+            return (given["z"] + numbers(10, 12, seed=draw).reshape(10, *shape)).reshape(10, 1, 3, 4)
+
+        kl, sampled, units, cycle, noise = Kl(), Kl(), ActiveUnits(threshold=0.9), Cycle(), NoiseUse(3)
+        kl.update(posterior, prior, mean)
+        units.update(posterior)
+        cycle.update(mean, mean.reshape(10, 1, 3, 4), compute)
+        noise.update(mean, compute)
+        sampled.update(posterior, Sampled(prior), mean)
+        assert len(kl.details()["dimensions"]) == 12
+        return [metric.compute() for metric in (kl, sampled, units, cycle, noise)]
+
+    assert scored((2, 3, 2)) == pytest.approx(scored((12,)), rel=1e-12)
+
+
+class Sampled:
+    """A prior without a closed form."""
+
+    def __init__(self, prior: Normal) -> None:
+        self.log_prob = prior.log_prob
+
+
 # -- paths -------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +173,9 @@ def test_slerp_keeps_lengths_and_ends_where_it_should() -> None:
     right = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     assert slerp(*right, torch.tensor([[1 / 3]]))[0].tolist() == pytest.approx([math.cos(math.pi / 6), 0.5])
     torch.testing.assert_close(slerp(a, a, one * 0.7), a)
+    maps, others = numbers(6, 2, 3, 4), numbers(6, 2, 3, 4, seed=1)  # as one long vector
+    there = slerp(maps.flatten(1), others.flatten(1), one * 0.3)
+    torch.testing.assert_close(slerp(maps, others, one * 0.3), there.view(6, 2, 3, 4))
 
 
 class Straight:

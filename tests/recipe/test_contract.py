@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from zoo.recipe.contract import bound, dims
+from zoo.recipe.contract import bound
 from zoo.recipe.dimensions import number
+from zoo.recipe.misfit import dims
 
 SIZES = {"C": 3, "H": 32, "W": 48, "channels": 3, "size": 32, "latent": 64, "noise": 0}
 OPTIONS = {"depth": 4, "factor": 8, "act": "relu", "rate": 0.5, "deep": True, "grid": [2, 3], "none": None}

@@ -482,7 +482,10 @@ def test_what_extends_names_is_looked_for_beside_the_file_not_where_one_stands(r
 SETS = [
     ("latent", "write it as path=value, such as slots.encoder.width=32"),
     ("=3", "a part of the path is empty; write it as a.b.c"),
-    ("latent=abc", "a recipe option 'latent' must be a whole number, not 'abc' (text)"),
+    (
+        "latent=abc",
+        "a recipe option 'latent' must be a whole number or a list of whole numbers or null, not 'abc' (text)",
+    ),
     ("latnt=3", "a recipe has no option 'latnt'; did you mean 'latent'?"),
     ("extends=vae", "what a recipe extends cannot be set; build that recipe, or write a file that extends it"),
     ("slots.encoder.widht=3", "encoder 'dcgan' has no option 'widht'; did you mean 'width'?"),
@@ -758,6 +761,16 @@ def test_parts_that_do_not_fit(run_zoo: Run, line: str, said: str) -> None:
             "slots: {encoder: three}",
             f"r.yaml:4:9: error: slot 'decoder' (decoder 'dcgan'), {AVAE}:7:3, expects B x 5 (latent is 5, line 3) "
             "and is handed B x 3 (as slot 'encoder' gives, line 4)",
+        ),
+        (
+            "slots: {encoder: says-three}",
+            "r.yaml:4:9: error: slot 'encoder' (encoder 'says-three') gives codes of 3, and latent is 5, line 3; "
+            "leave latent out ('latent: null'), or take another encoder",
+        ),
+        (
+            "slots: {encoder: mapped}",
+            "r.yaml:4:9: error: slot 'encoder' (encoder 'mapped') gives codes of 4 x 4 x 4, and latent is 5, line 3; "
+            "leave latent out ('latent: null'), or take another encoder",
         ),
         (
             "slots: {critic: pair, decoder: odd}",

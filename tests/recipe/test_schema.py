@@ -257,6 +257,9 @@ OVER_A_BASE = [
     "evalute: [mse]",
     "latent: 0",
     "latent: x",
+    "latent: []",
+    "latent: [4, 0]",
+    "latent: [4, 2.5]",
     "noise: 1.5",
     "seed: -1",
     'seed: "1"',
@@ -344,7 +347,7 @@ WITHOUT_A_BASE = [  # what stands in ALONE -> what is written instead
     ("data: photos", ""),
     ("data: photos", "data: {size: 8}"),
     ("phases:", "# "),
-    ("latent: 8", "latent: null"),
+    ("latent: 8", "noise: null"),
     ("encoder: dcgan", "encoder: {width: 3}"),
     ("encoder: dcgan", "encoder: null"),
     ("encoder: dcgan", "encoder: {use: dcgan, width: null}"),
@@ -453,7 +456,7 @@ ROWS = st.fixed_dictionaries(
 TIMED = st.fixed_dictionaries({"rows": ROWS}, optional={"repeat": st.integers(1, 3), "fresh": st.booleans()})
 SECTIONS_OF = {
     "name": st.sampled_from(["mine", "a b", "20%"]),
-    "latent": st.integers(1, 9) | st.none(),
+    "latent": st.integers(1, 9) | st.lists(st.integers(1, 9), min_size=1, max_size=1) | st.none(),
     "batch_stats": st.sampled_from(["running", "batch"]),
     "data": parts("data"),
     "slots": st.fixed_dictionaries(

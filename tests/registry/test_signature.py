@@ -404,6 +404,15 @@ def test_re_exports_are_followed_five_times(package: Callable[..., None]) -> Non
         read_signature("value", "sigpkg.m6:f", imports)
 
 
+def test_the_types_of_what_is_asked_for_are_as_written(package: Callable[..., None]) -> None:
+    text = "class {}:\n    def __init__(self, channels, latent: {}): ...\n"
+    shapes = ["int", "tuple[int, ...]", "int | tuple[int, ...]", "'tuple[int, ...]'"]
+    package(asks="".join(text.format(f"Net{i}", shape) for i, shape in enumerate(shapes)))
+    read = [static("decoder", f"Net{i}", "asks").annotations for i in range(len(shapes))]
+    assert read == [{"latent": shape.strip("'")} for shape in shapes]
+    assert [live("decoder", f"Net{i}", "asks").annotations for i in range(len(shapes))] == read
+
+
 @pytest.mark.parametrize("case", IMPORTED)
 def test_what_the_source_does_not_say_is_imported(package: Callable[..., None], case: str) -> None:
     package(odd=IMPORTED[case])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bo
     """
     sizes, there = recipe.sizes, memory(device)
     _refuse_larger(recipe, "one image", sizes.channels * sizes.size**2 * FLOAT, there)
-    _refuse_larger(recipe, "one code", (sizes.latent + sizes.noise) * FLOAT, there)
+    _refuse_larger(recipe, "one code", (prod(sizes.code) + sizes.noise) * FLOAT, there)
     try:
         model = made(recipe, "meta", restored=restored)
     except NotOnMeta:

@@ -6,6 +6,7 @@ from typing import Any
 
 from zoo.columns import table
 from zoo.errors import RequestError
+from zoo.recipe.dimensions import crossed
 from zoo.recipe.graph import route
 from zoo.recipe.routes import routes, settings, shown_slots, slots, values
 from zoo.recipe.schema import Recipe, slot_of
@@ -67,7 +68,7 @@ def explain(recipe: Recipe) -> str:
     sizes = recipe.sizes
     title = (
         f"{recipe.name}: images {sizes.channels} x {sizes.size} x {sizes.size} from {recipe.data.entry.id}, "
-        f"latent {sizes.latent}, noise {sizes.noise}"
+        f"latent {crossed(sizes.latent)}, noise {sizes.noise}"
     )
     found = [routes(recipe), _probed(recipe), _shared(recipe), values(recipe), slots(recipe), settings(recipe)]
     return "\n\n".join([title, *found, costs(recipe)])

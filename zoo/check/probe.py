@@ -28,8 +28,8 @@ from zoo.machine.torch_private import lacks_numbers
 from zoo.metrics.evaluate import scored_of
 from zoo.metrics.metric import Meter, Moment
 from zoo.model.model import Model
-from zoo.recipe.contract import dims
 from zoo.recipe.graph import route
+from zoo.recipe.misfit import dims
 from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
 from zoo.types import Images, mapped, to_model
 

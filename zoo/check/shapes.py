@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import Position, Problem
-from zoo.recipe.contract import Contract, contract_of, dims, named, with_sources, wrong_count, wrong_input
+from zoo.recipe.contract import Contract, contract_of
 from zoo.recipe.dimensions import Shape
+from zoo.recipe.misfit import dims, named, with_sources, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
 from zoo.types import CriticOutput, Gaussian
 

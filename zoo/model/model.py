@@ -204,7 +204,7 @@ class Model(nn.Module):
 
         Args:
             n: how many; as many as there are ``z`` or ``noise``, else 16, when None.
-            z: their codes (n, K); from the prior when None.
+            z: their codes (n, K), or of the shape that a code has; from the prior when None.
             noise: what else they depend on (n, A); drawn when None.
             seed: the same images for the same one.
             generator: where new codes and noise come from; torch's own, which ``torch.manual_seed`` sets, when None.
@@ -213,14 +213,15 @@ class Model(nn.Module):
             RequestError: if it makes no images of codes or noise, or these are not of its size.
         """
         target, given = self.output("sample"), {}
-        for name, numbers, size in (("z", z, self.recipe.latent), ("noise", noise, self.recipe.noise)):
+        sizes = self.recipe.sizes
+        for name, numbers, size in (("z", z, sizes.code), ("noise", noise, (sizes.noise,))):
             if numbers is None:
                 continue
             if not needs(self.recipe.graph, [target], name, {}):
                 raise RequestError(f"recipe '{self.recipe.name}': its samples are made of no {name}")
             n = len(numbers) if n is None else n
-            if numbers.shape != (n, size):
-                raise RequestError(f"{name} has the shape {tuple(numbers.shape)}; these samples take {(n, size)}")
+            if numbers.shape != (n, *size):
+                raise RequestError(f"{name} has the shape {tuple(numbers.shape)}; these samples take {(n, *size)}")
             given[name] = numbers.to(self.device, self.dtype)
         n = 16 if n is None else n
         if n < 1:
@@ -229,11 +230,11 @@ class Model(nn.Module):
         return images  # type: ignore[no-any-return]
 
     def encode(self, x: Tensor) -> Any:
-        """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` (B, K) is the code."""
+        """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` is the code, (B, K) or a map."""
         return self.compute(self.output("posterior"), given={"x": self.images(x)})[0]
 
     def decode(self, z: Tensor, *, noise: Tensor | None = None, seed: int | None = None) -> Tensor:
-        """The images of codes (B, K), as ``sample`` makes them of the prior's: (B, C, H, W) in [-1, 1]."""
+        """The images of codes, (B, K) or maps, as ``sample`` makes them of the prior's: (B, C, H, W) in [-1, 1]."""
         return self.sample(z=z, noise=noise, seed=seed)
 
     def reconstruct(self, x: Tensor, *, seed: int | None = None, generator: torch.Generator | None = None) -> Tensor:

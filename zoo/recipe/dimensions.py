@@ -21,6 +21,11 @@ FILLED, APART = 8, 4
 """The first number that a made-up input gives to a free letter, and how much larger that of each further one is."""
 
 
+def crossed(size: int | Sequence[int]) -> str:
+    """A size of one dimension or more, for a sentence: ``4 x 8 x 8``."""
+    return str(size) if isinstance(size, int) else " x ".join(map(str, size))
+
+
 def number(word: str, numbers: Numbers) -> int:
     """What a word such as ``H/factor`` comes to; a ValueError says why it comes to no whole number from 0 on."""
     found = _number(_parsed(word), word, numbers)
@@ -52,7 +57,7 @@ def _number(node: ast.AST, word: str, numbers: Numbers) -> int:
     if isinstance(node, ast.Name):
         found = numbers[node.id]
         if isinstance(found, tuple):
-            raise ValueError(f"'{word}' takes '{node.id}' for one number, and it is {' x '.join(map(str, found))}")
+            raise ValueError(f"'{word}' takes '{node.id}' for one number, and it is {crossed(found)}")
         return found
     if not isinstance(node, ast.BinOp):
         return int(node.value)  # type: ignore[attr-defined]

@@ -46,6 +46,13 @@ def a(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
+def _below(value: Any, low: float) -> bool:
+    """Whether a number, or one of several, is too small; none at all are."""
+    if isinstance(value, list):
+        return not value or any(_below(each, low) for each in value)
+    return isinstance(value, int | float) and value < low
+
+
 @dataclass(frozen=True)
 class Lack:
     """Someone who asks for what is not there; ``written`` where the recipe has the name at that position."""
@@ -233,8 +240,8 @@ class PartReader:
         checked = defaults | self.options(path, given, signature, what, beside)
         for key, value in checked.items():
             low = MINIMA.get(key)
-            if key in given and low is not None and isinstance(value, int | float) and value < low:
-                self.error((*path, key), f"'{key}' must be at least {low}, not {value}")
+            if key in given and low is not None and _below(value, low):
+                self.error((*path, key), f"'{key}' must be at least {low}, not {shown(value)}")
         return checked
 
     def mapping(self, path: Path) -> dict[str, Node]:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from keyword import iskeyword
 from pathlib import PurePath
 from typing import Any
 
 from zoo.errors import RecipeError, closest, did_you_mean
+from zoo.recipe.codes import Code, as_code, code_told
 from zoo.recipe.contract import contract_of
 from zoo.recipe.graph import BUILTINS
+from zoo.recipe.misfit import code_misfits
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.schema import Part, Recipe, Sizes
-from zoo.recipe.sections import DEFAULT_WATCHER, LONGEST_NAME, NEEDED, NETWORKS, OUTPUTS, SECTIONS, SLIP, TAKES
+from zoo.recipe.sections import (
+    DEFAULT_LATENT,
+    DEFAULT_WATCHER,
+    LONGEST_NAME,
+    NEEDED,
+    NETWORKS,
+    OUTPUTS,
+    SECTIONS,
+    SLIP,
+    TAKES,
+)
 from zoo.recipe.weights import FORMS, HUB, split_part
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
@@ -34,8 +47,7 @@ class Reader(PhaseReader):
         self._check_name(top["name"])
         data = self._data()
         slots = self._slots()
-        if data and all(data.options.get(name, 0) > 0 for name in ("channels", "size")):
-            self._contracts(slots, Sizes(data.options["channels"], data.options["size"], top["latent"], top["noise"]))
+        latent = self._latent(top, slots, data)
         values = self._values()
         phases = self.phases(slots)
         outputs = self._outputs(slots)
@@ -51,20 +63,22 @@ class Reader(PhaseReader):
         if self.problems or data is None:
             raise RecipeError(self.problems)
         file = self.root.position.file
-        return Recipe(
-            **top | {"name": top["name"] or PurePath(file).stem},
-            file=file,
-            data=data,
-            slots=slots,
-            values=values,
-            phases=phases,
-            outputs=outputs,
-            train=train,
-            evaluate=evaluate,
-            augment=augment,
-            watch=watch,
-            graph=graph,
-            source=self.root,
+        return _fitting(
+            Recipe(
+                **top | {"name": top["name"] or PurePath(file).stem, "latent": latent},
+                file=file,
+                data=data,
+                slots=slots,
+                values=values,
+                phases=phases,
+                outputs=outputs,
+                train=train,
+                evaluate=evaluate,
+                augment=augment,
+                watch=watch,
+                graph=graph,
+                source=self.root,
+            )
         )
 
     def _absent(self, key: str) -> bool:
@@ -134,13 +148,20 @@ class Reader(PhaseReader):
         beside = where if where.startswith(HUB) else self._beside(path, where)
         return f"{beside}#{part}" if part else str(beside)
 
-    def _contracts(self, slots: Mapping[str, Part], sizes: Sizes) -> None:
-        """Refuses a contract that names what is not there, or comes to no shape."""
+    def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part], data: Part | None) -> Code:
+        """The shape of a code; notes contracts that name what is not there, or come to no shape."""
+        written = as_code(top["latent"] or DEFAULT_LATENT)
+        if not data or any(data.options.get(name, 0) < 1 for name in ("channels", "size")):
+            return written
+        sizes = Sizes(data.options["channels"], data.options["size"], written, top["noise"])
+        with suppress(ValueError):  # told below
+            sizes = replace(sizes, latent=written if top["latent"] else code_told(slots, sizes) or written)
         for part in slots.values():
             try:
                 contract_of(part, sizes)
             except ValueError as error:
                 self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
+        return sizes.latent
 
     def _kind(self, path: Path, label: str) -> str | None:
         """A slot's kind: as it says, else its name, else the last word of its name."""
@@ -247,3 +268,10 @@ class Reader(PhaseReader):
                 continue
             if not wrong.intersection(names):
                 yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)
+
+
+def _fitting(recipe: Recipe) -> Recipe:
+    """The recipe itself, unless its codes do not fit its parts, which is a RecipeError."""
+    if problems := [*code_misfits(recipe)]:
+        raise RecipeError(problems)
+    return recipe

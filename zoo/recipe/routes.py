@@ -9,6 +9,7 @@ from zoo.columns import table
 from zoo.recipe.graph import BUILTINS, route
 from zoo.recipe.parts import read_section
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Recipe, Row, Term, slot_of
+from zoo.recipe.sections import DEFAULT_LATENT
 from zoo.registry import check_options
 
 LEGEND = "learns: takes the gradient. passes: hands it on to a player, takes none. stops: none is asked for."
@@ -94,9 +95,10 @@ def settings(recipe: Recipe) -> str:
     parts = [("data", recipe.data), *((f"value {part.label}", part) for part in recipe.values.values())]
     parts += [(f"term {term.label} of {row.label}", term.part) for row, term in terms]
     lines = [["of", "what differs from its default"]]
-    for name, section in {"recipe": recipe, "train": recipe.train}.items():
+    for name, plain in {"recipe": recipe.plain(), "train": recipe.train.plain()}.items():
         defaults = {option.name: option.default for option in read_section(name).options}
-        lines.append([name, _options({key: getattr(section, key) for key in defaults}, defaults)])
+        told = defaults | ({"latent": DEFAULT_LATENT} if name == "recipe" else {})
+        lines.append([name, _options({key: plain[key] for key in defaults}, told)])
     lines += [[what, _set(part)] for what, part in parts]
     listed = (*recipe.augment, *recipe.evaluate, *recipe.watch)
     lines += [[f"{part.entry.kind} {part.label}", _set(part) or part.entry.id] for part in listed]

@@ -96,6 +96,8 @@ class Part:
         signature = self.entry.signature
         asked = signature.sizes if self.entry.kind in CALLED else signature.needs
         given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
+        shapes = {name for name in given if signature.annotations.get(name, "").startswith("tuple[")}
+        given |= {name: (given[name],) for name in shapes if isinstance(given[name], int)}
         return {**given, **to_arguments(signature, self.options)}
 
 
@@ -198,12 +200,17 @@ class Train(Training):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes that parts ask for: image channels, image side, latent and noise dimensions."""
+    """Sizes that parts ask for: image channels, image side, latent (or a code's shape) and noise dimensions."""
 
     channels: int
     size: int
-    latent: int
+    latent: int | tuple[int, ...]
     noise: int
+
+    @property
+    def code(self) -> tuple[int, ...]:
+        """The shape of a code."""
+        return self.latent if isinstance(self.latent, tuple) else (self.latent,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +218,7 @@ class Recipe(Top):
     """A whole model: its parts, the phases that train it, its data, its training, its metrics."""
 
     file: str
+    latent: int | tuple[int, ...]
     data: Part
     slots: Mapping[str, Part]
     values: Mapping[str, Part]
@@ -239,6 +247,7 @@ class Recipe(Top):
         """Converts to plain data as a recipe writes it, with every default."""
         return {
             **{key.name: getattr(self, key.name) for key in fields(Top)},
+            "latent": self.latent if isinstance(self.latent, int) else [*self.latent],
             "data": self.data.plain(),
             "augment": {part.label: part.plain() for part in self.augment},
             "slots": {label: _slot(label, part) for label, part in self.slots.items()},

@@ -16,14 +16,15 @@ class Top:
     Args:
         name: name of the run; the file's name when empty.
         seed: every draw is a function of it.
-        latent: K, dimensions of the code z.
+        latent: K, dimensions of the code z, or its shape where it is no vector, [4, 8, 8]; null for what the contract
+            of the encoder says, or else 64.
         noise: A, dimensions of the generator's auxiliary noise z_a.
         batch_stats: statistics that batch normalisation uses at evaluation and sampling.
     """
 
     name: str = ""
     seed: int = 0
-    latent: int = 64
+    latent: int | tuple[int, ...] | None = None
     noise: int = 0
     batch_stats: Literal["running", "batch"] = "running"
 
@@ -113,6 +114,8 @@ SLIP = 0.8
 """How alike a name must be to one of those that are known, to be a slip of it rather than a name of its own."""
 
 DEFAULT_WATCHER = "tensorboard"
+DEFAULT_LATENT = 64
+"""Dimensions of a code, where neither the recipe nor its encoder says."""
 LONGEST_NAME = 100
 """Bytes of the longest name of a run."""
 

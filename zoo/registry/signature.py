@@ -14,7 +14,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from inspect import Parameter
@@ -69,6 +69,7 @@ class Signature:
         sizes: for a value, term or metric that is a class: the positional parameters of ``__init__``.
         learn: for a term whose class has a ``learn()``: what that asks for; else None.
         computes: for a metric that asks for ``compute``: what it computes anew -> what it gives for that.
+        annotations: the types that a function or ``__init__`` writes for its positional parameters.
     """
 
     needs: tuple[str, ...] = ()
@@ -79,6 +80,7 @@ class Signature:
     sizes: tuple[str, ...] = ()
     learn: tuple[str, ...] | None = None
     computes: Mapping[str, tuple[str, ...]] | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bindable(self) -> tuple[str, ...]:
@@ -237,7 +239,14 @@ def _checked(
     if wrong := [p.name for p in positional if p.default is not EMPTY]:
         raise TargetError(f"parameter '{wrong[0]}' of {where} has a default but is positional; options go after a '*'")
     options = tuple(_option(p, where, lookup) for p in parameters if p.kind is p.KEYWORD_ONLY)
-    return Signature(tuple(p.name for p in positional[skip:]), options, doc or "")
+    types = {p.name: _written_type(p.annotation) for p in positional[skip:] if p.annotation is not EMPTY}
+    return Signature(tuple(p.name for p in positional[skip:]), options, doc or "", annotations=types)
+
+
+def _written_type(annotation: object) -> str:
+    """A type as its author wrote it, without the quotes that some put around it."""
+    text = ast.unparse(annotation) if isinstance(annotation, ast.expr) else annotation
+    return (text if isinstance(text, str) else inspect.formatannotation(text)).strip("'")
 
 
 def _option(parameter: Parameter, where: str, lookup: option_types.Lookup) -> Option:

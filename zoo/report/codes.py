@@ -44,7 +44,7 @@ def walks(model: Model, test: Tensor, seed: int = 0) -> list[Picture]:
 
 
 def posterior_means(model: Model, pixels: Tensor) -> Tensor | None:
-    """The codes (N, K) of the first ``ENOUGH`` images; None for a model without a Gaussian posterior of them."""
+    """The codes of the first ``ENOUGH`` images, (N, K) or (N, ...); None for a model without a Gaussian posterior."""
     value = model.recipe.outputs.get("posterior")
     if value is None or not needs(model.recipe.graph, [value], "x", {}):
         return None
@@ -56,7 +56,7 @@ def _means(model: Model, pixels: Tensor, batch: int) -> Tensor | None:
     for some in torch.split(pixels, batch):
         x = to_model(some.to(model.device), model.dtype)
         mean = getattr(model.encode(x), "mean", None)
-        if not isinstance(mean, Tensor) or mean.shape != (len(x), model.recipe.sizes.latent):
+        if not isinstance(mean, Tensor) or mean.shape != (len(x), *model.recipe.sizes.code):
             return None
         means.append(mean)
     return torch.cat(means)
@@ -69,8 +69,7 @@ def _interpolations(model: Model, test: Tensor, means: Tensor | None, seed: int)
         caption = "Between two codes of the prior, along great circles."
         rows = [("", row) for row in interpolation_rows(model, COLUMNS, COLUMNS, seed)]
         return Picture(file, title, caption, rows)
-    t = torch.linspace(0, 1, COLUMNS - 2, dtype=means.dtype, device=means.device)[:, None]
-    codes = torch.stack([torch.lerp(a, b, t) for a, b in torch.split(means[: 2 * pairs], 2)])
+    codes = torch.stack([_straight(a, b, COLUMNS - 2) for a, b in torch.split(means[: 2 * pairs], 2)])
     ends = torch.split(to_model(test[: 2 * pairs].to(means.device), means.dtype), 2)
     made = decoded(model, codes, seed)
     rows = [("", torch.cat([pair[:1], row, pair[1:]])) for row, pair in zip(made, ends, strict=True)]
@@ -80,21 +79,31 @@ def _interpolations(model: Model, test: Tensor, means: Tensor | None, seed: int)
 
 def _traversals(model: Model, means: Tensor | None, base: Tensor, seed: int) -> Picture:
     """A dimension a row; those whose posterior means vary most over test images (Burda et al. 2016, "active units")."""
-    names = {d: f"z {d}" for d in range(min(COLUMNS, base.shape[1]))}
+    shape = base.shape[1:]
+    names = {d: f"z {_index(d, shape)}" for d in range(min(COLUMNS, shape.numel()))}
     caption = f"A code of the prior, one dimension a row moved from {TOLD}, the others held."
     if means is not None and len(means) > 1:
-        variance = means.var(0)
+        variance = means.flatten(1).var(0)
         most = variance.argsort(descending=True, stable=True)[:COLUMNS].tolist()
-        names = {d: f"z {d} ({variance[d]:.2f})" for d in most}
+        names = {d: f"z {_index(d, shape)} ({variance[d]:.2f})" for d in most}
         caption = (
             f"The code of the first test image, one dimension a row moved from {TOLD}, the others held: the "
             f"dimensions that vary most over test images, with their variance."
         )
-    codes = base.repeat(len(names), STEPS, 1)  # (dimensions, steps, K)
+    codes = base.flatten(1).repeat(len(names), STEPS, 1)  # (dimensions, steps, K)
     for row, d in enumerate(names):
         codes[row, :, d] = torch.linspace(-REACH, REACH, STEPS, dtype=base.dtype, device=base.device)
-    made = decoded(model, codes, seed, held=True)
+    made = decoded(model, codes.reshape(len(names), STEPS, *shape), seed, held=True)
     return Picture("traversals.png", "Traversals", caption, list(zip(names.values(), made, strict=True)))
+
+
+def _index(dimension: int, shape: torch.Size) -> str:
+    """Where a number stands in a code: ``5`` of a vector, ``0,2,1`` of a map."""
+    place = []
+    for size in reversed(shape):
+        place.append(dimension % size)
+        dimension //= size
+    return ",".join(map(str, reversed(place)))
 
 
 def _other_noise(model: Model, codes: Tensor, seed: int) -> Picture:
@@ -123,16 +132,15 @@ def path_between(model: Model, ends: Tensor, steps: int, seed: int = 0) -> Tenso
     mean = getattr(model.encode(ends), "mean", None)
     if mean is None or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         raise RequestError(f"recipe '{model.recipe.name}': it has no codes 'z' of images that samples are made from")
-    t = torch.linspace(0, 1, steps, dtype=mean.dtype, device=mean.device)[:, None]
-    return next(decoded(model, torch.lerp(mean[0], mean[1], t)[None], seed))
+    return next(decoded(model, _straight(mean[0], mean[1], steps)[None], seed))
 
 
 def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -> Iterator[Tensor]:
-    """Samples made from codes (P, S, K), S on each of P paths: a row (S, C, H, W) for each path.
+    """Samples made from codes (P, S, ...), S on each of P paths: a row (S, C, H, W) for each path.
 
     All paths have the same auxiliary noise if it is ``held``; else each has its own, the same along it.
     """
-    paths, steps, _ = codes.shape
+    paths, steps = codes.shape[:2]
     target = model.output("sample")
     given = {"z": codes.flatten(0, 1)}
     if needs(model.recipe.graph, [target], "noise", {}):
@@ -143,9 +151,16 @@ def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -
 
 
 def _great_circles(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Codes (P, K) and (P, K) -> (P, steps, K) on the arcs between them."""
+    """Codes (P, ...) and (P, ...) -> (P, steps, ...) on the arcs between them; a map is one long vector."""
+    shape, start, end = start.shape[1:], start.flatten(1), end.flatten(1)
     t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[None, :, None]
     cosine = torch.nn.functional.cosine_similarity(start, end)[:, None, None]
     angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
     a, b = ((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()
-    return a * start[:, None] + b * end[:, None]
+    return (a * start[:, None] + b * end[:, None]).reshape(len(start), steps, *shape)
+
+
+def _straight(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Two codes -> (steps, ...) on the straight line between them."""
+    t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)
+    return torch.lerp(start, end, t.view(-1, *[1] * start.ndim))

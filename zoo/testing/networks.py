@@ -15,6 +15,7 @@ from zoo.draws import Draw
 from zoo.model.kept import unkept
 from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.dimensions import crossed
 from zoo.recipe.schema import Sizes
 from zoo.testing import arrays
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
@@ -23,9 +24,9 @@ from zoo.types import CriticOutput
 
 SIDES = (16, 32, 64, 8, 28, 128, 224, 256, 299)
 """Image sides that are tried, in this order, until two are found that the part takes."""
-Numbers = Sequence[tuple[int, int, int]]
-FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16))
-SECOND: Numbers = ((1, 16, 0), (1, 16, 4), (3, 16, 0), (3, 16, 4), (3, 8, 4))
+Numbers = Sequence[tuple[int, int | tuple[int, ...], int]]
+FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16), (3, (4, 4, 4), 0), (3, (16, 8), 0))
+SECOND: Numbers = ((1, 16, 0), (1, 16, 4), (3, 16, 0), (3, 16, 4), (3, 8, 4), (3, (4, 8, 8), 0), (3, (64, 8), 0))
 """Channels, latent and noise that go with them; the first that the part takes."""
 BATCHES = (1, 3)
 
@@ -86,6 +87,7 @@ class Built(GivesTensors, Saved):
     def _taken(self, sides: Sequence[int], beside: Numbers, refusals: list[str]) -> Iterator[Sizes]:
         for sizes in [Sizes(c, side, k, a) for side in sides for c, k, a in beside]:
             try:
+                contract_of(self.part, sizes)
                 self.build(sizes, device="meta")
             except NotImplementedError:
                 pass  # not on meta; the checks find out on the CPU
@@ -164,7 +166,7 @@ class Network(Built):
                 given, letters = built(*inputs), dict[str, int]()
                 for shape, x in zip(contract.inputs, inputs, strict=True):
                     shape.admits(x.shape, letters)
-                where = f"at size {sizes.size}, latent {sizes.latent}, noise {sizes.noise} and batch {batch}"
+                where = f"at size {sizes.size}, latent {crossed(sizes.latent)}, noise {sizes.noise} and batch {batch}"
                 things = given_by(given, len(contract.outputs))
                 self.require(
                     things, f"gives other than the {len(contract.outputs)} things of '{contract.text}' {where}"
@@ -288,9 +290,9 @@ class Prior(Built):
         for sizes in self.settings:
             for batch in BATCHES:
                 given = self.sample(self.build(sizes), batch)
-                fits = isinstance(given, Tensor) and tuple(given.shape) == (batch, sizes.latent)
-                told = f"gives {sides(given)} for {batch} codes of {sizes.latent}"
-                self.require(fits, f"{told}, where {batch} x {sizes.latent} is promised")
+                fits = isinstance(given, Tensor) and tuple(given.shape) == (batch, *sizes.code)
+                told = f"gives {sides(given)} for {batch} codes of {crossed(sizes.latent)}"
+                self.require(fits, f"{told}, where {batch} x {crossed(sizes.latent)} is promised")
                 self.require(finite(given), "gives codes that are not finite")
 
     def check_log_prob(self) -> None:

@@ -13,6 +13,7 @@ from zoo.api import Watcher
 from zoo.errors import Interrupted, Problem, RecipeError, TrainingError, reason
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
+from zoo.recipe.dimensions import crossed
 from zoo.registry import Registry
 from zoo.runs.data import compare_images, note_images
 from zoo.runs.history import keep, told
@@ -293,7 +294,7 @@ def write_report(
     noise = f", noise {sizes.noise}" if sizes.noise else ""
     html = report_html(
         name=recipe.name,
-        about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {sizes.latent}{noise}",
+        about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {crossed(sizes.latent)}{noise}",
         recipe=write_recipe(recipe),
         routes=route_lines(recipe),
         records=few(read_journal(run.path("metrics.jsonl"))),

@@ -18,6 +18,7 @@ from zoo.registry import REQUIRED, Entry, Registry
 
 _LIMITS: dict[str, Schema] = {
     **{key: {"minimum": low} for key, low in MINIMA.items()},
+    "latent": {"minimum": MINIMA["latent"], "items": {"minimum": MINIMA["latent"]}, "minItems": 1},
     "ema": {"minimum": 0, "exclusiveMaximum": 1},
     "name": {"pattern": r"^(?:[^/\s](?:[^/]*[^/\s])?)?$", "not": {"enum": [".", ".."]}, "maxLength": LONGEST_NAME},
 }
@@ -91,7 +92,7 @@ class Parts:
         options = read_section(section).options
         found = {o.name: of_option(o, removable=self.over) | _LIMITS.get(o.name, {}) for o in options}
         for schema in found.values():
-            if "minimum" in schema and schema.get("default", 0) < schema["minimum"]:
+            if "minimum" in schema and (schema.get("default") or 0) < schema["minimum"]:
                 del schema["default"]  # one that means "as the loader finds best" cannot be written
         return found
 

@@ -1,0 +1,108 @@
+"""What does not fit, in sentences: the shapes between slots, and codes that a part cannot take; with where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from zoo.errors import Position, Problem
+from zoo.recipe.codes import code_told, encoder_of
+from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.dimensions import BATCH, Dims, Shape, crossed
+from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.sections import NETWORKS
+from zoo.registry.signature import CALLED
+
+
+def code_misfits(recipe: Recipe) -> Iterator[Problem]:
+    """An encoder that says another code than the recipe, and parts that ask for vectors where it is a map."""
+    told, part = code_told(recipe.slots, recipe.sizes), encoder_of(recipe.slots)
+    if part and told is not None and told != recipe.latent:
+        at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
+        cure = "leave latent out ('latent: null'), or take another encoder"
+        yield Problem(at, f"{whose} gives codes of {crossed(told)}, and {size_told('latent', recipe, at)}; {cure}")
+    for part in recipe.parts() if isinstance(recipe.latent, tuple) else ():
+        signature = part.entry.signature
+        asked = signature.sizes if part.entry.kind in CALLED else signature.needs
+        if "latent" in asked and signature.annotations.get("latent") == "int":
+            at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
+            yield Problem(at, f"{whose} asks for 'latent: int', a vector, and {size_told('latent', recipe, at)}")
+
+
+def wrong_count(part: Part, contract: Contract, given: int) -> Problem:
+    """A slot that is called with more inputs than it takes, or fewer."""
+    takes = f"{len(contract.inputs)} input{'s' if len(contract.inputs) > 1 else ''}"
+    return Problem(part.position, f"{named(part)} takes {takes} ('{contract.text}') and is handed {given}")
+
+
+def wrong_input(part: Part, shape: Shape, given: Dims, letters: Mapping[str, int], recipe: Recipe) -> Problem:
+    """A slot that is handed another shape than it expects: both shapes, and where each comes from."""
+    sizes, givers = recipe.sizes, dict[str, Position]()
+    for label, slot in recipe.slots.items():
+        contract = contract_of(slot, sizes)
+        if slot is not part and contract and any(output.admits(given) for output in contract.outputs):
+            givers[label] = slot.position
+    at, whose = seen_from(recipe, part, *givers.values())
+    sources = [f"as slot '{label}' gives, {_place(place, at)}" for label, place in givers.items()]
+    codes = {"latent": sizes.code, "noise": (sizes.noise,)}
+    sources += [size_told(name, recipe, at) for name, code in codes.items() if given[1:] == code]
+    if given[1:] == (sizes.channels, sizes.size, sizes.size):
+        sources.append(size_told("images", recipe, at))
+    source = f" ({'; '.join(sources)})" if sources else ""
+    expected = with_sources(shape, part, recipe, at, letters)
+    return Problem(at, f"{whose} expects {expected} and is handed {dims(given, letters)}{source}")
+
+
+def seen_from(recipe: Recipe, part: Part, *others: Position) -> tuple[Position, str]:
+    """Where to tell of a part that does not fit what others say, and how it is called from there.
+
+    It is where the user wrote one of them, rather than in what that extends.
+    """
+    users = [place for place in (part.position, *others) if place.file == recipe.file or not place.line]
+    at = (users or [part.position])[0]
+    return at, named(part) if at == part.position else f"{named(part)}, {_place(part.position, at)},"
+
+
+def named(part: Part) -> str:
+    """A slot, or another part, and its component, for a sentence."""
+    kind = part.entry.kind
+    whose = f"slot '{part.label}'" if kind in NETWORKS else f"{kind} '{part.label}'"
+    return f"{whose} ({kind} '{part.entry.name}')" if kind in NETWORKS else whose
+
+
+def dims(shape: Sequence[int], letters: Mapping[str, int] | None = None) -> str:
+    """A tensor's shape, for a sentence: ``B x 64``; with its number where that is not the batch's in ``letters``."""
+    if not len(shape):
+        return "a scalar"
+    first = shape[0] if (letters or {}).get(BATCH, shape[0]) != shape[0] else BATCH
+    return " x ".join(map(str, [first, *shape[1:]]))
+
+
+def with_sources(shape: Shape, part: Part, recipe: Recipe, at: Position, letters: Mapping[str, int]) -> str:
+    """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
+    sources = [size_told(name, recipe, at) for name in ("latent", "noise") if name in shape.names]
+    if {"C", "H", "W", "channels", "size"} & shape.names:
+        sources.append(size_told("images", recipe, at))
+    for name in sorted(shape.names & part.options.keys()):
+        node = recipe.source.get(("slots", part.label, name))
+        place = _place(node.position, at) if node else "by default"
+        sources.append(f"{name} is {shape.numbers[name]}, {place}")
+    sources += [f"{name} is {letters[name]} in this call" for name in sorted(shape.names & letters.keys() - {BATCH})]
+    return f"{shape} ({', '.join(sources)})" if sources else str(shape)
+
+
+def size_told(name: str, recipe: Recipe, at: Position) -> str:
+    """``latent is 64, line 3``."""
+    sizes, source = recipe.sizes, recipe.source
+    text, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
+    if name != "images":
+        text, paths = f"{name} is {crossed(getattr(sizes, name))}", [(name,)]
+    written = next((path for path in paths if (node := source.get(path)) and node.value is not None), None)
+    encoder = encoder_of(recipe.slots)
+    if name == "latent" and not written and encoder and code_told(recipe.slots, sizes) is not None:
+        return f"{text}, as slot '{encoder.label}' gives, {_place(encoder.position, at)}"
+    return f"{text}, {_place(source.at(written), at) if written else 'by default'}"
+
+
+def _place(position: Position, at: Position) -> str:
+    """``line 3``; with the file where that is not the one pointed at."""
+    return f"line {position.line}" if position.line and position.file == at.file else str(position)
