@@ -78,15 +78,12 @@ def clouds(
     Every process takes its share of the images; all of them call this, and the first has the files.
 
     Args:
-        features: callables of pixels, each with ``protocol``.
+        features: callables of pixels, each with ``protocol``, which says more once they were called.
         folder: where they are kept, by what they depend on.
 
     Raises:
         RequestError: an image cannot be read, or a network sees images of one size alone and there are several.
     """
-    probe = next(images.batches(1, 0, 1)).to(device)
-    for each in features:
-        each(probe)  # from here on it says what weights it has
     keys = {identity(each): each for each in features}
     paths = {key: folder / f"{_digest(images.key, key, device.type, software())}" for key in keys}
     missing = {key: each for key, each in keys.items() if not processes.told(_known(paths[key]))}

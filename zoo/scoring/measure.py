@@ -108,6 +108,9 @@ def feed(
     if not metrics:
         return {}
     features = {c.label: metric.features for c, metric in metrics}
+    probe = next(made.batches(1, 0, 1)).to(bench.device)
+    for c, metric in metrics:
+        _told(c, partial(metric.features, probe))  # from here on it says what weights it has
     judged = dict(zip(features, bench.clouds(made, list(features.values()), reference=False), strict=True))
     wanted = {c.label: metric.features for c, metric in metrics if not _given(metric, real, c)}
     images = real if isinstance(real, Images) else None
