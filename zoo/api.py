@@ -68,6 +68,7 @@ KINDS = (
     "decoder",
     "generator",
     "critic",
+    "module",
     "value",
     "term",
     "prior",
@@ -158,7 +159,7 @@ class Record:
 
 
 class Network(Protocol):
-    """An ``nn.Module`` that fills a slot, with whatever contract its component states."""
+    """An ``nn.Module`` that fills a slot, with whatever contract its component states: that of a module always does."""
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """The inputs of its contract -> the output."""

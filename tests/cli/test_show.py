@@ -14,7 +14,7 @@ from zoo.registry import FIRST_PARTY, load_registry
 from zoo.registry.option_types import SCALARS
 
 COMPONENTS = [f"{entry.kind}:{entry.id}" for entry in load_registry().components()]
-NETWORKS = ("encoder", "decoder", "generator", "critic")
+NETWORKS = ("encoder", "decoder", "generator", "critic", "module")
 SECTIONS = ("recipe", "train", "phase", "schedule")
 WORDS = {*SCALARS, "None", "Literal", "tuple", "list", "dict"}
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,13 @@ def zoo_components() -> list[api.Component]:
         part("encoder", "map", "Encoder", DOWN),
         part("encoder", "free-map", "Encoder", "B C H W -> B N h w"),
         part("decoder", "map", "Decoder", "B latent -> B C H W"),
+        part("module", "gate", "Gate", "B depth h w -> B depth h w, B h w"),
+        part("module", "judge", "Judge", "B depth h w, B h w -> B classes"),
+        part("value", "gated", "gated", ""),
+        part("value", "opened", "opened", ""),
+        part("value", "painted", "painted", ""),
+        part("value", "verdict", "verdict", ""),
+        part("term", "sure", "sure", ""),
         part("encoder", "tokens", "Tokens", "B C H W -> B (H/factor)*(W/factor) width"),
         part("decoder", "tokens", "FromTokens", "B latent -> B C H W"),
     ]
@@ -62,6 +71,68 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z).tanh()
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What a gate lets through of a map, and how far it is open at each place."""
+
+    codes: Tensor
+    gate: Tensor
+
+
+class Gate(nn.Module):
+    """Lets less of a map through at some places than at others.
+
+    Args:
+        depth: channels of the map.
+    """
+
+    def __init__(self, *, depth: int = 4) -> None:
+        super().__init__()
+        self.score = nn.Conv2d(depth, 1, 1)
+
+    def forward(self, codes: Tensor) -> Gated:
+        gate = self.score(codes).sigmoid()
+        return Gated(codes * gate, gate.squeeze(1))
+
+
+class Judge(nn.Module):
+    """Logits of classes, of a map and a gate.
+
+    Args:
+        depth: channels of the map.
+        classes: how many there are.
+    """
+
+    def __init__(self, *, depth: int = 4, classes: int = 10) -> None:
+        super().__init__()
+        self.out = nn.Linear(depth, classes)
+
+    def forward(self, codes: Tensor, gate: Tensor) -> Tensor:
+        return self.out((codes * gate[:, None]).mean((2, 3)))
+
+
+def gated(doorman: nn.Module, posterior_mean: Tensor) -> Gated:
+    return doorman(posterior_mean)
+
+
+def opened(gated: Gated) -> Tensor:
+    return gated.codes
+
+
+def painted(decoder: nn.Module, opened: Tensor) -> Tensor:
+    return decoder(opened)
+
+
+def verdict(judge: nn.Module, gated: Gated) -> Tensor:
+    return judge(gated.codes, gated.gate)
+
+
+def sure(verdict: Tensor) -> Tensor:
+    """The entropy of the classes."""
+    logs = verdict.log_softmax(1)
+    return -(logs.exp() * logs).sum(1).mean()
 
 
 class Tokens(nn.Module):

@@ -58,6 +58,11 @@ def providing(**hooks: Any) -> SimpleNamespace:
             {"by": "depth", "variants": {"deep": "a:B", "flat": "a.B"}},
             f"target 'a.B' of variant 'flat' of encoder 'net' {NO_TARGET}",
         ),
+        ({"kind": "module", "contract": "B N -> B"}, ""),
+        (
+            {"kind": "module", "contract": ""},
+            "module 'net' needs a contract, such as 'B C H W -> B C H W': its kind has none of its own",
+        ),
         (
             {"by": "depth", "variants": {"deep": 3}},
             f"target '3' of variant 'deep' of encoder 'net' {NO_TARGET}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,14 +43,15 @@ def costs(recipe: Recipe) -> list[Cost]:
     batch = recipe.train.batch
     engine = Engine(_model(recipe), optimizers=False)
     engine.model.train()
-    found = [_slot(engine, label, part, batch) for label, part in recipe.slots.items()]
     x = torch.zeros(batch, recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size, device=engine.device)
     flops, kept = 0.0, 0.0
-    for phase in recipe.phases:
-        plan = engine.plan(phase)
-        count, saved = counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
-        flops += count * phase.repeat / phase.every / batch
-        kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
+    with _handed(engine.model, recipe.slots) as handed:
+        for phase in recipe.phases:
+            plan = engine.plan(phase)
+            count, saved = counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
+            flops += count * phase.repeat / phase.every / batch
+            kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
+    found = [_slot(engine, label, part, batch, handed.get(label)) for label, part in recipe.slots.items()]
     parts = [sum(getattr(cost, field) for cost in found) for field in ("parameters", "weights", "optimizer")]
     return [*found, Cost("step", parts[0], flops, kept, parts[1], parts[2])]
 
@@ -61,7 +64,24 @@ def _model(recipe: Recipe) -> Model:
         return Model(recipe, "cpu")
 
 
-def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
+@contextmanager
+def _handed(model: nn.Module, slots: Iterable[str]) -> Iterator[dict[str, list[Sequence[int]]]]:
+    """Notes, inside, the shapes that each slot is first handed."""
+    shapes: dict[str, list[Sequence[int]]] = {}
+
+    def note(label: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        shapes.setdefault(label, [x.shape for x in inputs if isinstance(x, Tensor)])
+
+    hooks = [model.get_submodule(label).register_forward_pre_hook(partial(note, label)) for label in slots]
+    try:
+        yield shapes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _slot(engine: Engine, label: str, part: Part, batch: int, handed: list[Sequence[int]] | None) -> Cost:
+    """Of inputs such as a phase hands it, or else such as its contract says."""
     module: nn.Module = getattr(engine.model, label)
     parameters = list(module.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
@@ -71,7 +91,7 @@ def _slot(engine: Engine, label: str, part: Part, batch: int) -> Cost:
     contract = contract_of(part, engine.recipe.sizes)
     flops, kept = 0, 0
     if contract:
-        inputs = [torch.zeros(shape, device=engine.device) for shape in contract.made_up(batch)]
+        inputs = [torch.zeros(shape, device=engine.device) for shape in handed or contract.made_up(batch)]
         learning = [(parameter, parameter.requires_grad) for parameter in parameters]
         module.requires_grad_(True)
         flops, kept = counted(lambda: module(*inputs))

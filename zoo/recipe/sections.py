@@ -105,7 +105,7 @@ SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", 
 NEEDED = ("data", "slots", "phases")
 """Sections without which there is no recipe."""
 
-NETWORKS = ("encoder", "decoder", "generator", "critic", "prior")
+NETWORKS = ("encoder", "decoder", "generator", "critic", "module", "prior")
 """Kinds that a slot may be of."""
 
 OUTPUTS = ("sample", "reconstruction", "posterior")

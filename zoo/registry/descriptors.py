@@ -94,6 +94,8 @@ def component_fault(item: api.Component) -> str:
         return f"{label} needs an identifier as its name"
     if item.kind not in ("value", "term") and not _NAME.fullmatch(item.name):
         return f"{label} needs a name of letters, digits and '-'"
+    if item.kind == "module" and not item.contract:
+        return f"{label} needs a contract, such as 'B C H W -> B C H W': its kind has none of its own"
     if not isinstance(item.variants, Mapping) or bool(item.variants) != bool(item.by):
         return f"{label} needs both 'by', an option, and 'variants', that option's values and their targets"
     targets = {"": item.target} | {f" of variant '{value}'": target for value, target in item.variants.items()}

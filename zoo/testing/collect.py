@@ -19,7 +19,7 @@ TALLY = "zoo.testing"
 """Name of the plugin that counts, in pytest's own registry."""
 LONGEST_EXAMPLE = 60
 KINDS: Mapping[str, type[Component]] = {
-    **dict.fromkeys(("encoder", "decoder", "generator", "critic"), networks.Network),
+    **dict.fromkeys(("encoder", "decoder", "generator", "critic", "module"), networks.Network),
     "value": values.Value,
     "term": values.Term,
     "prior": networks.Prior,

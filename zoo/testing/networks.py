@@ -125,7 +125,7 @@ class Built(GivesTensors, Saved):
 
 
 class Network(Built):
-    """A network that fills a slot: an encoder, decoder, generator or critic."""
+    """A network that fills a slot: an encoder, decoder, generator, critic or module."""
 
     types: ClassVar = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -152,33 +152,32 @@ class Network(Built):
         return module(*self.inputs())
 
     def check_output_type(self) -> None:
-        """An encoder gives a Gaussian, a critic a CriticOutput, a decoder and a generator a tensor."""
-        given, (promised, cure) = self.compute(), PROMISED[self.kind]
-        told = f"gives {type(given).__name__}, where {promised.__name__} is promised"
-        self.require(isinstance(given, promised), f"{told}; {cure}")
+        """It gives what its kind promises, or the things of its contract: tensors, or dataclasses of them."""
+        given, contract = self.compute(), self.contract()
+        promised, cure = PROMISED.get(self.kind, (object, "")) if len(contract.outputs) == 1 else (object, "")
+        told = f"gives {type(given).__name__}, where"
+        self.require(isinstance(given, promised), f"{told} {promised.__name__} is promised; {cure}")
+        things = given_by(given, len(contract.outputs)) or ("none",)
+        plain = all(isinstance(tensor, Tensor) for thing in things for tensor in named_tensors(thing).values())
+        promises = f"'{contract.text}' promises {len(contract.outputs)} tensors, or dataclasses of them"
+        self.require(plain, f"{told} {promises}; return these, in a tuple where they are several")
 
     def check_shapes(self) -> None:
         """Outputs have the contract's shapes, and finite numbers, at two image sizes and two batch sizes."""
         for sizes in self.settings:
             contract, built = self.contract(sizes), self.build(sizes)
+            latent = crossed(sizes.latent)
             for batch in BATCHES:
-                inputs = self.inputs(batch, sizes)
-                given, letters = built(*inputs), dict[str, int]()
+                inputs, letters = self.inputs(batch, sizes), dict[str, int]()
+                given = built(*inputs)
                 for shape, x in zip(contract.inputs, inputs, strict=True):
                     shape.admits(x.shape, letters)
-                where = f"at size {sizes.size}, latent {crossed(sizes.latent)}, noise {sizes.noise} and batch {batch}"
-                things = given_by(given, len(contract.outputs))
-                self.require(
-                    things, f"gives other than the {len(contract.outputs)} things of '{contract.text}' {where}"
-                )
-                pairs = [
-                    (s, t)
-                    for s, thing in zip(contract.outputs, things or (), strict=True)
-                    for t in named_tensors(thing).values()
-                ]
-                for shape, tensor in pairs:
+                where = f"at size {sizes.size}, latent {latent}, noise {sizes.noise} and batch {batch}"
+                things = zip(contract.outputs, given_by(given, len(contract.outputs)) or (), strict=False)
+                found = [(shape, tensor) for shape, thing in things for tensor in named_tensors(thing).values()]
+                for shape, tensor in found:
+                    keeps = not isinstance(tensor, Tensor) or shape.admits(tensor.shape, letters)
                     told = f"gives {sides(tensor)} {where}, and '{contract.text}' promises {shape}"
-                    keeps = isinstance(tensor, Tensor) and shape.admits(tensor.shape, letters)
                     self.require(keeps, f"{told}; make the two agree")
                 self.require(finite(given), f"gives numbers that are not finite {where}; look at what divides")
 

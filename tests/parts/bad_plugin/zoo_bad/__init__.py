@@ -31,7 +31,7 @@ NETWORKS = (
 )
 SHARED = ("signature", "options documented", "options round trip", "example", "determinism", "no global side effect")
 FAULTS = {
-    **dict.fromkeys(("encoder", "decoder", "generator", "critic"), NETWORKS),
+    **dict.fromkeys(("encoder", "decoder", "generator", "critic", "module"), NETWORKS),
     "value": (*SHARED, "shapes", "inputs untouched", "dtype", "device move"),
     "term": (
         *SHARED,
@@ -106,9 +106,11 @@ def named(kind: str, fault: str) -> str:
 
 
 def _component(kind: str, fault: str) -> api.Component:
-    module = "networks" if kind in ("encoder", "decoder", "generator", "critic") else MODULES.get(kind, f"{kind}s")
+    module = "networks" if FAULTS.get(kind) is NETWORKS else MODULES.get(kind, f"{kind}s")
     target = f"zoo_bad.{module}:{kind}_{fault.replace(' ', '_')}"
-    return api.Component(kind, named(kind, fault), target, f"bad: {fault}", double_backward=fault == "double backward")
+    contract = "B C H W, B N -> B C H W" if kind == "module" else ""
+    twice = fault == "double backward"
+    return api.Component(kind, named(kind, fault), target, f"bad: {fault}", contract, double_backward=twice)
 
 
 @api.hookimpl

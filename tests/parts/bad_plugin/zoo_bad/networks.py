@@ -27,7 +27,7 @@ class Net(nn.Module):
     def __init__(self, channels: int, size: int, latent: int, noise: int, *, width: int = 4) -> None:
         super().__init__()
         pixels = channels * size**2
-        inputs = {"decoder": latent, "generator": latent + noise}.get(self.kind, pixels)
+        inputs = {"decoder": latent, "generator": latent + noise, "module": pixels + 12}.get(self.kind, pixels)
         outputs = {"encoder": 2 * latent, "critic": 1}.get(self.kind, pixels)
         self.image = (channels, size, size)
         self.inner, self.outer = nn.Linear(inputs, width), nn.Linear(width, outputs)
@@ -81,6 +81,8 @@ class OutputType:
         found = super().finish(out)
         if self.kind == "encoder":
             return found.mean
+        if self.kind == "module":
+            return [found]
         return found.logit if self.kind == "critic" else api.CriticOutput(found)
 
 
@@ -223,7 +225,7 @@ def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-for _kind in ("encoder", "decoder", "generator", "critic"):
+for _kind in ("encoder", "decoder", "generator", "critic", "module"):
     for _fault in FAULTS:
         _members = {"kind": _kind, "__doc__": _fault.__doc__ or DOC}
         globals()[f"{_kind}_{_snake(_fault.__name__)}"] = type(_fault.__name__, (_fault, Net), _members)
