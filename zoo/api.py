@@ -1,9 +1,8 @@
 """Everything a plugin may import: ``from zoo import api``.
 
-Importing this module costs the standard library and pluggy, nothing else. What needs torch (``Gaussian``,
-``CriticOutput``, ``Draw``, ``Images``, ``to_model``, ``to_pixels``) and what the zoo lends (``memory``, ``Progress``,
-``cache_folder``) comes from it on first use, so a plugin's entry-point module stays light and ``zoo list`` never
-imports torch.
+Importing this module costs the standard library and pluggy, nothing else. What needs torch (``Gaussian``, ``Draw``,
+``CriticOutput``, ``Images``, ``to_model`` ...) and what the zoo lends (``memory``, ``Progress`` ...) comes from it on
+first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
 
 What a part of each kind must have is told by the Protocols below, for type checkers too. They cannot say which
 parameters a target (the class or function that a component names) has, for it is read by them:
@@ -16,7 +15,7 @@ parameters a target (the class or function that a component names) has, for it i
 * where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
   too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
 * keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
-  float, bool, str, Literal, tuple, list or dict of these, or None); one without a default must be given;
+  float, ``Scheduled``, bool, str, Literal, tuple, list or dict of these, or None); one without a default must be given;
 * ``*args``, ``**kwargs`` and untyped options are refused.
 """
 
@@ -26,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import pluggy
 
@@ -42,13 +41,11 @@ if TYPE_CHECKING:
     from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
 
-__all__ = ["KINDS", "SIZES", "VERSION", "Component", "Recipe", "hookimpl", "hookspec"]
-__all__ += ["Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
-__all__ += ["LearningTerm", "Term", "TermModule", "Value", "ValueModule"]
-__all__ += ["Data", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData"]
-__all__ += ["Augmentation", "AugmentationModule", "Record", "Watcher", "WatcherDefaults"]
-__all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "to_model", "to_pixels"]
-__all__ += ["Progress", "cache_folder", "locked", "memory", "restoring"]
+__all__ = ["KINDS", "SIZES", "VERSION", "Component", "Recipe", "Scheduled", "hookimpl", "hookspec"]
+__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
+__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData", "Term"]
+__all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "TermModule", "Value", "ValueModule", "to_model", "to_pixels"]
+__all__ += ["Progress", "Record", "Watcher", "WatcherDefaults", "cache_folder", "locked", "memory", "restoring"]
 
 VERSION = (1, 2)
 """Version of this page as (major, minor).
@@ -82,6 +79,9 @@ KINDS = (
 
 SIZES = ("channels", "size", "latent", "noise")
 """Sizes a target may ask for by parameter name: image channels C, image side H = W, latent K, noise A."""
+
+Scheduled = Annotated[float, "Scheduled"]
+"""Type of an option that may change with the step: one of a function of a value or a term, or of an optimiser."""
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")

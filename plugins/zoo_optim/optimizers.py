@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from zoo import api
+
 
 def adam(
     parameters: list[nn.Parameter],
     *,
     lr: float = 2e-4,
-    betas: tuple[float, float] = (0.5, 0.999),
+    betas: tuple[api.Scheduled, api.Scheduled] = (0.5, 0.999),
     eps: float = 1e-8,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015); the default rate and betas are DCGAN's (Radford et al. 2016).
@@ -28,9 +30,9 @@ def adamw(
     parameters: list[nn.Parameter],
     *,
     lr: float = 2e-4,
-    betas: tuple[float, float] = (0.9, 0.999),
+    betas: tuple[api.Scheduled, api.Scheduled] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: api.Scheduled = 0.01,
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019).
 
@@ -48,8 +50,8 @@ def sgd(
     parameters: list[nn.Parameter],
     *,
     lr: float = 0.01,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
+    momentum: api.Scheduled = 0.0,
+    weight_decay: api.Scheduled = 0.0,
     nesterov: bool = False,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent, with momentum (Sutskever et al. 2013).
@@ -67,7 +69,7 @@ def sgd(
 
 
 def rmsprop(
-    parameters: list[nn.Parameter], *, lr: float = 3e-4, alpha: float = 0.9, eps: float = 1e-8
+    parameters: list[nn.Parameter], *, lr: float = 3e-4, alpha: api.Scheduled = 0.9, eps: float = 1e-8
 ) -> torch.optim.Optimizer:
     """RMSprop (Tieleman & Hinton 2012); the default rate is VAE/GAN's (Larsen et al. 2016).
 

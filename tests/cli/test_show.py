@@ -16,7 +16,7 @@ from zoo.registry.option_types import SCALARS
 COMPONENTS = [f"{entry.kind}:{entry.id}" for entry in load_registry().components()]
 NETWORKS = ("encoder", "decoder", "generator", "critic", "module")
 SECTIONS = ("recipe", "train", "phase", "schedule")
-WORDS = {*SCALARS, "None", "Literal", "tuple", "list", "dict"}
+WORDS = {"Scheduled", *SCALARS, "None", "Literal", "tuple", "list", "dict"}
 
 
 def check_options(options: dict[str, dict[str, Any]]) -> None:
@@ -77,7 +77,9 @@ def test_variants_say_which_they_are(run_zoo: Run) -> None:
 
 
 def test_defaults_are_written_as_a_recipe_writes_them(run_zoo: Run) -> None:
-    assert re.search(r"^betas +tuple\[float, float\] +\[0.5, 0.999\] +decay", run_zoo("show", "adam").out, re.MULTILINE)
+    assert re.search(
+        r"^betas +tuple\[Scheduled, Scheduled\] +\[0.5, 0.999\] +decay", run_zoo("show", "adam").out, re.MULTILINE
+    )
     assert re.search(r"^flip +bool +true +", run_zoo("show", "photos").out, re.MULTILINE)
     assert re.search(r"^from +float +required +", run_zoo("show", "schedule").out, re.MULTILINE)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from zoo.engine.average import Average
+from zoo.recipe.schedule import Schedule
 
 
 class Counting(nn.Module):
@@ -32,7 +33,7 @@ class Counting(nn.Module):
 def test_what_is_averaged_is_what_is_there_now() -> None:
     """a <- d a + (1 - d) w with d = (1 + t) / (10 + t), by hand; the model's own is as before afterwards."""
     model = Counting()
-    average = Average(model, decay=0.999)
+    average = Average(model, Schedule.of(0.999))
     expected = 0.0
     for step in range(4):
         model(torch.ones(1, 1))
@@ -55,7 +56,7 @@ def test_averaged_weights_under_spectral_norm_have_the_largest_singular_value_1(
     model = nn.Module()
     model.weight = nn.Parameter(torch.randn(shape))
     spectral_norm(model, dim=dim)
-    average = Average(model, decay=0.5)
+    average = Average(model, Schedule.of(0.5))
     for step in range(5):
         nn.init.normal_(model.parametrizations.weight.original)
         average.update(step)

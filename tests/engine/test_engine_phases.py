@@ -84,6 +84,60 @@ def test_pieces_follow_one_another(where):
     assert_each_step_is(model, pieces)
 
 
+def test_an_option_of_a_term_may_change():
+    """The same steps as with the factor in the weight; evaluated, it is what it ends at."""
+    changing = {"scaled": {"factor": [{"from": 0.5, "to": 2, "steps": 2}, {"to": 0.25, "steps": 3, "shape": "cosine"}]}}
+    by_option = small("vae", SGD, phases=[{"decoder": {"scaled": {**changing["scaled"], "shift": 1.0}}}])
+    by_weight = small("vae", SGD, f"phases.0.decoder.scaled.weight={PIECES}", phases=[{"decoder": {"scaled": {}}}])
+    told = [played(by_option, 0), played(by_weight, 0)]
+    for step in range(6):
+        losses = [engine.step(images) for engine in told]
+        mean = losses[1]["decoder/scaled"]
+        assert losses[0]["decoder/scaled"].item() == pytest.approx(1 + pieces(step) * mean.item(), abs=1e-12)
+        assert_close(snapshot(by_option), snapshot(by_weight), 1e-12)
+    by_option.eval()
+    ended = by_option.losses(images(0), seed=0)["decoder"].terms["scaled"].item()
+    mean = by_weight.eval().losses(images(0), seed=0)["decoder"].terms["scaled"].item()
+    assert ended == pytest.approx(1 + 0.25 * mean, abs=1e-12)
+
+
+def test_betas_may_change():
+    """Adam by hand (Kingma & Ba 2015, algorithm 1), the moments' decays and their corrections those of each step."""
+    betas = f"[{PIECES.replace('2, steps', '0.9, steps')}, {{from: 0.9, to: 0.99, steps: 5}}]"
+    model = small("vae", f"train.optimizer={{use: adam, lr: {LR}, betas: {betas}}}", phases=[{"encoder": {"kl": 1.0}}])
+    engine = Engine(model)
+    means, squares = ({key: torch.zeros_like(p) for key, p in snapshot(model).items()} for _ in range(2))
+    for step in range(6):
+        first = ramp("linear", step, 0.5, 0.9, 2, 0) if step < 2 else ramp("cosine", step, 0.9, 0.25, 3, 2)
+        second = ramp("linear", step, 0.9, 0.99, 5, 0)
+        before, gradient = snapshot(model), kl_gradient(model, step)
+        engine.step(images)
+        for key, g in gradient.items():
+            means[key] = first * means[key] + (1 - first) * g
+            squares[key] = second * squares[key] + (1 - second) * g.square()
+            mean, square = means[key] / (1 - first ** (step + 1)), squares[key] / (1 - second ** (step + 1))
+            before[key] -= LR * mean / (square.sqrt() + 1e-8)
+        assert_close({key: model.get_parameter(key).detach() for key in gradient}, {k: before[k] for k in gradient})
+
+
+def test_the_decay_of_averages_may_change():
+    model = small("vae", SGD, f"train.ema={PIECES.replace('2, steps', '0.75, steps')}")
+    engine, averaged = Engine(model), snapshot(model)
+    for step in range(6):
+        decay = ramp("linear", step, 0.5, 0.75, 2, 0) if step < 2 else ramp("cosine", step, 0.75, 0.25, 3, 2)
+        decay = min(decay, (1 + step) / (10 + step))
+        engine.step(images)
+        averaged = {key: decay * own + (1 - decay) * model.state_dict()[key] for key, own in averaged.items()}
+    parameters = dict(model.named_parameters())
+    assert_close({k: engine.average.averaged[k] for k in parameters}, {k: averaged[k] for k in parameters})
+
+
+def test_what_changes_in_an_option_is_neither_compiled_nor_captured():
+    row = {"decoder": {"scaled": {"factor": {"from": 0, "to": 1}}}}
+    with pytest.raises(RequestError, match=r"'scaled' asks for a count of the training, which a compiled graph"):
+        Engine(small("vae", "train.compile=true", phases=[row]))
+
+
 def test_a_player_whose_rate_is_0_keeps_every_bit():
     later = "train.optimizers.critic.rate={from: 1.0, to: 1.0, steps: 1, start: 2}"
     model = small("gan", later, "slots.critic.norm=batch")

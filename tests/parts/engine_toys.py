@@ -16,7 +16,7 @@ SEEN: list[tuple[str, Any]] = []
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """Terms and values that say what they saw."""
-    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added", "counted")
+    terms = ("brightness", "held_code_size", "trunk_size", "watched", "drawn", "added", "counted", "scaled")
     values = ("features", "shade", "unneeded")
     return (
         *(api.Component("term", name, f"engine_toys:{name}", "a toy") for name in terms),
@@ -61,6 +61,11 @@ def counted(reconstruction: Tensor, step: int, epoch: int, images_seen: int, tra
     """The mean of the reconstructions; it notes what counts the training."""
     SEEN.append(("counts", (step, epoch, images_seen, train_size)))
     return reconstruction.mean()
+
+
+def scaled(reconstruction: Tensor, *, factor: api.Scheduled = 1.0, shift: float = 0.0) -> Tensor:
+    """The mean of the reconstructions, times a factor that may change."""
+    return factor * reconstruction.mean() + shift
 
 
 def drawn(reconstruction: Tensor, draw: api.Draw) -> Tensor:

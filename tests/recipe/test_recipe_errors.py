@@ -100,7 +100,7 @@ ONE_LINE = [
     ("train: {optimiser: adam}", "4:9: 'train' has no option 'optimiser'; did you mean 'optimizer'?"),
     ("train: {steps: many}", "4:9: 'train' option 'steps' must be a whole number, not 'many' (text)"),
     ("train: {steps: 0}", "4:9: 'steps' must be at least 1, not 0"),
-    ("train: {ema: 1.0}", "4:9: 'ema' is a decay in [0, 1), not 1.0"),
+    ("train: {ema: 1.0}", "4:9: 'ema' is a decay in [0, 1), not 1"),
     (
         "train: {batch: 4, accumulate: 3}",
         "4:19: a batch of 4 cannot be taken in 3 equal parts; choose a divisor of it, or another batch",
@@ -165,6 +165,14 @@ ONE_LINE = [
     (
         "phases: [{rows: {encoder: {kl: 1}}, start: 5, until: 5}]",
         "4:47: the phase ends at step 5, before it begins at step 5; 'until' is the first step without it",
+    ),
+    (
+        "train: {ema: [{from: 0.5, to: 1.5}]}",
+        "4:9: 'ema' is a decay in [0, 1), not 0.5 to 1.5 over 4000 steps",
+    ),
+    (
+        "train: {optimizer: {betas: [0.5, often]}}",
+        "4:34: optimizer 'adam' option 'betas[1]' must be a number or {from: A, to: B, steps: N}, not 'often'",
     ),
     (
         "phases: [{encoder: {kl: []}}]",
@@ -497,7 +505,10 @@ SETS = [
     ),
     ("phases.3.generator.kl=1", "'phases' is a list of 1, and '3' is not one of its indices; choices: 0"),
     ("phases.0.generator.kll=1", "there is no term 'kll'; did you mean 'kl'?"),
-    ("train.optimizer.betas.1=big", "optimizer 'adam' option 'betas[1]' must be a number, not 'big' (text)"),
+    (
+        "train.optimizer.betas.1=big",
+        "optimizer 'adam' option 'betas[1]' must be a number or {from: A, to: B, steps: N}, not 'big'",
+    ),
     ("data=", f"the recipe has no 'data'; {NOTHING}"),
     (
         "values.generated.with.z=zz",

@@ -231,6 +231,8 @@ TAKEN = [
     "phases: [{encoder + decoder: {reconstruction: 1}, generator: {reverse_kl: 1, entropy: {estimator: score}}}]",
     "phases: [{encoder + decoder: {reconstruction: 1}, generator: {reverse_kl: 1, entropy: off}}]",
     "train: {optimizer: {use: adam, rate: [{from: 1, to: 1, steps: 5}, {to: 0.1, shape: exponential}]}}",
+    "train: {ema: {from: 0.9, to: 0.999, steps: 500}}",
+    "train: {optimizer: {betas: [0.5, [{from: 0.9, to: 0.99, steps: 9}, {to: 0.9}]]}}",
     "slots: {encoder: {weights: runs/vae}, decoder: {weights: 'hf://org/name/vae.safetensors#decoder'}}",
     "train: {optimizer: sgd, optimizers: {critic: {lr: 4e-4, rate: {from: 1, to: 0.02, shape: exponential}}}}",
     "train: {optimizer: {rate: {steps: 10}}, optimizers: {critic: null, encoder: {use: sgd, momentum: 0.9}}}",
@@ -303,6 +305,10 @@ OVER_A_BASE = [
     "phases: [{encoder: {kl: {from: 1, steps: 2}}}]",
     "phases: [{encoder: {kl: [{to: 1, steps: 2}]}}]",
     "slots: {encoder: {weights: 3}}",
+    "train: {ema: fast}",
+    "train: {ema: [{to: 0.5}]}",
+    "train: {optimizer: {use: adam, betas: [0.5]}}",
+    "train: {optimizer: {use: adam, betas: [0.5, {from: 0.9}]}}",
     "phases: [{encoder: {kl: [{from: 0, to: 1, steps: 2}, {}]}}]",
     "phases: [{encoder: {kl: [{from: 0, to: 1, steps: 2}, {to: 1, from: 0, shape: steep}]}}]",
     "train: {optimizer: {use: adam, rate: [{from: 1, to: 1, steps: 5}, {to: -1}]}}",
@@ -414,6 +420,8 @@ def test_the_verdict_on_a_value_is_the_loaders() -> None:
         for over in OVER[entry.kind == "term"]:
             validator = RECIPE.evolve(schema=SCHEMA["$defs"][over + key]["properties"][option.name])
             for value, refused in zip(probes(option), wrong(entry, option), strict=True):
+                if option.type_text == "Scheduled" and isinstance(value, list | dict):
+                    continue  # as a schedule, which the whole recipes above hold
                 compared += 1
                 removed = value is None and not over  # over a base null removes
                 assert validator.is_valid(value) == (removed or not refused), f"{over}{key}: {option.name}: {value!r}"

@@ -577,3 +577,31 @@ def test_arguments_are_tuples_where_asked() -> None:
 )
 def test_types_in_words(kind: Any, words: str) -> None:
     assert in_words(kind) == words
+
+
+def test_an_option_may_change_where_it_is_handed_anew(package: Callable[..., None]) -> None:
+    package(
+        changing="""
+        from zoo import api
+        from zoo.api import Scheduled
+
+        def term(x, *, a: api.Scheduled = 1.0, b: Scheduled = 0, pair: tuple[api.Scheduled, float] = (0.5, 1.0)): ...
+
+        class Module:
+            def __init__(self, *, a: api.Scheduled = 1.0): ...
+
+            def forward(self, x): ...
+        """
+    )
+    for read in (static, live):
+        options = read("term", "term", "changing").options
+        assert [option.type_text for option in options] == ["Scheduled", "Scheduled", "tuple[Scheduled, float]"]
+        with pytest.raises(TargetError, match=r"^option 'a' of Module is Scheduled, and a class is given"):
+            read("term", "Module", "changing")
+    with pytest.raises(TargetError, match=r"^option 'a' is Scheduled; those of term, value, opt.* of no data"):
+        static("data", "term", "changing")
+    signature = static("term", "term", "changing")
+    checked, problems = check_options(signature, {})
+    assert (checked, problems) == ({"a": 1.0, "b": 0.0, "pair": [0.5, 1.0]}, [])
+    doubled = to_arguments(signature, checked, lambda said: 2 * said)
+    assert doubled == {"a": 2.0, "b": 0.0, "pair": (1.0, 1.0)}

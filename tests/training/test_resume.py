@@ -82,7 +82,10 @@ def test_with_phases_in_turn_repeated_fresh_and_late(tmp_path):
 def test_with_schedules(tmp_path):
     ramp = {"weight": [{"from": 0.0, "to": 1.0, "steps": 2, "start": 1}, {"to": 0.5, "shape": "cosine"}]}
     phases = [{"encoder + decoder": {"reconstruction": 1.0, "kl": ramp}}]
-    made = recipe("vae", "train.optimizer.rate={from: 1.0, to: 0.1, steps: 4, shape: cosine}", phases=phases)
+    betas = "[[{from: 0.5, to: 0.9, steps: 2}, {to: 0.1}], 0.99]"
+    rate = f"rate: {{from: 1.0, to: 0.1, steps: 4, shape: cosine}}, betas: {betas}"
+    ema = "train.ema=[{from: 0.01, to: 0.2, steps: 2}, {to: 0.05}]"
+    made = recipe("vae", f"train.optimizer={{use: adam, {rate}}}", ema, phases=phases)
     assert_same(trained(made, tmp_path / "whole"), interrupted_at_every_step(made, tmp_path / "pieces"))
 
 

@@ -143,10 +143,11 @@ def _shared_weights(model: Model) -> Iterator[Problem]:
 def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
     """Optimisers check their numbers when they are made, and what they need when they take a step."""
     for optimizer in recipe.train.optimizers.values():
-        part = optimizer.part
+        part, step = optimizer.part, recipe.train.steps
         parameter, doing = nn.Parameter(torch.zeros(1)), "be made"
         parameter.grad = torch.zeros(1)
         try:
+            part.load()([parameter], **part.arguments_for(step=step))
             made = part.load()([parameter], **part.arguments_for())
             if isinstance(made, torch.optim.Optimizer):
                 doing = "take a step"

@@ -10,20 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from zoo.machine.torch_private import singular_vectors
+from zoo.recipe.schedule import Schedule
 
 STATISTICS = ("running_mean", "running_var")
 """Buffers that belong to the weights they were measured under."""
 
 
 class Average:
-    """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t, decay in [0, 1).
+    """Averaged weights: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) after step t, decay in [0, 1),
+    which may change with the step.
 
     The small d of the first steps lets the average forget the initialisation (as TensorFlow's ExponentialMovingAverage
     does with ``num_updates``). Parameters of floating type are averaged, and batch norm's statistics. Other buffers are
     the model's; those of spectral norm are made for the averaged weights.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: Schedule) -> None:
         self.decay = decay
         self._model = model
         floating = {name: v for name, v in model.state_dict().items() if v.is_floating_point()}
@@ -35,7 +37,7 @@ class Average:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Takes the present weights in."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay(step), (1 + step) / (10 + step))
         torch._foreach_lerp_([self._held[name] for name in self._means], self._live(self._means), 1 - decay)
 
     def _live(self, names: Iterable[str]) -> list[Tensor]:

@@ -8,7 +8,7 @@ replay as they would have been for an eager step, so that both compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ WARM = 3
 """Eager plays of a phase before it is captured: they make optimiser states and choose kernels."""
 
 
-def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], processes: int, collective: bool) -> str:
+def why_not(recipe: Recipe, device: torch.device, players: Collection[Player], processes: int, collective: bool) -> str:
     """Why the steps of a training are not captured; empty if they are.
 
     ``collective`` says that weights are gathered from other processes within a step. If the recipe wants it
@@ -38,12 +38,14 @@ def why_not(recipe: Recipe, device: torch.device, players: Iterable[Player], pro
         return "train.cuda_graph is off"
     stuck = [player.name for player in players if not (player.on_device and player.skips)]
     asking = counting(recipe)
+    changing = [player.name for player in players if player.part.changing]
     reasons = {
         f"the model is on {device.type}, not on CUDA": device.type != "cuda",
         "train.fully_shard gathers weights within a step": collective,
         "several processes exchange gradients within a step": processes > 1,
         "train.accumulate takes a batch in parts": recipe.train.accumulate > 1,
         f"'{asking}' asks for a count of the training, which a graph would keep as it was": asking,
+        f"the optimiser of {', '.join(changing)} has an option that changes with the step": changing,
         f"the optimiser of {', '.join(stuck)} works on the host (one with fused=True does not)": stuck,
     }
     reason = next((reason for reason, holds in reasons.items() if holds), "")

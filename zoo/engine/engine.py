@@ -24,6 +24,7 @@ from zoo.machine.processes import ALONE, Processes, check_shares
 from zoo.machine.torch_private import spectral_norms
 from zoo.model.batch_norm import synchronise
 from zoo.model.model import Model
+from zoo.recipe.schedule import Schedule
 from zoo.recipe.schema import Phase, Term
 
 Batches = Callable[[int], Tensor]
@@ -73,7 +74,7 @@ class Engine:
         self._vectors = [vector for norm in spectral_norms(model) for vector in norm.buffers()]
         self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
-        self.average = Average(model, settings.ema) if settings.ema and optimizers else None
+        self.average = Average(model, Schedule.of(settings.ema)) if settings.ema and optimizers else None
         self.eager = ""
         self.recorder: Recorder | None = None
         self.sentinel = Sentinel(self.device, at_once=True)

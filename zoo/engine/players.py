@@ -22,7 +22,8 @@ class Player:
     """A slot, a dotted part of one, or a term that owns networks: what learns.
 
     The optimiser may move other players' parameters too; it is None where gradients alone are wanted. ``rate`` is a
-    factor on the learning rate ``lr``. ``places`` are those of its parameters among all of its network, frozen or not.
+    factor on the learning rate ``lr``, ``part`` has the options that the optimiser was made with. ``places`` are those
+    of its parameters among all of its network, frozen or not.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Player:
     rate: Schedule
     lr: float
     places: Mapping[str, int]
+    part: Part
     _lr: float | None = field(default=None, init=False)
 
     @property
@@ -58,7 +60,11 @@ class Player:
                 group["capturable"] = True
 
     def set_rate(self, step: int) -> None:
-        """Sets the learning rate of a step."""
+        """Sets the learning rate of a step, and whatever else of the optimiser changes."""
+        if changing := self.part.changing:
+            now = self.part.arguments_for(step=step)
+            for group in self.groups:
+                group |= {name: now[name] for name in changing}
         lr = self.lr * self.rate(step)
         if lr == self._lr:
             return
@@ -148,7 +154,9 @@ def players_of(
         if len(names) > 1 and len(set(map(id, parameters))) == len(parameters):
             made |= dict.fromkeys(names, _optimizer(chosen[names[0]].part, parameters))
     lrs = {name: one.param_groups[0]["lr"] if one else 0.0 for name, one in made.items()}
-    return {n: Player(n, own, made[n], chosen[n].rate, lrs[n], places[n]) for n, own in learning.items()}
+    return {
+        n: Player(n, own, made[n], chosen[n].rate, lrs[n], places[n], chosen[n].part) for n, own in learning.items()
+    }
 
 
 def move(
@@ -208,7 +216,8 @@ def _optimizer(part: Part, parameters: Iterable[nn.Parameter]) -> torch.optim.Op
     made: torch.optim.Optimizer = part.load()(list(parameters), **part.arguments_for())
     assert isinstance(made, torch.optim.Optimizer)
     given = made.defaults
-    if isinstance(made, torch.optim.SGD) and given["fused"] and given["momentum"] and not given["dampening"]:
+    moves = given.get("momentum") or "momentum" in part.changing
+    if isinstance(made, torch.optim.SGD) and given["fused"] and moves and not given["dampening"]:
         # momentum begins at zero by itself; but the fused step makes the buffers of all its parameters or of none, and
         # fails where one has its first gradient later than others
         for parameter in (p for group in made.param_groups for p in group["params"]):

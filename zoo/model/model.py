@@ -77,6 +77,8 @@ class Model(nn.Module):
         """A value's or a term's function with its options bound; a class is built, its networks kept."""
         target: Any = part.load()
         if not inspect.isclass(target):
+            if part.changing:
+                return partial(self._at_step, target, part)
             return partial(target, **part.arguments_for()) if part.options else target
         if part.learning:
             return _learn
@@ -91,6 +93,11 @@ class Model(nn.Module):
             self.still += [f"owned.{label}"] * any(p.requires_grad for p in built.parameters())
             built.requires_grad_(False)
         return _call if part.learns else built
+
+    def _at_step(self, target: Function, part: Part, *, at_step: int, **named: Any) -> Any:
+        """A function whose options change with the step; outside of a training they are what they end at."""
+        step = at_step if self.training else self.recipe.train.steps
+        return target(**named, **part.arguments_for(step=step))
 
     def network(self, name: str) -> nn.Module:
         """A player by its name in recipes: a slot, a dotted part of one, or the networks that a term owns."""

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import PurePath
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+from zoo.api import Scheduled
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
 from zoo.recipe.schedule import SPELT, Piece, Schedule
 from zoo.recipe.schema import Part
@@ -23,6 +24,9 @@ Nodes = Mapping[str, Node]
 LONGEST_NAME = 200
 """Characters of the longest name that a component may have."""
 
+WRONG = object()
+"""In place of what cannot be read, once that is said."""
+
 ON_OFF = {"on": 1.0, "off": 0.0}
 PIECE = "{from: A, to: B, steps: N}"
 
@@ -32,7 +36,7 @@ def read_section(name: str) -> Signature:
     """The signature of a recipe's section, its keys as a recipe spells them."""
     section = SIGNED[name]
     text, docs = split(section.__doc__ or "")
-    types = get_type_hints(section)
+    types = get_type_hints(section, include_extras=True)
     options = []
     for key in fields(section):
         default = REQUIRED if key.default is MISSING else key.default
@@ -205,10 +209,23 @@ class PartReader:
         for key in (key for key in given if key not in names):
             cure = self._elsewhere(path, key, kind) or did_you_mean(key, [*names, *beside])
             self.error((*path, key), f"{what} has no option '{key}'{cure}")
-        checked, problems = check_options(signature, {k: n.plain() for k, n in given.items() if k in names})
+        known = [(o.name, given[o.name], o.type) for o in signature.options if o.name in given]
+        written = {name: self._written((*path, name), n, of, f"{what} option '{name}") for name, n, of in known}
+        checked, problems = check_options(signature, {k: value for k, value in written.items() if value is not WRONG})
         for problem in problems:
             self.error((*path, *problem.path), f"{what} {problem.message}")
         return dict(checked)
+
+    def _written(self, path: Path, node: Node, kind: Any, what: str) -> Any:
+        """An option as plain data, what may change with the step as its schedule; ``WRONG`` where that is none."""
+        if kind == Scheduled:
+            schedule = self.schedule(path, node, f"{what}'")
+            return schedule.plain() if schedule else WRONG
+        inner = get_args(kind)
+        if Scheduled in inner and isinstance(node.value, list) and len(node.value) == len(inner):
+            items = [self._written((*path, n), node.value[n], of, f"{what}[{n}]") for n, of in enumerate(inner)]
+            return WRONG if WRONG in items else items
+        return node.plain()
 
     def _elsewhere(self, path: Path, key: str, kind: str) -> str:
         """For an option that is not there: the section it belongs to, or the parts of the same kind that have it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe.parts import Lack, PartReader, Path
-from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Term, Train, slot_of
+from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Row, Schedule, Term, Train, slot_of
 from zoo.recipe.sections import Timing
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import merge
@@ -24,8 +24,9 @@ class PhaseReader(PartReader):
         """Reads ``train``."""
         keys = {k: n for k, n in self.mapping(("train",)).items() if k not in ("optimizer", "optimizers")}
         options = self.section(("train",), keys, "train", "'train'", ("optimizer", "optimizers"))
-        if not 0 <= options.get("ema", 0) < 1:
-            self.error(("train", "ema"), f"'ema' is a decay in [0, 1), not {options['ema']}")
+        decay = Schedule.of(options["ema"])
+        if not 0 <= decay.extremes[0] <= decay.extremes[1] < 1:
+            self.error(("train", "ema"), f"'ema' is a decay in [0, 1), not {decay}")
         if options["batch"] % max(options["accumulate"], 1):
             parts = f"a batch of {options['batch']} cannot be taken in {options['accumulate']} equal parts"
             self.error(("train", "accumulate"), f"{parts}; choose a divisor of it, or another batch")

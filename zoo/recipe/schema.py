@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from zoo.errors import Position
@@ -19,6 +19,15 @@ from zoo.registry.signature import CALLED
 
 WHEREABOUTS = ("root", "workers", "download")
 """Options by which data says where its files are and how they are read: they change no image."""
+
+
+AT = "at_step"
+"""The parameter by which a part whose options change with the step is told of it."""
+
+
+def _noted(among: list[Schedule], said: Any) -> float:
+    among.append(Schedule.of(said))
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,15 @@ class Part:
         signature = self.entry.signature
         needs = (signature.learn or ()) if self.learning else signature.needs
         networks = {"self": self.label} if self.learns else {}
-        return networks | {need: self.named(need) for need in needs}
+        return networks | {need: self.named(need) for need in needs} | ({AT: "step"} if self.changing else {})
+
+    @cached_property
+    def changing(self) -> tuple[str, ...]:
+        """The options that change with the step."""
+        schedules: dict[str, list[Schedule]] = {name: [] for name in self.options}
+        for name, value in self.options.items():
+            to_arguments(self.entry.signature, {name: value}, partial(_noted, schedules[name]))
+        return tuple(name for name, own in schedules.items() if not all(schedule.constant for schedule in own))
 
     @property
     def computed(self) -> dict[str, tuple[str, ...]]:
@@ -91,14 +108,14 @@ class Part:
         """The target itself, imported now."""
         return self.entry.load()
 
-    def arguments_for(self, sizes: Sizes | None = None) -> dict[str, Any]:
-        """Options as Python has them (lists as tuples), with the sizes that the target asks for."""
+    def arguments_for(self, sizes: Sizes | None = None, step: int = 0) -> dict[str, Any]:
+        """Options as Python has them at a step (lists as tuples), with the sizes that the target asks for."""
         signature = self.entry.signature
         asked = signature.sizes if self.entry.kind in CALLED else signature.needs
         given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
         shapes = {name for name in given if signature.annotations.get(name, "").startswith("tuple[")}
         given |= {name: (given[name],) for name in shapes if isinstance(given[name], int)}
-        return {**given, **to_arguments(signature, self.options)}
+        return {**given, **to_arguments(signature, self.options, lambda said: Schedule.of(said)(step))}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The same reader checks them and every part's options; ``zoo show train`` prints 
 from dataclasses import dataclass
 from typing import Literal
 
+from zoo.api import Scheduled
 from zoo.recipe.schedule import Piece
 
 
@@ -56,7 +57,7 @@ class Training:
 
     steps: int = 2000
     batch: int = 64
-    ema: float = 0.0
+    ema: Scheduled = 0.0
     clip: float = 0.0
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     channels_last: bool = True

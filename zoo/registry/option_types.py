@@ -11,12 +11,14 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, Optional, Union, get_args, get_origin
 
+from zoo.api import Scheduled
+
 Lookup = Callable[[str], object]
 """Resolves a module-level name to a type, or raises NotPlain."""
 
 SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 CONTAINERS = (tuple, list, dict)
-NAMES: dict[str, Any] = SCALARS | {kind.__name__: kind for kind in CONTAINERS}
+NAMES: dict[str, Any] = SCALARS | {kind.__name__: kind for kind in CONTAINERS} | {"Scheduled": Scheduled}
 SUBSCRIPTED: dict[str, Any] = {
     **{name: kind for kind in CONTAINERS for name in (kind.__name__, kind.__name__.title())},
     "Optional": Optional,
@@ -47,6 +49,8 @@ def evaluate(node: ast.expr, lookup: Lookup) -> Any:
             return evaluate(ast.parse(text, mode="eval").body, lookup)
         case ast.Name(id=name):
             return NAMES[name] if name in NAMES else lookup(name)
+        case ast.Attribute(attr="Scheduled"):
+            return Scheduled
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return Union[evaluate(left, lookup), evaluate(right, lookup)]  # noqa: UP007 - of two values
         case ast.Subscript(value=value, slice=inner):
@@ -90,6 +94,8 @@ def type_text(kind: Any) -> str:
         return "None"
     if kind is ...:
         return "..."
+    if kind == Scheduled:
+        return "Scheduled"
     if len(arms(kind)) > 1:
         return " | ".join(map(type_text, arms(kind)))
     origin, arguments = get_origin(kind), get_args(kind)
@@ -100,7 +106,8 @@ def type_text(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind))
 
 
-_ONE = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_ONE: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_ONE[Scheduled] = "a number or {from: A, to: B, steps: N}"
 _MANY = {int: "whole numbers", float: "numbers", bool: "true or false", str: "texts"}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from zoo.api import Scheduled
 from zoo.errors import did_you_mean
 from zoo.registry.option_types import arms, in_words, is_none, shown
 from zoo.registry.signature import REQUIRED, Option, Signature
@@ -52,18 +53,24 @@ def check_options(signature: Signature, given: Mapping[str, Any]) -> tuple[dict[
     return values, [*problems, *wrong]
 
 
-def to_arguments(signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked options as the target wants them: lists become tuples where a tuple is asked for."""
+def to_arguments(
+    signature: Signature, options: Mapping[str, Any], number: Callable[[Any], float] = float
+) -> dict[str, Any]:
+    """Checked options as the target wants them: lists become tuples where a tuple is asked for, and what may change
+    with the step the ``number`` that it now is.
+    """
     types = {option.name: option.type for option in signature.options}
-    return {name: _tupled(value, types[name]) for name, value in options.items()}
+    return {name: _tupled(value, types[name], number) for name, value in options.items()}
 
 
-def _tupled(value: Any, kind: Any) -> Any:
+def _tupled(value: Any, kind: Any, number: Callable[[Any], float]) -> Any:
+    if kind == Scheduled:
+        return number(value)
     if isinstance(value, list):
         for arm in arms(kind):
             origin = get_origin(arm) or arm
             if origin in (tuple, list):
-                items = [_tupled(item, _inside(arm, index)) for index, item in enumerate(value)]
+                items = [_tupled(item, _inside(arm, index), number) for index, item in enumerate(value)]
                 return tuple(items) if origin is tuple else items
     return value
 
@@ -76,7 +83,8 @@ def plain_data(value: Any, kind: Any) -> Any:
         return [plain_data(v, _inside(holders[0], i) if holders else None) for i, v in enumerate(value)]
     if isinstance(value, dict):
         return {key: plain_data(v, None) for key, v in value.items()}
-    return float(value) if type(value) is int and float in members and int not in members else value
+    whole = type(value) is int and not {float, Scheduled}.isdisjoint(members) and int not in members
+    return float(value) if whole else value
 
 
 def _checked(option: Option, given: Any) -> tuple[Any, list[OptionProblem]]:
@@ -109,6 +117,8 @@ def _strict(kind: Any) -> Any:
     """The same type; pydantic takes true for 1 in a ``Literal``, strict or not, and this does not."""
     from pydantic import BeforeValidator
 
+    if kind == Scheduled:
+        return Union[float, dict[str, Any], list[dict[str, Any]]]  # noqa: UP007 - the loader has read the schedule
     if get_origin(kind) is Literal and not any(isinstance(choice, bool) for choice in get_args(kind)):
         return Annotated[kind, BeforeValidator(_not_boolean)]
     if len(arms(kind)) > 1:

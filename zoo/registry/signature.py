@@ -27,6 +27,9 @@ from zoo.registry import option_types, source
 CALLED = {"value": "forward", "term": "forward", "metric": "update", "augmentation": "forward"}
 """Of a class of these kinds, the method whose positional parameters are its needs."""
 
+CHANGING = ("term", "value", "optimizer")
+"""Kinds whose options may change with the step."""
+
 EMPTY = Parameter.empty
 
 
@@ -97,9 +100,17 @@ def read_signature(kind: str, target: str, load: Callable[[], Any]) -> Signature
     module_name, _, attribute = target.partition(":")
     try:
         module, node = source.parse(module_name).find(attribute)
-        return _from_source(kind, module, node)
+        signature = _from_source(kind, module, node)
     except source.NotStatic:
-        return from_object(kind, load())
+        signature = from_object(kind, load())
+    if kind not in CHANGING and (stuck := _scheduled(signature)):
+        raise TargetError(f"option '{stuck[0]}' is Scheduled; those of {', '.join(CHANGING)} may change, of no {kind}")
+    return signature
+
+
+def _scheduled(signature: Signature) -> list[str]:
+    """The options that may change with the step."""
+    return [option.name for option in signature.options if "Scheduled" in option.type_text]
 
 
 def _from_source(kind: str, module: source.Module, node: source.Definition) -> Signature:
@@ -149,6 +160,9 @@ def _of_class(
     kind: str, name: str, method: Callable[[str], Signature | None], attribute: Callable[..., object]
 ) -> Signature:
     made = method("__init__") or Signature()
+    if kind in CALLED and (stuck := _scheduled(made)):
+        cure = "write a function, which is called anew at each step"
+        raise TargetError(f"option '{stuck[0]}' of {name} is Scheduled, and a class is given its options once; {cure}")
     if kind not in CALLED:
         return made
     called = method(CALLED[kind])

@@ -20,7 +20,7 @@ FILE = "history.json"
 """Where a run keeps under which other settings it went on, and from which step."""
 EXTENDED = re.compile(r"train\.(?!.*\.use$)|phases\.\d+\.rows\..*\.weight(\.|$)")
 """Settings under which ``--extend`` trains a run on: all of its training but other optimisers, and weights of terms."""
-_CHANGING = re.compile(r"(.*\.(?:rate|weight))(?:\.\d+)?(?:\.(?:from|to|steps|start|shape))?$")
+_CHANGING = re.compile(r"(.*\.(?:rate|weight)|train\.ema)(?:\.\d+)?(?:\.(?:from|to|steps|start|shape))?$")
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

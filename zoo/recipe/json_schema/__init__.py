@@ -46,6 +46,8 @@ def recipe_schema(registry: Registry) -> Schema:
     """
     definitions: dict[str, Schema] = {}
     over = Sections(choices_of(registry), definitions, over=True)
+    for sections in (over, replace(over, over=False)):
+        sections.number()  # types of options refer to it
     shipped = registry.recipes()
     bundled = {"enum": [recipe.name for recipe in shipped], "enumDescriptions": [recipe.summary for recipe in shipped]}
     file = {"type": "string", "pattern": r"\S"}

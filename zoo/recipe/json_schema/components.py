@@ -187,6 +187,11 @@ class Parts:
         return {**self.piece(), **self.needs("from")}
 
     @definition
+    def number(self) -> Schema:
+        """A number that may change with the step."""
+        return part({"type": "number"}, self.schedule(), self.pieces())
+
+    @definition
     def pieces(self) -> Schema:
         """Such numbers one after another."""
         text = "Pieces, each of which begins where the one before ended."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+from zoo.api import Scheduled
 from zoo.registry import REQUIRED, Option
 from zoo.registry.option_types import arms, is_none
 from zoo.registry.options import plain_data
@@ -18,11 +19,16 @@ _SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string", Non
 
 
 @cache
-def of_type(kind: Any) -> Schema:
-    """The values of a type. JSON Schema does not tell 3.0 from 3, and knows neither infinity nor NaN."""
+def of_type(kind: Any, over: bool = False) -> Schema:
+    """The values of a type; ``over`` a base recipe, what changes with the step may be said in part.
+
+    JSON Schema does not tell 3.0 from 3, and knows neither infinity nor NaN.
+    """
     members, origin, arguments = arms(kind), get_origin(kind) or kind, get_args(kind)
+    if kind == Scheduled:
+        return {"$ref": f"#/$defs/{'' if over else 'alone.'}number"}
     if len(members) > 1:
-        return either(*map(of_type, members))
+        return either(*(of_type(member, over) for member in members))
     if kind in _SCALARS:
         return {"type": _SCALARS[kind]}
     if origin is Literal:
@@ -44,7 +50,7 @@ def either(*schemas: Schema) -> Schema:
 
 def of_option(option: Option, *, removable: bool) -> Schema:
     """An option with its default and description; ``removable`` where it may be null, over a base that has it."""
-    schema = of_type(option.type)
+    schema = of_type(option.type, removable)
     if removable and not any(map(is_none, arms(option.type))):
         schema = either(schema, NULL)
     default = {} if option.default is REQUIRED else {"default": plain_data(option.default, option.type)}
