@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import PARTS, TINY, Run, without_torch
 
-from zoo.check.probe import probe
-from zoo.recipe import load_recipe
-from zoo.registry import load_registry
-
 NO_WANDB = find_spec("wandb") is None
 
 TINT = '''
@@ -39,11 +35,6 @@ def zoo_components():
 '''
 
 pytestmark = pytest.mark.usefixtures("here")
-
-
-def test_every_bundled_recipe_is_fine() -> None:
-    for recipe in load_registry().recipes():
-        assert probe(load_recipe(recipe.name)), recipe.name
 
 
 def test_several_recipes_are_checked_each_with_its_data(run_zoo: Run) -> None:

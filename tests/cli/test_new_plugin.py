@@ -153,7 +153,7 @@ def test_it_needs_no_torch_and_what_it_writes_is_tidy(here: Path) -> None:
 # -- from nothing to gone ------------------------------------------------------------------------------------
 
 NAME = "my-zoo-plugin"
-TINY = ["data.size=16", "data.train=64", "data.test=8", "latent=8", "train.batch=4", "train.steps=20"]
+TINY = ["data.size=16", "data.train=64", "data.test=8", "latent=8", "train.batch=4", "train.steps=2"]
 TINY += ["slots.encoder.width=4", "slots.decoder.width=4"]
 CATALOGUE = f"packages: {{{NAME}: {{provides: {{encoder: [{NAME}]}}}}}}\n"
 

@@ -13,7 +13,7 @@ import test_data_lsun
 import test_data_svhn
 import torch
 from helpers.data import cifar_folder
-from torch import nn
+from helpers.judge import Judge
 from zoo_metrics import inception
 from zoo_metrics.perceptual import TRUNKS
 
@@ -230,11 +230,7 @@ def published(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     layers = TRUNKS["alex"][0](weights=None).features
     torch.save({f"features.{name}": tensor for name, tensor in layers.state_dict().items()}, root / "alex.pth")
-    network = inception.network()
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-    torch.save(network.state_dict(), root / "inception.pth")
+    torch.save(Judge().state_dict(), root / "inception.pth")
     return root
 
 
@@ -269,7 +265,8 @@ def test_the_papers_table_is_built_from_the_publishers_files(published, tmp_path
     assert {protocol["batch_stats"] for protocol in found.values()} == {"batch"}
 
 
-def test_the_papers_fid_is_of_samples_against_training_images(published, tmp_path):
+def test_the_papers_fid_is_of_samples_against_training_images(published, tmp_path, monkeypatch):
+    monkeypatch.setattr(inception, "network", Judge)
     fid = {"evaluate.fid.pretrained": str(published / "inception.pth"), "evaluate.fid.samples": 3}
     cells, site = from_files(published, tmp_path, "fid", **fid, **{"data.train": 5})
     (member,) = build_cells([c for c in cells if (c.model, c.data) == ("avae-paper", "svhn")], site, lambda _: None)

@@ -25,15 +25,6 @@ from zoo.model.batch_norm import synchronise
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
-def launched(count: int, *command: str) -> list[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]  # on a port that is free
-    return [sys.executable, *launcher, *command]
-
-
-def torchrun(count: int, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(launched(count, *command), capture_output=True, text=True, cwd=cwd, timeout=500)
-
-
 def ended_well(lives: list[Life]) -> str:
     """What they said, once all went well."""
     said = "".join(life.log for life in lives)
@@ -49,17 +40,18 @@ def until_there(file: Path) -> None:
     raise AssertionError(f"{file} is not there after a minute")
 
 
-def started(count: int, *command: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(launched(count, *command), stderr=subprocess.PIPE, text=True, cwd=cwd)
+def torchrun(count: int, *command: str, cwd: Path) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]  # on a port that is free
+    return subprocess.Popen([sys.executable, *launcher, *command], stderr=subprocess.PIPE, text=True, cwd=cwd)
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def ranks(request: pytest.FixtureRequest, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What ``tests/helpers/ranks.py`` found in so many processes."""
+@pytest.fixture(scope="module")
+def ranks(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What ``tests/helpers/ranks.py`` found in four processes."""
     file = tmp_path_factory.mktemp("ranks") / "found.pt"
-    ended_well(forks.ranks(request.param, file, module="helpers.ranks", cwd=file.parent))
+    ended_well(forks.ranks(4, file, module="helpers.ranks", cwd=file.parent))
     found: dict[str, Any] = torch.load(file)
-    return {**found, "count": request.param}
+    return found
 
 
 @pytest.mark.parametrize("name", SLOTS)
@@ -85,7 +77,7 @@ def test_parts_in_processes_are_as_many_parts_in_one(ranks: dict[str, Any], name
 @pytest.mark.parametrize("name", SLOTS)
 def test_every_process_holds_the_same_to_the_last_bit(ranks: dict[str, Any], name: str) -> None:
     first, *others = (each[name] for each in ranks["everybody"])
-    assert len(others) == ranks["count"] - 1
+    assert len(others) == 3
     for other in others:
         for key, value in first.items():
             assert torch.equal(other[key], value), key
@@ -99,15 +91,14 @@ def test_a_step_takes_one_collective_for_each_optimiser_at_most(ranks: dict[str,
 
 @pytest.mark.promise("Two processes that train together go on bit for bit.")
 def test_zoo_build_in_two_processes(forks: Forks, tmp_path: Path) -> None:
-    """``torchrun -m zoo build``: one run, written by the first; stopped half way it goes on, to the last bit; what one
+    """One run, written by the first; stopped half way it goes on, to the last bit; what one
     process makes, but for rounding."""
     options = "train: {sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-5}}"  # samples on the way are the first's
     recipe = tmp_path / "tiny.yaml"
     plain = TINY.replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", options[:-1] + ", ")
     recipe.write_text(f"batch_stats: batch\n{plain}")
     build = ("build", "tiny.yaml", "--device", "cpu")
-    half = torchrun(2, "-m", "zoo", *build, "--set", "train.steps=2", cwd=tmp_path)
-    assert half.returncode == 0, half.stderr
+    ended_well(forks.ranks(2, *build, "--set", "train.steps=2", cwd=tmp_path))
     assert ended_well(forks.ranks(2, *build, cwd=tmp_path)).count("continuing at step 2 of 3") == 1
     assert "up to date" in ended_well(forks.ranks(2, *build, cwd=tmp_path))
     ended_well(forks.ranks(2, *build, "--out", "runs/straight", cwd=tmp_path))
@@ -122,10 +113,10 @@ def test_zoo_build_in_two_processes(forks: Forks, tmp_path: Path) -> None:
 
 
 def test_torchrun_is_told_to_stop(forks: Forks, tmp_path: Path) -> None:
-    """All finish the same step, the first saves and says so; the same command goes on."""
+    """``torchrun -m zoo build``: all finish the same step, the first saves and says so; the same command goes on."""
     (tmp_path / "tiny.yaml").write_text(TINY)
     build = ("build", "tiny.yaml", "--device", "cpu", "--set", "train.log_every=1")
-    with started(2, "-m", "zoo", *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
+    with torchrun(2, "-m", "zoo", *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
         assert long.stderr
         until_there(tmp_path / "runs" / "tiny" / "metrics.jsonl")
         long.terminate()

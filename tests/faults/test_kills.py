@@ -12,7 +12,7 @@ from helpers.forks import Forks
 from faults.kills import CHAINS_AT_ONCE, killed_often, undisturbed
 from faults.runs import RECIPES
 
-KILLS = int(os.environ.get("ZOO_KILLS", "200"))
+KILLS = int(os.environ.get("ZOO_KILLS", "100"))
 
 
 @pytest.mark.promise("Killed anywhere, `zoo build` goes on and ends bit for bit as if it had not been.")

@@ -54,8 +54,7 @@ PROMISE = (
 
 
 @pytest.mark.promise(PROMISE)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("turns", [False, True], ids=["together", "in-turn"])
+@pytest.mark.parametrize(("turns", "precision"), [(False, "float32"), (True, "bfloat16")], ids=["together", "in-turn"])
 @pytest.mark.parametrize("name", bundled())
 def test_every_bundled_recipe(tmp_path: Path, name: str, turns: bool, precision: str) -> None:
     recipe = tiny(name, f"train.precision={precision}", turns=turns)

@@ -22,7 +22,7 @@ from faults.kills import Undisturbed, undisturbed
 from faults.runs import AVAE, VAE, differing, result
 
 AT_ONCE = "stopped and saved: up to the last checkpoint; go on with the same command\n"
-MOMENTS = 6
+MOMENTS = 3
 """For each signal."""
 
 

@@ -31,7 +31,7 @@ from zoo.recipe import load_recipe
 from zoo.registry import load_registry
 from zoo.testing import ContractError, checks
 
-COUNTS = (2, 3)
+COUNT = 3
 RANDOM = "model: test_resnet, pretrained: false"
 METRICS = {
     **{name: name for name in ("mse", "psnr", "ssim", "random-pairs", "edges", "active-units", "kl", "cycle")},
@@ -151,28 +151,26 @@ def everything(processes: Processes) -> dict[str, Any]:
 
 
 def take_part(rank: int, folder: Path) -> None:
-    """What one process does: evaluates with one other, then with both."""
-    for count in COUNTS:
-        if rank < count:
-            meeting = f"file://{folder / f'meeting-{count}'}"
-            dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
-            found = everything(Processes(rank, count))
-            dist.destroy_process_group()
-            (folder / f"{count}-{rank}.json").write_text(json.dumps(found))
+    """What one process does: evaluates with the others."""
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=COUNT)
+    found = everything(Processes(rank, COUNT))
+    dist.destroy_process_group()
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def found(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
-    """(how many, which) -> what that process found; (1, 0) is one alone."""
+def found(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str | int, dict[str, Any]]:
+    """What each process found, by its rank, and what one ``"alone"`` does."""
     folder = tmp_path_factory.mktemp("processes")
-    lives = forks.ranks(max(COUNTS), folder, module="score.test_evaluate_processes", cwd=folder)
+    lives = forks.ranks(COUNT, folder, module="score.test_evaluate_processes", cwd=folder)
     assert not any(life.code for life in lives), lives
-    alone = json.loads(json.dumps(everything(ALONE)))
-    every = {(count, rank): folder / f"{count}-{rank}.json" for count in COUNTS for rank in range(count)}
-    return {(1, 0): alone, **{key: json.loads(file.read_text()) for key, file in every.items()}}
+    every: dict[str | int, dict[str, Any]] = {
+        rank: json.loads((folder / f"{rank}.json").read_text()) for rank in range(COUNT)
+    }
+    return {**every, "alone": json.loads(json.dumps(everything(ALONE)))}
 
 
-Found = dict[tuple[int, int], dict[str, Any]]
+Found = dict[str | int, dict[str, Any]]
 
 
 def close(one: Any, other: Any) -> bool:
@@ -187,49 +185,45 @@ def close(one: Any, other: Any) -> bool:
 # -- what they find ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("label", METRICS)
-def test_scores_of_several_processes_are_those_of_one(found: Found, count: int, label: str) -> None:
-    alone, several = (found[key]["all"][label] for key in ((1, 0), (count, 0)))
+def test_scores_of_several_processes_are_those_of_one(found: Found, label: str) -> None:
+    alone, several = (found[key]["all"][label] for key in ("alone", 0))
     assert several["protocol"] == alone["protocol"]
     assert math.isclose(several["value"], alone["value"], rel_tol=1e-6), (several["value"], alone["value"])
     assert close(several.get("details", {}), alone.get("details", {}))
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_images_and_samples_keep_their_order_to_the_last(found: Found, count: int) -> None:
+def test_images_and_samples_keep_their_order_to_the_last(found: Found) -> None:
     wanted = {"ordered": 11, "ordered_on": 25, "ordered_few": 3}
     for label, samples in wanted.items():
-        details = found[1, 0]["all"][label]["details"]
-        assert found[count, 0]["all"][label]["details"] == details
+        details = found["alone"]["all"][label]["details"]
+        assert found[0]["all"][label]["details"] == details
         assert (len(details["samples"]), len(set(details["samples"]))) == (samples, samples)
         assert len(details["training"]) == 13
-    unshared = found[count, 0]["all"]["unshared_on"]["details"]
-    assert unshared == found[count, 0]["all"]["ordered_on"]["details"]
+    unshared = found[0]["all"]["unshared_on"]["details"]
+    assert unshared == found[0]["all"]["ordered_on"]["details"]
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_there_may_be_fewer_batches_than_processes(found: Found, count: int) -> None:
-    for label, alone in found[1, 0]["few"].items():
-        assert close(found[count, 0]["few"][label], alone), label
+def test_there_may_be_fewer_batches_than_processes(found: Found) -> None:
+    for label, alone in found["alone"]["few"].items():
+        assert close(found[0]["few"][label], alone), label
 
 
-@pytest.mark.parametrize("count", COUNTS)
-def test_every_process_has_the_scores_and_the_refusals(found: Found, count: int) -> None:
-    for rank in range(1, count):
-        assert found[count, rank] == found[count, 0]
+def test_every_process_has_the_scores_and_the_refusals(found: Found) -> None:
+    for rank in range(1, COUNT):
+        assert found[rank] == found[0]
     for what in ("refused", "failed"):
-        assert str(found[count, 0][what]) == str(found[1, 0][what])  # a number that is none is equal to nothing
-    assert found[1, 0]["refused"].endswith("metric 'refusing': it does not like this one")
-    assert "it needs more" in found[1, 0]["failed"]["failing"]["why"]
-    assert found[1, 0]["failed"]["mse"]["value"] > 0
+        assert str(found[0][what]) == str(found["alone"][what])  # a number that is none is equal to nothing
+    assert found["alone"]["refused"].endswith("metric 'refusing': it does not like this one")
+    assert "it needs more" in found["alone"]["failed"]["failing"]["why"]
+    assert found["alone"]["failed"]["mse"]["value"] > 0
 
 
 # -- what needs no second process --------------------------------------------------------------------------
 
 
 def test_every_protocol_says_how_many_images(found: Found) -> None:
-    said = {label: score["protocol"]["n"] for label, score in found[1, 0]["all"].items()}
+    said = {label: score["protocol"]["n"] for label, score in found["alone"]["all"].items()}
     others = {"nearest_few": 7, "of_training": 13, "drawn_few": 13, "ordered_few": 13}
     assert said == {**dict.fromkeys(METRICS, 11), **others}
 

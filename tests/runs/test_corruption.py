@@ -78,7 +78,7 @@ def damages(content: bytes, choose: random.Random, flips: int, cuts: int) -> Ite
 @pytest.mark.promise("A damaged checkpoint is noticed, said, and the good one before it is taken up.")
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_taken_up(copy, engine, expected, record_property):
     choose, tried = random.Random(0), 0
-    for suffix, flips, cuts in ((".safetensors", 300, 60), (".json", 300, 60)):
+    for suffix, flips, cuts in ((".safetensors", 300, 60), (".json", 30, 60)):  # every bit of it is tried below
         path = tensors_path(copy, STEPS).with_suffix(suffix)
         good = path.read_bytes()
         for torn in damages(good, choose, flips, cuts):

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,9 +25,9 @@ import test_fashion_mnist
 import torch
 import zoo_metrics.inception
 from helpers.data import cifar_folder, encoded, random_pixels, smooth
+from helpers.judge import Judge
 from PIL import Image
 from test_metrics_references import trunk
-from torch import Tensor, nn
 
 from zoo.testing import contract_tests
 
@@ -85,8 +84,7 @@ def files() -> Iterator[None]:
         rooms = {f"{seed:040x}": encoded(smooth(seed, (48, 32)), "webp") for seed in seeds}
         test_data_lsun.database(FILES / f"bedroom_{part}_lmdb", rooms)
     trunk("squeeze", FILES / "squeeze.pt")
-    weights = {name: torch.linspace(-1, 1, t.numel()).view(t.shape) for name, t in Judge().state_dict().items()}
-    torch.save(weights, FILES / "inception.pt")
+    torch.save(Judge().state_dict(), FILES / "inception.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo_metrics.inception, "network", Judge)
         for name in ("wandb", "mlflow"):
@@ -95,19 +93,6 @@ def files() -> Iterator[None]:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(FILES / "hf"))
         yield
     shutil.rmtree(FILES)
-
-
-class Judge(nn.Module):
-    """What stands for InceptionV3, whose 2048 features would make each of FID's matrix roots a matter of seconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(4), nn.utils.skip_init(nn.Linear, 48, 1008)
-        self.Mixed_6d = nn.Sequential(OrderedDict(branch1x1=nn.Identity()))
-        self.requires_grad_(False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.fc(self.Mixed_6d(self.pool(pixels)).flatten(1))  # type: ignore[no-any-return]
 
 
 def tracker(name: str) -> ModuleType:

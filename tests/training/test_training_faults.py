@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, Run
 from helpers.engine import SLOTS, differing, images, pixels, small, snapshot
+from helpers.forks import Forks
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -265,21 +264,14 @@ def test_verify_resume_finds_what_no_checkpoint_holds(run_zoo: Run) -> None:
 
 
 @pytest.mark.promise("Out of memory says what a step needs and which option halves it.")
-def test_out_of_memory_says_what_a_step_needs(run_zoo: Run) -> None:
-    """For real: a child process that may take little more than it has, and a batch that is far too large."""
+def test_out_of_memory_says_what_a_step_needs(run_zoo: Run, forks: Forks, here: Path) -> None:
+    """For real: a process that may take little more than it has, and a batch that is far too large."""
     Path("tiny.yaml").write_text(TINY)
-    code = (
-        "import resource, sys, torch, torch._dynamo\n"
-        "from zoo.cli import main\n"
-        "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (taken + 600 * 2**20,) * 2)\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
     sets = ["data.size=64", "train.batch=2048", "slots.decoder.width=64", "evaluate=[]"]
     arguments = ["build", "tiny.yaml", *(word for text in sets for word in ("--set", text))]
-    outcome = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    assert outcome.returncode == 1, outcome.stderr
-    said = outcome.stderr.splitlines()[-1]
+    outcome = forks.zoo(*arguments, cwd=here, growth=0.1)
+    assert outcome.code == 1, outcome.log
+    said = outcome.log.splitlines()[-1]
     assert said.startswith("zoo: error: step 0: out of memory: a step needs about ")
     assert "train.accumulate=2 halves the latter; train.activation_checkpointing=true" in said
     assert not run_zoo("list", "critic").code
