@@ -104,8 +104,14 @@ class Cycle:
         self._sum, self._count = 0.0, 0
 
     def update(self, z: Tensor, sample: Tensor, compute: Callable[..., Any]) -> None:
-        """Takes a batch in: codes, (B, K) or of any other shape, and the images (B, C, H, W) made from them."""
+        """Takes a batch in: codes, (B, K) or of any other shape, and the images (B, C, H, W) made from them.
+
+        Raises:
+            ValueError: the encoder gives codes of another shape.
+        """
         back = compute("posterior", given={"x": sample}).mean
+        if back.shape != z.shape:
+            raise ValueError(f"the posterior's codes are {tuple(back.shape)}, and those of the prior {tuple(z.shape)}")
         self._sum += float((back.double() - z.double()).square().sum())
         self._count += z.numel()
 

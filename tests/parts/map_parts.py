@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         width: channels in between.
     """
 
-    def __init__(self, channels: int, size: int, latent: tuple[int, ...], *, width: int = 8) -> None:
+    def __init__(self, channels: int, size: int, latent: tuple[int, int, int], *, width: int = 8) -> None:
         super().__init__()
         depth, side, _ = latent
         doublings = (size // side).bit_length() - 1

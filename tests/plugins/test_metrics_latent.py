@@ -153,6 +153,12 @@ def test_a_map_scores_as_the_vector_of_its_numbers() -> None:
     assert scored((2, 3, 2)) == pytest.approx(scored((12,)), rel=1e-12)
 
 
+def test_cycle_does_not_spread_a_code_over_another() -> None:
+    one = lambda *_, given: api.Gaussian(given["x"].flatten(1)[:, :1], torch.zeros(4, 1))  # noqa: E731
+    with pytest.raises(ValueError, match=r"the posterior's codes are \(4, 1\), and those of the prior \(4, 3\)"):
+        Cycle().update(numbers(4, 3), numbers(4, 1, 2, 2), one)
+
+
 class Sampled:
     """A prior without a closed form."""
 

@@ -41,7 +41,7 @@ def made(registry: Registry, slots: dict[str, Any], **content: Any) -> Recipe:
         (SLOTS, {"latent": [4, 8, 8]}, (4, 8, 8)),
         (SLOTS | {"encoder": {"use": "map", "depth": 2, "factor": 8}}, {}, (2, 4, 4)),
         (SLOTS | {"encoder": "tokens", "decoder": "tokens"}, {}, (16, 6)),
-        (SLOTS | {"encoder": "says-three"}, {}, 3),
+        (VECTORS | {"encoder": "says-three"}, {}, 3),
         (VECTORS, {}, 64),
         (VECTORS, {"latent": 7}, 7),
         (VECTORS, {"latent": [7]}, 7),
@@ -114,7 +114,8 @@ MISFITS = [
     ),
     (
         {"LATENT": "[256]", "ENCODER": "dcgan", "DECODER": "map"},
-        "7:3: error: decoder 'map' of slot 'decoder': not enough values to unpack (expected 3, got 1)",
+        "7:3: error: slot 'decoder' (decoder 'map') asks for 'latent: tuple[int, int, int]', 3 dimensions, "
+        "and latent is 256, line 2",
     ),
 ]
 

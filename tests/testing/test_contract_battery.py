@@ -27,6 +27,7 @@ from zoo.testing.core import Subject
 from zoo.testing.traces import changed, put_back, taken, traces
 
 BAD = Path(__file__).parents[1] / "parts" / "bad_plugin"
+MAPS = Path(__file__).parents[1] / "parts" / "map_parts.py"
 BAD_MODULE = runpy.run_path(str(BAD / "zoo_bad" / "__init__.py"))
 FAULTS, part_of = BAD_MODULE["FAULTS"], BAD_MODULE["named"]
 pytest_plugins = ["pytester"]
@@ -128,6 +129,12 @@ def test_a_strangers_plugin_keeps_the_contract(tmp_path: Path, monkeypatch: pyte
     found = checks("zoo-stranger", options={"prior/codebook": [{"entries": 16}]})
     assert len({check.component for check in found if check.kind == "recipe"}) == 13
     assert failing(found) == {}
+
+
+def test_networks_of_maps_and_tokens_and_modules_keep_theirs() -> None:
+    networks = [check for check in checks(MAPS) if check.kind in ("encoder", "decoder", "module")]
+    assert {"map", "tokens", "gate", "judge"} <= {check.component for check in networks}
+    assert failing(tuple(networks)) == {}
 
 
 # -- plugins as a whole --------------------------------------------------------------------------------------

@@ -14,18 +14,27 @@ from zoo.registry.signature import CALLED
 
 
 def code_misfits(recipe: Recipe) -> Iterator[Problem]:
-    """An encoder that says another code than the recipe, and parts that ask for vectors where it is a map."""
+    """An encoder that says another code than the recipe, and parts that ask for one of other dimensions."""
     told, part = code_told(recipe.slots, recipe.sizes), encoder_of(recipe.slots)
     if part and told is not None and told != recipe.latent:
         at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
         cure = "leave latent out ('latent: null'), or take another encoder"
         yield Problem(at, f"{whose} gives codes of {crossed(told)}, and {size_told('latent', recipe, at)}; {cure}")
-    for part in recipe.parts() if isinstance(recipe.latent, tuple) else ():
+        return  # the others fit the one or the other
+    for part in recipe.parts():
         signature = part.entry.signature
         asked = signature.sizes if part.entry.kind in CALLED else signature.needs
-        if "latent" in asked and signature.annotations.get("latent") == "int":
+        written = signature.annotations.get("latent", "") if "latent" in asked else ""
+        if _dimensions(written) not in (0, len(recipe.sizes.code)):
             at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
-            yield Problem(at, f"{whose} asks for 'latent: int', a vector, and {size_told('latent', recipe, at)}")
+            what = "a vector" if written == "int" else f"{_dimensions(written)} dimensions"
+            yield Problem(at, f"{whose} asks for 'latent: {written}', {what}, and {size_told('latent', recipe, at)}")
+
+
+def _dimensions(annotation: str) -> int:
+    """The dimensions of a code that ``int`` or ``tuple[int, int, int]`` asks for; 0 for any."""
+    fixed = annotation == "int" or (annotation.startswith("tuple[") and "..." not in annotation)
+    return annotation.count("int") if fixed else 0
 
 
 def wrong_count(part: Part, contract: Contract, given: int) -> Problem:
