@@ -82,7 +82,7 @@ def test_extremes_leave_out_what_comes_before_the_start() -> None:
         (one(2.5, 2.5), 2.5, "2.5"),
         (
             one(2.0, 2.0, start=5),
-            {"from": 2.0, "to": 2.0, "steps": 0, "start": 5, "shape": "linear"},
+            {"from": 2.0, "to": 2.0, "start": 5, "shape": "linear"},
             "2 from step 5",
         ),
         (
@@ -113,7 +113,7 @@ def test_extremes_leave_out_what_comes_before_the_start() -> None:
         ),
         (
             one(1.0, 0.0),
-            {"from": 1.0, "to": 0.0, "steps": 0, "start": 0, "shape": "linear"},
+            {"from": 1.0, "to": 0.0, "start": 0, "shape": "linear"},
             "1 to 0 over the rest of the training",
         ),
     ],

@@ -18,6 +18,7 @@ from zoo.errors import Interrupted, Position, RecipeError, RequestError, ZooErro
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, load_recipe, locate, registry_for
 from zoo.recipe.sections import DEFAULT_WATCHER
+from zoo.runs.data import in_steps
 from zoo.runs.provenance import resolved, run_of
 from zoo.training.build import as_json, build_run, check_recipe
 from zoo.training.watchers import ProgressWatcher
@@ -36,14 +37,14 @@ def build(arguments: argparse.Namespace) -> int:
     if arguments.no_tensorboard:
         recipe = replace(recipe, watch=tuple(part for part in recipe.watch if part.entry.name != DEFAULT_WATCHER))
     if arguments.replay_fault or arguments.verify_resume is not None:
-        return _replay(recipe, arguments)
+        return _replay(in_steps(arguments.out or Path("runs") / recipe.name, recipe, registry), arguments)
     watchers: tuple[Any, ...] = () if arguments.json else (ProgressWatcher(),)
     with stop_signals() as stop, _processes(arguments.device) as (processes, device):
         if processes and not processes.first:
             from zoo.training.follow import follow
 
             with suppress(Interrupted):  # the first one says so; at another code torchrun would stop it while it saves
-                follow(recipe, device, stop, processes)
+                follow(recipe, registry, device, stop, processes)
             return 0
         built = build_run(
             recipe,

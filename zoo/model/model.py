@@ -57,8 +57,7 @@ class Model(nn.Module):
         self.owned, self.still = nn.ModuleDict(), list[str]()
         self.train_size = recipe.train.batch
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
-        terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
-        self.terms: dict[str, Function] = {p.key: self._bind(p, device) for p in {p.key: p for p in terms}.values()}
+        self.terms: dict[str, Function] = {key: self._bind(part, device) for key, part in _terms(recipe).items()}
         if recipe.train.channels_last:
             self.to(memory_format=torch.channels_last)
         keep_once(self)
@@ -93,6 +92,16 @@ class Model(nn.Module):
             self.still += [f"owned.{label}"] * any(p.requires_grad for p in built.parameters())
             built.requires_grad_(False)
         return _call if part.learns else built
+
+    def last(self, recipe: Recipe) -> Recipe:
+        """Takes the same recipe, of which the length is now known; gives it back."""
+        terms = dict(zip(_terms(recipe), zip(_terms(recipe).values(), self.terms.values(), strict=True), strict=True))
+        named = {name: (part, self.functions[name]) for name, part in recipe.values.items()}
+        self.recipe = recipe
+        for functions, parts in ((self.terms, terms), (self.functions, named)):
+            functions.clear()
+            functions |= {key: self._bind(part, "cpu") if part.changing else was for key, (part, was) in parts.items()}
+        return recipe
 
     def _at_step(self, target: Function, part: Part, *, at_step: int, **named: Any) -> Any:
         """A function whose options change with the step; outside of a training they are what they end at."""
@@ -255,6 +264,12 @@ class Model(nn.Module):
     def __reduce_ex__(self, protocol: Any) -> Any:
         pickled_by(self.modules())
         return super().__reduce_ex__(protocol)
+
+
+def _terms(recipe: Recipe) -> dict[str, Part]:
+    """Every term that a phase plays, once for each computation."""
+    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
+    return {part.key: part for part in terms}
 
 
 def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from zoo.recipe.yaml.write import write_value
 from zoo.registry import LOCAL, Registry, load_registry
 from zoo.registry.option_types import shown
 
-__all__ = ["Recipe", "Source", "load_recipe", "locate", "registry_for", "write_recipe"]
+__all__ = ["Recipe", "Source", "lasting", "load_recipe", "locate", "registry_for", "write_recipe"]
 
 SUFFIXES = (".yaml", ".yml")
 RUN_RECIPE = "recipe.yaml"
@@ -56,6 +56,19 @@ def load_recipe(source: Source, overrides: Overrides = (), registry: Registry | 
             raise RecipeError([Problem(root.at(("models",)), message)])
     root = _extended(root, path, registry, ())
     return Reader(_overridden(root, overrides), registry.within()).recipe()
+
+
+def lasting(recipe: Recipe, train_size: int, registry: Registry) -> Recipe:
+    """A recipe that trains for so many epochs, in steps, with a training set of so many images; another as it is.
+
+    The batches of all its phases that draw their own count, too: an epoch is a pass over the set.
+    """
+    if not recipe.train.epochs:
+        return recipe
+    turns = 1 + sum(phase.repeat for phase in recipe.phases if phase.fresh)
+    steps = -(-recipe.train.epochs * train_size // (recipe.train.batch * turns))
+    read = Reader(assign(recipe.source, "train.steps", str(steps)), registry.within()).recipe()
+    return replace(read, watch=recipe.watch, evaluate=recipe.evaluate)
 
 
 def registry_for(source: Source, plugins: Sequence[Path] = ()) -> Registry:

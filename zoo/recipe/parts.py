@@ -69,7 +69,7 @@ class Lack:
 
 WORDS = {
     **dict.fromkeys(
-        ("epochs", "iterations", "max_steps"), "a training's length is train.steps, each of train.batch images"
+        ("iterations", "max_steps"), "a training's length is train.steps, each of train.batch images, or train.epochs"
     ),
     **dict.fromkeys(("learning_rate", "lr"), "it is 'lr' of the optimizer: 'train: {optimizer: {lr: 0.0002}}'"),
     **dict.fromkeys(("batch_size", "batchsize"), "it is train.batch"),
@@ -317,8 +317,13 @@ class PartReader:
             self.error(path, f"{what}: only the last piece may leave its 'steps' out: the rest of the training")
         if options["shape"] == "exponential" and first * final <= 0:
             self.error(path, f"{what}: an exponential change needs two numbers of one sign, neither 0")
-        steps = self.root.get(("train", "steps"))
-        whole = steps.value if steps and isinstance(steps.value, int) else Training.steps
-        start = options["start"] or earliest
-        length = options["steps"] or max(whole - start, 1)
+        start, whole = options["start"] or earliest, self._whole()
+        length = options["steps"] or (max(whole - start, 1) if whole else 0)
         return Piece(first, final, length, start, options["shape"]) if len(self.problems) == problems else None
+
+    def _whole(self) -> int:
+        """Steps of the training; 0 where it is so many epochs of data that nobody has seen yet."""
+        steps, epochs = (self.root.get(("train", key)) for key in ("steps", "epochs"))
+        if epochs and epochs.value:
+            return 0
+        return steps.value if steps and isinstance(steps.value, int) else Training.steps

@@ -27,6 +27,9 @@ class PhaseReader(PartReader):
         decay = Schedule.of(options["ema"])
         if not 0 <= decay.extremes[0] <= decay.extremes[1] < 1:
             self.error(("train", "ema"), f"'ema' is a decay in [0, 1), not {decay}")
+        if options["epochs"] and "steps" in keys:
+            self.error(("train", "epochs"), "a training is so many steps or so many epochs long; write one of both")
+        options["steps"] = 0 if options["epochs"] else options["steps"]
         if options["batch"] % max(options["accumulate"], 1):
             parts = f"a batch of {options['batch']} cannot be taken in {options['accumulate']} equal parts"
             self.error(("train", "accumulate"), f"{parts}; choose a divisor of it, or another batch")

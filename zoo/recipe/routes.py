@@ -98,7 +98,7 @@ def settings(recipe: Recipe) -> str:
     for name, plain in {"recipe": recipe.plain(), "train": recipe.train.plain()}.items():
         defaults = {option.name: option.default for option in read_section(name).options}
         told = defaults | ({"latent": DEFAULT_LATENT} if name == "recipe" else {})
-        lines.append([name, _options({key: plain[key] for key in defaults}, told)])
+        lines.append([name, _options({key: plain[key] for key in defaults if key in plain}, told)])
     lines += [[what, _set(part)] for what, part in parts]
     listed = (*recipe.augment, *recipe.evaluate, *recipe.watch)
     lines += [[f"{part.entry.kind} {part.label}", _set(part) or part.entry.id] for part in listed]

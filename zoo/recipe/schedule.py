@@ -103,7 +103,7 @@ class Schedule:
         first = self.pieces[0]
         if self.constant and not first.steps and len(self.pieces) == 1:
             return first.last
-        written = [{SPELT.get(key, key): number for key, number in vars(piece).items()} for piece in self.pieces]
+        written = [{SPELT.get(k, k): v for k, v in vars(piece).items() if v or k != "steps"} for piece in self.pieces]
         for (before, piece), keys in zip(pairwise(self.pieces), written[1:], strict=True):
             taken = [("from", piece.first == before.last), ("start", piece.start == before.end)]
             for key in (key for key, same in taken if same):

@@ -212,6 +212,8 @@ class Train(Training):
     def plain(self) -> Any:
         """Converts to plain data as a recipe writes it."""
         plain = {key.name: getattr(self, key.name) for key in fields(Training)}
+        if self.epochs:
+            del plain["steps"]  # nobody knows yet
         return {**plain, "optimizers": {player: o.plain() for player, o in self.optimizers.items()}}
 
 

@@ -36,6 +36,7 @@ class Training:
 
     Args:
         steps: optimiser steps in all.
+        epochs: passes over the training set, in place of steps; what remains of a last batch is filled up. 0 for none.
         batch: images in a batch.
         ema: decay of the averaged weights that sampling and evaluation use; 0 for none.
         clip: largest gradient norm of a player; 0 for no limit.
@@ -56,6 +57,7 @@ class Training:
     """
 
     steps: int = 2000
+    epochs: int = 0
     batch: int = 64
     ema: Scheduled = 0.0
     clip: float = 0.0
@@ -97,7 +99,7 @@ class Timing:
 SIGNED: dict[str, type] = {"recipe": Top, "train": Training, "phase": Timing, "schedule": Piece}
 """By the names that ``zoo show`` knows them by."""
 
-MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "until", "best_every"), 0)
+MINIMA = dict.fromkeys(("noise", "seed", "clip", "start", "until", "epochs", "best_every"), 0)
 MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", "accumulate", "keep_last"), 1)
 MINIMA |= dict.fromkeys(("repeat", "every"), 1)
 """Smallest value of each number that has one."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import RecipeError, RequestError
 from zoo.machine.disk import names_in
 from zoo.machine.process import import_torch
-from zoo.recipe import Recipe
+from zoo.recipe import Recipe, lasting
+from zoo.registry import Registry
 from zoo.runs.identity import IMAGES, plain_json
 from zoo.runs.run import Run
 
@@ -82,6 +83,19 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
     if plain_json(run.folder, IMAGES) != now:
         run.write_json(IMAGES, now)
     return [f"the images are others: it {differ}"] if differ else []
+
+
+def in_steps(folder: Path, recipe: Recipe, registry: Registry) -> Recipe:
+    """A recipe that trains for so many epochs, in steps: by the images that its run is of, or those that it has."""
+    if not recipe.train.epochs:
+        return recipe
+    noted = plain_json(folder, IMAGES).get("train")
+    if isinstance(noted, dict):
+        return lasting(recipe, int(noted["images"]), registry)
+    import_torch()
+    from zoo.data.batches import load_images
+
+    return lasting(recipe, len(load_images(recipe).train), registry)
 
 
 def compare_images(folder: Path, recipe: Recipe, say: Callable[[str], None]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.dimensions import crossed
 from zoo.registry import Registry
-from zoo.runs.data import compare_images, note_images
+from zoo.runs.data import compare_images, in_steps, note_images
 from zoo.runs.history import keep, told
 from zoo.runs.identity import BEGUN, VOUCHED, lost, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
@@ -75,9 +75,9 @@ def build_run(
         RequestError: if the directory holds something else, or a run of another recipe.
         TrainingError: if the training went wrong.
     """
-    folder = out or Path("runs") / recipe.name
+    folder, tell = out or Path("runs") / recipe.name, (processes.told if processes else lambda _: None)
     check_own(folder)
-    tell = processes.told if processes else lambda _: None
+    recipe = in_steps(folder, recipe, registry)
     if not stop_after and up_to_date(folder, recipe):
         tell("over")
         return Built(folder, "up to date", plain_json(folder, "scores.json"), compare_images(folder, recipe, say))

@@ -10,7 +10,8 @@ from zoo.machine.device import choose_device
 from zoo.machine.processes import Processes
 from zoo.metrics.evaluate import evaluate
 from zoo.model.model import Model
-from zoo.recipe import Recipe
+from zoo.recipe import Recipe, lasting
+from zoo.registry import Registry
 from zoo.training.loop import train
 
 TRAIN, RESUME, EVALUATE, OVER = "train", "resume", "evaluate", "over"
@@ -25,12 +26,14 @@ class Stop(Watcher, Protocol):
         """True where it was."""
 
 
-def follow(recipe: Recipe, device: str, stop: Stop, processes: Processes) -> None:
+def follow(recipe: Recipe, registry: Registry, device: str, stop: Stop, processes: Processes) -> None:
     """Does what the first process says until it is over, and raises as ``train``; one asked to stop stops all."""
     order = processes.told()
     if order == OVER:
         return
-    model, images = Model(recipe, choose_device(device), restored=order != TRAIN), load_images(recipe)
+    images = load_images(recipe)
+    recipe = lasting(recipe, len(images.train), registry)
+    model = Model(recipe, choose_device(device), restored=order != TRAIN)
     if order in (TRAIN, RESUME):
         train(model, images, watchers=[stop], stop=stop, processes=processes)
         order = processes.told()

@@ -20,7 +20,7 @@ from zoo.errors import RequestError
 from zoo.metrics import evaluate as scoring
 from zoo.metrics.metric import alone
 from zoo.model.model import Model
-from zoo.recipe import Recipe, load_recipe, registry_for
+from zoo.recipe import Recipe, lasting, load_recipe, registry_for
 from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run, steps_of
 from zoo.runs.weights import save_weights, trained_steps
@@ -77,9 +77,12 @@ def train(
     if steps is not None and steps < 1:
         raise RequestError(f"steps={steps}: a training takes 1 step or more")
     recipe, done = model.recipe, _done(model, run)
-    whole = recipe.train.steps
     images = load_images(recipe) if data is None else data
     images = images if isinstance(images, Images) else pixels_of(images, recipe, value_range)
+    if recipe.train.epochs:
+        size = len(images.train if isinstance(images, Images) else images)
+        recipe = model.last(lasting(recipe, size, registry_for({}, model.plugins)))
+    whole = recipe.train.steps
     say: Callable[[str], None] = partial(print, file=sys.stderr, flush=True) if progress else lambda _: None
     seen: list[Watcher] = [*([ProgressWatcher()] if progress else []), *_watching(watchers)]
     total = done + steps if steps is not None else whole if done < whole else done + whole

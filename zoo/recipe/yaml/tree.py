@@ -18,6 +18,9 @@ _NAMED = {("slots",), ("values",), ("augment",), ("evaluate",), ("watch",), ("tr
 """Paths of the mappings whose every entry is a component."""
 
 
+LENGTHS = ("steps", "epochs")
+"""Keys of ``train`` of which each takes the place of the other."""
+
 BESIDE_ROWS = ("rows", *(timing.name for timing in fields(Timing)))
 """Keys of a phase that are no rows."""
 
@@ -45,6 +48,9 @@ def merge(base: Node, over: Node, path: Path = ()) -> Node:
             del entries[key]
         else:
             entries[key] = node if under is None else merge(under, node, (*path, key))
+    for said, other in (LENGTHS, LENGTHS[::-1]) if path == ("train",) else ():
+        if over.child(said) and not over.child(other):
+            entries.pop(other, None)
     return Node(entries, over.position, keys, over.first | {key: base.origin(key) for key in base.keys})
 
 
