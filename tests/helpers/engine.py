@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from zoo.check.assembly import made
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
-from zoo.recipe import load_recipe
+from zoo.recipe import Recipe, load_recipe
 
 TOYS = Path(__file__).parents[1] / "parts" / "engine_toys.py"
 SLOTS = {
@@ -35,6 +36,8 @@ UNTUNED = (
 )
 """Bundled recipes are tuned now and then; what tests rely on is said here."""
 
+_recipes: dict[str, Recipe] = {}
+
 BATCH, CHANNELS, SIZE, LATENT, NOISE = 4, 3, 16, 5, 3
 
 
@@ -48,13 +51,21 @@ def small(
     dtype: torch.dtype = torch.float64,
     plugins: Sequence[Path] = (),
 ) -> Model:
-    """A bundled recipe with tiny networks, and other phases where they are given."""
+    """A bundled recipe with tiny networks, and other phases where they are given.
+
+    A recipe is read and probed once, which takes longer than some steps.
+    """
     widths = [f"slots.{slot}.width=4" for slot in SLOTS[name]]
     noise = [f"noise={NOISE}"] if name == "avae" else []
     sizes = [f"data.size={SIZE}", f"latent={LATENT}", f"train.batch={BATCH}", "evaluate=[]", *noise]
     overrides = (*UNTUNED, *overrides)
     source: dict[str, Any] = {"extends": name, **({"phases": list(phases)} if phases else {})}
-    return zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=[TOYS, *plugins]).to(dtype)
+    files, key = (TOYS, *plugins), repr((name, overrides, phases, plugins))
+    if key not in _recipes:
+        _recipes[key] = zoo.build(source, overrides=[*sizes, *widths, *overrides], plugins=files).recipe
+    model = made(_recipes[key], "cpu")
+    model.plugins = files
+    return model.to(dtype)
 
 
 def in_turn(name: str) -> list[dict[str, Any]]:

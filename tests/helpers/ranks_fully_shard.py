@@ -29,7 +29,7 @@ from zoo.engine.layout import Piece
 from zoo.errors import Interrupted, ZooError
 from zoo.machine.processes import ALONE, Processes, joined
 from zoo.model.model import Model
-from zoo.recipe import Recipe, write_recipe
+from zoo.recipe import write_recipe
 from zoo.runs.manifest import sealed
 from zoo.runs.run import Run
 from zoo.training.loop import train
@@ -43,16 +43,12 @@ SETTINGS = (
 )
 """Adam divides a gradient by its own size: where that is rounding alone, so is the step."""
 ADAM = "train.optimizer={use: adam, lr: 1.0e-3, eps: 1.0e-2}"
-RECIPES: dict[str, Recipe] = {}
 PARTED = ("train.accumulate=2", "train.sync_batch_norm=false")
 
 
 def tiny(name: str, *overrides: str, **given: Any) -> Model:
-    """A system whose parameters are nearly all sharded; its recipe is read once, which takes longer than a step."""
-    key = repr((name, overrides, given))
-    if key not in RECIPES:
-        RECIPES[key] = small(name, *SETTINGS, *overrides, **given).recipe
-    return Model(RECIPES[key])
+    """A system whose parameters are nearly all sharded."""
+    return small(name, *SETTINGS, *overrides, dtype=torch.float32, **given)
 
 
 def frozen_and_tied(*overrides: str) -> Model:
