@@ -9,11 +9,16 @@ from zoo.columns import json_text
 from zoo.machine.disk import write_atomically
 from zoo.machine.processes import joined
 from zoo.scoring.score import Request, scores_of
+from zoo.scoring.why import explain
 from zoo.scoring.words import as_table
 
 
 def score_sets(arguments: argparse.Namespace) -> int:
-    """Measures, prints a table or a document, and writes it where it is asked for."""
+    """Measures, prints a table or a document, and writes it where it is asked for; or says ``--why``."""
+    if arguments.why:
+        found = explain(Request.of(arguments, arguments.device), *arguments.why)
+        print(json_text(found.as_json()) if arguments.json else found.text())
+        return int(found.cause is None)
     with joined(arguments.device) as (processes, device):
         scores = scores_of(Request.of(arguments, device), processes)
     if not processes.first:

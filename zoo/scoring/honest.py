@@ -49,9 +49,10 @@ class Measured:
         """Whether a set has no more images than features."""
         return any(cloud.shape[0] <= cloud.shape[1] for cloud in self.clouds)
 
-    def of(self, which: Callable[[int], Tensor]) -> float:
-        """The number of some images alone, ``which(n)`` of the n of each set."""
-        parts = [cloud.rows(which(cloud.shape[0])) for cloud in self.clouds]
+    def of(self, *which: Callable[[int], Tensor]) -> float:
+        """The number of some images alone, ``which(n)`` of the n of each set; one for both, or one for each."""
+        chosen = which * 2 if len(which) == 1 else which
+        parts = [cloud.rows(some(cloud.shape[0])) for cloud, some in zip(self.clouds, chosen, strict=False)]
         metric = self.remade()
         if self.reference is None:
             take_reference = optional(metric, "reference")

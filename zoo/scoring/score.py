@@ -79,6 +79,8 @@ def scores_of(request: Request, processes: Processes = ALONE) -> Scores:
     """
     if request.interval < 0 or request.n < 0:
         raise RequestError(f"counts of images and draws are 0 or more, not {min(request.interval, request.n)}")
+    if not request.a or not request.b:
+        raise RequestError("two sets are scored, A and B: zoo score samples/ reference/")
     registry, device = request.registry(), choose_device(request.device)
     chosen = request.chosen(registry)
     made, real = request.sources(registry, device)
