@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, Run
-from helpers.engine import SLOTS, differing, small
+from helpers.engine import differing, small
 from helpers.forks import Forks
+from helpers.ranks_fully_shard import WHOLE
 from safetensors.torch import load_file
 from test_processes import ended_well
 
@@ -35,7 +36,7 @@ def assert_same(shared: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
         torch.testing.assert_close(shared[key], value, **close, msg=lambda m, k=key: f"{k}: {m}")
 
 
-@pytest.mark.parametrize("name", [*SLOTS, "r1", "frozen and tied", "a part of a slot", "timm"])
+@pytest.mark.parametrize("name", [*WHOLE, "r1", "frozen and tied", "a part of a slot", "timm"])
 def test_two_processes_are_one_with_the_whole_batch(everybody: list[dict[str, Any]], name: str) -> None:
     """Weights, averages, statistics and losses after three steps with a clipped gradient, in single precision.
 

@@ -26,7 +26,7 @@ from zoo.registry import load_registry
 
 TIMES = int(os.environ.get("ZOO_FUZZ", "1"))
 ROOT = Path(__file__).parents[2]
-RECIPES = [ROOT / "plugins", ROOT / "tests" / "stranger"]
+RECIPES = [ROOT / "plugins", ROOT / "tests" / "parts" / "stranger"]
 CORPUS = seeds(*RECIPES)
 TEXTS = [file.read_text() for folder in RECIPES for file in sorted(folder.rglob("*.yaml"))]
 PLACED = re.compile(r"\S+\.yaml:[1-9]\d*:[1-9]\d*: error: \S.*")
