@@ -15,9 +15,6 @@ from conftest import TINY, python, without_torch
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
-TORCH = "import torch; torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)"
-"""What any program that trains pays: torch, and its compiler, which torch's optimisers import when they are made."""
-
 FIRST_STEP = """
 import os, sys
 from zoo.cli import main
@@ -74,6 +71,19 @@ def test_a_build_is_soon_at_its_first_step(here: Path) -> None:
 
     def beyond_torch() -> float:
         build = ("-c", FIRST_STEP, "build", "tiny.yaml", "--out", f"run{next(runs)}")
-        return spent(*build, cwd=here, code=77) - spent("-c", TORCH, cwd=here)
+        return spent(*build, cwd=here, code=77) - spent("-c", "import torch", cwd=here)
 
     assert within(1.0, beyond_torch)
+
+
+NOT_NEEDED = {"torch._dynamo", "torch._inductor", "triton", "sympy", "torchvision", "timm", "tensorboardX"}
+"""What takes long to import, and no step of the bundled recipes needs."""
+
+
+def test_a_step_imports_nothing_that_it_does_not_need(here: Path) -> None:
+    """Torch's optimisers import its compiler, half as long again as torch itself, to tell it to keep out."""
+    (here / "tiny.yaml").write_text(TINY)
+    arguments = ["build", "tiny.yaml", "--stop-after", "train", "--set", "watch=[]"]
+    code = f"import sys; from zoo.cli import main; main({arguments}); print(sorted({NOT_NEEDED} & sys.modules.keys()))"
+    outcome = python("-c", code, cwd=here)
+    assert (outcome.code, outcome.out.splitlines()[-1:]) == (0, ["[]"]), outcome

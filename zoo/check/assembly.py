@@ -11,6 +11,7 @@ from torch import nn
 from zoo.engine.losses import TrainableModel
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.device import VARIABLE, memory, size_of
+from zoo.machine.torch_private import take_step, without_compiler
 from zoo.metrics.metric import optional
 from zoo.model.kept import unkept
 from zoo.model.model import Model, build_part
@@ -147,11 +148,12 @@ def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
         parameter, doing = nn.Parameter(torch.zeros(1)), "be made"
         parameter.grad = torch.zeros(1)
         try:
-            part.load()([parameter], **part.arguments_for(step=step))
-            made = part.load()([parameter], **part.arguments_for())
+            with without_compiler():
+                part.load()([parameter], **part.arguments_for(step=step))
+                made = part.load()([parameter], **part.arguments_for())
             if isinstance(made, torch.optim.Optimizer):
                 doing = "take a step"
-                made.step()
+                take_step(made)
                 continue
             why = f"it gives {getattr(made, '__name__', type(made).__name__)}, no torch.optim.Optimizer"
         except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.engine.engine import Engine
-from zoo.machine.torch_private import Products
+from zoo.machine.torch_private import Products, take_step, without_compiler
 from zoo.model.model import Model
 from zoo.recipe.contract import contract_of
 from zoo.recipe.schema import Optimizer, Part, Recipe
@@ -124,9 +124,10 @@ def saved_bytes(run: Callable[[], object]) -> int:
 def _moments(chosen: Optimizer) -> float:
     """Numbers that an optimiser keeps for each parameter, found by stepping it once on 64 of them."""
     parameter = nn.Parameter(torch.zeros(64))
-    optimizer = chosen.part.load()([parameter], **chosen.part.arguments_for())
+    with without_compiler():
+        optimizer = chosen.part.load()([parameter], **chosen.part.arguments_for())
     parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
+    take_step(optimizer)
     state = optimizer.state[parameter].values()
     return sum(v.numel() for v in state if isinstance(v, Tensor) and v.shape == parameter.shape) / parameter.numel()
 

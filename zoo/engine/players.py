@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.engine.keys import StateKey, TermKey
-from zoo.machine.torch_private import can_skip, skip_where
+from zoo.machine.torch_private import can_skip, skip_where, take_step, without_compiler
 from zoo.recipe.schema import Optimizer, Part, Schedule
 
 Gradients = tuple[dict[TermKey, Tensor], dict[str, Tensor]]
@@ -101,7 +101,8 @@ class Player:
 
     def state(self) -> dict[StateKey, Tensor]:
         """The optimiser's tensors for its parameters."""
-        known = self.optimizer.state_dict()["state"] if self.optimizer else {}
+        with without_compiler():
+            known = self.optimizer.state_dict()["state"] if self.optimizer else {}
         return {
             StateKey("optimizer", self.name, place, entry): torch.as_tensor(value)
             for place, (number, _) in self.placed.items()
@@ -112,7 +113,8 @@ class Player:
         """Takes up a saved state; tensors of others are passed over, and of what is frozen, or another, since."""
         if self.optimizer is None:
             return
-        placed, whole = self.placed, self.optimizer.state_dict()
+        with without_compiler():
+            placed, whole = self.placed, self.optimizer.state_dict()
         mine = {key: tensor for key, tensor in tensors.items() if (key.kind, key.name) == ("optimizer", self.name)}
         other = {
             key.number for key, t in mine.items() if key.number in placed and _of_another(t, placed[key.number][1])
@@ -124,7 +126,8 @@ class Player:
                 shaped = tensor.shape == parameter.shape
                 kept = torch.empty_like(parameter).copy_(tensor) if shaped else tensor.clone()  # never the saver's own
                 state.setdefault(number, {})[key.entry] = kept
-        self.optimizer.load_state_dict({**whole, "state": state})
+        with without_compiler():
+            self.optimizer.load_state_dict({**whole, "state": state})
         self._lr = None
 
 
@@ -180,7 +183,7 @@ def move(
         assert optimizer is not None
         if poison is not None:
             skip_where(optimizer, poison)
-        optimizer.step()
+        take_step(optimizer)
     for player in players:
         for parameter in player.parameters.values():
             parameter.grad = None
@@ -213,7 +216,8 @@ def summed(first: Gradients, second: Gradients) -> Gradients:
 
 
 def _optimizer(part: Part, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    made: torch.optim.Optimizer = part.load()(list(parameters), **part.arguments_for())
+    with without_compiler():
+        made: torch.optim.Optimizer = part.load()(list(parameters), **part.arguments_for())
     assert isinstance(made, torch.optim.Optimizer)
     given = made.defaults
     moves = given.get("momentum") or "momentum" in part.changing

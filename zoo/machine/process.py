@@ -62,28 +62,34 @@ def weights_follow() -> Iterator[None]:
 
 
 def import_torch() -> None:
-    """Imports torch and its compiler, which its optimisers import.
-
-    They are some 700,000 objects that stay to the end of the process; walking them again and again is a quarter of what
-    a build spends up to its first step. The garbage collector rests meanwhile and, in the command line's own process,
-    passes over them from then on. What steps free is kept there too.
-    """
+    """Imports torch; in the command line's own process, what steps free is kept from then on."""
     if _own.get():
         keep_freed_memory()
     if "torch" in sys.modules:
         return
+    with importing():
+        import torch  # noqa: F401
+    if _own.get():
+        atexit.register(gc.unfreeze)  # triton's bindings call what nobody collects at the end a leak
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Inside, large libraries may be imported: the garbage collector rests and, in the command line's own process,
+    passes over what is there from then on.
+
+    They are hundreds of thousands of objects that stay to the end of the process; walking them again and again is a
+    quarter of what an import takes.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import torch
-
-        torch.compiler.reset()  # imports the compiler
+        yield
     finally:
         if collecting:
             gc.enable()
     if _own.get():
         gc.freeze()
-        atexit.register(gc.unfreeze)  # triton's bindings call what nobody collects at the end a leak
 
 
 def keep_freed_memory() -> bool:

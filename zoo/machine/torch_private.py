@@ -6,9 +6,12 @@ Each function has a test in ``tests/machine/test_torch_private.py`` that fails b
 from __future__ import annotations
 
 import copyreg
+import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,8 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from zoo.errors import text_of
 
@@ -84,20 +87,38 @@ def singular_vectors(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[s
 
 
 @contextmanager
-def no_power_method_on_meta() -> Iterator[None]:
-    """Inside, spectral norm takes no power iteration on ``meta``: nothing comes of the 15 it begins with, each of
-    dozens of operations that run in Python there."""
-    iterate = _SpectralNorm._power_method
+def nothing_begun_on_meta() -> Iterator[None]:
+    """Inside, nothing is drawn or normalised on ``meta``, where that is dozens of operations in Python, for which torch
+    imports its compiler: a weight has no numbers there, and spectral norm, which begins with 15 iterations, no effect.
+    """
+    iterate, normed = _SpectralNorm._power_method, _SpectralNorm.forward
 
-    def unless_on_meta(self: _SpectralNorm, weight_mat: Tensor, n_power_iterations: int) -> None:
+    def iterate_unless_on_meta(self: _SpectralNorm, weight_mat: Tensor, n_power_iterations: int) -> None:
         if not weight_mat.is_meta:
             iterate(self, weight_mat, n_power_iterations)
 
-    _SpectralNorm._power_method = unless_on_meta  # type: ignore[method-assign]
+    def normed_unless_on_meta(self: _SpectralNorm, weight: Tensor) -> Tensor:
+        return weight if weight.is_meta else normed(self, weight)
+
+    _SpectralNorm._power_method = iterate_unless_on_meta  # type: ignore[method-assign]
+    _SpectralNorm.forward = normed_unless_on_meta  # type: ignore[method-assign]
     try:
-        yield
+        with _Undrawn():
+            yield
     finally:
         _SpectralNorm._power_method = iterate  # type: ignore[method-assign]
+        _SpectralNorm.forward = normed  # type: ignore[method-assign]
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves what has no memory as it is, and as long."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function in (Tensor.normal_, Tensor.uniform_, nn.functional.normalize) and args[0].is_meta:
+            return args[0]
+        return function(*args, **(kwargs or {}))
 
 
 def set_tracking(norm: nn.Module, tracking: bool) -> None:
@@ -130,6 +151,10 @@ def _put_together(kind: type[nn.Module], state: dict[str, Any]) -> nn.Module:
 # -- steps -------------------------------------------------------------------------------------------------
 
 
+COMPILER = "torch._dynamo"
+"""Torch's compiler, as a module."""
+
+
 def note_not_finite(tensors: list[Tensor], found: Tensor, one: Tensor) -> None:
     """Sets ``found`` to 1 on the device where a number is not finite, by the check of ``GradScaler``.
 
@@ -139,6 +164,36 @@ def note_not_finite(tensors: list[Tensor], found: Tensor, one: Tensor) -> None:
         one: 1 as such a scalar; the tensors are multiplied by it.
     """
     torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Inside, torch's optimisers are made, saved and restored without its compiler. They import it, which costs half as
+    much as torch itself, to tell it to keep out; where it was not imported, there is nobody to tell.
+    """
+    names = () if COMPILER in sys.modules else ("add_param_group", "state_dict", "load_state_dict")
+    plain = [getattr(torch.optim.Optimizer, name).__wrapped__ for name in names]
+    for method in plain:
+        method.__dynamo_disable = method
+    try:
+        yield
+    finally:
+        for method in plain:
+            del method.__dynamo_disable
+
+
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """An optimiser's step; that of torch's own, too, without the compiler while nobody has imported it."""
+    if COMPILER in sys.modules or not type(optimizer).__module__.startswith("torch.optim."):
+        optimizer.step()
+    else:
+        _plain_step(type(optimizer))(optimizer)  # type: ignore[arg-type]
+
+
+@cache
+def _plain_step(kind: type[torch.optim.Optimizer]) -> Callable[[torch.optim.Optimizer], None]:
+    plain: Callable[..., Any] = torch.no_grad()(inspect.unwrap(kind.step))
+    return torch.optim.Optimizer.profile_hook_step(plain)
 
 
 def can_skip(optimizer: torch.optim.Optimizer | None) -> bool:
@@ -167,14 +222,16 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # which imports triton
+
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self.total, self._formulas = 0, flop_registry
 
     def __torch_dispatch__(
         self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         found = function(*args, **(kwargs or {}))
-        formula: Callable[..., int] | None = flop_registry.get(function._overloadpacket)
+        formula: Callable[..., int] | None = self._formulas.get(function._overloadpacket)
         if formula:
             self.total += formula(*args, **(kwargs or {}), out_val=found)
         return found

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.draws import Draw, Draws, forked, fresh, seed_global
 from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
-from zoo.machine.torch_private import lacks_numbers, no_power_method_on_meta, out_of_memory, pickled_by
+from zoo.machine.torch_private import lacks_numbers, nothing_begun_on_meta, out_of_memory, pickled_by
 from zoo.model.begin import begin_with
 from zoo.model.forward import evaluating
 from zoo.model.kept import keep_once, unexpand, unmade
@@ -299,7 +299,7 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
     target = part.load()
     what = f"{part.entry.kind} '{part.entry.name}'"
     where = torch.device(device)
-    with forked(where), where, no_power_method_on_meta():
+    with forked(where), where, nothing_begun_on_meta():
         seed_global(where, recipe.seed, "init", owned or part.label)
         try:
             built = target(**part.arguments_for(recipe.sizes))
