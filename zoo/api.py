@@ -78,7 +78,7 @@ KINDS = (
 """The kinds of components."""
 
 SIZES = ("channels", "size", "latent", "noise")
-"""Sizes a target may ask for by parameter name: image channels C, image side H = W, latent K, noise A."""
+"""Sizes a target may ask for: image channels C, side H = W, latent K (its shape by ``tuple[int, ...]``), noise A."""
 
 Scheduled = Annotated[float, "Scheduled"]
 """Type of an option that may change with the step: one of a function of a value or a term, or of an optimiser."""
@@ -96,12 +96,11 @@ class Component:
         name: the name recipes use; letters, digits and ``-``, or an identifier for values and terms.
         target: ``"package.module:attribute"``, imported only when a recipe uses it.
         summary: one line for ``zoo list``.
-        contract: shapes in and out, such as ``"B C H W, B noise -> B depth H/factor W/factor, B N 3"``: tensors
-            between commas, a word for each dimension. A word is a letter B, C, H, W or a name in ``SIZES``, bound by
-            the recipe (``latent`` is all dimensions of a code's shape); an option of the component; a number; these
-            with ``+ - * /`` and parentheses, without blanks; any other single letter, which the first tensor of a
-            call that has it binds for that call; or ``...``, any number of dimensions. Empty means the kind's own
-            contract.
+        contract: shapes in and out, such as ``"B C H W, B noise -> B depth H/factor W/factor, B N 3"``: tensors between
+            commas, a word for each dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe (``latent``
+            is all dimensions of a code); an option of the component; a number; these with ``+ - * /`` and parentheses,
+            without blanks; any other single letter, bound for a call by its first tensor that has it; or ``...``, any
+            number of dimensions. Empty means the kind's own contract.
         double_backward: whether gradients of its gradients are promised (critics).
         by: an option that chooses among ``variants``, such as ``estimator``; empty for none.
         variants: value of that option -> target, each with needs and options of its own. ``target`` is
