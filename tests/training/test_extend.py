@@ -10,6 +10,8 @@ import pytest
 from conftest import TINY, Outcome, Run
 from safetensors.torch import load_file
 
+from zoo.runs.history import keep
+
 COSINE = TINY.replace("optimizer: {rate: 1.0}", "optimizer: {rate: {from: 1, to: 0, shape: cosine}}")
 MORE = ("--set", "train.steps=6")
 OTHERS = ("lr=0.0003", "clip=1", "ema=0.9", "precision=bfloat16", "batch=8", "accumulate=2")
@@ -101,6 +103,24 @@ def test_without_checkpoints_a_finished_training_is_not_begun_anew(finished: Pat
             "bring one back, or train all 6 anew with another --out\n"
         )
     assert weights("runs/tiny") == before
+
+
+@pytest.mark.usefixtures("here")
+def test_what_changes_is_recorded_once_though_a_kill_comes_before_the_new_recipe(
+    run_zoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build(run_zoo, "--stop-after", "train").code == 0
+
+    def killed(run: object, changes: list[str]) -> None:
+        keep(run, changes)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.training.build.keep", killed)
+        assert build(run_zoo, *MORE, "--extend").code == 130
+    assert build(run_zoo, *MORE, "--extend").code == 0
+    (entry,) = json.loads(Path("runs/tiny/history.json").read_text())
+    assert entry["step"] == 3
 
 
 @pytest.mark.usefixtures("here")
