@@ -109,7 +109,9 @@ def test_without_checkpoints_a_finished_training_is_not_begun_anew(finished: Pat
 def test_what_changes_is_recorded_once_though_a_kill_comes_before_the_new_recipe(
     run_zoo: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a schedule is told once, though its steps and its shape are others."""
     assert build(run_zoo, "--stop-after", "train").code == 0
+    others = (*MORE, "--set", "train.optimizer.rate.shape=linear", "--extend")
 
     def killed(run: object, changes: list[str]) -> None:
         keep(run, changes)
@@ -117,10 +119,10 @@ def test_what_changes_is_recorded_once_though_a_kill_comes_before_the_new_recipe
 
     with monkeypatch.context() as patch:
         patch.setattr("zoo.training.build.keep", killed)
-        assert build(run_zoo, *MORE, "--extend").code == 130
-    assert build(run_zoo, *MORE, "--extend").code == 0
+        assert build(run_zoo, *others).code == 130
+    assert build(run_zoo, *others).code == 0
     (entry,) = json.loads(Path("runs/tiny/history.json").read_text())
-    assert entry["step"] == 3
+    assert (entry["step"], entry["changes"][0].count("critic.rate")) == (3, 1)
 
 
 @pytest.mark.usefixtures("here")
