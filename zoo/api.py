@@ -97,7 +97,7 @@ class Component:
         target: ``"package.module:attribute"``, imported only when a recipe uses it.
         summary: one line for ``zoo list``.
         contract: shapes in and out, such as ``"B C H W, B noise -> B depth H/factor W/factor, B N 3"``: tensors between
-            commas, a word for each dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe (``latent``
+            commas, a word a dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe (``latent``
             is all dimensions of a code); an option of the component; a number; these with ``+ - * /`` and parentheses,
             without blanks; any other single letter, bound for a call by its first tensor that has it; or ``...``, any
             number of dimensions. Empty means the kind's own contract.
