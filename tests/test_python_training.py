@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import zoo
-from zoo.api import Images, Record
+from zoo.api import Examples, Images, Record
 from zoo.data.batches import Batches
 from zoo.draws import WHOLE
 from zoo.engine.engine import Engine
@@ -247,7 +247,7 @@ def test_objectives_have_the_gradients_of_the_engine(name: str) -> None:
     for number in range(len(engines.recipe.phases)):
         draws = engine.streams.draws(0, (), WHOLE, 4)
         plan = engine.plan_now(number)
-        _, taken = plan.compute(X, 0, draws, lambda term: term.weight(0))
+        _, taken = plan.compute({"x": X}, 0, draws, lambda term: term.weight(0))
         expected |= {key: expected[key] + grad if key in expected else grad for key, grad in taken.items()}
     found = {key: p.grad for key, p in mine.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
@@ -259,7 +259,7 @@ def test_a_loop_of_ones_own_trains_as_zoo_does() -> None:
     recipe = ("train.optimizer={use: sgd, lr: 0.001}", "train.steps=3")
     ours, own = tiny(*recipe), tiny(*recipe)
     zoo.train(ours, PIXELS, progress=False)
-    batches = Batches.of(own.recipe, PIXELS, own.device, own.dtype)
+    batches = Batches.of(own.recipe, Examples(PIXELS, PIXELS), own.device, own.dtype)
     optimizer = torch.optim.SGD(own.train().parameters(), lr=0.001)
     for step in range(3):
         losses = own.losses(batches(step), step=step, seed=own.recipe.seed)

@@ -1,7 +1,7 @@
 """Everything a plugin may import: ``from zoo import api``.
 
 Importing this module costs the standard library and pluggy, nothing else. What needs torch (``Gaussian``, ``Draw``,
-``CriticOutput``, ``Images``, ``to_model`` ...) and what the zoo lends (``memory``, ``Progress`` ...) comes from it on
+``CriticOutput``, ``Examples``, ``to_model`` ...) and what the zoo lends (``memory``, ``Progress`` ...) comes from it on
 first use, so a plugin's entry-point module stays light and ``zoo list`` never imports torch.
 
 What a part of each kind must have is told by the Protocols below, for type checkers too. They cannot say which
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from zoo.machine.disk import locked
     from zoo.machine.process import restoring
     from zoo.machine.progress import Progress
-    from zoo.types import CriticOutput, Gaussian, Images, to_model, to_pixels
+    from zoo.types import CriticOutput, Examples, Gaussian, Images, to_model, to_pixels
 
-__all__ = ["KINDS", "SIZES", "VERSION", "Component", "Recipe", "Scheduled", "hookimpl", "hookspec"]
+__all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Scheduled"]
 __all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
 __all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData", "Term"]
-__all__ += ["CriticOutput", "Draw", "Gaussian", "Images", "TermModule", "Value", "ValueModule", "to_model", "to_pixels"]
+__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "TermModule", "Value", "ValueModule"]
 __all__ += ["Progress", "Record", "Watcher", "WatcherDefaults", "cache_folder", "locked", "memory", "restoring"]
+__all__ += ["hookimpl", "hookspec", "to_model", "to_pixels"]
 
 VERSION = (1, 2)
 """Version of this page as (major, minor).
@@ -77,14 +78,50 @@ KINDS = (
 )
 """The kinds of components."""
 
-SIZES = ("channels", "size", "latent", "noise")
-"""Sizes a target may ask for: image channels C, side H = W, latent K (its shape by ``tuple[int, ...]``), noise A."""
+SIZES = ("channels", "size", "latent", "noise", "height", "width", "depth", "length", "features", "classes")
+"""Sizes a target may ask for: latent K (its shape by ``tuple[int, ...]``), noise A, and of the data's fields channels
+C, height H, width W, depth, length, size (the side of a square; sides by ``tuple``), a vector's features, classes."""
+
+SHAPES = {
+    "image": "channels height width",
+    "mask": "height width",
+    "label": "",
+    "vector": "features",
+    "signal": "channels length",
+    "volume": "channels depth height width",
+}
+"""Kind of a field -> the sizes that one item of it has, in order."""
 
 Scheduled = Annotated[float, "Scheduled"]
 """Type of an option that may change with the step: one of a function of a value or a term, or of an optimiser."""
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a field of a data set is: a tensor (N, ...) for each split, and this of each.
+
+    Models see numbers in [-1, 1] where it has a range, classes as int64, and everything else as it is.
+
+    Args:
+        kind: one of ``SHAPES``.
+        shape: of one item, in words as a contract has them: numbers, options of the data, and H and W for its
+            ``size``, such as ``"channels H W"`` or ``"2 length"``; nothing for a label.
+        classes: of a label or a mask: their names, how many there are, or the option that says it.
+        range: the numbers that become -1 and 1; None for 0 and 255 where an image, signal or volume is uint8, 0 and
+            65535 where it is uint16, and for numbers that stay as they are.
+    """
+
+    kind: Literal["image", "mask", "label", "vector", "signal", "volume"]
+    shape: str = ""
+    classes: int | str | tuple[str, ...] = 0
+    range: tuple[float, float] | None = None
+
+
+IMAGE = Field("image", "channels H W")
+"""What ``x`` is where data does not say what it has."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +134,16 @@ class Component:
         target: ``"package.module:attribute"``, imported only when a recipe uses it.
         summary: one line for ``zoo list``.
         contract: shapes in and out, such as ``"B C H W, B noise -> B depth H/factor W/factor, B N 3"``: tensors between
-            commas, a word a dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe (``latent``
-            is all dimensions of a code); an option of the component; a number; these with ``+ - * /`` and parentheses,
-            without blanks; any other single letter, bound for a call by its first tensor that has it; or ``...``, any
-            number of dimensions. Empty means the kind's own contract.
+            commas, a word for each dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe
+            (``latent`` is all dimensions of a code); an option of the component; a number; these with ``+ - * /`` and
+            parentheses, without blanks; any other single letter, bound for a call by its first tensor that has it; or
+            ``...``, any number of dimensions. Empty means the kind's own contract.
         double_backward: whether gradients of its gradients are promised (critics).
         by: an option that chooses among ``variants``, such as ``estimator``; empty for none.
         variants: value of that option -> target, each with needs and options of its own. ``target`` is
             what serves where a recipe does not say.
+        fields: of data, what it brings, by name, ``x`` first; or ``"package.module:function"``, which gives that for
+            the data's options, asked for by name, and imports nothing heavy. Of an item, tensors go by these names.
     """
 
     kind: str
@@ -115,6 +154,7 @@ class Component:
     double_backward: bool = False
     by: str = ""
     variants: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, Field] | str = field(default_factory=lambda: {"x": IMAGE}, hash=False)
 
 
 @dataclass(frozen=True)
@@ -247,10 +287,10 @@ class LearningTerm(TermModule, Network, Protocol):
 
 
 class Data(Protocol):
-    """A function that has images. Options ``size`` and ``channels`` must be among its own."""
+    """A function that has a data set. Where it brings images ``size`` and ``channels`` must be options of its own."""
 
     def __call__(self, *asked: Any, **options: Any) -> Images:
-        """The images of both splits."""
+        """Both splits of every field."""
 
 
 class ReadyData(Data, Protocol):
@@ -379,7 +419,7 @@ class Hooks:
 
 
 _ON_USE = {
-    **dict.fromkeys(("CriticOutput", "Gaussian", "Images", "to_model", "to_pixels"), "zoo.types"),
+    **dict.fromkeys(("CriticOutput", "Examples", "Gaussian", "Images", "to_model", "to_pixels"), "zoo.types"),
     "Draw": "zoo.draws",
     "Progress": "zoo.machine.progress",
     "cache_folder": "zoo.machine.cache",

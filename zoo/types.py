@@ -67,18 +67,49 @@ class CriticOutput:
 
 
 @dataclass(frozen=True)
-class Images:
-    """What a data component returns: packed pixels in memory (or a memory map).
+class Examples:
+    """What a data component returns, in memory or as memory maps: its fields, each an item at the same position.
 
     Args:
-        train: uint8 (N, C, H, W).
-        test: uint8 (M, C, H, W), from sources disjoint from ``train``.
+        train: ``x``, the first field, (N, ...), such as uint8 images (N, C, H, W).
+        test: the same of other items, (M, ...), from sources disjoint from ``train``.
         notes: sentences worth telling the user, such as files that were skipped.
+        fields: the other fields by name, each (train, test).
     """
 
     train: Tensor
     test: Tensor
     notes: tuple[str, ...] = ()
+    fields: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def cut(self, train: int, test: int) -> Examples:
+        """The first of each split."""
+        others = {name: (a[:train], b[:test]) for name, (a, b) in self.fields.items()}
+        return Examples(self.train[:train], self.test[:test], self.notes, others)
+
+
+Batch = Mapping[str, Tensor]
+"""Some items' fields by name, (B, ...), as models see them."""
+
+
+def batch_of(given: Tensor | Batch, first: str) -> Batch:
+    """A batch; of a tensor alone, which is the ``first`` field."""
+    return {first: given} if isinstance(given, Tensor) else given
+
+
+def count_of(batch: Batch) -> int:
+    """How many items are in a batch."""
+    return len(next(iter(batch.values())))
+
+
+def parts_of(batch: Batch, parts: int) -> list[Batch]:
+    """A batch in so many equal parts."""
+    pieces = {name: tensor.chunk(parts) for name, tensor in batch.items()}
+    return [{name: tensors[number] for name, tensors in pieces.items()} for number in range(parts)]
+
+
+Images = Examples
+"""The name of ``Examples`` before there were other fields than images."""
 
 
 def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:

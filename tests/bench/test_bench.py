@@ -17,6 +17,7 @@ from zoo.bench.parts import Subject, batches_a_step, held, plays
 from zoo.check.cost import costs
 from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe, registry_for
+from zoo.types import Examples
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -52,7 +53,8 @@ def tiny(here: Path) -> Path:
 
 def subject(*overrides: str) -> Subject:
     recipe = resolved(*overrides)
-    found = Subject.of(Model(recipe, CPU), torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
+    zeros = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
+    found = Subject.of(Model(recipe, CPU), Examples(zeros, zeros))
     found.step()
     return found
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, Run
+from helpers.engine import in_batches
 from torch import Tensor
 
 from zoo.data.augment import augmentations
-from zoo.data.batches import Batches
 from zoo.draws import TicketDraw
 from zoo.recipe import load_recipe
 from zoo.types import to_model
@@ -65,9 +66,10 @@ def test_a_draw_that_is_not_by_image_is_refused() -> None:
         draw(torch.arange(4)).uniform(3)
 
 
-def made(pixels: Tensor, spec: object, batch: int = 4, seed: int = 0) -> Batches:
+def made(pixels: Tensor, spec: object, batch: int = 4, seed: int = 0) -> Callable[[int], Tensor]:
     recipe = load_recipe({"extends": "vae", "seed": seed, "augment": spec})
-    return Batches(pixels, batch, seed, channels_last=False, augment=augmentations(recipe))
+    batches = in_batches(pixels, batch, seed, channels_last=False, augment=augmentations(recipe))
+    return lambda turn: batches(turn)["x"]
 
 
 def test_an_image_is_augmented_alike_in_batches_of_any_size() -> None:

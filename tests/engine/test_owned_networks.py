@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run as Zoo
-from helpers.engine import differing, images, pixels, played, snapshot
+from helpers.engine import differing, images, in_batches, pixels, played, snapshot
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import zoo
 from zoo import api
 from zoo.check.explain import explain
-from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.errors import RecipeError
 from zoo.model.model import Model
@@ -189,7 +188,7 @@ def test_it_starts_from_the_seed_and_its_name_alone():
 def test_it_resumes_bit_for_bit(tmp_path):
     def step_on(engine: Engine, steps: int) -> Engine:
         for _ in range(steps):
-            engine.step(Batches(pixels(), 4, 0))
+            engine.step(in_batches(pixels(), 4, 0))
         return engine
 
     made = gan({"reader": 1.0, "still": 1.0}, ema=0.9)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.engine import in_batches
 from torch import Tensor
 
 import zoo
@@ -34,7 +35,7 @@ def a_player(*overrides: str, name: str = "avae") -> tuple[Engine, Batches]:
     recipe = tiny(name, "data.size=16", "train.steps=9", *overrides)  # rates that end at 0 move nothing there
     pixels = torch.randint(256, (24, 3, 16, 16), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
     engine = Engine(zoo.model.model.Model(recipe))
-    return engine, Batches(pixels, recipe.train.batch, recipe.seed, augment=augmentations(recipe))
+    return engine, in_batches(pixels, recipe.train.batch, recipe.seed, augment=augmentations(recipe))
 
 
 def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.check.assembly import made
+from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe
+from zoo.recipe.data_fields import DataField
 
 TOYS = Path(__file__).parents[1] / "parts" / "engine_toys.py"
 SLOTS = {
@@ -136,3 +138,9 @@ def counted(model: Model, *slots: str) -> Iterator[dict[str, int]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def in_batches(pixels: Tensor, batch: int, seed: int = 0, **more: Any) -> Batches:
+    """Images uint8 (N, C, H, W), the only field of their data, in batches."""
+    x = DataField("x", "image", tuple(pixels.shape[1:]), 0, (), None, "", "x")
+    return Batches({"x": pixels}, {"x": x}, batch, seed, **more)

@@ -18,7 +18,7 @@ def zoo_components() -> list[api.Component]:
     return [
         part("decoder", "small", "Small"),
         part("decoder", "wide", "Wide", "B 100 -> B C H W"),
-        part("decoder", "odd", "Wide", "B depth -> B C H W"),
+        part("decoder", "odd", "Wide", "B murk -> B C H W"),
         part("decoder", "several", "Several", "B latent -> B C H W, B K, B K"),
         part("decoder", "alone", "Small", "B latent -> B C H W, B K"),
         part("decoder", "refuses", "Refuses"),

@@ -61,7 +61,7 @@ ONE_LINE = [
     ),
     (
         "slots: {encoder: {kind: term}}",
-        "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, prior",
+        "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, module, prior",
     ),
     ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: normal"),
     (
@@ -334,7 +334,7 @@ def test_a_slot_of_a_kind_that_nobody_knows(run_zoo: Run) -> None:
     [said] = problems(run_zoo, BASE + "slots: {thing: dcgan}\n")
     assert said.startswith("r.yaml:4:9: slot 'thing' does not say what kind it is, and its name tells none; ")
     assert said.endswith(
-        "; write thing: {kind: encoder, use: ...}; choices: critic, decoder, encoder, generator, prior"
+        "; write thing: {kind: encoder, use: ...}; choices: critic, decoder, encoder, generator, module, prior"
     )
 
 
@@ -700,8 +700,8 @@ MISFITS = [
     ("slots: {decoder: crashes}", "4:9: slot 'decoder' (decoder 'crashes') cannot be computed: boom"),
     (
         "slots: {decoder: odd}",
-        "4:9: decoder 'odd': contract 'B depth -> B C H W': 'depth' is no size and no option; "
-        "choices: B, C, H, W, channels, latent, noise, size",
+        "4:9: decoder 'odd': contract 'B murk -> B C H W': 'murk' is no size and no option; "
+        "choices: B, C, H, W, channels, height, latent, noise, size, width",
     ),
     (
         "slots: {decoder: several}",
@@ -785,8 +785,8 @@ def test_parts_that_do_not_fit(run_zoo: Run, line: str, said: str) -> None:
         ),
         (
             "slots: {critic: pair, decoder: odd}",
-            "r.yaml:4:23: error: decoder 'odd': contract 'B depth -> B C H W': 'depth' is no size and no "
-            "option; choices: B, C, H, W, channels, latent, noise, size",
+            "r.yaml:4:23: error: decoder 'odd': contract 'B murk -> B C H W': 'murk' is no size and no "
+            "option; choices: B, C, H, W, channels, height, latent, noise, size, width",
         ),
     ],
 )
@@ -827,9 +827,9 @@ def test_the_mean_and_a_sample_have_the_shape_of_what_they_are_of(run_zoo: Run, 
     [
         ("B latent", "contract 'B latent' has no '->'"),
         (
-            "B depth -> B C H W",
-            "contract 'B depth -> B C H W': 'depth' is no size and no option; "
-            "choices: B, C, H, W, channels, latent, noise, size",
+            "B murk -> B C H W",
+            "contract 'B murk -> B C H W': 'murk' is no size and no option; "
+            "choices: B, C, H, W, channels, height, latent, noise, size, width",
         ),
         (
             "B latnt -> B C H W",

@@ -72,7 +72,7 @@ def test_a_network_of_its_own_needs_a_name_of_its_own(registry: Registry) -> Non
 
 def test_data_has_a_size_and_channels(registry: Registry) -> None:
     for name, option in (("sizeless", "size"), ("colourless", "channels")):
-        said = f"r.yaml:2:1: data '{name}' has no option '{option}', which every data needs"
+        said = f"r.yaml:2:1: data '{name}' has no option '{option}', which every data of images needs"
         assert problems(f"data: {name}", registry, "extends: avae\n") == [said]
     assert problems("data: {use: photos, size: -1}", registry, "extends: avae\n") == [
         "r.yaml:2:21: 'size' must be at least 1, not -1"

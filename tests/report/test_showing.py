@@ -96,7 +96,7 @@ def test_a_path_between_two_images_ends_at_their_codes(avae: Model) -> None:
 
 
 def test_a_traversal_moves_one_dimension_of_those_that_vary_most(avae: Model) -> None:
-    means = posterior_means(avae, DATA.test)
+    means = posterior_means(avae, DATA)
     assert means is not None
     torch.testing.assert_close(means, avae.encode(to_model(DATA.test)).mean)
     order = means.var(0).argsort(descending=True)
@@ -189,7 +189,7 @@ def test_a_grid_is_clear_between_its_images_and_white_where_nothing_shows() -> N
 
 
 def test_walks_of_a_model_whose_samples_are_not_made_from_codes_are_none() -> None:
-    assert walks(made("gan", "outputs.sample=null"), DATA.test) == []
+    assert walks(made("gan", "outputs.sample=null"), DATA) == []
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (4, [0, 1, 2])])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.engine import BATCH, in_turn, pixels, small
+from helpers.engine import BATCH, in_batches, in_turn, pixels, small
 from torch import Tensor
 
 from zoo.api import Record
@@ -179,7 +179,7 @@ def test_a_finished_run_takes_no_more_steps(tmp_path):
 
 def numbered(n: int, batch: int, seed: int = 0) -> Batches:
     """n images that show their own number."""
-    return Batches(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1), batch, seed)
+    return in_batches(torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1), batch, seed)
 
 
 def shown(images: Tensor) -> list[int]:
@@ -187,7 +187,7 @@ def shown(images: Tensor) -> list[int]:
 
 
 def stream(batches: Batches, turns: int) -> list[int]:
-    return [number for turn in range(turns) for number in shown(batches(turn))]
+    return [number for turn in range(turns) for number in shown(batches(turn)["x"])]
 
 
 def test_each_epoch_shows_every_image_once_in_an_order_of_its_own():

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from zoo.bench.advice import advise, candidates
 from zoo.bench.clock import Middle, Spent, in_turns, ratio
@@ -21,12 +20,14 @@ from zoo.check.assembly import assemble
 from zoo.check.cost import costs
 from zoo.check.probe import probe_model
 from zoo.data.batches import load_images
+from zoo.data.fields import invented
 from zoo.draws import forked
 from zoo.engine.capture import WARM
 from zoo.errors import Problem, RecipeError, RequestError, ZooError
 from zoo.machine.device import choose_device, compute_type
 from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
+from zoo.types import Examples
 
 LEAST_NOISE = 1024
 """Images that random data has at least, so that a batch is gathered from more than a cache line or two."""
@@ -53,27 +54,25 @@ def bench(
         raise RequestError(f"--device {device}: steps are timed on cpu and cuda, not on {where.type}")
     model = assemble(recipe, where)
     probe_model(model)
-    pixels = _noise(recipe) if random_data else _images(recipe)
+    examples = _noise(recipe) if random_data else _examples(recipe)
     with forked(where):
-        subject = Subject.of(model, pixels)
-        measured = _measured(subject, steps, "random pixels" if random_data else recipe.data.entry.name, len(pixels))
+        subject = Subject.of(model, examples)
+        data = "random numbers" if random_data else recipe.data.entry.name
+        measured = _measured(subject, steps, data, len(examples.train))
         others = dict(against or {}) | {other: variant(other) for other in candidates(measured, subject)}
-        tried = tuple(_against(subject, name, other, pixels, steps) for name, other in others.items())
+        tried = tuple(_against(subject, name, other, examples, steps) for name, other in others.items())
         measured = replace(measured, against=tried)
     return replace(measured, advice=tuple(advise(measured, subject)))
 
 
-def _noise(recipe: Recipe) -> Tensor:
-    """Random pixels in the place of a recipe's images, uint8 (N, C, H, W)."""
-    sizes, count = recipe.sizes, max(4 * recipe.train.batch, LEAST_NOISE)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    shape = (count, sizes.channels, sizes.size, sizes.size)
-    return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+def _noise(recipe: Recipe) -> Examples:
+    """Random numbers in the place of a recipe's data."""
+    return invented(recipe, max(4 * recipe.train.batch, LEAST_NOISE), 1, recipe.seed)
 
 
-def _images(recipe: Recipe) -> Tensor:
+def _examples(recipe: Recipe) -> Examples:
     try:
-        return load_images(recipe).train
+        return load_images(recipe)
     except RecipeError as error:
         cure = "; --random-data times the recipe without its images"
         raise RecipeError([Problem(p.position, p.message.rstrip(".") + cure) for p in error.problems]) from None
@@ -158,9 +157,9 @@ def _parts(pieces: Pieces, spent: Mapping[tuple[str, str], Sequence[Spent]], ste
     return tuple(Part(title, name, taken, taken / whole) for (title, name), taken in seconds.items())
 
 
-def _against(subject: Subject, name: str, recipe: Recipe, pixels: Tensor, steps: int) -> Against:
+def _against(subject: Subject, name: str, recipe: Recipe, examples: Examples, steps: int) -> Against:
     """Another recipe's time an image over this one's, taken in turns."""
-    fitting = pixels if recipe.sizes == subject.recipe.sizes else _noise(recipe)
+    fitting = examples if recipe.fields == subject.recipe.fields else _noise(recipe)
     cycle = math.lcm(_cycle(recipe), _cycle(subject.recipe))
     try:
         other = Subject.of(Model(recipe, subject.engine.device), fitting)

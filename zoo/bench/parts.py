@@ -8,13 +8,12 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from torch import Tensor
-
 from zoo.check.cost import saved_bytes
 from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.recipe.schema import Phase, Recipe
+from zoo.types import Batch, Examples
 
 DATA, FORWARD, SHARES, MOVE, AVERAGE = "data", "forward", "gradients", "optimiser", "average"
 
@@ -35,11 +34,11 @@ class Subject:
     turns: Iterator[int]
 
     @classmethod
-    def of(cls, model: Model, pixels: Tensor) -> Subject:
+    def of(cls, model: Model, examples: Examples) -> Subject:
         """A model made ready on the device that it is on."""
         engine = Engine(model)
         engine.begin_at(model.recipe.train.steps // 2)
-        batches = Batches.of(model.recipe, pixels, model.device, model.dtype)
+        batches = Batches.of(model.recipe, examples, model.device, model.dtype)
         return cls(engine, batches, count(engine.step_index * engine.turns))
 
     @property
@@ -54,7 +53,7 @@ class Subject:
         for _ in range(times):
             self.engine.step(self.batches)
 
-    def images(self) -> Tensor:
+    def images(self) -> Batch:
         """The next batch."""
         return self.batches(next(self.turns))
 
@@ -81,7 +80,7 @@ def pieces(subject: Subject) -> Pieces:
     return taken
 
 
-def _of_phase(engine: Engine, number: int, x: Tensor) -> dict[str, Callable[[], object]]:
+def _of_phase(engine: Engine, number: int, x: Batch) -> dict[str, Callable[[], object]]:
     plan, which = engine.plan_now(number), (number, 0)
     taken: dict[str, Any] = {}
 
@@ -126,7 +125,7 @@ def held(subject: Subject) -> Held:
     """Counts what a subject that has stepped holds."""
     engine, phases, accumulate = subject.engine, subject.recipe.phases, subject.recipe.train.accumulate
     x = subject.images()
-    x = x[: max(len(x) // accumulate, 1)]
+    x = {name: tensor[: max(len(tensor) // accumulate, 1)] for name, tensor in x.items()}
     kept = [saved_bytes(partial(engine.gradients, engine.plan_now(number), x)) for number in range(len(phases))]
     players = engine.players.values()
     return Held(

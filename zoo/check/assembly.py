@@ -32,9 +32,9 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bo
     RequestError says how much memory the model asks for and how much there is. Of a
     ``restored`` model a run brings the weights.
     """
-    sizes, there = recipe.sizes, memory(device)
-    _refuse_larger(recipe, "one image", sizes.channels * sizes.size**2 * FLOAT, there)
-    _refuse_larger(recipe, "one code", (prod(sizes.code) + sizes.noise) * FLOAT, there)
+    there = memory(device)
+    _refuse_larger(recipe, f"one {recipe.x.kind}", prod(recipe.x.shape) * FLOAT, there)
+    _refuse_larger(recipe, "one code", (prod(recipe.sizes.code) + recipe.noise) * FLOAT, there)
     try:
         model = made(recipe, "meta", restored=restored)
     except NotOnMeta:
@@ -102,7 +102,7 @@ def _why(problem: Problem) -> str:
 
 def _taken_names(recipe: Recipe) -> Iterator[Problem]:
     """Slots are attributes of the model, which has attributes of its own."""
-    taken = {*dir(Model), *vars(nn.Module()), "recipe", "parts", "still", "owned", "functions", "terms"}
+    taken = {*dir(Model), *vars(nn.Module()), "recipe", "parts", "still", "owned", "functions", "terms", "frequencies"}
     for label in taken & recipe.slots.keys():
         message = f"slot '{label}' has the name of an attribute that every model has; call it something else"
         yield Problem(recipe.slots[label].position, message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.data.fields import blank
 from zoo.engine.engine import Engine
 from zoo.machine.torch_private import Products, take_step, without_compiler
 from zoo.model.model import Model
 from zoo.recipe.contract import contract_of
 from zoo.recipe.schema import Optimizer, Part, Recipe
+from zoo.types import mapped
 
 MIB = 2**20
 
@@ -43,15 +45,15 @@ def costs(recipe: Recipe) -> list[Cost]:
     batch = recipe.train.batch
     engine = Engine(_model(recipe), optimizers=False)
     engine.model.train()
-    x = torch.zeros(batch, recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size, device=engine.device)
+    x = blank(recipe, batch, engine.device)
     flops, kept = 0.0, 0.0
-    with _handed(engine.model, recipe.slots) as handed:
+    with _noting_calls(engine.model) as calls:
         for phase in recipe.phases:
             plan = engine.plan(phase)
             count, saved = counted(lambda plan=plan: engine.gradients(plan, x, every_term=True))  # type: ignore[misc]
             flops += count * phase.repeat / phase.every / batch
             kept = max(kept, saved / batch)  # phases follow one another: the largest is the peak
-    found = [_slot(engine, label, part, batch, handed.get(label)) for label, part in recipe.slots.items()]
+    found = [_slot(engine, label, part, batch, calls.get(label)) for label, part in recipe.slots.items()]
     parts = [sum(getattr(cost, field) for cost in found) for field in ("parameters", "weights", "optimizer")]
     return [*found, Cost("step", parts[0], flops, kept, parts[1], parts[2])]
 
@@ -65,23 +67,23 @@ def _model(recipe: Recipe) -> Model:
 
 
 @contextmanager
-def _handed(model: nn.Module, slots: Iterable[str]) -> Iterator[dict[str, list[Sequence[int]]]]:
-    """Notes, inside, the shapes that each slot is first handed."""
-    shapes: dict[str, list[Sequence[int]]] = {}
+def _noting_calls(model: Model) -> Iterator[dict[str, tuple[Any, ...]]]:
+    """Notes what each slot is handed when it is first called inside."""
+    calls: dict[str, tuple[Any, ...]] = {}
 
     def note(label: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        shapes.setdefault(label, [x.shape for x in inputs if isinstance(x, Tensor)])
+        calls.setdefault(label, mapped(Tensor.detach, inputs))
 
-    hooks = [model.get_submodule(label).register_forward_pre_hook(partial(note, label)) for label in slots]
+    hooks = [model.network(label).register_forward_pre_hook(partial(note, label)) for label in model.recipe.slots]
     try:
-        yield shapes
+        yield calls
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _slot(engine: Engine, label: str, part: Part, batch: int, handed: list[Sequence[int]] | None) -> Cost:
-    """Of inputs such as a phase hands it, or else such as its contract says."""
+def _slot(engine: Engine, label: str, part: Part, batch: int, inputs: Sequence[Any] | None) -> Cost:
+    """The cost of a slot called with ``inputs``; with what its contract says where None."""
     module: nn.Module = getattr(engine.model, label)
     parameters = list(module.parameters())
     weights = sum(p.numel() * p.element_size() for p in parameters)
@@ -91,10 +93,12 @@ def _slot(engine: Engine, label: str, part: Part, batch: int, handed: list[Seque
     contract = contract_of(part, engine.recipe.sizes)
     flops, kept = 0, 0
     if contract:
-        inputs = [torch.zeros(shape, device=engine.device) for shape in handed or contract.made_up(batch)]
+        if inputs is None:
+            inputs = [torch.zeros(shape, device=engine.device) for shape in contract.made_up(batch)]
         learning = [(parameter, parameter.requires_grad) for parameter in parameters]
         module.requires_grad_(True)
         flops, kept = counted(lambda: module(*inputs))
+        batch = next((len(one) for one in inputs if isinstance(one, Tensor)), batch)
         for parameter, learns in learning:
             parameter.requires_grad_(learns)
     return Cost(label, sum(p.numel() for p in parameters), flops / batch, kept / batch, weights, state)

@@ -63,13 +63,20 @@ def _shared(recipe: Recipe) -> str:
     )
 
 
+def described(recipe: Recipe) -> str:
+    """What the data is: ``images 3 x 32 x 32 and label, one of 10, from generative-zoo/cifar10``."""
+    sets = []
+    for key, part in recipe.sets.items():
+        own = [field for field in recipe.fields.values() if field.of == key and field.name in recipe.asked_fields]
+        first, *others = own or [next(field for field in recipe.fields.values() if field.of == key)]
+        named = f"{first.kind}s {' x '.join(map(str, first.shape))}" if first.own == "x" and not key else str(first)
+        sets.append(f"{' and '.join([named, *map(str, others)])} from {part.entry.id}")
+    return "; ".join(sets)
+
+
 def explain(recipe: Recipe) -> str:
     """The whole explanation: routes as planned and as autograd found them, values, slots, settings, costs."""
-    sizes = recipe.sizes
-    title = (
-        f"{recipe.name}: images {sizes.channels} x {sizes.size} x {sizes.size} from {recipe.data.entry.id}, "
-        f"latent {crossed(sizes.latent)}, noise {sizes.noise}"
-    )
+    title = f"{recipe.name}: {described(recipe)}, latent {crossed(recipe.latent)}, noise {recipe.noise}"
     found = [routes(recipe), _probed(recipe), _shared(recipe), values(recipe), slots(recipe), settings(recipe)]
     return "\n\n".join([title, *found, costs(recipe)])
 

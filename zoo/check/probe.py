@@ -20,6 +20,7 @@ from zoo.check.assembly import NotOnMeta, made, refuse, untrainable
 from zoo.check.idle import idle, learnable
 from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_codes, check_image, misfit_at, watch
 from zoo.data.augment import augmentations
+from zoo.data.fields import blank, items
 from zoo.engine.compiled import unmoved
 from zoo.engine.engine import Engine
 from zoo.engine.phases import PhasePlan
@@ -31,7 +32,7 @@ from zoo.model.model import Model
 from zoo.recipe.graph import route
 from zoo.recipe.misfit import dims
 from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
-from zoo.types import Images, mapped, to_model
+from zoo.types import Batch, Images, mapped
 
 BATCH = 2
 
@@ -84,11 +85,11 @@ def probe_model(model: Model, images: Images | None = None) -> list[str]:
     ``images`` are of its own data, to show metrics a batch of too; zeros serve for the phases where None. It raises as
     ``probe``, and for what only numbers and memory bring to light; it returns sentences on weights that do not learn.
     """
-    x = None
+    batch = None
     if images is not None:
         _refuse_few(model.recipe, images)
-        x = to_model(images.train[: _batch(model.recipe)].to(model.device), model.dtype)
-    probed = _Probe(model, x)
+        batch = items(images, "train", model.recipe, 0, _batch(model.recipe), model.device, model.dtype)
+    probed = _Probe(model, batch)
     probed.play(measuring=images is not None)
     return probed.idle
 
@@ -120,12 +121,10 @@ class _Way:
 
 
 class _Probe:
-    def __init__(self, model: Model, x: Tensor | None = None) -> None:
-        sizes = model.recipe.sizes
-        shape = (_batch(model.recipe), sizes.channels, sizes.size, sizes.size)
+    def __init__(self, model: Model, batch: Batch | None = None) -> None:
         self.model, self.recipe = model, model.recipe
-        self.real = x is not None
-        self.x = torch.zeros(shape, device=model.device, dtype=model.dtype) if x is None else x
+        self.real = batch is not None
+        self.batch = batch or blank(model.recipe, _batch(model.recipe), model.device, model.dtype)
         self.problems: list[Problem] = []
         self.broken: list[Problem] = []
         """Contracts of slots that were not kept: what fails otherwise may fail for that."""
@@ -217,11 +216,12 @@ class _Probe:
 
     def _augment(self) -> None:
         """Tries each augmentation on two images on the CPU: they are made of memory already, and cost little."""
-        x, tickets = torch.zeros(BATCH, *self.x.shape[1:]), torch.arange(BATCH)
+        batch, tickets = blank(self.recipe, BATCH), torch.arange(BATCH)
         for part in self.recipe.augment:
             alone = replace(self.recipe, augment=(part,))
             what = f"augmentation '{part.label}'"
-            self.placed(lambda alone=alone: [run(x, tickets) for run in augmentations(alone)], what, part.position)  # type: ignore[misc]
+            tried = partial(_augmented, alone, batch, tickets)
+            self.placed(tried, what, part.position)
 
     def _row(self, engine: Engine, number: int, row: Row) -> Iterator[Reach]:
         """Takes the gradient of each term of a row, and follows the ways that it took."""
@@ -238,7 +238,7 @@ class _Probe:
             declared = route(self.recipe.graph, row.slots, [term.part.arguments])
             found.append(_Way(term, reached, declared, self._passed_through(row, term, declared)))
 
-        run = partial(engine.by_term, plan, self.x, look)
+        run = partial(engine.by_term, plan, self.batch, look)
         if self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None:
             return
         self.reached |= {key for way in found for key in way.reached}
@@ -300,7 +300,7 @@ class _Probe:
 
     def _shown(self, measuring: bool) -> None:
         """Computes what outputs show and metrics look at."""
-        recipe, moment = self.recipe, Moment(self.model, self.x, seed=0, seeds=1)
+        recipe, moment = self.recipe, Moment(self.model, self.batch, seed=0, seeds=1)
         wanted = {part.label: [*part.arguments.values(), *part.computed] for part in recipe.evaluate}
         with suppress(Exception):  # each is asked for again below, and told of there
             moment.values([*recipe.outputs.values(), *(name for names in wanted.values() for name in names)])
@@ -333,6 +333,12 @@ def _as_it_was(model: Model) -> Iterator[None]:
                 module.training = training
             for parameter, learns in learning:
                 parameter.requires_grad_(learns)
+
+
+def _augmented(recipe: Recipe, batch: Batch, tickets: Tensor) -> None:
+    for augment in augmentations(recipe):
+        for name, tensor in batch.items():
+            augment(recipe.fields[name], tensor, tickets)
 
 
 def _noted(value: Any, names: set[str], name: str) -> None:

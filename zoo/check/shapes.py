@@ -149,12 +149,11 @@ def named_tensors(thing: Any) -> dict[str, Any]:
 
 def check_image(label: str, value: Any, recipe: Recipe) -> None:
     """An output that people are shown as images is one."""
-    sizes = recipe.sizes
-    promised = (0, sizes.channels, sizes.size, sizes.size)
+    promised = (0, *recipe.x.shape)
     given = tuple(value.shape) if isinstance(value, Tensor) else ()
     if given[1:] != promised[1:]:
         gives = dims(given) if isinstance(value, Tensor) else type(value).__name__
-        message = f"output '{label}' gives {gives}, where images {dims(promised)} are promised"
+        message = f"output '{label}' gives {gives}, where {recipe.x.kind}s {dims(promised)} are promised"
         misfit_at(recipe.source.at(("outputs", label)), message)
 
 

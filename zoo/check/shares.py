@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from zoo.check.assembly import assemble
+from zoo.data.fields import made_up
 from zoo.draws import Draw
 from zoo.engine.engine import Engine
 from zoo.recipe.schema import Recipe, Row, Term
+from zoo.types import Batch
 
 BATCH = 8
-COARSE = 5
-"""Pixels of a side of the noise that images are made up from, smoothly."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,14 @@ def shares(recipe: Recipe) -> list[Share]:
     Raises:
         RequestError: if the model cannot be had, such as for want of memory or of pretrained weights.
     """
-    model, sizes = assemble(recipe, "cpu"), recipe.sizes
+    model = assemble(recipe, "cpu")
     engine = Engine(model.train(), optimizers=False)
     draw = Draw(recipe.seed, "explain", device=model.device, dtype=model.dtype)
-    noise = draw.uniform(BATCH, sizes.channels, COARSE, COARSE)
-    x = interpolate(noise * 2 - 1, (sizes.size, sizes.size), mode="bilinear")
-    return [share for number in range(len(recipe.phases)) for share in _of_phase(engine, number, x)]
+    batch = made_up(recipe, BATCH, draw)
+    return [share for number in range(len(recipe.phases)) for share in _of_phase(engine, number, batch)]
 
 
-def _of_phase(engine: Engine, number: int, x: Tensor) -> list[Share]:
+def _of_phase(engine: Engine, number: int, batch: Batch) -> list[Share]:
     norms: dict[tuple[str, str], dict[str, float]] = {}
 
     def look(row: Row, term: Term, take: Callable[[], dict[str, Tensor]]) -> None:
@@ -58,7 +56,7 @@ def _of_phase(engine: Engine, number: int, x: Tensor) -> list[Share]:
             norm = float(torch.nn.utils.get_total_norm(own)) if own else 0.0
             norms.setdefault((row.label, player), {})[term.label] = weight * norm
 
-    engine.by_term(engine.plan(engine.recipe.phases[number]), x, look)
+    engine.by_term(engine.plan(engine.recipe.phases[number]), batch, look)
     return [
         Share(number, row, term, player, norm / (sum(terms.values()) or 1.0))
         for (row, player), terms in norms.items()

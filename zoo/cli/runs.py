@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import zoo
 from zoo.cli.stopping import tell
 from zoo.columns import json_text, table
-from zoo.errors import RequestError
+from zoo.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
@@ -32,7 +32,8 @@ def sample(arguments: argparse.Namespace) -> int:
     from zoo.report.pictures import square
 
     _at_least(arguments.n, 1, "-n")
-    images = sampled(_model(arguments), arguments.n, arguments.seed)
+    model = _model(arguments)
+    images = sampled(model, arguments.n, arguments.seed, _fields(arguments, model))
     return _write(arguments, "sample.png", square(images), images)
 
 
@@ -42,7 +43,8 @@ def reconstruct(arguments: argparse.Namespace) -> int:
 
     model = _model(arguments)
     model.output("reconstruction")
-    rows = reconstruction_rows(model, _given(arguments, model), arguments.seed)
+    batch = model.batch({model.recipe.x.name: _given(arguments, model), **_fields(arguments, model)})
+    rows = reconstruction_rows(model, batch, arguments.seed)
     return _write(arguments, "reconstruct.png", rows, rows[-1])
 
 
@@ -65,12 +67,41 @@ def interpolate(arguments: argparse.Namespace) -> int:
     return _write(arguments, "interpolate.png", [torch.cat([ends[:1], path, ends[1:]])], path)
 
 
+def _fields(arguments: argparse.Namespace, model: Any) -> dict[str, Any]:
+    """Fields that are given as ``FIELD=VALUE``: a class by number or name, numbers with commas between, or a file."""
+    import torch
+
+    given: dict[str, Any] = {}
+    for said in arguments.given:
+        name, equals, value = said.partition("=")
+        if not equals:
+            raise RequestError(f"--given {said}: write it as FIELD=VALUE, such as label=3")
+        field = model.recipe.fields.get(name)
+        if field is None:
+            raise RequestError(
+                f"--given {said}: the data has no field '{name}'{did_you_mean(name, model.recipe.fields)}"
+            )
+        given[name] = value
+        if field.kind == "vector":
+            try:
+                given[name] = torch.tensor([[float(number) for number in value.split(",")]])
+            except ValueError:
+                raise RequestError(f"--given {said}: a vector is numbers with commas between") from None
+        elif field.kind != "label":
+            given[name] = _read([value], model)
+    return given
+
+
 def _given(arguments: argparse.Namespace, model: Any) -> Any:
     """The images that are named, (N, C, H, W) in [-1, 1] on the model's device."""
+    return _read(arguments.images, model)
+
+
+def _read(paths: Sequence[str | Path], model: Any) -> Any:
     from zoo.data.given import read_images
     from zoo.types import to_model
 
-    pixels, notes = read_images(arguments.images, model.recipe)
+    pixels, notes = read_images(paths, model.recipe)
     for note in notes:
         tell(note)
     return to_model(pixels.to(model.device), model.dtype)
@@ -118,7 +149,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def _measured(recipe: Recipe) -> dict[str, Any]:
     """All of a recipe that its scores depend on but which they are."""
     left_out = ("evaluate", "outputs", "watch", "train")
-    return {key: v for key, v in recipe.plain().items() if key not in left_out} | {"data": recipe.data.identity()}
+    return {key: v for key, v in recipe.plain().items() if key not in left_out} | {"data": recipe.data_identity()}
 
 
 def _keep_beside(run: Run, scores: Mapping[str, Any]) -> Path:

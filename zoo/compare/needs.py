@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from zoo.columns import table
 from zoo.compare.plan import Cell
@@ -42,7 +41,9 @@ def problems(cells: Sequence[Cell]) -> Lacking:
         for reason in (problem.message for problem in lacks(cell.recipe)):
             lacking.setdefault(reason, []).append(cell)
         without_data = {key: value for key, value in cell.recipe.plain().items() if key not in ("data", "seed")}
-        key = json.dumps([without_data, asdict(cell.recipe.sizes)], default=str)
+        key = json.dumps(
+            [without_data, [*map(str, cell.recipe.fields.values())], cell.recipe.latent, cell.recipe.noise], default=str
+        )
         known[key] = known[key] if key in known else _recipe_lacks(cell.recipe)
         for reason in known[key]:
             lacking.setdefault(reason, []).append(cell)

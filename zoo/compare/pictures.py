@@ -78,8 +78,8 @@ def _draw(
 ) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
     """Picture -> row -> images (N, C, H, W) in [-1, 1]; and a sentence for each run that could not be loaded."""
     from zoo.data.batches import load_images
+    from zoo.data.fields import items
     from zoo.report.figures import SEED, reconstructions
-    from zoo.types import to_model
 
     real: dict[str, Tensor] = {}
     again: dict[str, Tensor] = {}
@@ -88,8 +88,9 @@ def _draw(
     for name, folder in runs.items():
         try:
             model = _loaded(folder, registry, device)
-            real = real or {"real": to_model(load_images(model.recipe).test[:SHOWN])}
-            made = reconstructions(model, real["real"].to(model.device, model.dtype))
+            batch = items(load_images(model.recipe), "test", model.recipe, 0, SHOWN, model.device, model.dtype)
+            real = real or {"real": batch[model.recipe.x.name].cpu()}
+            made = reconstructions(model, batch)
             drawn = {name: model.sample(SHOWN, seed=SEED).cpu()} if "sample" in model.recipe.outputs else {}
         except KeyboardInterrupt:
             raise

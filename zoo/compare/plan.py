@@ -85,7 +85,7 @@ def _expected(cell: Cell, metrics: Sequence[str], trained_apart: bool) -> list[S
     Where rows differ by options of their data on purpose, whether the images measured are the same is seen later.
     """
     recipe = cell.recipe
-    known: dict[str, Any] = {} if trained_apart else {"data": recipe.data.identity()}
+    known: dict[str, Any] = {} if trained_apart else {"data": recipe.data_identity()}
     known |= {"batch_stats": recipe.batch_stats, "size": recipe.sizes.size}
     scores = []
     for part in recipe.evaluate:

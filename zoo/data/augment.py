@@ -8,18 +8,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from zoo.draws import TicketDraw
+from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part, Recipe
 
-Augmentation = Callable[[Tensor, Tensor], Tensor]
-"""(images (B, C, H, W) in [-1, 1], tickets (B,)) -> images of the same shape and type."""
+Augmentation = Callable[[DataField, Tensor, Tensor], Tensor]
+"""(a field, its items (B, ...), tickets (B,)) -> items of the same shape and type; as they are, where they stay."""
 
 
-def augmentations(recipe: Recipe) -> tuple[Augmentation, ...]:
-    """The recipe's augmentations, in its order."""
-    return tuple(partial(_augmented, part, _function(part, recipe), recipe.seed) for part in recipe.augment)
+def augmentations(recipe: Recipe, dtype: torch.dtype = torch.float32) -> tuple[Augmentation, ...]:
+    """The recipe's augmentations, in its order; ``dtype`` is that of what they draw."""
+    return tuple(partial(_augmented, part, _function(part, recipe), recipe, dtype) for part in recipe.augment)
 
 
 def _function(part: Part, recipe: Recipe) -> Any:
@@ -30,8 +32,24 @@ def _function(part: Part, recipe: Recipe) -> Any:
     return partial(target, **part.arguments_for())
 
 
-def _augmented(part: Part, function: Callable[..., Tensor], seed: int, images: Tensor, tickets: Tensor) -> Tensor:
-    draw = TicketDraw(tickets, seed, "augment", part.label, dtype=images.dtype)
+def _augmented(
+    part: Part,
+    function: Callable[..., Tensor],
+    recipe: Recipe,
+    dtype: torch.dtype,
+    field: DataField,
+    items: Tensor,
+    tickets: Tensor,
+) -> Tensor:
+    """One that is ``geometric`` changes all that lies in a plane or in space, alike for the fields of an item; another
+    what is of the first field's kind.
+    """
+    geometric = getattr(part.load(), "geometric", False)
+    if field.kind != recipe.x.kind and not (geometric and field.spatial):
+        return items
+    flat = field.kind == "mask"
+    images = items[:, None] if flat else items
+    draw = TicketDraw(tickets, recipe.seed, "augment", part.label, dtype=dtype)
     given = {"images": images, "draw": draw}
     made = function(**{name: given[name] for name in part.entry.signature.needs})
     if made.shape != images.shape or made.dtype != images.dtype:
@@ -39,4 +57,4 @@ def _augmented(part: Part, function: Callable[..., Tensor], seed: int, images: T
             f"it gives {made.dtype} {tuple(made.shape)}, where the {images.dtype} {tuple(images.shape)} it was given "
             "is promised"
         )
-    return made
+    return made[:, 0] if flat else made

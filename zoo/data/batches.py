@@ -1,39 +1,72 @@
-"""Images for training and evaluation: loaded by a data plugin, served by position."""
+"""Data for training and evaluation: loaded by data plugins, served by position."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
+from zoo.data.fields import check, seen, split_of
 from zoo.draws import WHOLE, Shard, seeded
 from zoo.errors import Problem, RecipeError, ZooError, said_of
 from zoo.machine.torch_private import out_of_memory
-from zoo.recipe.schema import Recipe
-from zoo.types import Images, to_model
+from zoo.recipe.data_fields import DataField
+from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.sets import named
+from zoo.types import Batch, Examples
+
+Gathered = tuple[dict[str, Tensor], Tensor]
+"""Tensors of one set by field, and a ticket for each item."""
 
 
-def load_images(recipe: Recipe) -> Images:
-    """The recipe's images; a RecipeError, placed at ``data``, if they cannot be had or are not what the recipe says."""
-    part = recipe.data
+def load_images(recipe: Recipe) -> Examples:
+    """The recipe's data, one field beside another; a RecipeError, placed at its set, if it cannot be had or is not what
+    it says.
+    """
+    sets = [(key, _loaded(part)) for key, part in recipe.sets.items()]
+    first = sets[0][1]
+    fields, notes = dict[str, tuple[Tensor, Tensor]](), tuple[str, ...]()
+    for key, examples in sets:
+        own = {"x": (examples.train, examples.test), **examples.fields}
+        fields |= {named(key, name, recipe.sets): both for name, both in own.items()}
+        notes += examples.notes
+    del fields[recipe.x.name]
+    whole = Examples(first.train, first.test, notes, fields)
+    with _placed(recipe.data):
+        check(whole, recipe)
+    return whole
+
+
+def _loaded(part: Part) -> Examples:
+    with _placed(part):
+        examples = part.load()(**part.arguments_for())
+        if not isinstance(examples, Examples):
+            raise ValueError(f"gives {type(examples).__name__}, not zoo.api.Examples")
+        return examples
+
+
+@contextmanager
+def _placed(part: Part) -> Iterator[None]:
     try:
-        images = part.load()(**part.arguments_for())
-        _check(images, recipe)
+        yield
     except Exception as error:
         if isinstance(error, ZooError) or out_of_memory(error):
             raise
         message = f"data '{part.entry.name}': {said_of(error)}"
         raise RecipeError([Problem(part.position, message)]) from error
-    return images  # type: ignore[no-any-return]
 
 
 def lacks(recipe: Recipe) -> list[Problem]:
-    """Why the recipe's images cannot be had, as data that can say so (``api.ReadyData``) know without reading any."""
-    part = recipe.data
+    """Why the recipe's data cannot be had, as what can say so (``api.ReadyData``) knows without reading any."""
+    return [problem for part in recipe.sets.values() for problem in _lacks(part)]
+
+
+def _lacks(part: Part) -> list[Problem]:
     ready = getattr(part.load(), "ready", None)
     if ready is None:
         return []
@@ -45,37 +78,26 @@ def lacks(recipe: Recipe) -> list[Problem]:
     return []
 
 
-def _check(images: Images, recipe: Recipe) -> None:
-    if not isinstance(images, Images):
-        raise ValueError(f"gives {type(images).__name__}, not zoo.api.Images")
-    expected = (recipe.sizes.channels, recipe.sizes.size, recipe.sizes.size)
-    for split, pixels in (("train", images.train), ("test", images.test)):
-        if pixels.dtype != torch.uint8 or pixels.shape[1:] != expected:
-            raise ValueError(
-                f"its {split} images are {pixels.dtype} {tuple(pixels.shape)}; uint8 (N, {expected}) is promised"
-            )
-        if not len(pixels):
-            raise ValueError(f"has no {split} images")
-
-
 class Batches:
-    """turn -> a batch of images in [-1, 1], augmented, a function of (seed, turn) alone.
+    """turn -> a batch, as models see it, augmented, a function of (seed, turn) alone.
 
-    The set is gone through in a new random order each epoch; a batch may span two epochs, so a set smaller than a batch
-    works too. The packed images lie on the device if there is room; else the next batch is gathered by a thread, into
-    pinned memory, while this one is worked on.
+    Each set is gone through in a new random order each epoch; a batch may span two epochs, so a set smaller than a
+    batch works too. What is packed lies on the device if there is room; else the next batch is gathered by a thread,
+    into pinned memory, while this one is worked on.
 
     Args:
-        pixels: uint8 (N, C, H, W).
-        batch: images in a batch, of all processes together; ``shard`` is this process's share of each.
+        stored: field -> tensor (N, ...), as it is stored; of one set as many each.
+        fields: what each is.
+        batch: items in a batch, of all processes together; ``shard`` is this process's share of each.
         augment: what is done to them, in this order.
-        on: where the images lie: ``device``, ``host``, or ``auto`` for the device if they fill at most half of its
+        on: where what is stored lies: ``device``, ``host``, or ``auto`` for the device if it fills at most half of its
             free memory.
     """
 
     def __init__(
         self,
-        pixels: Tensor,
+        stored: Mapping[str, Tensor],
+        fields: Mapping[str, DataField],
         batch: int,
         seed: int,
         *,
@@ -86,57 +108,93 @@ class Batches:
         shard: Shard = WHOLE,
         on: str = "auto",
     ) -> None:
-        self._augment, self._batch, self._shard, self._seed, self._dtype = tuple(augment), batch, shard, seed, dtype
+        self._augment, self._fields, self._dtype = tuple(augment), fields, dtype
         self._device = torch.empty(0, device=device).device  # with its number: cuda is cuda:0
-        self._pixels = pixels.to(self._device) if _lies_on_device(pixels, self._device, on) else pixels
-        self._ahead = _Ahead(self._gathered) if self._pixels.device != self._device else None
+        there = lies_on_device(sum(tensor.nbytes for tensor in stored.values()), self._device, on)
+        placed = {name: tensor.to(self._device) if there else tensor for name, tensor in stored.items()}
+        first, *others = dict.fromkeys(fields[name].of for name in placed)
+        keys: dict[str, tuple[object, ...]] = {first: (seed,), **{of: (seed, of) for of in others}}
+        self._sets = [
+            Set({name: tensor for name, tensor in placed.items() if fields[name].of == of}, batch, shard, key)
+            for of, key in keys.items()
+        ]
+        lies_here = all(tensor.device == self._device for tensor in placed.values())
+        self._ahead = None if lies_here else _Ahead(self._gathered)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._orders: dict[int, Tensor] = {}
 
     @classmethod
     def of(
-        cls, recipe: Recipe, pixels: Tensor, device: torch.device | str, dtype: torch.dtype, shard: Shard = WHOLE
+        cls,
+        recipe: Recipe,
+        examples: Examples,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        shard: Shard = WHOLE,
     ) -> Batches:
-        """The batches that a recipe's model is trained on."""
-        settings = recipe.train
+        """The batches that a recipe's model is trained on: of the fields that it asks for, and the first."""
+        settings, stored = recipe.train, split_of(examples, "train", recipe)
         return cls(
-            pixels,
+            {name: tensor for name, tensor in stored.items() if name in recipe.asked_fields},
+            recipe.fields,
             settings.batch,
             recipe.seed,
             device=device,
             dtype=dtype,
             channels_last=settings.channels_last,
-            augment=augmentations(recipe),
+            augment=augmentations(recipe, dtype),
             shard=shard,
             on=settings.data_on,
         )
 
-    def __call__(self, turn: int) -> Tensor:
-        """The batch of a turn, this process's share of it, (B, C, H, W) in [-1, 1]."""
-        pixels, tickets = self._ahead(turn) if self._ahead else self._gathered(turn)
-        images = to_model(pixels.to(self._device, non_blocking=True), self._dtype)
-        images = images.contiguous(memory_format=self._layout)
-        if self._augment:
-            tickets = tickets.to(self._device, non_blocking=True)
-            for augment in self._augment:
-                images = augment(images, tickets)
-            images = images.contiguous(memory_format=self._layout)
-        return images
+    def __call__(self, turn: int) -> Batch:
+        """The batch of a turn, this process's share of it: field -> (B, ...), images in [-1, 1]."""
+        gathered = self._ahead(turn) if self._ahead else self._gathered(turn)
+        batch = {}
+        for stored, tickets in gathered:
+            for name, tensor in stored.items():
+                field = self._fields[name]
+                found = self._laid(seen(tensor.to(self._device, non_blocking=True), field, self._dtype))
+                if self._augment:
+                    here = tickets.to(self._device, non_blocking=True)
+                    for augment in self._augment:
+                        found = augment(field, found, here)
+                    found = self._laid(found)
+                batch[name] = found
+        return batch
+
+    def _laid(self, tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=self._layout if tensor.ndim == 4 else torch.contiguous_format)
 
     def images_of(self, turn: int) -> Tensor:
-        """Which images of the set a turn's share shows, (B,)."""
+        """Which items of the first set a turn's share shows, (B,)."""
+        return self._sets[0].items_of(turn)
+
+    def _gathered(self, turn: int) -> list[Gathered]:
+        return [one.gathered(turn, tickets=bool(self._augment)) for one in self._sets]
+
+
+class Set:
+    """The tensors of one set, in a new random order each epoch, which is a function of ``key`` and the epoch."""
+
+    def __init__(self, stored: Mapping[str, Tensor], batch: int, shard: Shard, key: tuple[object, ...]) -> None:
+        self._stored, self._batch, self._shard, self._key = stored, batch, shard, key
+        self._size = len(next(iter(stored.values())))
+        self._orders: dict[int, Tensor] = {}
+
+    def items_of(self, turn: int) -> Tensor:
+        """Which items a turn's share shows, (B,)."""
         return torch.cat([indices for _, indices in self._stretches(turn)])
 
-    def _gathered(self, turn: int) -> tuple[Tensor, Tensor]:
-        """The pixels of a turn, and a ticket for each image: (epoch, index), counted through."""
-        size, stretches = len(self._pixels), self._stretches(turn)
+    def gathered(self, turn: int, tickets: bool) -> Gathered:
+        """The tensors of a turn, and a ticket for each item: (epoch, index), counted through."""
+        stretches = self._stretches(turn)
         indices = torch.cat([indices for _, indices in stretches])
-        tickets = torch.cat([epoch * size + own for epoch, own in stretches]) if self._augment else indices
-        return self._pixels[indices], tickets
+        numbers = torch.cat([epoch * self._size + own for epoch, own in stretches]) if tickets else indices
+        return {name: tensor[indices] for name, tensor in self._stored.items()}, numbers
 
     def _stretches(self, turn: int) -> list[tuple[int, Tensor]]:
-        """The epochs that a turn's share lies in, each with its images there."""
-        size, rows = len(self._pixels), self._batch // self._shard.count
+        """The epochs that a turn's share lies in, each with its items there."""
+        size, rows = self._size, self._batch // self._shard.count
         start = turn * self._batch + self._shard.index * rows
         stretches, end = [], start + rows
         while start < end:
@@ -149,8 +207,9 @@ class Batches:
     def _order(self, epoch: int) -> Tensor:
         orders = self._orders
         if epoch not in orders:
-            generator = seeded(self._seed, "order", epoch)
-            order = torch.randperm(len(self._pixels), generator=generator).to(self._pixels.device)
+            seed, *others = self._key
+            generator = seeded(seed, "order", *others, epoch)
+            order = torch.randperm(self._size, generator=generator).to(next(iter(self._stored.values())).device)
             # set at once: a thread may be gathering the next turn
             self._orders = orders = {**{e: o for e, o in orders.items() if e >= epoch - 1}, epoch: order}
         return orders[epoch]
@@ -159,24 +218,27 @@ class Batches:
 class _Ahead:
     """Gathers the turn after the one that is asked for, in a thread, into memory that a GPU can copy from by itself."""
 
-    def __init__(self, gathered: Callable[[int], tuple[Tensor, ...]]) -> None:
+    def __init__(self, gathered: Callable[[int], list[Gathered]]) -> None:
         self._gathered = gathered
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="zoo-data")
-        self._coming: tuple[int, Future[tuple[Tensor, ...]]] | None = None
+        self._coming: tuple[int, Future[list[Gathered]]] | None = None
 
-    def __call__(self, turn: int) -> tuple[Tensor, ...]:
+    def __call__(self, turn: int) -> list[Gathered]:
         coming = self._coming
-        tensors = coming[1].result() if coming and coming[0] == turn else self._pinned(turn)
+        sets = coming[1].result() if coming and coming[0] == turn else self._pinned(turn)
         self._coming = (turn + 1, self._thread.submit(self._pinned, turn + 1))
-        return tensors
+        return sets
 
-    def _pinned(self, turn: int) -> tuple[Tensor, ...]:
-        pin = torch.cuda.is_available()
-        return tuple(tensor.pin_memory() if pin else tensor for tensor in self._gathered(turn))
+    def _pinned(self, turn: int) -> list[Gathered]:
+        def pinned(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory() if torch.cuda.is_available() else tensor
+
+        return [({name: pinned(t) for name, t in stored.items()}, pinned(n)) for stored, n in self._gathered(turn)]
 
 
-def _lies_on_device(pixels: Tensor, device: torch.device, on: str) -> bool:
+def lies_on_device(size: int, device: torch.device, on: str) -> bool:
+    """Whether what is stored in so many bytes goes to the device."""
     if on == "auto" and device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return pixels.nbytes <= free / 2
+        return size <= free / 2
     return on != "host"

@@ -15,10 +15,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from zoo.data.fields import check_field
 from zoo.errors import RequestError, text_of
 from zoo.machine.device import memory, size_of
 from zoo.recipe import Recipe, registry_for
+from zoo.recipe.data_fields import DataField
 from zoo.registry import to_arguments
+from zoo.types import Examples
 
 SHAPE = "(N, C, H, W)"
 FIELDS = ("x", "image", "img", "images", "pixel_values")
@@ -53,7 +56,65 @@ def read_images(images: Sequence[str | Path | Image.Image], recipe: Recipe) -> t
     return found
 
 
-def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Tensor:
+def examples_of(data: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Examples:
+    """What a user gives to train on, for the fields that a recipe's training asks for, as it would be stored.
+
+    Args:
+        data: a mapping of the fields' names to what ``pixels_of`` takes, or to tensors or arrays (N, ...) of fields
+            that are no images; items, or batches, with a value for each field, in the order or by name; or images
+            alone, where it asks for nothing else.
+        value_range: the numbers that floats have for black and white, in images.
+
+    Raises:
+        RequestError: in a sentence, where something is missing or is no such field.
+    """
+    first, *others = asked = recipe.asked_fields
+    given = _columns(data, asked) if others or isinstance(data, Mapping) else {first: data}
+    if missing := [name for name in asked if name not in given]:
+        cure = "give {" + ", ".join(f"{name!r}: ..." for name in asked) + "}, or items with a value for each"
+        raise RequestError(
+            f"recipe '{recipe.name}' is trained on {' and '.join(asked)}, and {missing[0]} is not given; {cure}"
+        )
+    stored = {name: _stored(given[name], recipe.fields[name], recipe, value_range) for name in asked}
+    counts = {name: len(tensor) for name, tensor in stored.items()}
+    if len({counts[name] for name in asked if recipe.fields[name].of == recipe.x.of}) > 1:
+        raise RequestError(f"an item has a value for each field, and here are {counts} of them")
+    fields = {name: (stored[name], stored[name][:0]) for name in others}
+    return Examples(stored[first], stored[first][:0], fields=fields)
+
+
+def _columns(data: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Field -> all of its values; of items, each a mapping or a tuple in the order of the names."""
+    if isinstance(data, Mapping):
+        return {name: data[name] for name in names if name in data}
+    if isinstance(data, np.ndarray | Tensor | str | Path | Image.Image):
+        return {names[0]: data}
+    items = [
+        item if isinstance(item, Mapping) else dict(zip(names, _several(item), strict=False)) for item in _each(data)
+    ]
+    found = {name: [item[name] for item in items] for name in names if all(name in item for item in items)}
+    batched = isinstance(data, DataLoader)
+    return {name: torch.cat([*map(torch.as_tensor, values)]) if batched else values for name, values in found.items()}
+
+
+def _several(item: Any) -> Sequence[Any]:
+    return item if isinstance(item, tuple | list) else (item,)
+
+
+def _stored(given: Any, field: DataField, recipe: Recipe, value_range: tuple[float, float] | None) -> Tensor:
+    if field.kind == "image":
+        return pixels_of(given, recipe, value_range, field)
+    stored = _stacked(given) if isinstance(given, Sequence) else torch.as_tensor(given)
+    try:
+        check_field(stored, field, "")
+    except ValueError as error:
+        raise RequestError(text_of(error)) from None
+    return stored
+
+
+def pixels_of(
+    images: Any, recipe: Recipe, value_range: tuple[float, float] | None = None, field: DataField | None = None
+) -> Tensor:
     """What a user gives as images, as the pixels that a recipe's model is trained on.
 
     Args:
@@ -63,6 +124,7 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
             ``FIELDS`` in a mapping. Each is taken once. Numbers are uint8, or floats, which are rounded to 256 steps of
             their range.
         recipe: whose size and channels they must have.
+        field: which field of its data they are; the first when None.
         value_range: the numbers that floats have for black and white: ``(0, 1)`` or ``(-1, 1)``.
 
     Returns:
@@ -74,12 +136,12 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
     if isinstance(images, str | Path | Image.Image):
         images = [images]
     if isinstance(images, DataLoader):
-        return _joined((pixels_of(_image(batch), recipe, value_range) for batch in images), recipe)
+        return _joined((pixels_of(_image(batch), recipe, value_range, field) for batch in images), recipe)
     items = hasattr(images, "__getitem__") or hasattr(images, "__iter__")
     if items and not isinstance(images, Sequence | np.ndarray | Tensor | Mapping):
         found = map(_image, _each(images))
         pieces = iter(lambda: [*islice(found, PIECE)], [])
-        return _joined((pixels_of(piece, recipe, value_range) for piece in pieces), recipe)
+        return _joined((pixels_of(piece, recipe, value_range, field) for piece in pieces), recipe)
     if isinstance(images, Sequence):
         if any(isinstance(image, tuple | Mapping) for image in images):
             images = [*map(_image, images)]
@@ -94,7 +156,7 @@ def pixels_of(images: Any, recipe: Recipe, value_range: tuple[float, float] | No
         raise RequestError(
             f"images are {type(images).__name__}; give a tensor or an array {SHAPE}, or a list of Pillow's images"
         )
-    return _eight_bits(_laid_out(images, recipe), value_range)
+    return _eight_bits(_laid_out(images, recipe, field or recipe.x), value_range)
 
 
 def _each(items: Any) -> Iterator[Any]:
@@ -138,17 +200,18 @@ def _stacked(images: Sequence[Any]) -> Any:
     return torch.stack(tensors) if tensors else torch.empty(0)
 
 
-def _laid_out(images: Tensor, recipe: Recipe) -> Tensor:
+def _laid_out(images: Tensor, recipe: Recipe, field: DataField) -> Tensor:
     """As (N, C, H, W), if only one layout can be meant."""
-    channels, size = recipe.sizes.channels, recipe.sizes.size
-    shape, cure = tuple(images.shape), f"recipe {recipe.name!r} takes (N, {channels}, {size}, {size})"
+    takes = ", ".join(["N", *map(str, field.shape)])
+    channels, *sides = field.shape
+    shape, cure = tuple(images.shape), f"recipe {recipe.name!r} takes ({takes})"
     if not len(shape) or not shape[0]:
         raise RequestError(f"there are no images: their shape is {shape}; {cure}")
-    if shape[1:] == (channels, size, size):
+    if shape[1:] == field.shape:
         return images
-    if shape[1:] == (size, size, channels):
+    if shape[1:] == (*sides, channels):
         return images.movedim(-1, 1)
-    if shape[1:] == (size, size) and channels == 1:
+    if shape[1:] == tuple(sides) and channels == 1:
         return images[:, None]
     raise RequestError(f"images have the shape {shape}; {cure}")
 

@@ -23,6 +23,7 @@ from zoo.machine.torch_private import out_of_memory, waits_for_device
 from zoo.model.model import Model
 from zoo.recipe.graph import COUNTS
 from zoo.recipe.schema import Recipe, Term
+from zoo.types import Batch
 
 WARM = 3
 """Eager plays of a phase before it is captured: they make optimiser states and choose kernels."""
@@ -90,13 +91,14 @@ class Captured:
         self,
         model: Model,
         plan: PhasePlan,
-        x: Tensor,
-        gradients: Callable[[Tensor, Draws, Weights], Gradients],
+        batch: Batch,
+        gradients: Callable[[Batch, Draws, Weights], Gradients],
         move: Callable[[Mapping[TermKey, Tensor], Mapping[str, Tensor]], None],
         key: Callable[[int, tuple[int, ...], str], tuple[object, ...]],
         recorder: Recorder,
     ) -> None:
-        self._gradients, self._move, self._key, self._x = gradients, move, key, x.clone()
+        self._gradients, self._move, self._key = gradients, move, key
+        self._batch = {name: tensor.clone() for name, tensor in batch.items()}
         drawing = [computed.name for computed in plan.program if computed.draws]
         self._draws = {name: Draw(device=model.device, dtype=model.dtype) for name in drawing}
         changing = [term for term in plan.terms if not term.weight.constant]
@@ -120,7 +122,7 @@ class Captured:
         with unmoved(model):
             torch.cuda.set_sync_debug_mode("error")
             try:
-                self._gradients(self._x, self._draws.__getitem__, self._weight)
+                self._gradients(self._batch, self._draws.__getitem__, self._weight)
             except RuntimeError as error:
                 if not waits_for_device(error):
                     raise
@@ -132,17 +134,18 @@ class Captured:
         return self._weights[id(term)][1] if id(term) in self._weights else term.weight(0)
 
     def _play(self) -> None:
-        losses, gradients = self._gradients(self._x, self._draws.__getitem__, self._weight)
+        losses, gradients = self._gradients(self._batch, self._draws.__getitem__, self._weight)
         self._move(losses, gradients)
         values = torch.stack([loss.float() for loss in losses.values()]).unbind()
         self._losses = dict(zip(losses, values, strict=True))
 
-    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
-        """Replays it on images; gives the terms' values, which are overwritten by the next replay.
+    def play(self, batch: Batch, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
+        """Replays it on a batch; gives the terms' values, which are overwritten by the next replay.
 
         ``which`` is the draw of the noise, ``step`` counts the steps done.
         """
-        self._x.copy_(x)
+        for name, tensor in self._batch.items():
+            tensor.copy_(batch[name])
         for caller, draw in self._draws.items():
             draw.begin(*self._key(step, which, caller))
         for term, weight in self._weights.values():

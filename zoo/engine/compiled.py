@@ -20,31 +20,39 @@ from zoo.engine.phases import PhasePlan, Weights
 from zoo.engine.players import Gradients
 from zoo.errors import TrainingError, reason
 from zoo.machine.torch_private import out_of_memory
+from zoo.types import Batch
 
 
 class Compiled:
-    """The gradients of one phase, compiled for images of the shape of ``x``; the model's buffers stay as they are.
+    """The gradients of one phase, compiled for batches of the shape of ``batch``; the model's buffers stay as they are.
 
     A phase that cannot be traced, such as where Python looks at a tensor's
     numbers, is a TrainingError.
     """
 
-    def __init__(self, model: nn.Module, plan: PhasePlan, step: int, x: Tensor, draws: Draws, weights: Weights) -> None:
+    def __init__(
+        self, model: nn.Module, plan: PhasePlan, step: int, batch: Batch, draws: Draws, weights: Weights
+    ) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx  # half a second that nobody else needs
 
         self._terms = [term for term in plan.terms if not term.weight.constant]
+        self._fields = tuple(batch)
         self._drawn: list[tuple[str, str, tuple[int, ...]]] = []
         self._losses: list[TermKey] = []
         self._gradients: list[str] = []
         with unmoved(model):
-            plan.compute(x, step, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
-            inputs = self._inputs(x, draws, weights)
+            plan.compute(batch, step, lambda caller: _Noting(draws(caller), caller, self._drawn), weights)
+            inputs = self._inputs(batch, draws, weights)
 
-            def play(x: Tensor, *given: Tensor) -> list[Tensor]:
-                weighing = dict(zip(map(id, self._terms), given, strict=False))
-                noise = _Given(self._drawn, given[len(self._terms) :])
+            def play(*given: Tensor) -> list[Tensor]:
+                fields, others = dict(zip(self._fields, given, strict=False)), given[len(self._fields) :]
+                weighing = dict(zip(map(id, self._terms), others, strict=False))
+                noise = _Given(self._drawn, others[len(self._terms) :])
                 losses, gradients = plan.compute(
-                    x, step, lambda _: noise, lambda term: weighing.get(id(term), term.weight(0))
+                    fields,
+                    step,
+                    lambda _: noise,
+                    lambda term: weighing.get(id(term), term.weight(0)),
                 )
                 self._losses, self._gradients = [*losses], [*gradients]
                 return [*losses.values(), *gradients.values()]
@@ -55,20 +63,22 @@ class Compiled:
             with torch.no_grad(), _placed(plan, "compiled"):
                 self._run(*inputs)
 
-    def _inputs(self, x: Tensor, draws: Draws, weights: Weights) -> list[Tensor]:
-        given = [torch.as_tensor(weights(term), dtype=torch.float32, device=x.device) for term in self._terms]
+    def _inputs(self, batch: Batch, draws: Draws, weights: Weights) -> list[Tensor]:
+        fields = [batch[name] for name in self._fields]
+        device = fields[0].device
+        given = [torch.as_tensor(weights(term), dtype=torch.float32, device=device) for term in self._terms]
         streams: dict[str, Draw] = {}
         noise = []
         for caller, kind, shape in self._drawn:
             if caller not in streams:
                 streams[caller] = draws(caller)
             noise.append(getattr(streams[caller], kind)(*shape))
-        return [x, *given, *noise]
+        return [*fields, *given, *noise]
 
-    def __call__(self, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+    def __call__(self, batch: Batch, draws: Draws, weights: Weights) -> Gradients:
         """The terms' values and the gradients, as ``PhasePlan.compute`` gives them."""
         with torch.no_grad():
-            numbers = self._run(*self._inputs(x, draws, weights))
+            numbers = self._run(*self._inputs(batch, draws, weights))
         losses = dict(zip(self._losses, numbers, strict=False))
         return losses, dict(zip(self._gradients, numbers[len(losses) :], strict=True))
 

@@ -26,9 +26,11 @@ from zoo.model.batch_norm import synchronise
 from zoo.model.model import Model
 from zoo.recipe.schedule import Schedule
 from zoo.recipe.schema import Phase, Term
+from zoo.types import Batch, batch_of, count_of, parts_of
 
-Batches = Callable[[int], Tensor]
-"""turn -> this process's share of a batch, images (B, C, H, W) in [-1, 1]; a step takes ``Engine.turns`` of them."""
+Batches = Callable[[int], "Tensor | Batch"]
+"""turn -> this process's share of a batch, its fields by name, or a tensor for the first; a step takes
+``Engine.turns`` of them."""
 
 
 class Engine:
@@ -131,11 +133,12 @@ class Engine:
         if not self.model.training:
             self.model.train()
         step = self.step_index
-        shared = batches(step * self.turns)
+        shared = self.batch(batches(step * self.turns))
         losses: dict[str, Tensor] = {}
         for number, play in self.due():
-            x = batches(self.turn((number, play))) if self.recipe.phases[number].fresh else shared
-            played = self._play(self.plan_now(number), x, (number, play))
+            fresh = self.recipe.phases[number].fresh
+            batch = self.batch(batches(self.turn((number, play)))) if fresh else shared
+            played = self._play(self.plan_now(number), batch, (number, play))
             losses |= {str(key): value for key, value in played.items()}
         if self.average:
             self.average.update(step)
@@ -143,6 +146,10 @@ class Engine:
         self.step_index += 1
         self.seen_images += self.recipe.train.batch
         return losses
+
+    def batch(self, given: Tensor | Batch) -> Batch:
+        """A batch; of a tensor alone, which is the first field."""
+        return batch_of(given, self.recipe.graph.fields[0])
 
     def due(self) -> Iterator[tuple[int, int]]:
         """The phases that are played at this step, each as often as it is: its number, and which play of it."""
@@ -169,22 +176,22 @@ class Engine:
         if spoilt := self.shards.spoilt(self.players):
             raise TrainingError(f"step {self.step_index}: weights of {', '.join(spoilt)} are no longer finite")
 
-    def _play(self, plan: PhasePlan, x: Tensor, which: tuple[int, int]) -> dict[TermKey, Tensor]:
+    def _play(self, plan: PhasePlan, batch: Batch, which: tuple[int, int]) -> dict[TermKey, Tensor]:
         self.count(which)
         for player in plan.leaders:
             player.set_rate(self.step_index)
         if not plan.rows:  # every term of it weighs nothing yet
             return {}
-        if graph := self._captured(plan, x):
+        if graph := self._captured(plan, batch):
             self.streams.begin_global(self.step_index, which, WHOLE)
-            return graph.play(x, which if plan.phase.fresh else (), self.step_index)
+            return graph.play(batch, which if plan.phase.fresh else (), self.step_index)
         plan.played += 1
         before = self.shards.versions()
-        losses, gradients = self.shards.mean(*self.shares(plan, x, which), before)
+        losses, gradients = self.shards.mean(*self.shares(plan, batch, which), before)
         self.move(plan, losses, gradients, which)
         return losses
 
-    def _captured(self, plan: PhasePlan, x: Tensor) -> Replay | None:
+    def _captured(self, plan: PhasePlan, batch: Batch) -> Replay | None:
         """A phase as a CUDA graph, recorded once it was played often enough; None if it is to be played eagerly.
 
         A phase that waits for the device, as ``.item()`` does, cannot be recorded: from then on ``eager`` says so, or a
@@ -196,7 +203,7 @@ class Engine:
             self.recorder = self.recorder or Recorder(self.device)
             gradients, moving = partial(self.taken, plan), partial(self.move, plan)
             try:
-                plan.captured = Captured(self.model, plan, x, gradients, moving, self.streams.key, self.recorder)
+                plan.captured = Captured(self.model, plan, batch, gradients, moving, self.streams.key, self.recorder)
             except CaptureError as error:
                 if self.recipe.train.cuda_graph == "on":
                     where = f"{plan.phase.position}: train.cuda_graph: on is not to be had"
@@ -204,19 +211,19 @@ class Engine:
                 self.eager = str(error)
         return plan.captured
 
-    def shares(self, plan: PhasePlan, x: Tensor, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
+    def shares(self, plan: PhasePlan, batch: Batch, which: tuple[int, int], *, every_term: bool = False) -> Gradients:
         """The gradients of a play of a phase, as ``gradients`` gives them: of the batch's parts, averaged."""
         weights = self._some_weight if every_term else self._weight
         parts, draw = self.recipe.train.accumulate, which if plan.phase.fresh else ()
         vectors = self._vectors if parts > 1 else []
         begun = [vector.clone() for vector in vectors]
         total: Gradients | None = None
-        for number, piece in enumerate(x.chunk(parts) if parts > 1 else (x,)):
+        for number, piece in enumerate(parts_of(batch, parts) if parts > 1 else [batch]):
             for vector, value in zip(vectors, begun, strict=True):
                 vector.copy_(value)  # so that every part has the weights of the first: one iteration a play
             shard = self.processes.shard.part(number, parts)
             self.streams.begin_global(self.step_index, which, shard)
-            new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, len(piece)), weights)
+            new = self.taken(plan, piece, self.streams.draws(self.step_index, draw, shard, count_of(piece)), weights)
             total = summed(total, new) if total else new
         assert total
         if parts == 1:
@@ -229,17 +236,17 @@ class Engine:
     def _some_weight(self, term: Term) -> float:
         return self._weight(term) or 1.0
 
-    def taken(self, plan: PhasePlan, x: Tensor, draws: Draws, weights: Weights) -> Gradients:
+    def taken(self, plan: PhasePlan, batch: Batch, draws: Draws, weights: Weights) -> Gradients:
         """The gradients of a phase, by a compiled graph where the recipe asks for one."""
         with repeatable(self.device):
             if not self.recipe.train.compile:
                 with self.shards.computing():
-                    return plan.compute(x, self.step_index, draws, weights)
-            plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, x, draws, weights)
-            return plan.compiled(x, draws, weights)
+                    return plan.compute(batch, self.step_index, draws, weights)
+            plan.compiled = plan.compiled or Compiled(self.model, plan, self.step_index, batch, draws, weights)
+            return plan.compiled(batch, draws, weights)
 
     def gradients(
-        self, plan: PhasePlan, x: Tensor, draw: tuple[int, ...] = (), *, every_term: bool = False
+        self, plan: PhasePlan, given: Tensor | Batch, draw: tuple[int, ...] = (), *, every_term: bool = False
     ) -> Gradients:
         """Every row's gradient at the present weights; ``every_term``: what weighs nothing at this step weighs 1.
 
@@ -247,14 +254,15 @@ class Engine:
             the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter that
             no row reaches is not in it.
         """
-        draws = self.streams.draws(self.step_index, draw, WHOLE, len(x))
+        batch = self.batch(given)
+        draws = self.streams.draws(self.step_index, draw, WHOLE, count_of(batch))
         with repeatable(self.device):
-            return plan.compute(x, self.step_index, draws, self._some_weight if every_term else self._weight)
+            return plan.compute(batch, self.step_index, draws, self._some_weight if every_term else self._weight)
 
-    def by_term(self, plan: PhasePlan, x: Tensor, look: Look) -> None:
+    def by_term(self, plan: PhasePlan, batch: Batch, look: Look) -> None:
         """Has ``look`` take the gradient of every term of a phase by itself."""
         with repeatable(self.device):
-            plan.by_term(x, self.step_index, self.streams.draws(self.step_index, (), WHOLE, len(x)), look)
+            plan.by_term(batch, self.step_index, self.streams.draws(self.step_index, (), WHOLE, count_of(batch)), look)
 
     def move(
         self,

@@ -15,6 +15,7 @@ from zoo.engine.parametrised import computed_once
 from zoo.engine.phases import PhasePlan
 from zoo.errors import RequestError
 from zoo.model.model import Model
+from zoo.types import Batch, count_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class TrainableModel(Model):
 
     def losses(
         self,
-        x: Tensor,
+        x: Tensor | Batch,
         *,
         step: int = 0,
         phase: int | None = None,
@@ -49,7 +50,7 @@ class TrainableModel(Model):
         spectral norm take note of the images only where a row learns from them.
 
         Args:
-            x: images (B, C, H, W) in [-1, 1].
+            x: images (B, C, H, W) in [-1, 1]; or the fields of a batch by name.
             step: steps done, on which weights of terms may depend. A term that weighs nothing then is left out.
             phase: the number of a phase, from 0; all of them, at the present weights, when None.
             seed: which draw of the noise, the recipe's for that of its training; a new one at each call when None.
@@ -62,7 +63,7 @@ class TrainableModel(Model):
         phases = range(len(self.recipe.phases))
         if phase is not None and phase not in phases:
             raise RequestError(f"recipe '{self.recipe.name}' has phases 0 to {phases[-1]}, and no {phase}")
-        engine, known = Engine(self, optimizers=False), self.images(x)
+        engine, known = Engine(self, optimizers=False), self.batch(x)
         engine.begin_at(step)
         streams = Streams(fresh(generator) if seed is None else seed, self.device, self.dtype)
         found: dict[str, RowLosses] = {}
@@ -70,15 +71,15 @@ class TrainableModel(Model):
             plan = engine.plan_now(number)
             engine.count((number, 0))
             draw = (number, 0) if self.recipe.phases[number].fresh else ()
-            for row, losses in _losses(plan, known, step, streams.draws(step, draw, WHOLE, len(x))).items():
+            for row, losses in _losses(plan, known, step, streams.draws(step, draw, WHOLE, count_of(known))).items():
                 found[f"{number + 1}: {row}" if row in found else row] = losses
         return found
 
 
-def _losses(plan: PhasePlan, x: Tensor, step: int, draws: Draws) -> dict[str, RowLosses]:
+def _losses(plan: PhasePlan, batch: Batch, step: int, draws: Draws) -> dict[str, RowLosses]:
     found = {}
     with nullcontext() if plan.parametrised is None else computed_once(plan.parametrised):
-        known = plan.forward(x, step, draws)
+        known = plan.forward(batch, step, draws)
         for row in plan.rows:
             objective, _ = row.objective(known, lambda term: term.weight(step))
             if objective is not None:

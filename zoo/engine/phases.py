@@ -22,8 +22,10 @@ from zoo.machine.device import compute_type
 from zoo.model.forward import SlotView, lowering
 from zoo.model.model import Model
 from zoo.model.program import Computed, bound, names_computed, run
+from zoo.recipe.data_fields import Sizes
 from zoo.recipe.graph import COUNTS, Call, Graph, plan_calls
-from zoo.recipe.schema import Phase, Recipe, Row, Sizes, Term, slot_of
+from zoo.recipe.schema import Phase, Recipe, Row, Term, slot_of
+from zoo.types import Batch, count_of
 
 Weights = Callable[[Term], "float | Tensor"]
 """Term -> what it counts at this step."""
@@ -37,7 +39,7 @@ PLAIN = ("batch", *COUNTS, "sizes")
 class Replay(Protocol):
     """A phase recorded once and played again."""
 
-    def play(self, x: Tensor, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
+    def play(self, batch: Batch, which: tuple[int, ...], step: int) -> dict[TermKey, Tensor]:
         """Moves every player and returns the terms' values."""
 
 
@@ -111,7 +113,7 @@ class PhasePlan:
     sizes: Sizes
     counts: Mapping[str, int]
     lowering: AbstractContextManager[object]
-    compiled: Callable[[Tensor, Draws, Weights], Gradients] | None = None
+    compiled: Callable[[Batch, Draws, Weights], Gradients] | None = None
     captured: Replay | None = None
     played: int = 0
 
@@ -125,7 +127,7 @@ class PhasePlan:
         """Every term of every row."""
         return [term for row in self.rows for _, _, term in row.terms]
 
-    def compute(self, x: Tensor, step: int, draws: Draws, weights: Weights) -> Gradients:
+    def compute(self, batch: Batch, step: int, draws: Draws, weights: Weights) -> Gradients:
         """Every row's gradient at the present weights, over one graph; ``weights`` say what each term counts.
 
         Returns:
@@ -136,7 +138,7 @@ class PhasePlan:
         gradients: dict[str, Tensor] = {}
         live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
         with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
-            known = self.forward(x, step, draws)
+            known = self.forward(batch, step, draws)
             for row in self.rows:
                 objective, values = row.objective(known, weights)
                 losses |= values
@@ -150,18 +152,19 @@ class PhasePlan:
                         gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
-    def by_term(self, x: Tensor, step: int, draws: Draws, look: Look) -> None:
+    def by_term(self, batch: Batch, step: int, draws: Draws, look: Look) -> None:
         """Has ``look`` take the gradient of every term of every row by itself, at the present weights."""
         with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
-            known = self.forward(x, step, draws)
+            known = self.forward(batch, step, draws)
             for row in self.rows:
                 for _, key, term in row.terms:
                     look(row.row, term, partial(_taken, known[key], row.parameters))
 
-    def forward(self, x: Tensor, step: int, draws: Draws) -> dict[str, Any]:
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key; arguments as for ``compute``."""
         with self.lowering:
-            return run(self.program, {**self.counts, "x": x, "batch": len(x), "step": step, "sizes": self.sizes}, draws)
+            known = {**batch, **self.counts, "batch": count_of(batch), "step": step, "sizes": self.sizes}
+            return run(self.program, known, draws)
 
 
 def _taken(value: Tensor, own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
@@ -216,7 +219,7 @@ class Plans:
                 for names, row in zip(moving, rows, strict=True)
             ],
         )
-        whole = Graph(graph.slots, {**graph.arguments, **terms})
+        whole = replace(graph, arguments={**graph.arguments, **terms})
         learning = frozenset(slot for call in calls.values() for slot in call.learning)
         program = [self._computed(calls[name], whole, learning) for name in names_computed(whole, terms)]
         players = [self._players[name] for name in dict.fromkeys(chain.from_iterable(moving))]

@@ -8,15 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
+from zoo.data.fields import items
 from zoo.errors import Problem, RecipeError
 from zoo.machine.device import halving
 from zoo.machine.processes import ALONE, Processes
 from zoo.metrics.metric import SPLITS, Meter, Moment, Shown
 from zoo.model.model import Model
+from zoo.recipe.data_fields import side_of
 from zoo.recipe.schema import Part, Recipe
-from zoo.types import Images, to_model
+from zoo.types import Batch, Images
 
 Scores = dict[str, dict[str, Any]]
 """label -> {"value": number, "protocol": {...}}, and "details" where the metric has any."""
@@ -53,7 +56,7 @@ def evaluate(
         RecipeError: placed at the metric that cannot be measured, with its reason; in every process.
     """
     train, test = (scored_of(model.recipe, len(pixels), batch) for pixels in (images.train, images.test))
-    images = replace(images, train=images.train[:train], test=images.test[:test])
+    images = images.cut(train, test)
 
     def measured(batch: int) -> Scores:
         return _measured(model, images, batch, weights, parts, processes)
@@ -69,7 +72,7 @@ def batch_of(recipe: Recipe) -> int:
     """
     if recipe.batch_stats == "batch":
         return recipe.train.batch
-    return max(1, min(MOST, MOST * 64**2 // recipe.sizes.size**2))
+    return max(1, min(MOST, MOST * 64**2 // math.prod(recipe.x.shape[1:])))
 
 
 def scored_of(recipe: Recipe, n: int, batch: int = 0) -> int:
@@ -90,7 +93,7 @@ def _measured(
         here = _handed_on(meters, processes)
         trained = _together(processes, lambda: work.training(here))
         _together(processes, lambda: merge(meters, trained, "merge_training"))
-    common = {"size": recipe.sizes.size, "seed": recipe.seed, "data": recipe.data.identity(), "batch": batch}
+    common = {"size": side_of(recipe.x), "seed": recipe.seed, "data": recipe.data_identity(), "batch": batch}
     common |= {"batch_stats": recipe.batch_stats, "weights": weights}
     scores = _together(processes, lambda: _scores(meters, images, common, model) if processes.first else {})
     return processes.told(scores[0] if processes.first else None)  # type: ignore[no-any-return]
@@ -110,14 +113,12 @@ class Share:
 
         Gives the metrics that saw some of them, but for those at the first process that the others are merged into.
         """
-        passed = [
-            self._passes([m for m in meters if m.split == split], getattr(self.images, split)) for split in SPLITS
-        ]
+        passed = [self._passes([m for m in meters if m.split == split], split) for split in SPLITS]
         return {key: metric for pieces in passed for key, metric in pieces.items()}
 
-    def _passes(self, meters: Sequence[Meter], pixels: Tensor) -> Pieces:
+    def _passes(self, meters: Sequence[Meter], split: str) -> Pieces:
         """One pass over a split, and as many more as it takes to draw the samples that some metrics want."""
-        n, turns = len(pixels), self._turns(pixels)
+        n, turns = len(getattr(self.images, split)), self._turns(split)
         passes = max((meter.passes(n) for meter in meters), default=0)
         pieces: Pieces = {}
         for again in range(passes):
@@ -125,8 +126,8 @@ class Share:
             for turn in range(turns):
                 wanting = [meter for meter, own in taken if turn in own]
                 if wanting:
-                    x, before = self._x(pixels, turn), again * n + turn * self.batch
-                    moment = Moment(self.model, x, again * turns + turn, passes * turns, before)
+                    batch, before = self._items(split, turn), again * n + turn * self.batch
+                    moment = Moment(self.model, batch, again * turns + turn, passes * turns, before)
                     moment.give(wanting, again=again > 0)
             kept = meters if self.processes.first else ()
             pieces |= {(meter.label, again): meter.metric for meter, own in taken if own and meter not in kept}
@@ -143,12 +144,12 @@ class Share:
 
     def training(self, meters: Sequence[Meter]) -> Pieces:
         """Shows metrics that look at the training images this process's share of them; returns those of the others."""
-        pixels, turns = self.images.train, self._turns(self.images.train)
+        turns, first = self._turns("train"), self.model.recipe.x.name
         learning = [meter for meter in meters if meter.optional("training")]
         taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
         for turn in range(turns):
             wanting = [meter for meter, own in taken if turn in own]
-            x = self._x(pixels, turn) if wanting else None
+            x = self._items("train", turn)[first] if wanting else None
             for meter in wanting:
                 with meter.placed():
                     meter.optional("training")(x)
@@ -164,13 +165,13 @@ class Share:
         rank, count = self.processes.rank, self.processes.count
         return range(math.ceil(turns * rank / count), math.ceil(turns * (rank + 1) / count))
 
-    def _turns(self, pixels: Tensor) -> int:
-        return math.ceil(len(pixels) / self.batch)
+    def _turns(self, split: str) -> int:
+        return math.ceil(len(getattr(self.images, split)) / self.batch)
 
-    def _x(self, pixels: Tensor, turn: int) -> Tensor:
-        """The images of a turn, (B, C, H, W) in [-1, 1]; of the last, those that are left."""
-        own = pixels[turn * self.batch : (turn + 1) * self.batch]
-        return to_model(own.to(self.model.device), self.model.dtype)
+    def _items(self, split: str, turn: int) -> Batch:
+        """The items of a turn, as models see them; of the last, those that are left."""
+        model = self.model
+        return items(self.images, split, model.recipe, turn * self.batch, self.batch, model.device, model.dtype)
 
 
 def merge(meters: Sequence[Meter], by_rank: Sequence[Pieces], method: str = "merge") -> None:
@@ -217,5 +218,5 @@ def _scores(meters: Sequence[Meter], images: Images, common: Mapping[str, Any], 
 def _content(pixels: Tensor) -> str:
     """A hash of images, by which equal ones are known wherever they come from."""
     digest = hashlib.sha256(repr(tuple(pixels.shape)).encode())
-    digest.update(pixels.reshape(-1).numpy().data)  # in place: they may lie on a disk
+    digest.update(pixels.reshape(-1).view(torch.uint8).numpy().data)  # in place: they may lie on a disk
     return f"sha256:{digest.hexdigest()}"

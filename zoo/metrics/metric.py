@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-
 from zoo.api import Metric, MetricDefaults
 from zoo.errors import Problem, RecipeError, ZooError, said_of
 from zoo.machine.torch_private import out_of_memory
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
 from zoo.registry import Registry
-from zoo.types import mapped
+from zoo.types import Batch, count_of, mapped
 
 SPLITS = ("test", "train")
 _DEFAULTS = MetricDefaults()
@@ -128,7 +126,7 @@ class Meter:
             protocol["training"] = shown["train"].content
         asked = {**part.arguments, **{name: part.named(name) for name in part.entry.signature.computes or {}}}
         asked.pop("draw", None)
-        made = {need: _made(recipe, name) for need, name in asked.items() if name != "x"}
+        made = {need: _made(recipe, name) for need, name in asked.items() if name not in recipe.graph.fields}
         protocol |= {"metric": part.entry.id, **part.options, "of": asked, "made": made}
         protocol |= self.optional("protocol")
         if better := self.optional("better"):  # what `zoo compare` prints in bold
@@ -140,7 +138,7 @@ class Meter:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the model makes of one batch of images.
+    """What the model makes of one batch of its data.
 
     Args:
         seed: of what is drawn for them.
@@ -150,7 +148,7 @@ class Moment:
     """
 
     model: Model
-    x: Tensor
+    batch: Batch
     seed: int
     seeds: int
     before: int = 0
@@ -163,7 +161,7 @@ class Moment:
         for meter, asked in needs:
             own = {**found, "draw": self.model.draw("evaluate", meter.label, self.seed)}
             given = {need: own[name] for need, name in asked.items()}
-            given = meter.cut(given, self.before, len(self.x))
+            given = meter.cut(given, self.before, count_of(self.batch))
             if not again and meter.part.entry.signature.computes is not None:
                 given["compute"] = self.anew(meter.part)
             with meter.placed():
@@ -171,11 +169,11 @@ class Moment:
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Values by name, but ``draw``; those asked for together share what they need, and none is computed again."""
-        self.known.setdefault("x", self.x)
+        self.known.update(self.batch)
         asked = [name for name in dict.fromkeys(names) if name != "draw"]
         missing = [name for name in asked if name not in self.known]
         if missing:
-            values = self.model.compute(*missing, given={"x": self.x}, seed=self.seed)
+            values = self.model.compute(*missing, given=self.batch, seed=self.seed)
             self.known.update(zip(missing, values, strict=True))
         return {name: self.known[name] for name in asked}
 
@@ -183,7 +181,7 @@ class Moment:
         """``compute`` for a metric: names as the metric calls them, bound as the recipe binds them."""
 
         def compute(*names: str, given: Mapping[str, Any] | None = None, draw: int = 0) -> Any:
-            known = {"x": self.x, **{part.named(name): value for name, value in (given or {}).items()}}
+            known = {**self.batch, **{part.named(name): value for name, value in (given or {}).items()}}
             seed = self.seed + draw * self.seeds
             found = self.model.compute(*map(part.named, names), given=known, seed=seed)
             return found[0] if len(names) == 1 else found
@@ -196,7 +194,9 @@ def _made(recipe: Recipe, name: str) -> str:
     value = recipe.outputs.get(name, name)
     order = recipe.graph.order([value])
     drawn = [step for step in order if "draw" in recipe.graph.needs(step)]
-    return f"{value}, {'from x' if 'x' in order else 'without x'}, drawn: {', '.join(drawn) or 'nothing'}"
+    fields = [field for field in recipe.graph.fields if field in order]
+    source = f"from {', '.join(fields)}" if fields else f"without {recipe.graph.fields[0]}"
+    return f"{value}, {source}, drawn: {', '.join(drawn) or 'nothing'}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, nothing_begun_on_meta, out_of_memory, pickled_by
 from zoo.model.begin import begin_with
 from zoo.model.forward import evaluating
+from zoo.model.given import Frequencies, batch_size, checked, drawn, one
 from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import COUNTS, Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
+from zoo.types import Batch
 
 
 class Model(nn.Module):
@@ -41,6 +43,7 @@ class Model(nn.Module):
         weights: which of its weights it holds, ``raw``, ``ema`` or ``best``.
         loaded_from: the run that it was loaded from.
         plugins: files with plugins, beside those installed, that its parts may be of.
+        frequencies: of each label that its training asks for, how often it saw each class: as often it draws them.
     """
 
     trained: tuple[dict[str, Tensor], dict[str, Any]] | None = None
@@ -58,6 +61,8 @@ class Model(nn.Module):
         self.train_size = recipe.train.batch
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
         self.terms: dict[str, Function] = {key: self._bind(part, device) for key, part in _terms(recipe).items()}
+        asked = [recipe.fields[name] for name in recipe.asked_fields[1:]]
+        self.frequencies = Frequencies({field.name: field.classes for field in asked if field.kind == "label"}, device)
         if recipe.train.channels_last:
             self.to(memory_format=torch.channels_last)
         keep_once(self)
@@ -139,7 +144,8 @@ class Model(nn.Module):
 
         Args:
             names: values, or outputs of the recipe (``sample``, ``reconstruction``).
-            given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``.
+            given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``. Labels that are needed and
+                not given are drawn as the training saw them.
             batch: how many, where nothing given says so.
             seed: which draw of the noise; a new one at each call when None.
             generator: where a new draw comes from; torch's own, which ``torch.manual_seed`` sets, when None.
@@ -148,18 +154,32 @@ class Model(nn.Module):
             RequestError: if a name is unknown, or needs images and none were given.
         """
         wanted, known = [self.recipe.outputs.get(name, name) for name in names], self._known(given or {}, batch)
+        draws = self._drawing(seed, generator)
+        for name in self._missing(wanted, known):
+            if name not in self.drawable:
+                what = ", ".join(wanted)
+                raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {name}")
+            known[name] = drawn(self.frequencies, self.recipe.fields[name], known["batch"], draws(name))
+        with evaluating(self, self.recipe.batch_stats):
+            return self.values(wanted, known, draws)
+
+    def _missing(self, wanted: list[str], known: Mapping[str, Any]) -> list[str]:
+        """The fields that values need and that are not known."""
+        fields = [name for name in self.recipe.graph.fields if name not in known]
         try:
-            if "x" not in known and needs(self.recipe.graph, wanted, "x", known):
-                raise RequestError(f"recipe '{self.recipe.name}': {', '.join(wanted)} cannot be had without images x")
+            return [name for name in fields if needs(self.recipe.graph, wanted, name, known)]
         except UnknownNameError as error:
             raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
-        with evaluating(self, self.recipe.batch_stats):
-            return self.values(wanted, known, self._drawing(seed, generator))
+
+    @cached_property
+    def drawable(self) -> frozenset[str]:
+        """The fields that it draws itself where they are not given: labels."""
+        others = self.recipe.graph.fields[1:]
+        return frozenset(name for name in others if self.recipe.fields[name].kind == "label")
 
     def _known(self, given: Mapping[str, Any], batch: int = 0) -> dict[str, Any]:
         """What is given, and the builtins."""
-        batch = next((len(v) for v in given.values() if isinstance(v, Tensor)), batch)
-        return {**self.counts(), "batch": batch, "sizes": self.recipe.sizes, **given}
+        return {**self.counts(), "batch": batch_size(given) or batch, "sizes": self.recipe.sizes, **given}
 
     def counts(self) -> dict[str, int]:
         """What values may count by, before the first step and outside of a training."""
@@ -186,26 +206,20 @@ class Model(nn.Module):
 
     @property
     def samples(self) -> bool:
-        """Whether it makes images without being given any."""
+        """Whether it makes images of nothing but what it draws."""
         sample = self.recipe.outputs.get("sample")
-        return sample is not None and not needs(self.recipe.graph, [sample], "x", {})
+        return sample is not None and self.drawable.issuperset(self._missing([sample], {}))
 
-    def forward(self, x: Tensor) -> Any:
-        """The model's reconstruction of images (B, C, H, W) in [-1, 1], same shape and range.
+    def forward(self, x: Tensor | Mapping[str, Any]) -> Any:
+        """The model's reconstruction of images (B, C, H, W) in [-1, 1], same shape and range; or of fields by name.
 
         As for any module: in the mode it is in, with gradients, and with new noise at each call.
         """
-        return self.values([self.output("reconstruction")], self._known({"x": self.images(x)}), self._drawing())[0]
+        return self.values([self.output("reconstruction")], self._known(self.batch(x)), self._drawing())[0]
 
-    def images(self, x: Tensor) -> Tensor:
-        """Images as its networks take them, on its device; a RequestError if ``x`` are none."""
-        sizes = self.recipe.sizes
-        shape = (sizes.channels, sizes.size, sizes.size)
-        if not isinstance(x, Tensor) or not x.is_floating_point() or x.shape[1:] != shape:
-            what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            takes = f"recipe '{self.recipe.name}' takes floats {('B', *shape)} in [-1, 1]".replace("'B'", "B")
-            raise RequestError(f"x is {what}; {takes}, which zoo.api.to_model makes of uint8")
-        return x.to(self.device, self.dtype)
+    def batch(self, given: Tensor | Mapping[str, Any]) -> Batch:
+        """Fields as its networks take them, on its device; a tensor alone is images x. A RequestError if it is none."""
+        return checked(given, self.recipe, self.device, self.dtype)
 
     def sample(
         self,
@@ -213,6 +227,7 @@ class Model(nn.Module):
         *,
         z: Tensor | None = None,
         noise: Tensor | None = None,
+        given: Mapping[str, Any] | None = None,
         seed: int | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -222,14 +237,17 @@ class Model(nn.Module):
             n: how many; as many as there are ``z`` or ``noise``, else 16, when None.
             z: their codes (n, K), or of the shape that a code has; from the prior when None.
             noise: what else they depend on (n, A); drawn when None.
+            given: fields of the data that they depend on, such as ``{"label": 3}`` or ``{"y": maps}``: a class for all
+                or one for each, by number or name. Labels that are not given are drawn as the training saw them.
             seed: the same images for the same one.
             generator: where new codes and noise come from; torch's own, which ``torch.manual_seed`` sets, when None.
 
         Raises:
             RequestError: if it makes no images of codes or noise, or these are not of its size.
         """
-        target, given = self.output("sample"), {}
-        sizes = self.recipe.sizes
+        target, known, sizes = self.output("sample"), dict[str, Any](), self.recipe.sizes
+        if n is None and z is None and noise is None:
+            n = batch_size(given or {}) or None
         for name, numbers, size in (("z", z, sizes.code), ("noise", noise, (sizes.noise,))):
             if numbers is None:
                 continue
@@ -238,27 +256,40 @@ class Model(nn.Module):
             n = len(numbers) if n is None else n
             if numbers.shape != (n, *size):
                 raise RequestError(f"{name} has the shape {tuple(numbers.shape)}; these samples take {(n, *size)}")
-            given[name] = numbers.to(self.device, self.dtype)
+            known[name] = numbers.to(self.device, self.dtype)
         n = 16 if n is None else n
         if n < 1:
             raise RequestError(f"{n} samples cannot be had; ask for 1 or more")
-        (images,) = self.compute(target, given=given, batch=n, seed=seed, generator=generator)
+        for name, value in (given or {}).items():
+            known[name] = one(name, value, n, self.recipe, self.device, self.dtype)
+            if not needs(self.recipe.graph, [target], name, {}):
+                raise RequestError(f"recipe '{self.recipe.name}': its samples do not depend on {name}")
+        (images,) = self.compute(target, given=known, batch=n, seed=seed, generator=generator)
         return images  # type: ignore[no-any-return]
 
-    def encode(self, x: Tensor) -> Any:
-        """The posterior of images (B, C, H, W) in [-1, 1]; ``.mean`` is the code, (B, K) or a map."""
-        return self.compute(self.output("posterior"), given={"x": self.images(x)})[0]
+    def encode(self, x: Tensor | Mapping[str, Any]) -> Any:
+        """The posterior of images (B, C, H, W) in [-1, 1], or of fields by name; its ``.mean`` is (B, K), or maps."""
+        return self.compute(self.output("posterior"), given=self.batch(x))[0]
 
-    def decode(self, z: Tensor, *, noise: Tensor | None = None, seed: int | None = None) -> Tensor:
+    def decode(
+        self,
+        z: Tensor,
+        *,
+        noise: Tensor | None = None,
+        given: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
         """The images of codes, (B, K) or maps, as ``sample`` makes them of the prior's: (B, C, H, W) in [-1, 1]."""
-        return self.sample(z=z, noise=noise, seed=seed)
+        return self.sample(z=z, noise=noise, given=given, seed=seed)
 
-    def reconstruct(self, x: Tensor, *, seed: int | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] through the model's reconstruction, same shape and range.
+    def reconstruct(
+        self, x: Tensor | Mapping[str, Any], *, seed: int | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1], or fields by name, through the model's reconstruction.
 
         The noise is another at each call, but for the same ``seed``.
         """
-        name, given = self.output("reconstruction"), {"x": self.images(x)}
+        name, given = self.output("reconstruction"), self.batch(x)
         return self.compute(name, given=given, seed=seed, generator=generator)[0]  # type: ignore[no-any-return]
 
     def __reduce_ex__(self, protocol: Any) -> Any:

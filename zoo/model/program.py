@@ -7,14 +7,14 @@ view of it that takes no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo.draws import Draws
-from zoo.recipe.graph import BUILTINS, Graph
+from zoo.recipe.graph import Graph
 from zoo.types import mapped
 
 Function = Callable[..., Any]
@@ -53,13 +53,13 @@ def bound(name: str, graph: Graph, functions: Mapping[str, Function], slot: Call
 
 def names_computed(graph: Graph, targets: Iterable[str], given: Collection[str] = ()) -> list[str]:
     """The values and terms that ``targets`` need, each after what it needs; slots, builtins and ``given`` are there."""
-    there = {*graph.slots, *BUILTINS, *given}
+    there = {*graph.slots, *graph.provided, *given}
     return [name for name in given_in(graph, given).order(targets) if name not in there]
 
 
 def given_in(graph: Graph, given: Collection[str]) -> Graph:
     """The graph in which values that are ``given`` need nothing."""
-    return Graph(graph.slots, {**graph.arguments, **{name: {} for name in given}}) if given else graph
+    return replace(graph, arguments={**graph.arguments, **{name: {} for name in given}}) if given else graph
 
 
 def run(program: Iterable[Computed], given: Mapping[str, Any], draws: Draws) -> dict[str, Any]:

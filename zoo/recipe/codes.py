@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from zoo.recipe.contract import contract_of
 
 if TYPE_CHECKING:
-    from zoo.recipe.schema import Part, Sizes
+    from zoo.recipe.data_fields import Sizes
+    from zoo.recipe.schema import Part
 
 Code = int | tuple[int, ...]
 """Dimensions of a code that is a vector, or the shape of one that is a map, or tokens."""

@@ -12,7 +12,8 @@ from zoo.recipe.dimensions import ANY, BATCH, Shape, names_in
 from zoo.registry.option_types import shown
 
 if TYPE_CHECKING:
-    from zoo.recipe.schema import Part, Sizes
+    from zoo.recipe.data_fields import Sizes
+    from zoo.recipe.schema import Part
 
 DEFAULTS = {
     "encoder": "B C H W -> B latent",
@@ -22,7 +23,7 @@ DEFAULTS = {
 }
 """The contract of a kind, where a component states none of its own."""
 
-LETTERS = {"C": "channels", "H": "size", "W": "size"}
+LETTERS = {"C": "channels", "H": "height", "W": "width"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def text_of(part: Part) -> str:
 
 def numbers_of(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:
     """What the names in a component's contract stand for: the recipe's sizes, and the numbers among its options."""
-    given = {name: getattr(sizes, name) for name in SIZES}
-    letters = {letter: given[name] for letter, name in LETTERS.items()}
+    given = {name: getattr(sizes, name) for name in SIZES if name in sizes}
+    letters = {letter: given[name] for letter, name in LETTERS.items() if name in given}
     return {**given, **part.options, **letters}
 
 
@@ -79,6 +80,8 @@ def _check_words(tensors: Sequence[Sequence[str]], numbers: Mapping[str, object]
         for word in words:
             names = set(names_in(word))
             for name in sorted(names - numbers.keys()):
+                if name in SIZES or name in LETTERS:
+                    raise ValueError(f"'{name}' is a size that no field of the data has")
                 if len(name) > 1:
                     choices = did_you_mean(name, [BATCH, *(n for n in numbers if _size_of(numbers[n]) is not None)])
                     raise ValueError(f"'{name}' is no size and no option{choices}")

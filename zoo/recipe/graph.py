@@ -7,7 +7,7 @@ before torch is imported. ``check``, ``explain`` and the engine all read this on
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zoo.api import KINDS
 from zoo.errors import did_you_mean
@@ -15,8 +15,8 @@ from zoo.errors import did_you_mean
 COUNTS = ("step", "epoch", "images_seen", "train_size")
 """Whole numbers of a training: steps done, passes over its images done, images that the steps took, images it has."""
 
-BUILTINS = ("x", "batch", "draw", *COUNTS, "sizes")
-"""Names that the engine provides: the images, how many, random numbers, counts, the recipe's sizes."""
+BUILTINS = ("batch", "draw", *COUNTS, "sizes")
+"""Names that the engine provides beside the data's fields: how many items, random numbers, counts, the sizes."""
 
 HELD = "_held"
 """``NAME_held`` is the value NAME with its gradient stopped (detached)."""
@@ -43,14 +43,21 @@ class UnknownNameError(LookupError):
 class Graph:
     """Slots by name, and for each value the slot, value or builtin that each of its parameters asks for.
 
-    Every value that a recipe can need is in ``arguments``; those it does not need are never computed.
+    Every value that a recipe can need is in ``arguments``; those it does not need are never computed. ``fields`` are
+    the data's, which the engine provides beside ``BUILTINS``.
     """
 
     slots: tuple[str, ...]
     arguments: Mapping[str, Mapping[str, str]]
+    fields: tuple[str, ...] = ("x",)
     _verified: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
     _broken: dict[str, UnknownNameError] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def provided(self) -> tuple[str, ...]:
+        """Names that the engine provides."""
+        return (*self.fields, *BUILTINS)
 
     def stops(self, name: str) -> bool:
         """Tells whether a name is a held value: no gradient flows through it."""
@@ -111,7 +118,7 @@ class Graph:
             members = f"circle {' '.join(sorted(way[way.index(name) :]))}"
             return UnknownNameError(f"values ask for each other in a circle: {_arrows([*way, name])}", members)
         asked = f"{_arrows(way)} asks for '{name}'" if way else f"'{name}' is asked for"
-        hint = did_you_mean(name, [*self.slots, *self.arguments, *BUILTINS])
+        hint = did_you_mean(name, [*self.slots, *self.arguments, *self.provided])
         if name in KINDS:
             hint = f"; give it a slot: 'slots: {{{name}: ...}}' ('zoo list {name}' has the choices)"
         return UnknownNameError(f"{asked}, which is neither a slot of this recipe nor a value{hint}", name)
@@ -119,7 +126,7 @@ class Graph:
     def known(self, name: str) -> bool:
         """Tells whether a name is a slot, a value, a builtin, or a value or builtin held (a slot cannot be)."""
         base = name.removesuffix(HELD)
-        return name in self.slots or any(n in self.arguments or n in BUILTINS for n in (name, base))
+        return name in self.slots or any(n in self.arguments or n in self.provided for n in (name, base))
 
     def reaches(self, name: str) -> frozenset[str]:
         """The slots that a gradient of ``name`` arrives at."""
@@ -162,7 +169,7 @@ def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> di
     """Plans each value and term of a phase; of each row the slots that learn, and its terms: key and arguments."""
     named = [(slots, dict(terms)) for slots, terms in rows]
     terms = {key: arguments for _, row in named for key, arguments in row.items()}
-    whole = Graph(graph.slots, {**graph.arguments, **terms})
+    whole = replace(graph, arguments={**graph.arguments, **terms})
     learning: dict[str, set[str]] = {name: set() for name in whole.order(terms)}
     recorded: set[str] = set()
     for slots, row in named:
@@ -173,7 +180,7 @@ def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> di
     return {
         name: Call(name, name in recorded, frozenset(whole.needs(name)).intersection(whole.slots), frozenset(learned))
         for name, learned in learning.items()
-        if name not in whole.slots and name not in BUILTINS
+        if name not in whole.slots and name not in whole.provided
     }
 
 

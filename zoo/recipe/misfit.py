@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from zoo.api import SHAPES
 from zoo.errors import Position, Problem
 from zoo.recipe.codes import code_told, encoder_of
 from zoo.recipe.contract import Contract, contract_of
@@ -12,9 +13,15 @@ from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import NETWORKS
 from zoo.registry.signature import CALLED
 
+SEVERAL: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "latent": ("a vector", "latent", ("latent",)),
+    "size": ("the side of a square", "images", ("data", "size")),
+}
+"""Sizes that may be several numbers: what one number is then, how the size is told of, and where a recipe has it."""
+
 
 def code_misfits(recipe: Recipe) -> Iterator[Problem]:
-    """An encoder that says another code than the recipe, and parts that ask for one of other dimensions."""
+    """An encoder that says another code than the recipe, and parts that ask for a size of other dimensions."""
     told, part = code_told(recipe.slots, recipe.sizes), encoder_of(recipe.slots)
     if part and told is not None and told != recipe.latent:
         at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
@@ -24,15 +31,17 @@ def code_misfits(recipe: Recipe) -> Iterator[Problem]:
     for part in recipe.parts():
         signature = part.entry.signature
         asked = signature.sizes if part.entry.kind in CALLED else signature.needs
-        written = signature.annotations.get("latent", "") if "latent" in asked else ""
-        if _dimensions(written) not in (0, len(recipe.sizes.code)):
-            at, whose = seen_from(recipe, part, recipe.source.at(("latent",)))
-            what = "a vector" if written == "int" else f"{_dimensions(written)} dimensions"
-            yield Problem(at, f"{whose} asks for 'latent: {written}', {what}, and {size_told('latent', recipe, at)}")
+        for name, (single, told_as, path) in SEVERAL.items():
+            written = signature.annotations.get(name, "") if name in asked else ""
+            size = recipe.sizes.numbers.get(name, 0)
+            if _dimensions(written) not in (0, len(size) if isinstance(size, tuple) else 1):
+                at, whose = seen_from(recipe, part, recipe.source.at(path))
+                what = single if written == "int" else f"{_dimensions(written)} dimensions"
+                yield Problem(at, f"{whose} asks for '{name}: {written}', {what}, and {size_told(told_as, recipe, at)}")
 
 
 def _dimensions(annotation: str) -> int:
-    """The dimensions of a code that ``int`` or ``tuple[int, int, int]`` asks for; 0 for any."""
+    """The dimensions of a size that ``int`` or ``tuple[int, int, int]`` asks for; 0 for any."""
     fixed = annotation == "int" or (annotation.startswith("tuple[") and "..." not in annotation)
     return annotation.count("int") if fixed else 0
 
@@ -54,7 +63,7 @@ def wrong_input(part: Part, shape: Shape, given: Dims, letters: Mapping[str, int
     sources = [f"as slot '{label}' gives, {_place(place, at)}" for label, place in givers.items()]
     codes = {"latent": sizes.code, "noise": (sizes.noise,)}
     sources += [size_told(name, recipe, at) for name, code in codes.items() if given[1:] == code]
-    if given[1:] == (sizes.channels, sizes.size, sizes.size):
+    if given[1:] == recipe.x.shape:
         sources.append(size_told("images", recipe, at))
     source = f" ({'; '.join(sources)})" if sources else ""
     expected = with_sources(shape, part, recipe, at, letters)
@@ -89,7 +98,7 @@ def dims(shape: Sequence[int], letters: Mapping[str, int] | None = None) -> str:
 def with_sources(shape: Shape, part: Part, recipe: Recipe, at: Position, letters: Mapping[str, int]) -> str:
     """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
     sources = [size_told(name, recipe, at) for name in ("latent", "noise") if name in shape.names]
-    if {"C", "H", "W", "channels", "size"} & shape.names:
+    if {"C", "H", "W", *SHAPES["image"].split(), "size"} & shape.names:
         sources.append(size_told("images", recipe, at))
     for name in sorted(shape.names & part.options.keys()):
         node = recipe.source.get(("slots", part.label, name))
@@ -102,7 +111,7 @@ def with_sources(shape: Shape, part: Part, recipe: Recipe, at: Position, letters
 def size_told(name: str, recipe: Recipe, at: Position) -> str:
     """``latent is 64, line 3``."""
     sizes, source = recipe.sizes, recipe.source
-    text, paths = f"images are {sizes.channels} x {sizes.size} x {sizes.size}", [("data", "size"), ("data",)]
+    text, paths = f"images are {crossed(recipe.x.shape)}", [("data", "size"), ("data",)]
     if name != "images":
         text, paths = f"{name} is {crossed(getattr(sizes, name))}", [(name,)]
     written = next((path for path in paths if (node := source.get(path)) and node.value is not None), None)

@@ -10,14 +10,16 @@ from keyword import iskeyword
 from pathlib import PurePath
 from typing import Any
 
+from zoo.api import IMAGE
 from zoo.errors import RecipeError, closest, did_you_mean
 from zoo.recipe.codes import Code, as_code, code_told
 from zoo.recipe.contract import contract_of
+from zoo.recipe.data_fields import DataField, Sizes
 from zoo.recipe.graph import BUILTINS
 from zoo.recipe.misfit import code_misfits
 from zoo.recipe.parts import Path, a
 from zoo.recipe.playing import PhaseReader
-from zoo.recipe.schema import Part, Recipe, Sizes
+from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import (
     DEFAULT_LATENT,
     DEFAULT_WATCHER,
@@ -29,6 +31,7 @@ from zoo.recipe.sections import (
     SLIP,
     TAKES,
 )
+from zoo.recipe.sets import fields_of
 from zoo.recipe.weights import FORMS, HUB, split_part
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
@@ -37,17 +40,16 @@ from zoo.registry.option_types import shown
 
 
 class Reader(PhaseReader):
-    """Reads the sections of a recipe."""
+    """Reads the sections of a recipe; ``fields`` are the data's, none where the data is wrong."""
+
+    fields: Mapping[str, DataField] = {}
 
     def recipe(self) -> Recipe:
         """The whole recipe, or a RecipeError with every problem found."""
-        keys = {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
-        self._refuse_absent({closest(key, (*SECTIONS, "extends")) for key in keys})
-        top = self.section((), keys, "recipe", "a recipe", (*SECTIONS, "extends"))
-        self._check_name(top["name"])
-        data = self._data()
+        top = self._top()
+        sets = self._sets()
         slots = self._slots()
-        latent = self._latent(top, slots, data)
+        latent = self._latent(top, slots)
         values = self._values()
         phases = self.phases(slots)
         outputs = self._outputs(slots)
@@ -55,19 +57,20 @@ class Reader(PhaseReader):
         evaluate = self._listed("evaluate", "metric")
         augment = self._listed("augment", "augmentation")
         watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
-        terms = [(term, row) for phase in phases for row in phase.played for term in row.terms]
-        demands = [Demand.of(term.part, f"term '{term.label}' of row '{row.label}'") for term, row in terms]
+        rows = [row for phase in phases for row in phase.played]
+        demands = [Demand.of(t.part, f"term '{t.label}' of row '{row.label}'") for row in rows for t in row.terms]
         demands += self._shown(outputs, evaluate, top["noise"])
-        graph, values = connect(self, slots, values, demands, phases)
+        graph, values = connect(self, (*self.fields,) or ("x",), slots, values, demands, phases)
         self.report_lacking()
-        if self.problems or data is None:
+        if self.problems or not sets:
             raise RecipeError(self.problems)
-        file = self.root.position.file
+        top |= {"name": top["name"] or PurePath(self.root.position.file).stem, "latent": latent}
         return _fitting(
             Recipe(
-                **top | {"name": top["name"] or PurePath(file).stem, "latent": latent},
-                file=file,
-                data=data,
+                **top,
+                file=self.root.position.file,
+                sets=sets,
+                fields=self.fields,
                 slots=slots,
                 values=values,
                 phases=phases,
@@ -80,6 +83,14 @@ class Reader(PhaseReader):
                 source=self.root,
             )
         )
+
+    def _top(self) -> dict[str, Any]:
+        """The keys that stand beside the sections."""
+        keys = {key: node for key, node in self.mapping(()).items() if key not in SECTIONS}
+        self._refuse_absent({closest(key, (*SECTIONS, "extends")) for key in keys})
+        top = self.section((), keys, "recipe", "a recipe", (*SECTIONS, "extends"))
+        self._check_name(top["name"])
+        return top
 
     def _absent(self, key: str) -> bool:
         node = self.root.get((key,))
@@ -100,20 +111,35 @@ class Reader(PhaseReader):
             cure = f"write at most {LONGEST_NAME} letters, none of them invisible, no blank at either end"
             self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} cannot be; {cure}")
 
-    def _data(self) -> Part | None:
-        if self._absent("data"):
-            return None
-        part = self.part(("data",), "data", "data")
+    def _sets(self) -> dict[str, Part]:
+        """The sets of data, by the fields they are written for; one that is for none is by an empty key."""
+        written = {} if self._absent("data") else self.root.value["data"].value
+        paths: dict[str, Path] = {"": ("data",)} if written else {}
+        if isinstance(written, dict) and "use" not in written:
+            paths = {key: ("data", key) for key in written if self._name("field", ("data", key))}
+        parts = {key: self._data(path) for key, path in paths.items()}
+        sets = {key: part for key, part in parts.items() if part}
+        try:
+            self.fields = fields_of(sets) if len(sets) == len(paths) else {}
+        except RecipeError as error:
+            self.problems += error.problems
+        return sets
+
+    def _data(self, path: Path) -> Part | None:
+        part = self.part(path, "data", "data")
         if part is None:
             return None
-        sizes = {"size", "channels"}
-        for option in sizes.difference(option.name for option in part.entry.signature.options):
-            self.error(("data",), f"data '{part.entry.name}' has no option '{option}', which every data needs")
-        for option in sizes.intersection(part.options):
-            if part.options[option] < 1:
-                self.error(("data", option), f"'{option}' must be at least 1, not {part.options[option]}")
-        said = [name for name in ("path", "root") if self.root.get(("data", name)) and part.options.get(name)]
-        return replace(part, options={**part.options, **{n: self._beside(("data", n), part.options[n]) for n in said}})
+        lacking = {"size", "channels"}.difference(option.name for option in part.entry.signature.options)
+        for option in lacking if part.entry.part.fields == {"x": IMAGE} else ():
+            self.error(path, f"data '{part.entry.name}' has no option '{option}', which every data of images needs")
+            return None
+        for option in {"size", "channels"}.intersection(part.options):
+            sides = part.options[option]
+            if min([sides] if isinstance(sides, int) else sides, default=1) < 1:
+                self.error((*path, option), f"'{option}' must be at least 1, not {sides}")
+                return None
+        said = [name for name in ("path", "root") if self.root.get((*path, name)) and part.options.get(name)]
+        return replace(part, options={**part.options, **{n: self._beside((*path, n), part.options[n]) for n in said}})
 
     def _beside(self, path: Path, place: Any) -> Any:
         """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
@@ -148,20 +174,21 @@ class Reader(PhaseReader):
         beside = where if where.startswith(HUB) else self._beside(path, where)
         return f"{beside}#{part}" if part else str(beside)
 
-    def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part], data: Part | None) -> Code:
+    def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part]) -> Code:
         """The shape of a code; notes contracts that name what is not there, or come to no shape."""
         written = as_code(top["latent"] or DEFAULT_LATENT)
-        if not data or any(data.options.get(name, 0) < 1 for name in ("channels", "size")):
+        if not self.fields:
             return written
-        sizes = Sizes(data.options["channels"], data.options["size"], written, top["noise"])
+        sizes = Sizes.of(self.fields, latent=written, noise=top["noise"])
         with suppress(ValueError):  # told below
-            sizes = replace(sizes, latent=written if top["latent"] else code_told(slots, sizes) or written)
+            latent = written if top["latent"] else code_told(slots, sizes) or written
+            sizes = Sizes.of(self.fields, latent=latent, noise=top["noise"])
         for part in slots.values():
             try:
                 contract_of(part, sizes)
             except ValueError as error:
                 self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
-        return sizes.latent
+        return sizes.latent  # type: ignore[no-any-return]
 
     def _kind(self, path: Path, label: str) -> str | None:
         """A slot's kind: as it says, else its name, else the last word of its name."""
@@ -185,7 +212,7 @@ class Reader(PhaseReader):
     def _name(self, what: str, path: Path) -> bool:
         """Checks that parameters can ask for a slot or value by its name."""
         label = str(path[-1])
-        taken = "what the zoo provides" if label in BUILTINS else ""
+        taken = "what the zoo provides" if label in (*BUILTINS, *self.fields) else ""
         if what == "value" and label in self.mapping(("slots",)):
             taken = "a slot"
         if not label.isidentifier() or iskeyword(label):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.columns import table
-from zoo.recipe.graph import BUILTINS, route
+from zoo.recipe.graph import route
 from zoo.recipe.parts import read_section
 from zoo.recipe.schema import ONE, Optimizer, Part, Phase, Recipe, Row, Term, slot_of
 from zoo.recipe.sections import DEFAULT_LATENT
@@ -64,7 +64,7 @@ def values(recipe: Recipe) -> str:
     shown = {value: output for output, value in recipe.outputs.items()}
     lines = [["value", "made from", "component", "output"]]
     for name in _needed(recipe):
-        if name not in recipe.graph.slots and name not in BUILTINS:
+        if name not in recipe.graph.slots and name not in recipe.graph.provided:
             component = recipe.values[name].entry.id if name in recipe.values else "gradient stopped"
             lines.append([name, ", ".join(recipe.graph.needs(name)), component, shown.get(name, "")])
     return table(lines)
@@ -92,7 +92,8 @@ def _moved(optimizer: Optimizer) -> str:
 def settings(recipe: Recipe) -> str:
     """What differs from its default of everything but the slots: of the recipe, its training, and each part."""
     terms = [(row, term) for phase in recipe.phases for row in phase.rows for term in row.terms]
-    parts = [("data", recipe.data), *((f"value {part.label}", part) for part in recipe.values.values())]
+    parts = [(f"data {key}".strip(), part) for key, part in recipe.sets.items()]
+    parts += [*((f"value {part.label}", part) for part in recipe.values.values())]
     parts += [(f"term {term.label} of {row.label}", term.part) for row, term in terms]
     lines = [["of", "what differs from its default"]]
     for name, plain in {"recipe": recipe.plain(), "train": recipe.train.plain()}.items():

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from zoo.errors import Position
+from zoo.recipe.data_fields import DataField, Sizes
 from zoo.recipe.graph import Graph
 from zoo.recipe.schedule import ONE as ONE
 from zoo.recipe.schedule import Schedule as Schedule
@@ -217,28 +218,18 @@ class Train(Training):
         return {**plain, "optimizers": {player: o.plain() for player, o in self.optimizers.items()}}
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes that parts ask for: image channels, image side, latent (or a code's shape) and noise dimensions."""
-
-    channels: int
-    size: int
-    latent: int | tuple[int, ...]
-    noise: int
-
-    @property
-    def code(self) -> tuple[int, ...]:
-        """The shape of a code."""
-        return self.latent if isinstance(self.latent, tuple) else (self.latent,)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Top):
-    """A whole model: its parts, the phases that train it, its data, its training, its metrics."""
+    """A whole model: its parts, the phases that train it, its data, its training, its metrics.
+
+    Its ``sets`` of data are by the fields that they are written for; one alone is by an empty key. The ``fields`` that
+    they bring are by name, ``x`` first.
+    """
 
     file: str
     latent: int | tuple[int, ...]
-    data: Part
+    sets: Mapping[str, Part]
+    fields: Mapping[str, DataField]
     slots: Mapping[str, Part]
     values: Mapping[str, Part]
     phases: tuple[Phase, ...]
@@ -250,24 +241,42 @@ class Recipe(Top):
     graph: Graph
     source: Node = field(compare=False, repr=False)
 
+    @property
+    def data(self) -> Part:
+        """Its first set of data, the only one of most recipes."""
+        return next(iter(self.sets.values()))
+
+    @cached_property
+    def x(self) -> DataField:
+        """The first of them."""
+        return next(iter(self.fields.values()))
+
+    @cached_property
+    def asked_fields(self) -> tuple[str, ...]:
+        """The fields that its training asks for, and the first, by which items are counted."""
+        terms = [term.part for phase in self.phases for row in phase.played for term in row.terms]
+        asked = self.graph.order(name for part in terms for name in part.arguments.values())
+        first, *others = self.graph.fields
+        return (first, *(name for name in others if name in asked))
+
     @cached_property
     def sizes(self) -> Sizes:
         """The sizes that its parts ask for."""
-        return Sizes(self.data.options["channels"], self.data.options["size"], self.latent, self.noise)
+        return Sizes.of(self.fields, latent=self.latent, noise=self.noise)
 
     def parts(self) -> list[Part]:
         """Every part the recipe uses, in its order."""
         terms = [term.part for phase in self.phases for row in phase.rows for term in row.terms]
         optimizers = [optimizer.part for optimizer in self.train.optimizers.values()]
         listed = [*self.augment, *self.evaluate, *self.watch]
-        return [self.data, *self.slots.values(), *self.values.values(), *terms, *optimizers, *listed]
+        return [*self.sets.values(), *self.slots.values(), *self.values.values(), *terms, *optimizers, *listed]
 
     def plain(self) -> dict[str, Any]:
         """Converts to plain data as a recipe writes it, with every default."""
         return {
             **{key.name: getattr(self, key.name) for key in fields(Top)},
             "latent": self.latent if isinstance(self.latent, int) else [*self.latent],
-            "data": self.data.plain(),
+            "data": self.data.plain() if "" in self.sets else {key: part.plain() for key, part in self.sets.items()},
             "augment": {part.label: part.plain() for part in self.augment},
             "slots": {label: _slot(label, part) for label, part in self.slots.items()},
             "values": {name: part.plain() for name, part in self.values.items()},
@@ -277,6 +286,11 @@ class Recipe(Top):
             "evaluate": {part.label: part.plain() for part in self.evaluate},
             "watch": {part.label: part.plain() for part in self.watch},
         }
+
+    def data_identity(self) -> Any:
+        """What its data is, as plain data, less the options that change no result."""
+        known = {key: part.identity() for key, part in self.sets.items()}
+        return known.get("", known)
 
     def players(self) -> tuple[str, ...]:
         """Every player of every row, in order of first appearance."""

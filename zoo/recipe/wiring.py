@@ -43,12 +43,13 @@ class Demand:
 
 def connect(
     reader: PartReader,
+    fields: tuple[str, ...],
     slots: Mapping[str, Part],
     written: Mapping[str, Part],
     demands: list[Demand],
     phases: Sequence[Phase],
 ) -> tuple[Graph, dict[str, Part]]:
-    """The graph of everything asked for, and the values in it; problems go to ``reader``.
+    """The graph of everything asked for, and the values in it; problems go to ``reader``. ``fields`` are the data's.
 
     Values come from the recipe's own ``values`` first, then from the registry, by name. A slot or value that
     is wrong has been reported; its name is known all the same, so that no more is said of it.
@@ -57,10 +58,11 @@ def connect(
     known = dict.fromkeys([*slots, *reader.mapping(("slots",))])
     wrong: dict[str, dict[str, str]] = {name: {} for name in reader.mapping(("values",)) if name not in written}
     if not known:
-        return Graph((), {}), {}
+        return Graph((), {}, fields), {}
     known |= dict.fromkeys(_learners(reader, slots, phases))
-    values, absent = _asked_for(reader, written, demands, {*known, *written, *wrong})
-    graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong)
+    provided = {*fields, *BUILTINS}
+    values, absent = _asked_for(reader, written, demands, {*known, *written, *wrong, *provided})
+    graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong, fields)
     sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
     if len(sound) == len(demands) and not wrong:
         for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
@@ -85,7 +87,7 @@ def _asked_for(
     while asking:
         name, demand, packages = asking.pop()
         base = name.removesuffix(HELD)
-        if name in BUILTINS or {name, base} & {*taken, *absent} or (base, *packages) in asked:
+        if {name, base} & {*taken, *absent} or (base, *packages) in asked:
             continue
         asked.add((base, *packages))
         try:

@@ -8,12 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from zoo.data.fields import items
 from zoo.errors import RequestError
 from zoo.machine.device import halving
 from zoo.metrics.evaluate import batch_of
 from zoo.model.model import Model, needs
 from zoo.report.pictures import COLUMNS, Picture
-from zoo.types import to_model
+from zoo.types import Examples, count_of
 
 ENOUGH = 1000
 """Test images over which the variance of codes is taken."""
@@ -24,45 +25,44 @@ REACH = 2.0
 TOLD = "\N{MINUS SIGN}2 to 2"
 
 
-def walks(model: Model, test: Tensor, seed: int = 0) -> list[Picture]:
+def walks(model: Model, examples: Examples, seed: int = 0) -> list[Picture]:
     """Interpolations, traversals, and one code with other noise, of a model whose samples are made from codes ``z``.
 
-    Codes are posterior means of the test images, uint8 (N, C, H, W); those of the prior for a model without a
-    posterior.
+    Codes are posterior means of the test items; those of the prior for a model without a posterior.
     """
     if not model.samples or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         return []
-    means = posterior_means(model, test)
+    means = posterior_means(model, examples)
     if means is None:
         (codes,) = model.compute("z", batch=COLUMNS, seed=seed)
     else:
         codes = means[:COLUMNS]
-    pictures = [_interpolations(model, test, means, seed), _traversals(model, means, codes[:1], seed)]
+    pictures = [_interpolations(model, examples, means, seed), _traversals(model, means, codes[:1], seed)]
     if model.recipe.sizes.noise and needs(model.recipe.graph, [model.output("sample")], "noise", {}):
         pictures.append(_other_noise(model, codes[: COLUMNS // 2], seed))
     return pictures
 
 
-def posterior_means(model: Model, pixels: Tensor) -> Tensor | None:
-    """The codes of the first ``ENOUGH`` images, (N, K) or (N, ...); None for a model without a Gaussian posterior."""
+def posterior_means(model: Model, examples: Examples) -> Tensor | None:
+    """The codes of the first ``ENOUGH`` test items, (N, K) or (N, ...); None without a Gaussian posterior of them."""
     value = model.recipe.outputs.get("posterior")
-    if value is None or not needs(model.recipe.graph, [value], "x", {}):
+    if value is None or not needs(model.recipe.graph, [value], model.recipe.x.name, {}):
         return None
-    return halving(partial(_means, model, pixels[:ENOUGH]), batch_of(model.recipe))
+    return halving(partial(_means, model, examples.cut(0, ENOUGH)), batch_of(model.recipe))
 
 
-def _means(model: Model, pixels: Tensor, batch: int) -> Tensor | None:
+def _means(model: Model, examples: Examples, batch: int) -> Tensor | None:
     means = []
-    for some in torch.split(pixels, batch):
-        x = to_model(some.to(model.device), model.dtype)
-        mean = getattr(model.encode(x), "mean", None)
-        if not isinstance(mean, Tensor) or mean.shape != (len(x), *model.recipe.sizes.code):
+    for first in range(0, len(examples.test), batch):
+        some = items(examples, "test", model.recipe, first, batch, model.device, model.dtype)
+        mean = getattr(model.encode(some), "mean", None)
+        if not isinstance(mean, Tensor) or mean.shape != (count_of(some), *model.recipe.sizes.code):
             return None
         means.append(mean)
     return torch.cat(means)
 
 
-def _interpolations(model: Model, test: Tensor, means: Tensor | None, seed: int) -> Picture:
+def _interpolations(model: Model, examples: Examples, means: Tensor | None, seed: int) -> Picture:
     file, title = "interpolations.png", "Interpolations"
     pairs = 0 if means is None else min(len(means) // 2, COLUMNS)
     if means is None or not pairs:
@@ -70,7 +70,8 @@ def _interpolations(model: Model, test: Tensor, means: Tensor | None, seed: int)
         rows = [("", row) for row in interpolation_rows(model, COLUMNS, COLUMNS, seed)]
         return Picture(file, title, caption, rows)
     codes = torch.stack([_straight(a, b, COLUMNS - 2) for a, b in torch.split(means[: 2 * pairs], 2)])
-    ends = torch.split(to_model(test[: 2 * pairs].to(means.device), means.dtype), 2)
+    shown = items(examples, "test", model.recipe, 0, 2 * pairs, means.device, means.dtype)
+    ends = torch.split(shown[model.recipe.x.name], 2)
     made = decoded(model, codes, seed)
     rows = [("", torch.cat([pair[:1], row, pair[1:]])) for row, pair in zip(made, ends, strict=True)]
     caption = "Straight lines between the codes of two test images, which stand at the ends of each row."

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoo.data.fields import items
 from zoo.model.model import Model, needs
+from zoo.recipe.data_fields import class_name
 from zoo.report.codes import walks
+from zoo.report.drawing import scatter
 from zoo.report.neighbours import beside_nearest
 from zoo.report.pictures import COLUMNS, Picture, square
-from zoo.types import Images, to_model
+from zoo.types import Batch, Images
 
 SEED = 0
+MOST_CLASSES = 16
+"""Rows of samples by class."""
 MOST = 250
 """Samples that are made at a time."""
 
@@ -27,36 +33,64 @@ def show(model: Model, images: Images) -> list[Picture]:
     from codes, there are ``interpolations.png`` and ``traversals.png``, and ``noise.png`` if they are made
     from auxiliary noise too. ``neighbours.png`` has samples above the training images nearest to them.
     """
-    x = to_model(images.test[: 2 * COLUMNS].to(model.device), model.dtype)
+    batch, kind = items(images, "test", model.recipe, 0, 2 * COLUMNS, model.device, model.dtype), model.recipe.x.kind
     sampled = model.sample(COLUMNS**2, seed=SEED) if model.samples else None
     pictures = []
     if sampled is not None:
         rows = [("", row) for row in square(sampled)]
         pictures.append(Picture("samples.png", "Samples", "Images made from codes of the prior.", rows))
-    made = reconstructions(model, x)
+        pictures += _by_class(model)
+    made = reconstructions(model, batch)
     if made:
         caption = f"Images of the test split and what the model makes of them: {_makers(model, made)}."
-        rows = [("original", x), *made.items()]
+        rows = [*_sources(model, batch, made), *made.items()]
         pictures.append(Picture("reconstructions.png", "Reconstructions", caption, rows))
-    pictures += walks(model, images.test, SEED)
-    if sampled is not None:
+    pictures += walks(model, images, SEED)
+    if sampled is not None and kind == "image":
         pictures.append(beside_nearest(sampled, images))
-    if (channels := images.test.shape[1]) in (1, 3):
+    if sampled is not None and kind == "vector":
+        real = items(images, "test", model.recipe, 0, MOST)[model.recipe.x.name]
+        caption = "Test items (blue) and samples (red), on the plane in which the test items vary most."
+        pictures.append(Picture("scatter.png", "Scatter", caption, [("", scatter(real, sampled))]))
+    if kind != "image" or (channels := images.test.shape[1]) in (1, 3):
         return pictures
     said = f"Shown of {channels} channels: the first{'' if channels == 2 else ' three, as red, green and blue'}."
     return [replace(one, caption=f"{one.caption} {said}".strip()) for one in pictures]
 
 
-def sampled(model: Model, n: int, seed: int = SEED) -> Tensor:
+def _by_class(model: Model) -> list[Picture]:
+    """Samples of each class of each label that they depend on, the codes and the noise alike in every row."""
+    pictures = []
+    for name in (name for name in model.recipe.graph.fields if name in model.drawable):
+        field, target = model.recipe.fields[name], [model.output("sample")]
+        if needs(model.recipe.graph, target, name, {}):
+            shown = range(min(field.classes, MOST_CLASSES))
+            rows = [(class_name(field, c), model.sample(COLUMNS, given={name: c}, seed=SEED)) for c in shown]
+            caption = f"A row for each {name}; codes and noise are alike in all rows."
+            pictures.append(Picture(f"samples-{name}.png", f"Samples by {name}", caption, rows))
+    return pictures
+
+
+def _sources(model: Model, batch: Batch, made: Iterable[str]) -> list[tuple[str, Tensor]]:
+    """The images of a batch that what is made of it is made from, and then x, which it is compared with."""
+    graph, first, fields = model.recipe.graph, model.recipe.x, model.recipe.fields
+    wanted = [model.recipe.outputs[name] for name in made]
+    other = [name for name in graph.fields[1:] if fields[name].kind == "image" and needs(graph, wanted, name, {})]
+    alike = [name for name in other if batch[name].shape[1:] == first.shape]
+    return [*((name, batch[name]) for name in alike), ("original" if not alike else first.name, batch[first.name])]
+
+
+def sampled(model: Model, n: int, seed: int = SEED, given: Mapping[str, Any] | None = None) -> Tensor:
     """``n`` samples, as ``model.sample`` gives them, some at a time."""
     target = model.output("sample")
     names = [name for name in ("z", "noise") if needs(model.recipe.graph, [target], name, {})]
-    if n <= MOST or not names:
-        return model.sample(n, seed=seed)
+    if n <= MOST or not names or given:
+        return model.sample(n, seed=seed, given=given)
+    names += [name for name in model.drawable if needs(model.recipe.graph, [target], name, {})]
     drawn = model.compute(*names, batch=n, seed=seed)
     parts = zip(*(numbers.split(MOST) for numbers in drawn), strict=True)
-    given = (dict(zip(names, part, strict=True)) for part in parts)
-    return torch.cat([model.compute(target, given=part, seed=seed)[0].cpu() for part in given])
+    pieces = (dict(zip(names, part, strict=True)) for part in parts)
+    return torch.cat([model.compute(target, given=piece, seed=seed)[0].cpu() for piece in pieces])
 
 
 def _makers(model: Model, outputs: Iterable[str]) -> str:
@@ -66,17 +100,21 @@ def _makers(model: Model, outputs: Iterable[str]) -> str:
     return ", ".join(f"{output} by {', '.join(names)}" if names else output for output, names in slots.items())
 
 
-def reconstruction_rows(model: Model, x: Tensor, seed: int = SEED) -> list[Tensor]:
+def reconstruction_rows(model: Model, batch: Batch, seed: int = SEED) -> list[Tensor]:
     """Images, then for each output that is an image made from them, what it makes of them."""
-    return [x, *reconstructions(model, x, seed).values()]
+    made = reconstructions(model, batch, seed)
+    return [*(images for _, images in _sources(model, batch, made)), *made.values()]
 
 
-def reconstructions(model: Model, x: Tensor, seed: int = SEED) -> dict[str, Tensor]:
-    """Maps each output that is an image made from images to what it makes of them, the main one last."""
-    graph = model.recipe.graph
+def reconstructions(model: Model, batch: Batch, seed: int = SEED) -> dict[str, Tensor]:
+    """Maps each output that is an image made from what cannot be drawn, as images, to what it makes of them, the main
+    one last.
+    """
+    graph, first = model.recipe.graph, model.recipe.x.name
+    given = [name for name in graph.fields if name not in model.drawable]
     others = [name for name in model.recipe.outputs if name != "reconstruction"]
     names = [name for name in (*others, "reconstruction") if name in model.recipe.outputs]
-    made = [name for name in names if needs(graph, [model.recipe.outputs[name]], "x", {})]
-    values = model.compute(*made, given={"x": x}, seed=seed) if made else ()
+    made = [name for name in names if any(needs(graph, [model.recipe.outputs[name]], field, {}) for field in given)]
+    values = model.compute(*made, given=batch, seed=seed) if made else ()
     pairs = zip(made, values, strict=True)
-    return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == x.shape}
+    return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == batch[first].shape}

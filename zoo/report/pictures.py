@@ -12,6 +12,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
+from zoo.report.drawing import drawn
 from zoo.types import to_pixels
 
 GAP = 2
@@ -23,12 +24,18 @@ COLUMNS = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """Rows of images, from top to bottom, each a label, which may be empty, and images (N, C, H, W) in [-1, 1]."""
+    """Rows of items, from top to bottom, each a label, which may be empty, and images (N, C, H, W) in [-1, 1]; or what
+    ``drawn`` makes images of.
+    """
 
     file: str
     title: str
     caption: str
     rows: Sequence[tuple[str, Tensor]]
+
+    def __post_init__(self) -> None:
+        labels, items = zip(*self.rows, strict=True)
+        object.__setattr__(self, "rows", [*zip(labels, drawn(items), strict=True)])
 
     @property
     def png(self) -> bytes:
@@ -65,6 +72,7 @@ def grid(rows: Sequence[Tensor]) -> Tensor:
 
 def grid_image(rows: Sequence[Tensor], *, side: int = SIDE) -> Image.Image:
     """The same rows enlarged, by a whole factor, so that an image has about ``side`` pixels."""
+    rows = drawn(rows)
     factor = max(1, round(side / rows[0].shape[-2]))
     image = Image.fromarray(rearrange(grid(rows), "c h w -> h w c").contiguous().numpy())
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
@@ -106,7 +114,7 @@ def square(images: Tensor) -> list[Tensor]:
 def reduced(images: Tensor, side: int) -> Tensor:
     """Floating images (N, C, H, W); those larger than ``side`` pixels are made smaller, each pixel a mean."""
     scale = side / max(images.shape[-2:])
-    if scale >= 1:
+    if scale >= 1 or images.ndim != 4:
         return images
     height, width = (max(1, round(length * scale)) for length in images.shape[-2:])
     return torch.nn.functional.adaptive_avg_pool2d(images, (height, width))

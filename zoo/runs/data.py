@@ -28,8 +28,12 @@ MOST_BYTES = 256 << 20
 
 def known_images(images: Images) -> dict[str, Any]:
     """Says for both splits how many images they have and what these hash to, as plain data."""
-    splits = {"train": images.train, "test": images.test}
-    return {name: {"images": len(pixels), "blake2b": _digest(pixels)} for name, pixels in splits.items()}
+    splits = {"train": (images.train, 0), "test": (images.test, 1)}
+    known: dict[str, Any] = {}
+    for name, (pixels, split) in splits.items():
+        fields = {field: _digest(both[split]) for field, both in images.fields.items()}
+        known[name] = {"images": len(pixels), "blake2b": _digest(pixels), **({"fields": fields} if fields else {})}
+    return known
 
 
 def _digest(pixels: Tensor) -> str:
@@ -43,7 +47,8 @@ def _digest(pixels: Tensor) -> str:
 
 def _files(recipe: Recipe) -> str:
     """Hashes names, sizes and times of the files in paths that the data's options name; quick, and without torch."""
-    said = [value for value in recipe.data.options.values() if isinstance(value, str) and value]
+    options = [value for part in recipe.sets.values() for value in part.options.values()]
+    said = [value for value in options if isinstance(value, str) and value]
     places = [os.path.expanduser(os.path.expandvars(value)) for value in said]
     files = [place for place in places if os.path.isfile(place)]
     files += [os.path.join(at, name) for place in places for at, _, names in os.walk(place) for name in names]

@@ -122,8 +122,12 @@ def plain_json(folder: Path, name: str) -> dict[str, Any]:
 
 def digest(recipe: Recipe) -> str:
     """Hashes everything that a finished run is a function of: not who looked on."""
-    data = {name: value for name, value in recipe.data.options.items() if name not in (*WHEREABOUTS, "path")}
-    return sha256(write_recipe(replace(recipe, watch=(), data=replace(recipe.data, options=data))))
+    here = (*WHEREABOUTS, "path")
+    sets = {
+        key: replace(part, options={name: value for name, value in part.options.items() if name not in here})
+        for key, part in recipe.sets.items()
+    }
+    return sha256(write_recipe(replace(recipe, watch=(), sets=sets)))
 
 
 def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:

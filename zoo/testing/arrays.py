@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from zoo.draws import seeded
 from zoo.recipe.contract import Contract
+from zoo.recipe.data_fields import DataField
+from zoo.recipe.schema import Recipe
 from zoo.testing.core import Component
 from zoo.types import mapped
 
@@ -27,6 +29,16 @@ def devices() -> list[torch.device]:
 def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Uniform in [-1, 1], a function of shape and seed."""
     return (torch.rand(shape, generator=seeded("images", seed), dtype=torch.float64) * 2 - 1).to(dtype)
+
+
+def fields(recipe: Recipe, batch: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """A batch of a recipe's fields: numbers as ``images`` has them, and classes."""
+
+    def one(field: DataField) -> Tensor:
+        numbers = images(batch, *field.shape, seed=seed, dtype=dtype)
+        return ((numbers + 1) / 2 * field.classes).long() if field.classes else numbers
+
+    return {name: one(recipe.fields[name]) for name in recipe.graph.fields}
 
 
 def made_up(contract: Contract, batch: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo.draws import TicketDraw
-from zoo.recipe.schema import Part, Sizes
+from zoo.recipe.data_fields import Sizes
+from zoo.recipe.schema import Part
 from zoo.registry import check_options
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, images, sides
 from zoo.testing.core import Component, require
@@ -88,7 +89,7 @@ class Augmentation(GivesTensors):
         asked = {name: given[name] for name in self.entry.signature.needs}
         if not inspect.isclass(self.target):
             return self.target(**asked, **self.part.arguments_for())
-        arguments = self.part.arguments_for(Sizes(x.shape[1], x.shape[2], 8, 4))
+        arguments = self.part.arguments_for(Sizes.square(x.shape[1], x.shape[2], 8, 4))
         made: Any = self.refused(lambda: self.target(**arguments))
         return made.forward(**asked)
 

@@ -13,16 +13,17 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
+from zoo.data.fields import invented, items
 from zoo.errors import RecipeError
 from zoo.metrics.evaluate import evaluate
 from zoo.metrics.metric import Meter, Moment, optional
 from zoo.model.model import Model
 from zoo.recipe.schema import Recipe
-from zoo.testing.arrays import GPU, devices, equal, images
+from zoo.testing.arrays import GPU, devices, equal
 from zoo.testing.core import ContractError, T
 from zoo.testing.traces import put_back
 from zoo.testing.values import Setting
-from zoo.types import Images, mapped, to_model, to_pixels
+from zoo.types import Batch, Images, mapped, to_model
 
 IMAGES = 4
 PIECES = (slice(0, 2), slice(2, 3), slice(3, 4))
@@ -40,9 +41,11 @@ class Metric(Setting):
     @cached_property
     def data(self) -> Images:
         """Images to train and to test on."""
-        sizes = self.recipes[0].sizes
-        train, test = (images(IMAGES, sizes.channels, sizes.size, sizes.size, seed=seed) for seed in (1, 2))
-        return Images(to_pixels(train), to_pixels(test))
+        return invented(self.recipes[0], IMAGES, IMAGES)
+
+    def batch(self, split: str, start: int, stop: int, device: str = "cpu") -> Batch:
+        """Some items of a split."""
+        return items(self.data, split, self.recipes[0], start, stop - start, device)
 
     def try_out(self, recipe: Recipe) -> None:
         """It is made for the recipe's sizes."""
@@ -76,14 +79,14 @@ class Metric(Setting):
     def shown(self) -> dict[str, Any]:
         """The arguments that ``update`` is given for the test images."""
         seen = _Seen()
-        moment = Moment(Model(self.recipes[0]), to_model(self.data.test), 0, 1)
+        moment = Moment(Model(self.recipes[0]), self.batch("test", 0, IMAGES), 0, 1)
         moment.give([Meter(self.used(self.recipes[0]), seen)], again=False)
         return seen.given
 
     def apart(self, device: str = "cpu") -> tuple[Any, list[Any]]:
         """One that is shown every test image, and one for each batch of them and for samples that come after."""
         model, whole, seen = Model(self.recipes[0], device), self.make(), []
-        shown = [to_model(self.data.test[piece].to(device)) for piece in PIECES]
+        shown = [self.batch("test", piece.start, piece.stop, device) for piece in PIECES]
         shown += shown[:1] if whole.more else []
         for turn, x in enumerate(shown):
             moment, piece = Moment(model, x, turn, len(shown)), self.make()

@@ -15,8 +15,8 @@ from zoo.draws import Draw
 from zoo.model.kept import unkept
 from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.data_fields import Sizes
 from zoo.recipe.dimensions import crossed
-from zoo.recipe.schema import Sizes
 from zoo.testing import arrays
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
 from zoo.testing.core import Component, ContractError, require
@@ -85,7 +85,7 @@ class Built(GivesTensors, Saved):
         return (first, second) if second else (first,)
 
     def _taken(self, sides: Sequence[int], beside: Numbers, refusals: list[str]) -> Iterator[Sizes]:
-        for sizes in [Sizes(c, side, k, a) for side in sides for c, k, a in beside]:
+        for sizes in [Sizes.square(c, side, k, a) for side in sides for c, k, a in beside]:
             try:
                 contract_of(self.part, sizes)
                 self.build(sizes, device="meta")

@@ -25,9 +25,10 @@ from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import FIRST_PARTY, RecipeEntry
-from zoo.testing.arrays import equal, finite, images, sides
+from zoo.testing.arrays import equal, fields, finite, sides
 from zoo.testing.core import Bench, Component, ContractError, Subject, require
 from zoo.testing.values import SIDES, tiny
+from zoo.types import Batch
 
 STEPS = 3
 """Before an optimiser is interrupted, and after."""
@@ -35,10 +36,9 @@ TERMS = ("encoder + decoder/reconstruction", "critic/hinge")
 """Of the records that watchers see."""
 
 
-def batches(recipe: Recipe, turn: int) -> Tensor:
-    """Images of a turn."""
-    sizes = recipe.sizes
-    return images(recipe.train.batch, sizes.channels, sizes.size, sizes.size, seed=turn)
+def batches(recipe: Recipe, turn: int) -> Batch:
+    """The batch of a turn."""
+    return fields(recipe, recipe.train.batch, seed=turn)
 
 
 def resumed(old: Engine, new: Engine) -> Engine:
@@ -147,11 +147,11 @@ class Shipped(Subject):
         """It has an output 'sample', and its samples and reconstructions are images."""
         recipe = self.small
         self.require("sample" in recipe.outputs, "has no output 'sample'; write outputs: {sample: VALUE}")
-        model, sizes = Model(recipe), recipe.sizes
-        x = images(3, sizes.channels, sizes.size, sizes.size)
+        model, batch = Model(recipe), fields(recipe, 3)
+        x = batch[recipe.x.name]
         for name in {"sample", "reconstruction"} & recipe.outputs.keys():
             with torch.no_grad():
-                (given,) = model.compute(name, given={"x": x}, batch=3)
+                (given,) = model.compute(name, given=batch, batch=3)
             fits = isinstance(given, Tensor) and given.shape == x.shape and finite(given)
             require(fits, f"output '{name}' of {self} gives {sides(given)} for three images of {sides(x[0])}")
 

@@ -17,7 +17,7 @@ from zoo.errors import RequestError
 from zoo.model.model import Model, build_part
 from zoo.recipe import load_recipe
 from zoo.recipe.schema import Part, Recipe
-from zoo.testing.arrays import CPU, GivesTensors, copied, equal, finite, images, learners, missed, sides, tensors, total
+from zoo.testing.arrays import CPU, GivesTensors, copied, equal, fields, finite, learners, missed, sides, tensors, total
 from zoo.testing.core import Bench, Component, ContractError, require
 from zoo.testing.networks import Saved
 
@@ -282,8 +282,8 @@ class Inside:
         self.model.eval()
         model, sizes, value = self.model, recipe.sizes, graph.kind == "value"
         self.function = model.functions[self.part.label] if value else model.terms[self.part.key]
-        x = images(batch, sizes.channels, sizes.size, sizes.size, dtype=dtype).to(device)
-        given = {**model.counts(), "x": x, "batch": batch, "sizes": sizes}
+        found = {name: tensor.to(device) for name, tensor in fields(recipe, batch, dtype=dtype).items()}
+        given = {**model.counts(), **found, "batch": batch, "sizes": sizes}
         asked = {n: name for n, name in self.part.arguments.items() if name != "draw"}
         known = model.values([*asked.values()], given, partial(model.draw, "given"))
         self.arguments = dict(zip(asked, known, strict=True))

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
+from zoo.data.fields import items
 from zoo.engine.engine import Engine
 from zoo.recipe.schema import Recipe
-from zoo.types import to_model
+from zoo.types import Examples
 
 LOOKED_AT = 64
 """Images and samples that are looked at."""
@@ -28,11 +29,10 @@ SATURATED = 1e-3
 
 
 class Alarms:
-    """Looks at a training of so many steps now and then, with the first of its images, uint8 (N, C, H, W)."""
+    """Looks at a training of so many steps now and then, with the first of its items."""
 
-    def __init__(self, recipe: Recipe, images: Tensor, steps: int) -> None:
-        self._recipe = recipe
-        self._images = images[:LOOKED_AT]
+    def __init__(self, recipe: Recipe, examples: Examples, steps: int) -> None:
+        self._recipe, self._examples = recipe, examples
         self._first = max(FIRST * steps, SOONEST)
 
     def look(self, engine: Engine, losses: Mapping[str, float]) -> list[str]:
@@ -49,8 +49,9 @@ class Alarms:
     def _seen(self, engine: Engine, losses: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         """Yields a name and a sentence for every failure there is now."""
         model, outputs = engine.model, self._recipe.outputs
-        x = to_model(self._images.to(model.device), model.dtype)
-        posterior = model.compute("posterior", given={"x": x}, seed=0)[0] if "posterior" in outputs else None
+        batch = items(self._examples, "train", self._recipe, 0, LOOKED_AT, model.device, model.dtype)
+        x = batch[self._recipe.x.name]
+        posterior = model.compute("posterior", given=batch, seed=0)[0] if "posterior" in outputs else None
         mean = getattr(posterior, "mean", None)
         if isinstance(mean, Tensor) and len(x) > 1 and not (mean.float().var(0) > ACTIVE).any():
             yield (
@@ -59,7 +60,8 @@ class Alarms:
                 f"{mean.shape[1]} varies by more than {ACTIVE}). Lower the weight of the KL term, warm it up "
                 "(kl: {from: 0, to: 1, steps: N}), or raise the reconstruction's",
             )
-        samples = model.compute("sample", batch=len(x), seed=0)[0] if "sample" in outputs else None
+        given = {} if model.samples else batch
+        samples = model.compute("sample", given=given, batch=len(x), seed=0)[0] if "sample" in outputs else None
         if isinstance(samples, Tensor) and samples.shape[1:] == x.shape[1:] and len(x) > 1:
             of_samples, of_images = (images.float().var(0).mean() for images in (samples, x))
             share = float(of_samples / of_images.clamp(min=1e-12))

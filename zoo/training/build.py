@@ -285,16 +285,15 @@ def write_report(
     run: Run, recipe: Recipe, scores: Mapping[str, Any], pictures: Sequence[Picture], notes: Sequence[str]
 ) -> None:
     """Writes ``report.html`` of a run that is trained, with scores (label -> value and protocol) and notes."""
+    from zoo.check.explain import described
     from zoo.recipe.routes import route_lines
     from zoo.report import Gallery, report_html
     from zoo.training.film import film, score_curve
 
-    sizes = recipe.sizes
-    colour = {1: "grey", 3: "colour"}.get(sizes.channels, f"{sizes.channels} channels")
-    noise = f", noise {sizes.noise}" if sizes.noise else ""
+    noise = f", noise {recipe.noise}" if recipe.noise else ""
     html = report_html(
         name=recipe.name,
-        about=f"{recipe.data.entry.name}, {sizes.size} px, {colour}; latent {crossed(sizes.latent)}{noise}",
+        about=f"{described(recipe)}; latent {crossed(recipe.latent)}{noise}",
         recipe=write_recipe(recipe),
         routes=route_lines(recipe),
         records=few(read_journal(run.path("metrics.jsonl"))),

@@ -21,7 +21,7 @@ from zoo.errors import TrainingError, reason
 from zoo.machine.torch_private import out_of_memory, process_lost
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
-from zoo.types import mapped
+from zoo.types import Batch, mapped
 
 FILE = "state/fault.json"
 """The file of a run that keeps a fault until a training gets past it."""
@@ -87,7 +87,7 @@ def _found_again(engine: Engine, unwell: Unwell, batches: Batches) -> Poisoned:
     """Plays the step again to see what the device only counted; it gives the same, for weights have not moved since."""
     engine.begin_at(unwell.step)
     for which in engine.due():
-        x = batches(engine.turn(which))
+        x = engine.batch(batches(engine.turn(which)))
         with unmoved(engine.model):
             losses, gradients = engine.shares(engine.plan_now(which[0]), x, which)
         if first_bad(losses) or first_bad(gradients):
@@ -99,7 +99,7 @@ def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
     """Plays what went wrong once more, without moving anything, and finds where it began."""
     number, play = poisoned.which
     plan = engine.plan_now(number)
-    x = batches(engine.turn(poisoned.which))
+    x = engine.batch(batches(engine.turn(poisoned.which)))
     outputs: list[str] = []
     with _watched(engine, outputs), unmoved(engine.model):
         engine.shares(plan, x, poisoned.which)
@@ -111,7 +111,7 @@ def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
     return Fault(engine.step_index, number, play, term.row, term.term, value, module, spoilt, images)
 
 
-def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> TermKey:
+def _guilty(engine: Engine, plan: PhasePlan, batch: Batch, poisoned: Poisoned) -> TermKey:
     """The term at fault: the first value that is not finite, else the first gradient."""
     if spoilt := first_bad(poisoned.losses):
         return spoilt
@@ -120,7 +120,7 @@ def _guilty(engine: Engine, plan: PhasePlan, x: Tensor, poisoned: Poisoned) -> T
         for key, _, term in bound.terms:
             alone = engine.plan(replace(plan.phase, rows=(replace(bound.row, terms=(term,)),)))
             with unmoved(engine.model):
-                gradients = engine.shares(alone, x, poisoned.which, every_term=True)[1]
+                gradients = engine.shares(alone, batch, poisoned.which, every_term=True)[1]
             mine = first_bad(gradients)  # the others must go the same way: they may wait for each other's shares
             if engine.processes.any(bool(mine), engine.device) or term is bound.terms[-1][-1]:
                 return key

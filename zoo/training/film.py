@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from zoo.errors import Damaged
 from zoo.machine.disk import read_bytes
 from zoo.metrics.evaluate import evaluate
 from zoo.metrics.metric import optional
+from zoo.report.drawing import drawn
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.identity import plain_json
 from zoo.runs.run import Run
@@ -53,7 +53,7 @@ def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
         images = reduced(model.sample(SHOWN, seed=SEED).float(), SIDE)
     rows = torch.split(images, COLUMNS)
     run.write(frame(engine.step_index), grid_png(rows))
-    return grid(rows)[:3]
+    return grid(drawn(rows))[:3]
 
 
 def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, float]:
@@ -62,7 +62,7 @@ def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, fl
     As of ``keep_samples``, the training goes on as if they had not been measured.
     """
     quick = [part for part in engine.recipe.evaluate if optional(part.load(), "quick")]
-    few = replace(images, test=images.test[:SCORED])
+    few = images.cut(len(images.train), SCORED)
     if not quick:
         return {}
     with _shown(engine):

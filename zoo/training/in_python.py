@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from zoo.api import Record, Watcher
 from zoo.data.batches import load_images
-from zoo.data.given import pixels_of
+from zoo.data.given import examples_of
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
 from zoo.metrics import evaluate as scoring
@@ -28,7 +26,7 @@ from zoo.training import loop
 from zoo.training.build import begin, describe
 from zoo.training.journal import Journal
 from zoo.training.watchers import Guarded, ProgressWatcher
-from zoo.types import Images
+from zoo.types import Examples
 
 Watching = Watcher | Callable[[Record], object]
 
@@ -53,9 +51,10 @@ def train(
 
     Args:
         model: from ``zoo.build`` or ``zoo.load``.
-        data: the images: ``zoo.api.Images``; a tensor or an array (N, C, H, W), (N, H, W, C), or (N, H, W) of grey; a
-            ``Dataset`` or a ``DataLoader``, each of whose items is taken once, the first of a pair as the image; a list
-            of any of these, of files or of Pillow's images; None for the recipe's own.
+        data: ``zoo.api.Examples``; a mapping of the fields' names to tensors (N, ...); or the images alone: a tensor or
+            an array (N, C, H, W), (N, H, W, C), or (N, H, W) of grey; a ``Dataset`` or a ``DataLoader``, each of whose
+            items is taken once, the values of a tuple for the fields that the recipe asks for, in its order; a list of
+            any of these, of files or of Pillow's images; None for the recipe's own.
         value_range: the numbers for black and white where ``data`` has floats: ``(0, 1)`` or ``(-1, 1)``.
         steps: how many more; up to the recipe's number, or as many again, when None.
         run: a directory that ``zoo.load`` reads: checkpoints go there, and a training that was cut short is taken up
@@ -78,10 +77,9 @@ def train(
         raise RequestError(f"steps={steps}: a training takes 1 step or more")
     recipe, done = model.recipe, _done(model, run)
     images = load_images(recipe) if data is None else data
-    images = images if isinstance(images, Images) else pixels_of(images, recipe, value_range)
+    images = images if isinstance(images, Examples) else examples_of(images, recipe, value_range)
     if recipe.train.epochs:
-        size = len(images.train if isinstance(images, Images) else images)
-        recipe = model.last(lasting(recipe, size, registry_for({}, model.plugins)))
+        recipe = model.last(lasting(recipe, len(images.train), registry_for({}, model.plugins)))
     whole = recipe.train.steps
     say: Callable[[str], None] = partial(print, file=sys.stderr, flush=True) if progress else lambda _: None
     seen: list[Watcher] = [*([ProgressWatcher()] if progress else []), *_watching(watchers)]
@@ -104,7 +102,7 @@ def train(
 def _into(
     folder: Path,
     model: Model,
-    images: Images | Tensor,
+    images: Examples,
     done: int,
     total: int,
     watchers: Sequence[Watcher],
@@ -118,10 +116,10 @@ def _into(
         if 0 < there < done:
             raise RequestError(f"{folder}: holds {there} steps, and this model has {done}: it is of another training")
         total = max(total, there)
-        longer, shown = _longer(recipe, total), images if isinstance(images, Images) else Images(images, images[:0])
+        longer = _longer(recipe, total)
         changes = refuse_another(run, longer, extend)
         registry = registry_for({}, model.plugins)
-        begin(run, model, shown, registry, changes, recipe=longer, extend=extend, say=say)
+        begin(run, model, images, registry, changes, recipe=longer, extend=extend, say=say)
         for sentence in changes:
             say(f"from here on, {sentence}")
         plugged = [Guarded(part, {"folder": folder, "recipe": recipe.plain()}, say) for part in recipe.watch]
@@ -203,9 +201,9 @@ def evaluate(
     if isinstance(metrics, str):
         raise RequestError(f"metrics={metrics!r} is text; give a list: [{metrics!r}]")
     images = load_images(recipe) if data is None else data
-    if not isinstance(images, Images):
-        pixels = pixels_of(images, recipe, value_range)
-        images = Images(pixels, pixels)
+    if not isinstance(images, Examples):
+        given = examples_of(images, recipe, value_range)
+        images = replace(given, test=given.train, fields={name: (a, a) for name, (a, _) in given.fields.items()})
     parts = recipe.evaluate
     if metrics is not None:
         registry = registry_for({}, model.plugins)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.api import Record, Watcher
 from zoo.data.batches import Batches, load_images
+from zoo.data.fields import split_of
 from zoo.draws import forked
 from zoo.engine.average import Average
 from zoo.engine.engine import Engine
@@ -26,12 +27,12 @@ from zoo.runs.run import Run
 from zoo.training.alarms import Alarms
 from zoo.training.diagnosis import told_why
 from zoo.training.film import keep_samples, keep_scores, milestones
-from zoo.types import Images
+from zoo.types import Examples
 
 
 def train(
     model: Model,
-    data: Images | Tensor | None = None,
+    data: Examples | Tensor | None = None,
     *,
     steps: int | None = None,
     watchers: Sequence[Watcher] = (),
@@ -49,7 +50,7 @@ def train(
 
     Args:
         model: from ``zoo.build``. It goes on where its training before ended, if that was kept.
-        data: the images, or pixels, uint8 (N, C, H, W); None for the recipe's own.
+        data: the data, or pixels to train on alone, uint8 (N, C, H, W); None for the recipe's own.
         steps: how many in all; the recipe's number when None.
         watchers: who sees the records.
         run: where checkpoints go and are taken up from, and samples on the way are kept.
@@ -69,23 +70,23 @@ def train(
         Interrupted: if ``stop`` said so.
     """
     steps = model.recipe.train.steps if steps is None else steps
-    images = load_images(model.recipe) if data is None else data
-    shown = images if isinstance(images, Images) else None
-    pixels: Tensor = shown.train if shown else images  # type: ignore[assignment]
-    model.train_size = len(pixels)
-    engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, pixels, steps)
+    data = data if data is not None else load_images(model.recipe)
+    examples = Examples(data, data[:0]) if isinstance(data, Tensor) else data
+    model.train_size = len(examples.train)
+    engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, examples, steps)
+    model.frequencies.note(split_of(examples, "train", model.recipe))
     _go_on(model, engine)
     for note in restore_checkpoint(run, engine) if run else ():
         say(note)
     _level(engine)
-    batches = Batches.of(model.recipe, pixels, model.device, model.dtype, processes.shard)
+    batches = Batches.of(model.recipe, examples, model.device, model.dtype, processes.shard)
     if engine.step_index:
         say(f"continuing at step {engine.step_index} of {steps}")
     for watcher in watchers:
         watcher.start(engine.step_index, steps, model.recipe.train.batch)
     try:
         with forked(engine.device), told_why(engine, batches, run):
-            _Loop(engine, batches, steps, watchers, run, shown, stop, alarms, on_alarm or say).play()
+            _Loop(engine, batches, steps, watchers, run, examples, stop, alarms, on_alarm or say).play()
     finally:
         for watcher in watchers:
             watcher.end()
@@ -156,7 +157,7 @@ class _Loop:
     steps: int
     watchers: Sequence[Watcher]
     run: Run | None
-    images: Images | None
+    images: Examples
     stop: Callable[[], bool]
     alarms: Alarms
     on_alarm: Callable[[str], None]
@@ -223,5 +224,5 @@ class _Loop:
 
     def _score(self, keeper: Checkpointer | None) -> Score | None:
         """Keeps quick scores of this step; gives the score that makes it the best so far, if one does."""
-        scores = keep_scores(self.run, self.engine, self.images) if self.images else {}
+        scores = keep_scores(self.run, self.engine, self.images) if len(self.images.test) else {}
         return keeper.best(scores) if keeper else None

@@ -51,12 +51,12 @@ class _Bench:
 
     def __init__(self, recipe: Recipe, device: str) -> None:
         self._recipe, self._device = recipe, choose_device(device)
-        self._pixels = load_images(recipe).train
+        self._examples = load_images(recipe)
 
     def engine(self) -> tuple[Engine, Batches]:
         model = Model(self._recipe, self._device)
-        model.train_size = len(self._pixels)
-        return Engine(model), Batches.of(model.recipe, self._pixels, model.device, model.dtype)
+        model.train_size = len(self._examples.train)
+        return Engine(model), Batches.of(model.recipe, self._examples, model.device, model.dtype)
 
     def played(self, start: Callable[[Engine], object], steps: int) -> Engine:
         """A new engine, that many steps after where ``start`` puts it."""
@@ -160,8 +160,9 @@ def replay_fault(
             last = {"step": str(fault.step), **{str(key): f"{float(v):.4g}" for key, v in poisoned.losses.items()}}
             say(_terms([*before, last]))
             say(table(_norms(engine, poisoned)))
-            x = batches(engine.turn(poisoned.which)).float().clamp(-1, 1)
-            run.write(PICTURE, grid_png(torch.split(x, COLUMNS)))
+            x = batches(engine.turn(poisoned.which))[recipe.x.name]
+            if recipe.x.kind == "image":
+                run.write(PICTURE, grid_png(torch.split(x.float().clamp(-1, 1), COLUMNS)))
             return fault
     raise TrainingError(f"{folder}: the fault at step {kept['step']} did not come back: every term is well there")
 

@@ -1,0 +1,139 @@
+"""Fields of a recipe's data as models see them: stored items converted, and batches that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from zoo.draws import Draw, seeded
+from zoo.recipe.data_fields import DataField
+from zoo.recipe.schema import Recipe
+from zoo.types import Batch, Examples, to_model
+
+STORED: Mapping[torch.dtype, tuple[float, float]] = {torch.uint8: (0, 255), torch.uint16: (0, 65535)}
+"""Type of what is stored -> the numbers that become -1 and 1, where a field says none."""
+COUNTED = ("label", "mask")
+"""Kinds of fields that are classes."""
+COARSE = 5
+"""Numbers along a side of the noise that smooth fields are made up from."""
+
+
+def seen(stored: Tensor, field: DataField, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Stored items of a field as models see them: classes as int64, numbers of a range in [-1, 1], others as floats."""
+    if field.kind in COUNTED:
+        return stored.long()
+    ends = field.range or (STORED.get(stored.dtype) if field.kind != "vector" else None)
+    if ends == (0, 255) and stored.dtype == torch.uint8:
+        return to_model(stored, dtype)
+    if ends is None:
+        return stored.to(dtype)
+    low, high = ends
+    return stored.to(dtype, copy=True).sub_(low).mul_(2 / (high - low)).sub_(1)
+
+
+def split_of(examples: Examples, split: str, recipe: Recipe) -> dict[str, Tensor]:
+    """The stored tensors of a split, ``train`` or ``test``, by the names of the recipe's fields that are there."""
+    first: Tensor = getattr(examples, split)
+    others = {name: both[split == "test"] for name, both in examples.fields.items()}
+    return {recipe.x.name: first, **{name: others[name] for name in recipe.fields if name in others}}
+
+
+def items(
+    examples: Examples,
+    split: str,
+    recipe: Recipe,
+    first: int,
+    count: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """Items of a split that follow one another, as models see them; as many as there are of ``x``.
+
+    A field of another set that has fewer begins again.
+    """
+    stored = split_of(examples, split, recipe)
+    end = min(first + count, len(stored[recipe.x.name]))
+    found = {}
+    for name, tensor in stored.items():
+        whole = end <= len(tensor)
+        some = tensor[first:end] if whole else tensor[torch.arange(first, end) % len(tensor)]
+        found[name] = seen(some.to(device), recipe.fields[name], dtype)
+    return found
+
+
+def blank(recipe: Recipe, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
+    """A batch of zeros, and of the first class."""
+
+    def zeros(field: DataField) -> Tensor:
+        counted = field.kind in COUNTED
+        return torch.zeros(batch, *field.shape, device=device, dtype=torch.int64 if counted else dtype)
+
+    return {name: zeros(recipe.fields[name]) for name in recipe.graph.fields}
+
+
+def made_up(recipe: Recipe, batch: int, draw: Draw) -> Batch:
+    """A batch of noise in [-1, 1], smooth where a field lies in a plane or in space, and of random classes."""
+
+    def one(field: DataField) -> Tensor:
+        if field.kind in COUNTED:
+            return (draw.uniform(batch, *field.shape) * field.classes).long()
+        if len(field.shape) < 2:
+            return draw.uniform(batch, *field.shape) * 2 - 1
+        channels, *sides = field.shape
+        coarse = draw.uniform(batch, channels, *[COARSE] * len(sides)) * 2 - 1
+        return interpolate(coarse, sides, mode={1: "linear", 2: "bilinear", 3: "trilinear"}[len(sides)])
+
+    return {name: one(recipe.fields[name]) for name in recipe.graph.fields}
+
+
+def invented(recipe: Recipe, train: int, test: int, seed: int = 0) -> Examples:
+    """Examples of random numbers, as a recipe's data would be stored."""
+
+    def stored(field: DataField, count: int, split: str) -> Tensor:
+        generator, shape = seeded("invented", seed, split, field.name), (count, *field.shape)
+        if field.kind in COUNTED:
+            return torch.randint(field.classes, shape, generator=generator)
+        if field.kind == "image":
+            return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+        low, high = field.range or (-1, 1)
+        return low + (high - low) * torch.rand(shape, generator=generator)
+
+    both = {name: (stored(f, train, "train"), stored(f, test, "test")) for name, f in recipe.fields.items()}
+    first = both.pop(recipe.x.name)
+    return Examples(*first, fields=both)
+
+
+def check(examples: Any, recipe: Recipe) -> None:
+    """A ValueError where what a recipe's data gives is not what it says of its fields."""
+    for split in ("train", "test"):
+        stored = split_of(examples, split, recipe)
+        if missing := [name for name in recipe.graph.fields if name not in stored]:
+            raise ValueError(f"gives no field '{missing[0]}', which it says it has")
+        for name, tensor in stored.items():
+            check_field(tensor, recipe.fields[name], split)
+        for name in (name for name in stored if recipe.fields[name].of == recipe.x.of):
+            if len(stored[name]) != len(stored[recipe.x.name]):
+                raise ValueError(
+                    f"has {len(stored[recipe.x.name]):,} {split} items of {recipe.x.name} and {len(stored[name]):,} of "
+                    f"{name}; each item has one of both"
+                )
+
+
+def check_field(tensor: Tensor, field: DataField, split: str) -> None:
+    """A ValueError where stored items are not what their field says."""
+    whole, its = not (tensor.is_floating_point() or tensor.is_complex()), f"its {split} items".replace("  ", " ")
+    if tuple(tensor.shape[1:]) != field.shape or (field.kind in COUNTED and not whole):
+        shape = ", ".join(["N", *map(str, field.shape)])
+        promised = f"{'whole numbers' if field.kind in COUNTED else 'numbers'} ({shape})"
+        raise ValueError(f"{its} of {field.name} are {tensor.dtype} {tuple(tensor.shape)}; {promised} are promised")
+    if not len(tensor):
+        raise ValueError(f"has no {split} items of {field.name}".replace("  ", " "))
+    if field.kind in COUNTED and field.classes:
+        low, high = int(tensor.min()), int(tensor.max())
+        if low < 0 or high >= field.classes:
+            there = f"it has {field.classes}: 0 to {field.classes - 1}"
+            raise ValueError(f"{its} of {field.name} have classes {low} to {high}, and {there}")

@@ -1,0 +1,61 @@
+"""The fields that a recipe's sets of data bring, by the names that the recipe has for them. Without torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from zoo.api import SHAPES, Field
+from zoo.errors import Problem, RecipeError, a, reason, said_of
+from zoo.recipe.data_fields import DataField
+from zoo.recipe.schema import Part
+
+
+def fields_of(sets: Mapping[str, Part]) -> dict[str, DataField]:
+    """Every field of a recipe's sets of data, the first set's first; a RecipeError where a set cannot say."""
+    return {named(key, own, sets): _bound(key, own, field, part, sets) for key, own, field, part in _each(sets)}
+
+
+def _each(sets: Mapping[str, Part]) -> Iterator[tuple[str, str, Field, Part]]:
+    yield from ((key, own, field, part) for key, part in sets.items() for own, field in _described(part).items())
+
+
+def named(key: str, own: str, sets: Mapping[str, Part]) -> str:
+    """A set's field as the recipe calls it: its ``x`` by the set's key, others by their own names, but for those of
+    sets after the first, which begin with the key.
+    """
+    if own == "x":
+        return key or own
+    return own if key in ("", next(iter(sets))) else f"{key}_{own}"
+
+
+def _bound(key: str, own: str, field: Field, part: Part, sets: Mapping[str, Part]) -> DataField:
+    numbers = {name: value for name, value in part.options.items() if isinstance(value, int)}
+    size = part.options.get("size", ())
+    numbers |= dict(zip("HW", (size, size) if isinstance(size, int) else size, strict=False))
+    classes: Any = part.options[field.classes] if isinstance(field.classes, str) else field.classes
+    names = classes if isinstance(classes, tuple) else ()
+    try:
+        shape = tuple(int(word) if word.isdigit() else numbers[word] for word in field.shape.split())
+        DataField("", field.kind, shape, 0, (), None, "", "").sizes  # noqa: B018 - whether there are as many as the kind has
+    except (KeyError, ValueError) as error:
+        promised = f"{a(field.kind)} has {SHAPES.get(field.kind, 'no shape')!r}"
+        said = f"data '{part.entry.name}' says of its field '{own}': {field.kind} '{field.shape}'; {promised}"
+        raise RecipeError([Problem(part.position, f"{said} ({reason(error)})")]) from None
+    count = len(names) if names else int(classes)
+    return DataField(named(key, own, sets), field.kind, shape, count, names, field.range, key, own)
+
+
+def _described(part: Part) -> Mapping[str, Field]:
+    """What a set of data says of its fields, by its own names."""
+    fields = part.entry.part.fields
+    try:
+        if isinstance(fields, str):
+            module, _, attribute = fields.partition(":")
+            says = getattr(import_module(module), attribute)
+            fields = says(**{name: part.options[name] for name in inspect.signature(says).parameters})
+    except Exception as error:  # a stranger's function may raise anything
+        raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]) from error
+    return fields
