@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import zoo
 from zoo.recipe import Recipe, load_recipe
 from zoo.registry import load_registry
 
@@ -39,4 +38,4 @@ def in_turn(recipe: Recipe) -> list[Any]:
 def tiny(name: str, *overrides: str, turns: bool = False) -> Recipe:
     """A bundled recipe, tiny, its rows in turn if asked."""
     source = {"extends": name, **({"phases": in_turn(load_recipe(name))} if turns else {})}
-    return zoo.build(source, overrides=[*settings(name), *overrides]).recipe
+    return load_recipe(source, [*settings(name), *overrides])
