@@ -28,6 +28,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 import zoo
+from zoo.compare.protocol import Score, refuse_different_protocols
+from zoo.errors import RequestError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -314,3 +316,24 @@ def test_images_of_several_sizes_are_clean_fids(made, judge, tmp_path: Path) -> 
             folder(tmp_path / "mixed", image[None], first=2 * number + place)
     sets = Sets(tmp_path / "mixed", made(64).b)
     assert ours(sets, judge, "clean-fid") == pytest.approx(clean_fid(sets, None), rel=CLOSE)
+
+
+# -- in a recipe ---------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_names_a_protocol_and_protocols_that_differ_share_no_column(judge) -> None:
+    known = {}
+    for protocol in ("torch-fidelity", "adm", "stylegan", "clean-fid"):
+        fid = {"protocol": protocol, "pretrained": judge}
+        model = zoo.build("vae", overrides={"data.size": 8, "data.train": 8, "data.test": 4, "evaluate": {"fid": fid}})
+        score = zoo.evaluate(model)["fid"]
+        known[protocol] = Score("vae", "photos", "fid", 0, score["value"], score["protocol"])
+        assert score["value"] > 0
+    assert known["adm"].protocol == known["torch-fidelity"].protocol
+    refuse_different_protocols([known["adm"], known["torch-fidelity"]])
+    for other, field in (
+        ("stylegan", "covariance is n - 1 in vae, n in vae"),
+        ("clean-fid", "resize is 299 px, bilin"),
+    ):
+        with pytest.raises(RequestError, match=f"photos fid: {field}"):
+            refuse_different_protocols([known["adm"], known[other]])

@@ -103,9 +103,10 @@ def how_sure(label: str, measured: Measured, value: float, request: Request) -> 
         n, features = min(cloud.shape[0] for cloud in measured.clouds), measured.judged.shape[1]
         high = bias(measured, value)
         said["bias"] = high
+        much = f"about {high:.3g} too high" if high > 0 else "off by more than they can tell"
         said["notes"] = [
-            f"{n:,} images are no more than {features:,} features: {label} is about {high:.3g} too high, and "
-            "compares at equal n alone; look at kid too, or --extrapolate"
+            f"{n:,} images are no more than {features:,} features: {label} is {much}, and compares at equal n alone; "
+            "look at kid too, or --extrapolate"
         ]
     if request.interval:
         said["interval"] = interval(measured, value, request.interval, request.seed)
