@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.engine import images
 from helpers.runs import recipe, restored, trained
 
 from zoo.engine.engine import Engine
@@ -201,6 +202,21 @@ def test_weights_without_averages(tmp_path: Path) -> None:
     said = f"{tmp_path}: its recipe averages no weights (train.ema: 0); ask for raw"
     assert str(caught.value) == said
     assert trained_steps(tmp_path / "nowhere") == 0
+
+
+def test_weights_of_a_run_that_went_on_are_those_of_its_newest_checkpoint(tmp_path: Path) -> None:
+    made = recipe("train.ema=0", *QUICK)
+    engine, size = trained(made, tmp_path, steps=1), made.sizes.size
+    engine.step(lambda turn: images(turn, torch.float32)[..., :size, :size].contiguous())
+    with Run(tmp_path) as run, Checkpointer(run, engine) as checkpointer:
+        checkpointer.save()
+    model = Model(made)
+    with pytest.warns(UserWarning, match="is not finished; these are the raw weights of step 2"):
+        assert load_weights(model, tmp_path) == "raw"
+    assert all(torch.equal(tensor, engine.model.state_dict()[name]) for name, tensor in model.state_dict().items())
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(RunError, match="its recipe averages no weights"):
+        load_weights(model, tmp_path, "ema")
 
 
 def test_the_best_checkpoint_without_averages(tmp_path: Path) -> None:
