@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 import torch
+from helpers.engine import in_batches
 from zoo_metrics.features import Features
 
 from zoo.data.augment import augmentations
-from zoo.data.batches import Batches
 
 from .cases import built
 from .measuring import DEVICE, seconds
@@ -22,7 +22,7 @@ BATCH = 64
 def test_a_batch(benchmark, side, images, augment, measured):
     model = built("vae", f"augment={augment}", width=4, size=side)
     pixels = torch.randint(256, (images, 3, side, side), dtype=torch.uint8)
-    batches = Batches(pixels, BATCH, seed=0, device=DEVICE, augment=augmentations(model.recipe))
+    batches = in_batches(pixels, BATCH, seed=0, device=DEVICE, augment=augmentations(model.recipe))
     turn = itertools.count()
     batches(0)
     benchmark.group = f"a batch of {BATCH}, {side} px"

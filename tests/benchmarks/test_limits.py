@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.engine import in_batches
 
 import zoo
-from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 
@@ -101,7 +101,7 @@ def test_a_large_set_makes_a_step_no_slower(measured, verdicts):
     def step(images: int) -> Work:
         model = built("vae", width=16 if measured else 4, size=8, batch=64, precision=FAST)
         pixels = torch.randint(256, (images, 3, 8, 8), dtype=torch.uint8)
-        engine, batches = Engine(model), Batches(pixels, 64, seed=0)
+        engine, batches = Engine(model), in_batches(pixels, 64, seed=0)
         return lambda: engine.step(batches)
 
     small = step(1_000)
@@ -116,7 +116,7 @@ def test_the_data_path_is_a_small_part_of_a_step(name, measured, verdicts):
     model = built(name, precision=FAST, **({} if measured else {"width": 4, "size": 16}))
     side, turn = model.recipe.sizes.size, iter(range(1_000_000))
     pixels = torch.randint(256, (1_000, 3, side, side), dtype=torch.uint8)
-    batches = Batches(pixels, 64, seed=0, device=DEVICE)
+    batches = in_batches(pixels, 64, seed=0, device=DEVICE)
     found = timed(lambda: batches(next(turn)), engine_step(model), measured)
     if measured:
         verdicts.ratio("data path / step, 32 px, batch 64", f"{name}, {FAST}", found, aim=0.03, limit=0.03, same=None)

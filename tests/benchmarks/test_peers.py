@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from helpers.engine import in_batches
 
-from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
 from zoo.types import to_pixels
@@ -63,5 +63,5 @@ def test_a_step_against_its_trainer(name, options, least, aim, tmp_path, measure
 def own_step(model: Model):
     """A step of ours with its data path, as theirs has its loader."""
     x = photographs(model)
-    engine, batches = Engine(model), Batches(to_pixels(x), len(x), seed=0)
+    engine, batches = Engine(model), in_batches(to_pixels(x), len(x), 0)
     return lambda: engine.step(batches)

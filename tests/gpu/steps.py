@@ -23,11 +23,11 @@ from benchmarks.loops import Work, captured_step, counts, engine_step, joint_ste
 from benchmarks.measuring import CUDA, DEVICE, H200, ceilings, device_seconds, floor, host_seconds, machine
 from benchmarks.paired import ROUNDS, Paired, paired
 from benchmarks.plan import Step
+from helpers.engine import in_batches
 
 from gpu.shelf import SMALL
 from gpu.told import tell
 from zoo.data.augment import augmentations
-from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.machine.device import repeatable
 from zoo.model.model import Model
@@ -128,7 +128,7 @@ def fed(case: Step) -> Work:
     model = model_of(case, "augment=[flip, crop]")
     pixels = torch.randint(256, (IMAGES if CUDA else 64, 3, case.size, case.size), dtype=torch.uint8)
     chosen = {"augment": augmentations(model.recipe), "on": "device"}
-    engine, batches = Engine(model), Batches(pixels, case.batch, seed=0, device=DEVICE, **chosen)
+    engine, batches = Engine(model), in_batches(pixels, case.batch, seed=0, device=DEVICE, **chosen)
     return lambda: engine.step(batches)
 
 
