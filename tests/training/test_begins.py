@@ -125,6 +125,8 @@ def test_the_same_weights_elsewhere_are_the_same_and_others_are_not(run_zoo: Run
     raw = ("--set", "slots.encoder.weights=runs/first/model.safetensors#encoder")
     refused = run_zoo("build", "second.yaml", "--set", "train.steps=2", *raw)
     assert "slots.encoder.weights is moved there and runs/first/model.safetensors#encoder here" in refused.err
+    refused = run_zoo("build", "second.yaml", "--set", "train.steps=2", "--set", "slots.encoder.weights=nowhere")
+    assert "slots.encoder.weights is moved there and nowhere here" in refused.err
 
 
 @pytest.mark.usefixtures("both")
