@@ -173,11 +173,13 @@ def _score_verb(verbs: Any) -> None:
     score = _verb(
         verbs, "score", "how far images are from others: FID, KID, PSNR ... by a named protocol", "score", "score_sets"
     )
-    what = "images in a folder, a zip or an .npz; statistics (.npz, .pkl); RUN, RUN#OUTPUT; DATA, DATA:SPLIT"
+    what = "images in a folder, a zip or an .npz; RUN, RUN#OUTPUT; DATA, DATA:SPLIT"
     why = "name the change that makes one number of the other: numbers, or files that --to wrote"
     score.add_argument("--why", nargs=2, metavar=("X", "Y"), help=why)
     score.add_argument("a", nargs="?", default="", metavar="A", help=f"what is judged: {what}")
-    score.add_argument("b", nargs="?", default="", metavar="B", help="what it is judged by: the same")
+    score.add_argument(
+        "b", nargs="?", default="", metavar="B", help="what it is judged by: the same, or statistics (.npz, .pkl)"
+    )
     score.add_argument(
         "--protocol", default="", metavar="NAME", help="torch-fidelity, clean-fid, adm ... (docs/scores.md)"
     )

@@ -30,7 +30,7 @@ from zoo.scoring.measure import Bench, feed, measure, side_of
 from zoo.scoring.score import Request
 from zoo.scoring.sets import Images, Source
 
-FEW = 32
+FEW = 16
 """Images of each set that every change is tried on."""
 PATIENCE = 60.0
 """Seconds after which no further change is measured on all images."""
