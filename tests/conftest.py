@@ -19,6 +19,7 @@ from zoo.cli import main
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
+    from zoo.recipe.schema import Part
     from zoo.types import Images
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
@@ -113,8 +114,12 @@ def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     import zoo.data.batches as batches
 
     def few(recipe: Recipe, load: Callable[[Recipe], Images] = batches.load_images) -> Images:
-        options = {name: 64 if name in ("train", "test") else value for name, value in recipe.data.options.items()}
-        return load(replace(recipe, data=replace(recipe.data, options=options)))
+        def cut(part: Part) -> Part:
+            return replace(
+                part, options=part.options | {name: 64 for name in ("train", "test") if name in part.options}
+            )
+
+        return load(replace(recipe, sets={key: cut(part) for key, part in recipe.sets.items()}))
 
     monkeypatch.setattr(batches, "load_images", few)
 

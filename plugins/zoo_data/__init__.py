@@ -1,6 +1,7 @@
 """Data: what installed packages carry, the published sets, and images of the user's."""
 
 from zoo import api
+from zoo_data.fields import FIELDS
 
 SETS = (
     (
@@ -34,4 +35,7 @@ SETS = (
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """Every source of images."""
-    return tuple(api.Component("data", name, f"zoo_data.{target}", summary) for name, target, summary in SETS)
+    return tuple(
+        api.Component("data", name, f"zoo_data.{target}", summary, fields=FIELDS.get(name, {"x": api.IMAGE}))
+        for name, target, summary in SETS
+    )

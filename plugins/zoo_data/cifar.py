@@ -1,20 +1,23 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), from the "python version" files: images alone, no labels."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), from the "python version" files."""
 
 import tarfile
 import zlib
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
+from torch import Tensor
 from torchvision import datasets
 
 from zoo import api
+from zoo_data.bad import Bad
 from zoo_data.decode import View
 from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
-from zoo_data.pack import first_images, pack_splits
-from zoo_data.pickles import read_pixels
+from zoo_data.pack import first_images, pack_labels, pack_splits
+from zoo_data.pickles import Batch, read_batch
 from zoo_data.pixels import check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source
@@ -23,6 +26,8 @@ SIDE = 32
 LARGEST_BATCH = 256 << 20
 """Bytes; the largest published one has 154 million."""
 COUNTS = {"train": 50000, "test": 10000}
+LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
+"""What the files call the classes; a hundred of them lie in twenty coarse ones, which are not used."""
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
@@ -36,8 +41,8 @@ def cifar10(
     resize: Literal["antialias", "published"] = "antialias",
     check: bool = True,
     download: bool = False,
-) -> api.Images:
-    """60,000 colour photographs of ten kinds of things, 32 x 32, in the publisher's order and split.
+) -> api.Examples:
+    """60,000 colour photographs of ten kinds of things, 32 x 32, and which, in the publisher's order and split.
 
     Args:
         root: the directory that holds ``cifar-10-python.tar.gz`` or the folder ``cifar-10-batches-py`` in it.
@@ -69,8 +74,8 @@ def cifar100(
     resize: Literal["antialias", "published"] = "antialias",
     check: bool = True,
     download: bool = False,
-) -> api.Images:
-    """60,000 colour photographs of a hundred kinds of things, 32 x 32, in the publisher's order and split.
+) -> api.Examples:
+    """60,000 colour photographs of a hundred kinds of things, 32 x 32, and which, in the publisher's order and split.
 
     Args:
         root: the directory that holds ``cifar-100-python.tar.gz`` or the folder ``cifar-100-python`` in it.
@@ -111,7 +116,7 @@ def _view(name: str, size: int, channels: int, resize: str) -> View:
 
 def _images(
     name: str, published: type[datasets.CIFAR10], root: str, view: View, check: bool, download: bool
-) -> api.Images:
+) -> api.Examples:
     """Both splits; ``published`` names the files and their sums."""
     place = _place(name, published, root, download)
     lists = {"train": published.train_list, "test": published.test_list}
@@ -137,30 +142,36 @@ def _source(name: str, split: str, place: Path, folder: str, batches: list[list[
     files = [file for file, _ in batches]
     paths = [place / file for file in files] if place.is_dir() else [place]
 
-    def items(start: int) -> Items:
-        position = 0
+    def whole() -> Iterator[tuple[str, Batch]]:
         read = partial(_read, name, place) if place.is_dir() else _unpacked(name, place, folder, files).__getitem__
-        for file, md5 in batches:
-            for row in _batch(name, file, read(file), md5 if check else ""):
-                if position >= start:
-                    yield f"{file}[{position}]", row.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
-                position += 1
+        return ((file, _batch(name, file, read(file), md5 if check else "")) for file, md5 in batches)
+
+    def items(start: int) -> Items:
+        rows = ((file, row) for file, batch in whole() for row in batch.pixels)
+        for position, (file, row) in islice(enumerate(rows), start, None):
+            yield f"{file}[{position}]", row.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
+
+    def labels(_: Sequence[Bad]) -> Tensor:
+        every = (label for _, batch in whole() for label in batch.labels)
+        return pack_labels(name, split, COUNTS[split], lambda: every, identity)
 
     identity = [[path.name, *signature(path)] for path in paths] + [check]
-    return Source(name, split, COUNTS[split], items, identity, f"images in {place}")
+    return Source(name, split, COUNTS[split], items, identity, f"images in {place}", {"label": labels})
 
 
-def _batch(name: str, file: str, content: bytes, md5: str) -> np.ndarray:
-    """uint8 (N, 3072): all red, all green, all blue, each row by row."""
+def _batch(name: str, file: str, content: bytes, md5: str) -> Batch:
+    """Pixels uint8 (N, 3072): all red, all green, all blue, each row by row; and a label of each."""
     if md5:
         check_md5(name, file, content, md5)
     try:
-        rows = read_pixels(content)
+        batch = read_batch(content, LABELS[name])
     except ValueError as error:
         raise ValueError(f"{name}: {file} cannot be read: {error}.") from None
-    if rows.ndim != 2 or rows.shape[1] != 3 * SIDE * SIDE:
-        raise ValueError(f"{name}: {file} holds an array {rows.shape}, not rows of 3 x 32 x 32 bytes.")
-    return rows
+    if batch.pixels.ndim != 2 or batch.pixels.shape[1] != 3 * SIDE * SIDE:
+        raise ValueError(f"{name}: {file} holds an array {batch.pixels.shape}, not rows of 3 x 32 x 32 bytes.")
+    if len(batch.labels) != len(batch.pixels):
+        raise ValueError(f"{name}: {file} holds {len(batch.pixels):,} images and {len(batch.labels):,} labels.")
+    return batch
 
 
 def _read(name: str, folder: Path, file: str) -> bytes:

@@ -6,6 +6,7 @@ import zlib
 from typing import Literal
 
 import numpy as np
+import torch
 
 from zoo import api
 from zoo_data.decode import View
@@ -27,8 +28,8 @@ WHITE = 16
 CURE = "reinstall scikit-learn from its wheel"
 
 
-def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed: int = 0) -> api.Images:
-    """All 1,797 digits, light ink on black, resized from 8 x 8 (bicubic; smaller sizes are antialiased).
+def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed: int = 0) -> api.Examples:
+    """All 1,797 digits, light ink on black, resized from 8 x 8 (bicubic; smaller sizes are antialiased), and a label.
 
     Args:
         size: image side in pixels.
@@ -43,8 +44,11 @@ def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed
     check_common("digits", size=size, channels=channels, seed=seed)
     if not 1 <= test < COUNT:
         raise ValueError(f"digits: option 'test' is {test}; choose from 1 to {COUNT - 1} held-out digits.")
-    packed = pack(_source(_content(), seed), View(size, channels, "none"), workers=1)
-    return api.Images(packed.pixels[test:], packed.pixels[:test], packed.notes)
+    content = _content()
+    packed = pack(_source(content, seed), View(size, channels, "none"), workers=1)
+    labels = torch.from_numpy(_rows(content)[_order(seed), -1])
+    fields = {"label": (labels[test:], labels[:test])}
+    return api.Examples(packed.pixels[test:], packed.pixels[:test], packed.notes, fields)
 
 
 digits.read = read_plain
@@ -65,20 +69,25 @@ def _source(content: bytes, seed: int) -> Source:
     """All digits, in the order of the seed: those held out come first."""
 
     def items(start: int) -> Items:
-        blocks = _blocks(content)
-        for which in np.random.default_rng(seed).permutation(COUNT)[start:]:
+        blocks = _rows(content)[:, :-1].reshape(COUNT, SIDE, SIDE)
+        for which in _order(seed)[start:]:
             yield f"digit {which}", np.rint(blocks[which] * (255 / WHITE)).astype(np.uint8)
 
     identity = [hashlib.blake2b(content).hexdigest(), seed]
     return Source("digits", "all", COUNT, items, identity, "digits in scikit-learn")
 
 
-def _blocks(content: bytes) -> np.ndarray:
-    """uint8 (1797, 8, 8), 0 to 16."""
+def _order(seed: int) -> np.ndarray:
+    """Which digit comes first, and so on."""
+    return np.random.default_rng(seed).permutation(COUNT)
+
+
+def _rows(content: bytes) -> np.ndarray:
+    """uint8 (1797, 65): 64 pixels of 0 to 16 and the label."""
     try:
         rows = np.loadtxt(gzip.decompress(content).decode().splitlines(), np.uint8, delimiter=",")
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ValueError(f"digits: scikit-learn's {FILE} is damaged ({error}); {CURE}.") from None
     if rows.shape != (COUNT, SIDE**2 + 1):
         raise ValueError(f"digits: scikit-learn's {FILE} holds a table {rows.shape}, not 1,797 x 65; {CURE}.")
-    return rows[:, :-1].reshape(COUNT, SIDE, SIDE)
+    return rows

@@ -42,8 +42,8 @@ def fashion_mnist(
     test: int = 10000,
     fit: Literal["pad", "resize"] = "pad",
     download: bool = False,
-) -> api.Images:
-    """Clothes in grey, light on black, 28 x 28, in the publisher's order and split.
+) -> api.Examples:
+    """Clothes in grey, light on black, 28 x 28, and their kinds, in the publisher's order and split.
 
     Args:
         path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``);
@@ -72,8 +72,8 @@ def mnist(
     train: int = 60000,
     test: int = 10000,
     fit: Literal["pad", "resize"] = "pad",
-) -> api.Images:
-    """Handwritten digits in grey, light on black, 28 x 28, in the publisher's order and split, from files at hand.
+) -> api.Examples:
+    """Handwritten digits in grey, light on black, 28 x 28, labelled, in the publisher's order and split, from files.
 
     Args:
         path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``), or one that
@@ -93,10 +93,11 @@ def mnist(
     return _both("mnist", _mnist_folder(path), {"train": train, "test": test}, size, channels, fit)
 
 
-def _both(name: str, folder: Path, first: dict[str, int], size: int, channels: int, fit: str) -> api.Images:
-    images = {split: _images(name, folder, split, first[split]) for split in SPLITS}
-    packed = {split: _packed(name, pixels, size, channels, fit) for split, pixels in images.items()}
-    return api.Images(packed["train"], packed["test"])
+def _both(name: str, folder: Path, first: dict[str, int], size: int, channels: int, fit: str) -> api.Examples:
+    read = {split: _read_split(name, folder, split, first[split]) for split in SPLITS}
+    train, test = (_packed(name, images, size, channels, fit) for images, _ in read.values())
+    labels = [torch.from_numpy(labels) for _, labels in read.values()]
+    return api.Examples(train, test, fields={"label": (labels[0], labels[1])})
 
 
 def _ready(*, path: str, download: bool) -> None:
@@ -134,21 +135,22 @@ def _folder(path: str, download: bool) -> Path:
     return folder
 
 
-def _images(name: str, folder: Path, split: str, first: int) -> np.ndarray:
-    """The first images of a split, uint8 (N, 28, 28)."""
+def _read_split(name: str, folder: Path, split: str, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of a split, uint8 (N, 28, 28), and their labels, uint8 (N,)."""
     file = _file(name, folder, f"{SPLITS[split]}-images-idx3-ubyte")
     images = read_idx(file, IMAGES, name)
     if images.shape[1:] != (SIDE, SIDE):
         raise ValueError(f"{name}: {file} holds images of {_by(images.shape[1:])}, not 28 x 28.")
-    labels = _file(name, folder, f"{SPLITS[split]}-labels-idx1-ubyte")
-    if (count := len(read_idx(labels, LABELS, name))) != len(images):
+    beside = _file(name, folder, f"{SPLITS[split]}-labels-idx1-ubyte")
+    labels = read_idx(beside, LABELS, name)
+    if len(labels) != len(images):
         raise ValueError(
-            f"{name}: {file.name} holds {len(images):,} images and {labels.name} {count:,} labels; "
+            f"{name}: {file.name} holds {len(images):,} images and {beside.name} {len(labels):,} labels; "
             f"the files in {folder} are not of one set, fetch them again."
         )
     if not 1 <= first <= len(images):
         raise ValueError(f"{name}: option '{split}' is {first}; {file} holds {len(images):,}, choose from 1 to that.")
-    return images[:first]
+    return images[:first], labels[:first]
 
 
 def _file(name: str, folder: Path, file: str) -> Path:

@@ -28,8 +28,10 @@ class OtherArrayError(ValueError):
     """The array is not of bytes, of another shape, or larger than it may be."""
 
 
-def read_array(path: Path, name: str, shape: tuple[int, ...], most: int) -> np.ndarray | None:
-    """The array of a name, uint8 (*shape, N) with at most ``most`` along N; None if there is none of that name.
+def read_array(
+    path: Path, name: str, most: int, before: tuple[int, ...], behind: tuple[int, ...] = ()
+) -> np.ndarray | None:
+    """The array of a name, uint8 (*before, N, *behind), N at most ``most``; None if there is none of that name.
 
     Raises:
         OtherArrayError: if it is another.
@@ -49,7 +51,7 @@ def read_array(path: Path, name: str, shape: tuple[int, ...], most: int) -> np.n
                 raise ValueError("it is cut short")
             if found is None and kind in (MATRIX, COMPRESSED):
                 stream = _Stream(file, length, zlib.decompressobj() if kind == COMPRESSED else None)
-                found = _matrix(stream, order, name, shape, most)
+                found = _matrix(stream, order, name, most, before, behind)
         return found
 
 
@@ -94,23 +96,28 @@ class _Stream:
         return piece
 
 
-def _matrix(stream: _Stream, order: str, name: str, shape: tuple[int, ...], most: int) -> np.ndarray | None:
+def _matrix(
+    stream: _Stream, order: str, name: str, most: int, before: tuple[int, ...], behind: tuple[int, ...]
+) -> np.ndarray | None:
     if stream.inflating and struct.unpack(f"{order}II", stream.read(8))[0] != MATRIX:
         return None
     flags = _part(stream, order)
     sizes = _part(stream, order)
     if _part(stream, order) != name.encode():
         return None
-    if len(flags) < 4 or len(sizes) != 4 * len(shape) + 4:
+    if len(flags) < 4 or len(sizes) != 4 * len((*before, most, *behind)):
         raise OtherArrayError(name)
-    *dims, n = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
+    shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
+    n = shape[len(before)]
     kind, length = struct.unpack(f"{order}II", stream.read(8))
-    right = struct.unpack(f"{order}I", flags[:4])[0] & 0xFF == CLASS and tuple(dims) == shape and 0 <= n <= most
-    if not right or (kind, length) != (BYTES, prod(shape) * n):
+    right = (
+        struct.unpack(f"{order}I", flags[:4])[0] & 0xFF == CLASS and shape == (*before, n, *behind) and 0 <= n <= most
+    )
+    if not right or (kind, length) != (BYTES, prod(shape)):
         raise OtherArrayError(name)
-    pixels = np.frombuffer(stream.read(length), np.uint8).reshape((*shape, n), order="F")
+    numbers = np.frombuffer(stream.read(length), np.uint8).reshape(shape, order="F")
     stream.end()
-    return pixels
+    return numbers
 
 
 def _part(stream: _Stream, order: str) -> bytes:

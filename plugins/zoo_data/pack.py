@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ import torch
 from zoo import api
 from zoo_data.bad import judge
 from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest, exposed
-from zoo_data.decode import Chunk, Content, MachineError, View, decode_chunk
+from zoo_data.decode import Chunk, Content, MachineError, Square, View, decode_chunk
 from zoo_data.listed import CHANGED
 from zoo_data.part import Part
 from zoo_data.sources import Items, Source, how_many
@@ -29,7 +30,7 @@ MEMORY_SHARE = 1 / 8
 """Of the memory there is (``api.memory``), that images may take which the cache cannot keep."""
 
 
-def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_error: str) -> api.Images:
+def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_error: str) -> api.Examples:
     """Two splits as the zoo takes them.
 
     Raises:
@@ -41,18 +42,32 @@ def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_err
     notes = list(dict.fromkeys(note for packed in packs for note in packed.notes))
     for source, packed in zip((train, test), packs, strict=True):
         notes += judge(source.name, packed.bad, len(packed.pixels), source.where, on_error, packed.page)
-    return api.Images(packs[0].pixels, packs[1].pixels, tuple(notes))
+    fields = {
+        name: (of_train(packs[0].bad), test.fields[name](packs[1].bad)) for name, of_train in train.fields.items()
+    }
+    return api.Examples(packs[0].pixels, packs[1].pixels, tuple(notes), fields)
 
 
-def first_images(images: api.Images, name: str, *, train: int, test: int) -> api.Images:
-    """The first images of each split; 0 for all.
+def pack_labels(name: str, split: str, count: int, labels: Callable[[], Iterable[int]], identity: Any) -> torch.Tensor:
+    """The classes of a split's images, below 256, kept as images of one pixel are: uint8 (N,)."""
+
+    def items(start: int) -> Items:
+        numbered = islice(enumerate(labels()), start, None)
+        return ((f"label {number}", Square(np.full((1, 1, 1), label, np.uint8))) for number, label in numbered)
+
+    source = Source(name, f"{split}-labels", count, items, identity, "labels")
+    return pack(source, View(1, 1, "none"), 1).pixels.flatten()
+
+
+def first_images(images: api.Examples, name: str, *, train: int, test: int) -> api.Examples:
+    """The first items of each split; 0 for all.
 
     Raises:
         ValueError: where there are not so many.
     """
     first = {"train": train, "test": test}
     wanted = {split: how_many(name, split, first[split], len(getattr(images, split))) for split in first}
-    return replace(images, train=images.train[: wanted["train"]], test=images.test[: wanted["test"]])
+    return images.cut(**wanted)
 
 
 def check_workers(name: str, workers: int) -> None:

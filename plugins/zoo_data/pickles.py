@@ -7,7 +7,7 @@ They name three of NumPy's globals; stand-ins serve for them, which hold what th
 import io
 import pickle
 import pickletools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,18 +65,29 @@ def _check_memo(content: bytes) -> None:
             raise pickle.UnpicklingError(f"it stores something at place {argument:,} of its memo")
 
 
-def read_pixels(content: bytes) -> np.ndarray:
-    """The array under ``data`` in a pickled batch of CIFAR, uint8, of the shape it has.
+class Batch(NamedTuple):
+    """A batch of CIFAR: its pixels, uint8 of the shape they have, and a class from 0 to 255 of each image."""
+
+    pixels: np.ndarray
+    labels: list[int]
+
+
+def read_batch(content: bytes, name: str) -> Batch:
+    """The array under ``data`` and the labels under a name, in a pickled batch of CIFAR.
 
     Raises:
-        ValueError: if the pickle is damaged, names any other global, or holds no such array.
+        ValueError: if the pickle is damaged, names any other global, or holds no such array or labels.
     """
     try:
         _check_memo(content)
         batch = _Reader(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # noqa: BLE001 - damaged pickles raise nearly anything
         raise ValueError(str(error).rstrip(".") or type(error).__name__) from None
-    array = (batch.get(b"data") or batch.get("data")) if isinstance(batch, dict) else None
+    array, labels = (
+        (batch.get(key.encode()) or batch.get(key)) if isinstance(batch, dict) else None for key in ("data", name)
+    )
     if not isinstance(array, _Array) or array.pixels is None:
         raise ValueError("it holds no array 'data'")
-    return array.pixels
+    if not isinstance(labels, list) or not all(isinstance(label, int) and 0 <= label < 256 for label in labels):
+        raise ValueError(f"it holds no classes '{name}'")
+    return Batch(array.pixels, labels)

@@ -2,11 +2,13 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
+
+from torch import Tensor
 
 from zoo_data.bad import Bad, printable
 from zoo_data.decode import Content
@@ -29,6 +31,8 @@ class Source:
         items: images from a position on, as (name, content), always in the same order.
         identity: plain data that changes when an image does: names, sizes and times of files.
         where: what the images are, and where: ``files in DIRECTORY``.
+        fields: what else there is of each image, by name: a function of the bad ones that gives it for the others,
+            (N, ...).
     """
 
     name: str
@@ -37,6 +41,7 @@ class Source:
     items: Callable[[int], Items]
     identity: Any
     where: str
+    fields: Mapping[str, Callable[[Sequence[Bad]], Tensor]] = field(default_factory=dict)
 
 
 def files_source(name: str, split: str, root: Path, names: list[str]) -> Source:
@@ -49,6 +54,12 @@ def files_source(name: str, split: str, root: Path, names: list[str]) -> Source:
         return ((inside, File(root / inside, known)) for inside, *known in listed[start:])
 
     return Source(name, split, len(names), items, identity, f"files in {printable(str(root))}")
+
+
+def of_good(values: Tensor, names: Iterable[str], bad: Sequence[Bad]) -> Tensor:
+    """Values of images by name, (N, ...), without those of the bad ones."""
+    lost = {one.name for one in bad}
+    return values[[number for number, name in enumerate(names) if name not in lost]] if lost else values
 
 
 def zipped(archive: ZipFile, inside: str, name: str) -> Content:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from zoo import api
 from zoo_data.decode import Square, View
-from zoo_data.pack import pack_splits
+from zoo_data.pack import pack, pack_splits
 from zoo_data.pixels import check_common
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
@@ -36,9 +37,10 @@ def sprites(
     test: int = 1000,
     ground: Literal["plain", "textured", "both"] = "both",
     seed: int = 0,
-) -> api.Images:
+) -> api.Examples:
     """A shape of one of six kinds at a place, of a size, a turn and a colour, filled with one of six textures, on a
     ground that is plain or textured too. No two are alike: where a stripe, a hair or a grain lies is drawn anew.
+    With each image come its ``shape`` and ``texture``, as labels, and the ``mask`` of the shape.
 
     Args:
         size: image side in pixels; textures need 16 or more to be seen.
@@ -80,13 +82,29 @@ class Sprites:
 
     def drawn(self, start: int = 0) -> Iterator[np.ndarray]:
         """Each sprite from a position on, uint8 (C, S, S)."""
-        for chunk in range(start // CHUNK, -(-self.count // CHUNK)):
-            rng = np.random.default_rng((self.seed, ("train", "test").index(self.split), chunk))
-            images = rendered(factors(CHUNK, self.ground, rng), self.size, rng)
+
+        def pixels(known: Factors, rng: np.random.Generator) -> np.ndarray:
+            images = rendered(known, self.size, rng)
             if self.channels == 1:
                 images = images @ np.array([0.299, 0.587, 0.114])[:, None]  # BT.601
-            pixels = (images * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
-            yield from pixels[max(start - chunk * CHUNK, 0) : self.count - chunk * CHUNK]
+            return (images * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
+
+        return self._each(start, pixels)
+
+    def masks(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Which pixels each sprite's shape covers half of at least, from a position on, uint8 (1, S, S)."""
+        return self._each(start, lambda known, _: (covered(known, self.size) >= 0.5).astype(np.uint8)[:, None])
+
+    def labels(self, factor: str) -> Tensor:
+        """A factor that is a place in ``SHAPES`` or ``TEXTURES``, of each sprite, int64 (N,)."""
+        return torch.from_numpy(np.stack([*self._each(0, lambda known, _: known[factor])]))
+
+    def _each(self, start: int, of: Callable[[Factors, np.random.Generator], np.ndarray]) -> Iterator[np.ndarray]:
+        for chunk in range(start // CHUNK, -(-self.count // CHUNK)):
+            rng = np.random.default_rng((self.seed, ("train", "test").index(self.split), chunk))
+            yield from of(factors(CHUNK, self.ground, rng), rng)[
+                max(start - chunk * CHUNK, 0) : self.count - chunk * CHUNK
+            ]
 
 
 def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
@@ -115,13 +133,23 @@ def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
 
 def rendered(known: Factors, size: int, rng: np.random.Generator) -> np.ndarray:
     """Sprites of these factors, (N, S, S, 3) from 0 to 1; ``rng`` draws where the parts of textures lie."""
-    across = (np.arange(size) + 0.5) / size * 2 - 1
-    x, y = across[None, None, :], across[None, :, None]
-    inside = np.clip(0.5 - _outside(known, x, y) * size / 2, 0, 1)[..., None]  # an edge is a pixel wide
+    x, y = _places(size)
+    inside = covered(known, size)[..., None]
     shapes = _colour(known["hue"], 0.75, 0.8) * (1 + 0.35 * _marks(known["texture"], known["direction"], x, y, rng))
     marks = _marks(known["ground_texture"], known["ground_direction"], x, y, rng)
     grounds = _colour(known["ground_hue"], 0.5, known["ground_light"]) * (1 + 0.35 * marks)
     return np.clip(inside * shapes + (1 - inside) * grounds, 0, 1)
+
+
+def covered(known: Factors, size: int) -> np.ndarray:
+    """How much of each pixel lies inside the shape, (N, S, S) from 0 to 1: an edge is a pixel wide."""
+    return np.clip(0.5 - _outside(known, *_places(size)) * size / 2, 0, 1)
+
+
+def _places(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (1, 1, S) and y (1, S, 1) of the pixels' centres, from -1 to 1."""
+    across = (np.arange(size) + 0.5) / size * 2 - 1
+    return across[None, None, :], across[None, :, None]
 
 
 def _colour(hue: np.ndarray, saturation: float, value: np.ndarray | float) -> np.ndarray:
@@ -214,8 +242,17 @@ def _each(values: np.ndarray) -> np.ndarray:
 
 
 def _source(drawing: Sprites) -> Source:
-    def items(start: int) -> Items:
-        numbered = enumerate(drawing.drawn(start), start)
-        return ((f"sprite {index}", Square(one)) for index, one in islice(numbered, drawing.count))
+    def source(split: str, drawn: Callable[[int], Iterator[np.ndarray]], **fields: Callable[..., Tensor]) -> Source:
+        def items(start: int) -> Items:
+            return ((f"sprite {index}", Square(one)) for index, one in enumerate(drawn(start), start))
 
-    return Source("sprites", drawing.split, drawing.count, items, [VERSION, asdict(drawing)], "sprites")
+        return Source("sprites", split, drawing.count, items, [VERSION, asdict(drawing)], "sprites", fields)
+
+    masks = source(f"{drawing.split}-masks", drawing.masks)
+    return source(
+        drawing.split,
+        drawing.drawn,
+        shape=lambda _: drawing.labels("shape"),
+        texture=lambda _: drawing.labels("texture"),
+        mask=lambda _: pack(masks, View(drawing.size, 1, "none"), 1).pixels[:, 0],
+    )

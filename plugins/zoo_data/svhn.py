@@ -1,17 +1,20 @@
 """Street View House Numbers (Netzer et al. 2011), cropped digits, from the publisher's MATLAB files."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 from torchvision.datasets import SVHN
 
 from zoo import api
+from zoo_data.bad import Bad
 from zoo_data.decode import View
 from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.mat import OtherArrayError, read_array
-from zoo_data.pack import first_images, pack_splits
+from zoo_data.pack import first_images, pack_labels, pack_splits
 from zoo_data.pixels import check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source
@@ -34,8 +37,8 @@ def svhn(
     resize: Literal["antialias", "published"] = "antialias",
     check: bool = True,
     download: bool = False,
-) -> api.Images:
-    """Colour photographs of house numbers, 32 x 32, centred on one digit, in the publisher's order and split.
+) -> api.Examples:
+    """Colour photographs of house numbers, 32 x 32, of the digit in the centre, in the publisher's order and split.
 
     Args:
         root: the directory that holds ``train_32x32.mat``, ``extra_32x32.mat`` and ``test_32x32.mat``.
@@ -94,13 +97,30 @@ def _source(split: str, places: dict[str, Path], check: bool) -> Source:
                     yield f"{path.name}[{index}]", pixels[..., index]
                 position += 1
 
+    def classes() -> Iterator[int]:
+        for part, path in places.items():
+            md5 = SVHN.split_list[part][2] if check else ""
+            # 10 is the digit 0
+            yield from (int(label) % 10 for label in read_mat(path, md5, COUNTS[part], "y", (), (1,))[:, 0])
+
+    def labels(_: Sequence[Bad]) -> Tensor:
+        return pack_labels("svhn", split, count, classes, identity)
+
+    count = sum(COUNTS[part] for part in places)
     identity = [[path.name, *signature(path)] for path in places.values()] + [check]
     where = f"images in {' and '.join(map(str, places.values()))}"
-    return Source("svhn", split, sum(COUNTS[part] for part in places), items, identity, where)
+    return Source("svhn", split, count, items, identity, where, {"label": labels})
 
 
-def read_mat(path: Path, md5: str, most: int) -> np.ndarray:
-    """The pixels in one of SVHN's files, uint8 (32, 32, 3, N), N at most ``most``.
+def read_mat(
+    path: Path,
+    md5: str,
+    most: int,
+    name: str = "X",
+    before: tuple[int, ...] = (SIDE, SIDE, 3),
+    behind: tuple[int, ...] = (),
+) -> np.ndarray:
+    """An array in one of SVHN's files, uint8 (*before, N, *behind), N at most ``most``: its pixels ``X``, or ``y``.
 
     Raises:
         ValueError: if the file is damaged or not one of these; where ``md5`` is given and not the file's.
@@ -113,12 +133,12 @@ def read_mat(path: Path, md5: str, most: int) -> np.ndarray:
     except OSError as error:
         raise OSError(f"svhn: {path} cannot be read: {error.strerror}.") from None
     try:
-        pixels = read_array(path, "X", (SIDE, SIDE, 3), most)
+        found = read_array(path, name, most, before, behind)
     except OtherArrayError:
-        what = f"32 x 32 x 3 x N bytes, of {most:,} images at most"
-        raise ValueError(f"svhn: {path} holds an 'X' that is no array of {what}; fetch it again.") from None
+        what = f"{' x '.join(map(str, (*before, 'N', *behind)))} bytes, of {most:,} images at most"
+        raise ValueError(f"svhn: {path} holds an '{name}' that is no array of {what}; fetch it again.") from None
     except ValueError as error:
         raise ValueError(f"svhn: {path} is damaged or cut short ({error}); fetch it again.") from None
-    if pixels is None:
-        raise ValueError(f"svhn: {path} holds no array 'X': it is not the file of that name; fetch it again.")
-    return pixels
+    if found is None:
+        raise ValueError(f"svhn: {path} holds no array '{name}': it is not the file of that name; fetch it again.")
+    return found

@@ -77,12 +77,19 @@ def cifar_batches(name: str, count: int) -> dict[str, np.ndarray]:
     return {batch: random_pixels(count, 3072, seed=i) for i, batch in enumerate(CIFAR[name][1])}
 
 
+def cifar_labels(name: str, count: int) -> dict[str, list[int]]:
+    """Batch -> a class for each image."""
+    classes = {"cifar10": 10, "cifar100": 100}[name]
+    return {batch: [(i * 7 + k * 13) % classes for k in range(count)] for i, batch in enumerate(CIFAR[name][1])}
+
+
 def cifar_folder(root: Path, name: str, count: int = 20) -> Path:
     """The folder the archive unpacks to."""
     folder = root / CIFAR[name][0]
     folder.mkdir()
+    key, labels = {"cifar10": "labels", "cifar100": "fine_labels"}[name], cifar_labels(name, count)
     for batch, rows in cifar_batches(name, count).items():
-        content = {"batch_label": "a batch", "labels": list(range(count)), "data": rows}
+        content = {"batch_label": "a batch", key: labels[batch], "coarse_labels": [19] * count, "data": rows}
         (folder / batch).write_bytes(python2_pickle(content))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": []}))
     return folder

@@ -19,13 +19,14 @@ from helpers.data import (
     cifar_archive,
     cifar_batches,
     cifar_folder,
+    cifar_labels,
     python2_pickle,
     random_pixels,
     served,
 )
 from torchvision import datasets
 from zoo_data import cifar
-from zoo_data.pickles import read_pixels
+from zoo_data.pickles import read_batch
 
 from zoo.recipe import load_recipe
 
@@ -52,7 +53,9 @@ def test_the_miniature_is_what_pickle_itself_reads():
     batch = pickle.loads(python2_pickle({"data": rows, "labels": [1, 2, 3], "batch_label": "b"}), encoding="bytes")
     assert batch[b"labels"] == [1, 2, 3]
     assert np.array_equal(batch[b"data"], rows)
-    assert np.array_equal(read_pixels(python2_pickle({"data": rows})), rows)
+    pixels, labels = read_batch(python2_pickle({"data": rows, "labels": [1, 2, 3]}), "labels")
+    assert np.array_equal(pixels, rows)
+    assert labels == [1, 2, 3]
 
 
 @NAMES
@@ -63,6 +66,14 @@ def test_images_are_the_publishers_in_their_order(tmp_path, name, make):
     assert torch.equal(images.train, expected(name, "train"))
     assert torch.equal(images.test, expected(name, "test"))
     assert images.notes == ()
+    labels = cifar_labels(name, COUNT)
+    of_train, of_test = (
+        [label for batch in labels if batch.startswith("test") == held_out for label in labels[batch]]
+        for held_out in (False, True)
+    )
+    for again in (images, read(tmp_path, name)):  # the second time from the cache
+        assert again.fields["label"][0].tolist() == of_train
+        assert again.fields["label"][1].tolist() == of_test
 
 
 def test_a_folder_of_its_own_below_the_root_will_do(tmp_path):
@@ -75,6 +86,7 @@ def test_sizes_channels_and_counts(tmp_path):
     cifar_folder(tmp_path, "cifar100")
     images = read(tmp_path, "cifar100", size=16, channels=1, train=7, test=3)
     assert (images.train.shape, images.test.shape) == ((7, 1, 16, 16), (3, 1, 16, 16))
+    assert images.fields["label"][0].tolist() == cifar_labels("cifar100", COUNT)["train"][:7]
     for option, wanted in (("train", 21), ("test", -1)):
         says = rf"^cifar100: option '{option}' is {wanted}; choose from 1 to 20, or 0 for all of them\.$"
         with pytest.raises(ValueError, match=says):
@@ -83,7 +95,7 @@ def test_sizes_channels_and_counts(tmp_path):
 
 def test_arrays_pickled_by_numpy_2_are_read_too():
     rows = random_pixels(2, 3072)
-    assert np.array_equal(read_pixels(pickle.dumps({"data": rows}, 3)), rows)
+    assert np.array_equal(read_batch(pickle.dumps({"data": rows, "labels": [0, 9]}, 3), "labels").pixels, rows)
 
 
 @NAMES
@@ -166,9 +178,18 @@ def test_a_batch_missing_from_the_folder_is_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("batch", "says"),
     [
-        ({"data": random_pixels(2, 1024)}, r"holds an array \(2, 1024\), not rows of 3 x 32 x 32 bytes"),
+        (
+            {"data": random_pixels(2, 1024), "fine_labels": [0, 1]},
+            r"holds an array \(2, 1024\), not rows of 3 x 32 x 32 bytes",
+        ),
         ({"data": random_pixels(2, 3072).astype("<i4")}, "cannot be read: its array is not one of unsigned bytes"),
         ({"data": [1, 2]}, "cannot be read: it holds no array 'data'"),
+        ({"data": random_pixels(2, 3072)}, "cannot be read: it holds no classes 'fine_labels'"),
+        (
+            {"data": random_pixels(2, 3072), "fine_labels": [0, 256]},
+            "cannot be read: it holds no classes 'fine_labels'",
+        ),
+        ({"data": random_pixels(2, 3072), "fine_labels": [0]}, "holds 2 images and 1 labels"),
         ([1], "cannot be read: it holds no array 'data'"),
     ],
 )
@@ -208,7 +229,7 @@ def test_no_pickle_runs_anything(tmp_path, named, protocol):
     ran = tmp_path / "ran"
     content = pickle.dumps({"data": hostile(ran)[named]}, protocol, fix_imports=False)
     with pytest.raises(ValueError, match=rf"^it asks for {named}, which no image file needs and which is never given$"):
-        read_pixels(content)
+        read_batch(content, "labels")
     assert not ran.exists()
 
 
@@ -224,7 +245,7 @@ def test_a_hostile_batch_is_a_sentence_with_its_place(tmp_path):
 @pytest.mark.parametrize("place", [2**31 - 1, 2**28])
 def test_a_pickle_cannot_ask_for_memory(place):
     with pytest.raises(ValueError, match=rf"^it stores something at place {place:,} of its memo$"):
-        read_pixels(b"\x80\x02]r" + place.to_bytes(4, "little") + b".")
+        read_batch(b"\x80\x02]r" + place.to_bytes(4, "little") + b".", "labels")
 
 
 def test_damaged_pickles_are_sentences_or_arrays():
@@ -236,10 +257,10 @@ def test_damaged_pickles_are_sentences_or_arrays():
         for at in rng.integers(0, len(content), 3):
             content[at] = rng.integers(256)
         with suppress(ValueError):
-            assert read_pixels(bytes(content)).dtype == np.uint8
+            assert read_batch(bytes(content), "labels").pixels.dtype == np.uint8
     for kept in range(0, len(whole), 7):
         with pytest.raises(ValueError, match=r"\w"):
-            read_pixels(whole[:kept])
+            read_batch(whole[:kept], "labels")
 
 
 # -- downloads -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.data import random_pixels
 from PIL import Image
+from sklearn.datasets import load_digits
 from zoo_data import photos as photos_module
 from zoo_data.digits import digits
 from zoo_data.photos import Crops, Photograph, cut, photos
@@ -137,3 +138,16 @@ def test_sixteen_builds_at_once_cut_once(kept, monkeypatch):
     assert sorted(drawn) == ["test", "train"]
     assert all(equal(one, images[0]) for one in images)
     assert len(entries(kept)) == 2
+
+
+@pytest.mark.parametrize(("seed", "test"), [(0, 297), (3, 40)])
+def test_digits_have_the_labels_of_their_images(seed, test):
+    known = load_digits()
+    label = {
+        (rows * 255 / 16).round().astype("u1").tobytes(): name
+        for rows, name in zip(known.images, known.target, strict=True)
+    }
+    assert len(label) == len(known.target)
+    given = digits(size=8, test=test, seed=seed)
+    for images, labels in zip((given.train, given.test), given.fields["label"], strict=True):
+        assert [label[image.numpy().tobytes()] for image in images] == labels.tolist()

@@ -34,9 +34,14 @@ def put(root: Path, part: str, **content: object) -> Path:
 
 
 def miniature(root: Path) -> Path:
-    for part, count in COUNTS.items():
-        put(root, part, X=pixels(part).transpose(1, 2, 3, 0), y=np.ones((count, 1), np.uint8))
+    for part in COUNTS:
+        put(root, part, X=pixels(part).transpose(1, 2, 3, 0), y=classes(part)[:, None])
     return root
+
+
+def classes(part: str) -> np.ndarray:
+    """1 to 10, as published: 10 is the digit 0."""
+    return np.random.default_rng(COUNTS[part]).integers(1, 11, COUNTS[part]).astype(np.uint8)
 
 
 def packed(*parts: str) -> torch.Tensor:
@@ -54,11 +59,15 @@ def test_images_are_the_publishers_in_their_order(tmp_path, train_on, parts):
     images = read(miniature(tmp_path), train_on=train_on)
     assert torch.equal(images.train, packed(*parts))
     assert torch.equal(images.test, packed("test"))
+    for again in (images, read(tmp_path, train_on=train_on)):  # the second time from the cache
+        assert again.fields["label"][0].tolist() == [int(one) % 10 for part in parts for one in classes(part)]
+        assert again.fields["label"][1].tolist() == [int(one) % 10 for one in classes("test")]
 
 
 def test_only_the_files_asked_for_are_needed(tmp_path):
     (miniature(tmp_path) / "extra_32x32.mat").unlink()
-    assert len(read(tmp_path, train=5).train) == 5
+    images = read(tmp_path, train=5)
+    assert [len(images.train), len(images.fields["label"][0])] == [5, 5]
     says = r"^svhn: extra_32x32\.mat is not in .* or .*/svhn; put it there \(http://ufldl\.stanford\.edu/housenumbers,"
     with pytest.raises(FileNotFoundError, match=says):
         read(tmp_path, train_on="both")
@@ -66,7 +75,7 @@ def test_only_the_files_asked_for_are_needed(tmp_path):
 
 def test_luma_at_another_size(tmp_path):
     flat = np.broadcast_to(np.array([200, 30, 90], np.uint8)[:, None], (32, 32, 3, 20))
-    put(miniature(tmp_path), "train", X=flat)
+    put(miniature(tmp_path), "train", X=flat, y=classes("train")[:, None])
     images = read(tmp_path, size=8, channels=1)
     assert images.train.shape == (20, 1, 8, 8)
     assert images.train.unique().tolist() == [88]
@@ -128,6 +137,15 @@ def test_what_scipy_writes_is_read_as_scipy_reads_it(tmp_path, compressed):
     assert np.array_equal(read_mat(path, "", 20), loadmat(path)["X"])
     with pytest.raises(ValueError, match="of 19 images at most"):
         read_mat(path, "", 19)
+
+
+def test_a_file_without_labels_is_a_sentence(tmp_path):
+    put(miniature(tmp_path), "train", X=pixels("train").transpose(1, 2, 3, 0))
+    with pytest.raises(ValueError, match=r"^svhn: .*train_32x32\.mat holds no array 'y': it is not the file"):
+        read(tmp_path)
+    put(tmp_path, "train", X=pixels("train").transpose(1, 2, 3, 0), y=np.ones((1, 20), np.uint8))
+    with pytest.raises(ValueError, match="holds an 'y' that is no array of N x 1 bytes, of 73,257 images at most"):
+        read(tmp_path)
 
 
 def test_a_bomb_costs_what_it_may_hold(tmp_path):

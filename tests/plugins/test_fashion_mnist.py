@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.data import served
 from zoo_data import fashion_mnist as module
-from zoo_data.fashion_mnist import DEBIAN, fashion_mnist
+from zoo_data.fashion_mnist import DEBIAN, fashion_mnist, read_idx
 
 from zoo.data.batches import load_images
 from zoo.recipe import load_recipe
@@ -88,12 +88,16 @@ def test_images_are_the_files_in_their_order_padded_with_black(tmp_path, compres
         assert (packed.dtype, packed.shape) == (torch.uint8, (COUNTS[split], 1, 32, 32))
         assert np.array_equal(packed[:, 0, 2:30, 2:30].numpy(), pixels(split))
         assert packed.sum() == int(pixels(split).sum(dtype=int))
+    labels = [read_idx(tmp_path / f"{split}-labels-idx1-ubyte{'.gz' * compressed}", 0x0801) for split in COUNTS]
+    assert [of.tolist() for of in images.fields["label"]] == [of.tolist() for of in labels]
+    assert labels[0].tolist() == [k % 10 for k in range(20)]
 
 
 def test_the_first_images_are_taken(tmp_path):
     images = read(miniature(tmp_path), train=3, test=2)
     whole = read(tmp_path)
     assert torch.equal(images.train, whole.train[:3])
+    assert [of.tolist() for of in images.fields["label"]] == [[0, 1, 2], [0, 1]]
     assert torch.equal(images.test, whole.test[:2])
 
 

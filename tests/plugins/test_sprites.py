@@ -7,6 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 import torch
+from zoo_data import fields
 from zoo_data.sprites import CHUNK, SHAPES, TEXTURES, Sprites, factors, rendered, sprites
 
 SIZE = 64
@@ -88,6 +89,29 @@ def test_splits_and_seeds_are_others_and_counts_are_not() -> None:
     assert not torch.equal(few.train[:5], few.test)
     assert not torch.equal(few.train, other.train)
     assert few.train.shape == (8, 3, 16, 16)
+
+
+def test_fields_are_the_factors_that_a_sprite_was_drawn_by() -> None:
+    given = sprites(size=SIZE, train=CHUNK + 10, test=5, ground="plain", seed=2)
+    first, then = (factors(CHUNK, "plain", np.random.default_rng((2, 0, chunk))) for chunk in (0, 1))
+    for name in ("shape", "texture"):
+        assert given.fields[name][0].tolist() == [*first[name], *then[name][:10]]
+    assert (tuple(SHAPES), tuple(TEXTURES)) == (fields.SHAPES, fields.TEXTURES)
+
+
+def test_a_mask_is_where_the_ground_is_not() -> None:
+    """A plain ground has one colour, its corner's; what is another one is the shape, or its edge, a pixel wide."""
+    given = sprites(size=SIZE, train=60, test=5, ground="plain")
+    images, masks = given.train.int(), given.fields["mask"][0]
+    other = (images - images[:, :, :1, :1]).abs().amax(1) > 0
+    assert (masks.dtype, masks.shape) == (torch.uint8, (60, SIZE, SIZE))
+    assert not (masks.bool() & ~other).any()
+    edge = (other & ~masks.bool()).sum((1, 2)).float()
+    assert (edge < 0.25 * other.sum((1, 2))).all()
+    inside = (given.fields["shape"][0] == [*SHAPES].index("circle")).nonzero().flatten()
+    radii = factors(CHUNK, "plain", np.random.default_rng((0, 0, 0)))["radius"]
+    for one in inside.tolist():
+        assert masks[one].sum().item() == pytest.approx(AREAS["circle"] * (radii[one] * SIZE / 2) ** 2, rel=0.02)
 
 
 def test_in_grey_it_is_the_luma() -> None:

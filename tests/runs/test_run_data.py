@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,23 @@ def test_a_run_goes_on_with_other_images_if_that_is_asked() -> None:
         (sentence,) = data.note_images(run, recipe, images(1, 2, 3), extend=True)
         assert sentence.startswith("the images are others: it was trained on other images")
         assert data.note_images(run, recipe, images(1, 2, 3)) == []
+
+
+def test_a_run_from_before_its_data_had_a_field_goes_on_and_then_knows_it() -> None:
+    recipe = load_recipe("vae")
+
+    def labelled(*labels: int) -> Images:
+        return replace(images(1, 2), fields={"label": (torch.tensor(labels), torch.tensor([0]))})
+
+    with Folder(Path("run")) as run:
+        data.note_images(run, recipe, images(1, 2))
+        run.write("state/0001.json", "{}")
+        assert data.note_images(run, recipe, labelled(0, 1)) == []
+        assert data.note_images(run, recipe, labelled(0, 1)) == []
+        with pytest.raises(RequestError, match="others by content"):
+            data.note_images(run, recipe, labelled(1, 1))
+        with pytest.raises(RequestError, match="others by content"):
+            data.note_images(run, recipe, images(1, 2))
 
 
 def test_of_many_images_a_part_is_hashed_that_is_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:

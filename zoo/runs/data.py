@@ -60,9 +60,15 @@ def _files(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
+def _alike(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a split is what it was, as far as was known: data may have come to bring more fields."""
+    fields = {name: now.get("fields", {}).get(name) for name in then.get("fields", {})}
+    return {"fields": {}, **then} == {**now, "fields": fields}
+
+
 def _differ(then: dict[str, Any], now: dict[str, Any]) -> str:
     """Says how images differ; empty where they do not, or nothing is known."""
-    if not then or all(then.get(name) == now[name] for name in ("train", "test")):
+    if not then or all(_alike(then.get(name, {}), now[name]) for name in ("train", "test")):
         return ""
     counts = [" + ".join(f"{split[name]['images']:,}" for name in ("train", "test")) for split in (then, now)]
     how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else f"{counts[0]} as then, others by content"

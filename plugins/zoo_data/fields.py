@@ -1,0 +1,49 @@
+"""What the published sets have besides images: fields and the names of classes. Imports nothing heavy."""
+
+from zoo import api
+
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+"""As Fashion-MNIST's publisher names them."""
+
+TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""As CIFAR-10's publisher names them."""
+
+_FINE = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+HUNDRED = tuple(_FINE.split())
+"""The fine classes of CIFAR-100, as its publisher names them."""
+
+SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
+TEXTURES = ("stripes", "checks", "dots", "waves", "hair", "grain")
+"""Of sprites."""
+
+DIGITS = api.Field("label", classes=10)
+
+
+def labelled(label: api.Field) -> dict[str, api.Field]:
+    """Images, each with a class."""
+    return {"x": api.IMAGE, "label": label}
+
+
+FIELDS = {
+    "sprites": {
+        "x": api.IMAGE,
+        "shape": api.Field("label", classes=SHAPES),
+        "texture": api.Field("label", classes=TEXTURES),
+        "mask": api.Field("mask", "H W", classes=("ground", "shape")),
+    },
+    "digits": labelled(DIGITS),
+    "fashion-mnist": labelled(api.Field("label", classes=CLOTHES)),
+    "mnist": labelled(DIGITS),
+    "cifar10": labelled(api.Field("label", classes=TEN)),
+    "cifar100": labelled(api.Field("label", classes=HUNDRED)),
+    "svhn": labelled(DIGITS),
+}
+"""Name of a set -> what it brings, where that is more than images."""
