@@ -174,6 +174,7 @@ REFUSED = {
     "a larger mse": r"00000 is 32 x 32 in a and 40 x 40 in larger; pairs have one size",
     "one a frechet": r"metric 'frechet': a covariance needs at least 2 images, and there are 1",
     "damaged a frechet": r"damaged: 00003.png cannot be read as an image: .*; repair or remove it",
+    "a damaged frechet": r"damaged: 00003.png cannot be read as an image",
     "empty a frechet": r"empty: holds no images \(.png .jpg",
     "text.txt a frechet": r"text.txt: is neither a zip of images, an .npz nor a .pkl of statistics",
     "corrupt.npz a frechet": r"corrupt.npz: cannot be read: .*; write or fetch it again",
@@ -205,6 +206,7 @@ def test_what_is_refused(asked: str, here: Path, run_zoo: Run, monkeypatch: pyte
     assert done.out == ""
     assert re.search(REFUSED[asked], done.errors[-1]), done.errors[-1]
     assert not Path("o.json").exists()
+    assert not [*Path(os.environ["ZOO_CACHE"]).rglob("*.part")]
 
 
 @pytest.mark.parametrize(

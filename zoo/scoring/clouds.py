@@ -89,7 +89,11 @@ def clouds(
     missing = {key: each for key, each in keys.items() if not processes.told(_known(paths[key]))}
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        _compute(images, missing, paths, device, processes, what)
+        try:
+            _compute(images, missing, paths, device, processes, what)
+        finally:
+            for path in paths.values():
+                _part(path, processes.rank).unlink(missing_ok=True)
     found = {key: _read(path) for key, path in paths.items()}
     for key, each in keys.items():
         refuse_mixed(images.place, found[key].seen, each)
@@ -191,9 +195,7 @@ def _compute(
             write_atomically(paths[key].with_suffix(".f32"), _pieces(parts))
             about = {"shape": [n, widths[key]], "seen": asdict(seen), "features": json.loads(key)}
             write_atomically(paths[key].with_suffix(".json"), json.dumps(about).encode())
-            for part in parts:
-                part.unlink()
-    processes.told()
+    processes.told()  # nobody takes a share away before the first has read it
 
 
 def _part(path: Path, rank: int) -> Path:
