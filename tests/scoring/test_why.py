@@ -98,7 +98,7 @@ def test_what_is_tried_on_a_few_images_is_near(root: Path, run_zoo: Run, monkeyp
     assert len(about) > 10
     settings = {"pretrained": str(root / "small.pth"), "change": {"rounding": "down"}}
     true = zoo.score(root / "a", root / "b", metrics=["fid"], settings=settings)["fid"]["value"]
-    assert about["rounding down"] == pytest.approx(true, rel=0.05)
+    assert about["rounding down"] == pytest.approx(true, rel=0.15)
 
 
 @pytest.mark.usefixtures("here")

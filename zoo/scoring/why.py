@@ -1,7 +1,7 @@
 """``zoo score --why X Y A B``: which single change to how it was measured makes one number of the other.
 
-Every change is tried on a few images first: what it does to each of their features, a line through them, is done to
-those of all images, and that ranks the changes. They are then measured, the nearest first, until one is the number.
+Every change is tried on a few images first, the same under each, which ranks them: a number of few images is another,
+but changes as that of all does. They are then measured, the nearest first, until one is the number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo.registry import Registry
 from zoo.scoring.choice import Chosen, settings_of
 from zoo.scoring.clouds import identity
 from zoo.scoring.honest import Measured
-from zoo.scoring.measure import Bench, feed, measure, side_of
+from zoo.scoring.measure import Bench, feed, fill, measure, side_of
 from zoo.scoring.score import Request
 from zoo.scoring.sets import Images, Source
 
@@ -34,8 +34,6 @@ FEW = 16
 """Images of each set that every change is tried on."""
 PATIENCE = 60.0
 """Seconds after which no further change is measured on all images."""
-TINY = 1e-12
-"""A variance below which a feature does not vary."""
 EXACT = 1e-6
 """How near a number of a passport must be met, relative; one that is typed, to half of its last digit."""
 COUNTS = (1_000, 2_000, 5_000, 10_000, 50_000)
@@ -145,7 +143,7 @@ def explain(request: Request, x: str, y: str) -> Explanation:
         seen = _seen(chosen, whole, bench)
         bench.keep = False  # what follows is of no use to anybody else
         known = [*_counted(whole, seen), *_moved(request, chosen, whole, bench, registry)]
-        known += _screened(chosen, list(_changes(chosen, whole, goal)), seen, device) if seen else []
+        known += _screened(chosen, list(_changes(chosen, whole, goal)), seen, base, device) if seen else []
         tried, begun = sorted(known, key=lambda v: abs(v.value - goal.value)), time.monotonic()
         for variant in [v for v in tried if not v.sure]:
             if any(v.sure and goal.met(v.value) for v in tried) or time.monotonic() - begun > PATIENCE:
@@ -273,19 +271,20 @@ def _moved(request: Request, chosen: Chosen, whole: Variant, bench: Bench, regis
             yield replace(variant, value=_number(chosen, variant, bench), sure=True)
 
 
-def _screened(chosen: Chosen, variants: Sequence[Variant], seen: Measured, device: torch.device) -> list[Variant]:
+def _screened(
+    chosen: Chosen, variants: Sequence[Variant], seen: Measured, base: float, device: torch.device
+) -> list[Variant]:
     """The changes with the number that each gives: sure where features stay what they are, else about."""
     found = []
     sets = [next(s.batches(FEW)).to(device) for s in _images(variants)]
-    probe = seen.remade()
-    probe.features(sets[0][:1])
-    plain = identity(probe.features)
+    plain = seen.remade()
+    few = _of_few(plain, seen, sets)
     with Progress("changes tried", len(variants)) as bar:
         for done, variant in enumerate(variants, 1):
             metric = chosen.make(min(sets[0].shape[2:]), **variant.options)
             metric.features(sets[0][:1])
-            same = identity(metric.features) == plain
-            value = _as_changed(metric, seen, [] if same else sets)
+            same = identity(metric.features) == identity(plain.features)
+            value = _of_all(metric, seen) if same else base * _of_few(metric, seen, sets) / (few or 1.0)
             found.append(replace(variant, value=value, sure=same))
             bar.update(done)
     return found
@@ -295,20 +294,18 @@ def _images(variants: Sequence[Variant]) -> list[Images]:
     return [s for v in variants[:1] for s in (v.made, v.real) if isinstance(s, Images)]
 
 
-def _as_changed(metric: Any, seen: Measured, sets: Sequence[Tensor]) -> float:
-    """A metric of all features, with done to them what it sees done to those of a few images.
-
-    Each feature is changed along a line, fitted through what it was and what it is; without ``sets``, not at all.
-    """
-    if sets:
-        before = torch.cat([next(c.blocks())[: len(few)] for c, few in zip(seen.clouds, sets, strict=False)]).double()
-        after = torch.cat([metric.features(few) for few, _ in zip(sets, seen.clouds, strict=False)]).double()
-        spread, centred = before.var(0, correction=0), before - before.mean(0)
-        slope = torch.where(spread > TINY, (centred * after).mean(0) / spread.clamp(min=TINY), 1.0)
-        shift = after.mean(0) - slope * before.mean(0)
+def _of_few(metric: Any, seen: Measured, sets: Sequence[Tensor]) -> float:
+    """A metric of a few images of each set, or of published statistics and a few."""
     if seen.reference is None:
         metric.reference(seen.source.statistics)
-    for cloud, real in zip(seen.clouds, (False, True), strict=False):
-        for block in cloud.blocks():
-            metric.take((block * slope + shift).float() if sets else block, real)
+    for pixels, real in zip(sets, (False, True), strict=False):
+        metric.take(metric.features(pixels), real)
     return float(metric.compute())
+
+
+def _of_all(metric: Any, seen: Measured) -> float:
+    """A metric of the features that all images have already."""
+    if seen.reference is None:
+        metric.reference(seen.source.statistics)
+    blocks = [cloud.blocks() for cloud in seen.clouds]
+    return float(fill(metric, blocks[0], blocks[1] if len(blocks) > 1 else ()).compute())
