@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,13 @@ from conftest import Run
 from torch import Tensor, nn
 
 import zoo
+from zoo import api
+from zoo.data.augment import augmentations
 from zoo.data.batches import Batches, load_images
 from zoo.engine.engine import Engine
+from zoo.errors import RecipeError, RequestError
+from zoo.model.model import Model
+from zoo.recipe import load_recipe, registry_for
 from zoo.recipe.yaml.read import write
 from zoo.types import Batch
 
@@ -200,3 +206,194 @@ def test_it_is_built_resumed_bit_for_bit_pictured_and_scored(name: str, run_zoo:
     assert Path("whole/report.html").is_file()
     assert run_zoo("check", "recipe.yaml", "--plugin", PLUGIN).code == 0
     assert run_zoo("explain", "recipe.yaml", "--plugin", PLUGIN).code == 0
+
+
+# -- what is not given is drawn; what is given is checked --------------------------------------------------------
+
+
+def trained_classes(name: str = "class-vae") -> Any:
+    model = zoo.build(RECIPES[name], plugins=[PLUGIN])
+    zoo.train(model, progress=False)
+    return model
+
+
+def test_classes_are_drawn_as_often_as_the_training_saw_them(here: Path) -> None:
+    """Half of them are of class 0; the counts go with the weights."""
+    model = trained_classes()
+    assert dict(model.frequencies.named_buffers())["label"].tolist() == [20, 10, 10]
+    zoo.save(model, "run")
+    again = zoo.load("run", plugins=[PLUGIN])
+    (z, label) = again.compute("z", "label", batch=4000, seed=0)
+    shares = torch.bincount(label) / len(label)
+    torch.testing.assert_close(shares, torch.tensor([0.5, 0.25, 0.25]), atol=0.03, rtol=0)
+    assert len(z) == 4000
+    assert here.is_dir()
+
+
+def test_a_class_is_given_by_number_name_or_one_for_each() -> None:
+    model = trained_classes()
+    three = [model.sample(3, given={"label": given}, seed=1) for given in (2, "blue", [2, 2, 2], torch.full((3,), 2))]
+    assert all(torch.equal(three[0], other) for other in three[1:])
+    assert not torch.equal(three[0], model.sample(3, given={"label": 0}, seed=1))
+    mixed = model.sample(given={"label": ["red", "blue"]}, seed=1)
+    assert torch.equal(mixed[1], model.sample(2, given={"label": "blue"}, seed=1)[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"label": 3}, "label=3: its classes are 0 to 2"),
+        ({"label": "bleu"}, "label has no class 'bleu'; did you mean 'blue'?"),
+        ({"label": [0, 1]}, "2 classes are given of label, and 3 items; give one, or as many"),
+        ({"lable": 0}, "has no field 'lable' in its data; did you mean 'label'?"),
+        ({"x": torch.zeros(3, 1, 16, 16)}, "its samples do not depend on x"),
+    ],
+)
+def test_what_cannot_be_given_is_said(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(told)):
+        made("class-vae").sample(3, given=given)
+
+
+def test_what_a_sample_is_made_of_must_be_given() -> None:
+    model = made("translation")
+    with pytest.raises(RequestError, match="translated cannot be had without y"):
+        model.sample(2)
+    maps = batch_of(model)["y"]
+    torch.testing.assert_close(model.sample(given={"y": maps}), model.eval().generator(maps).detach())
+
+
+def test_the_command_line_gives_them_too(here: Path, run_zoo: Run) -> None:
+    Path("recipe.yaml").write_text(write(RECIPES["class-vae"]))
+    plugin = ("--plugin", PLUGIN)
+    assert run_zoo("build", "recipe.yaml", "--out", "run", *plugin).code == 0
+    assert (here / "run" / "samples-label.png").is_file()
+    for number, given in enumerate(("label=2", "label=blue")):
+        assert run_zoo("sample", "run", "-n", "5", "--given", given, "--to", f"{number}.pt", *plugin).code == 0
+    assert torch.equal(torch.load("0.pt"), torch.load("1.pt"))
+    wrong = run_zoo("sample", "run", "--given", "label=4", *plugin)
+    assert (wrong.code, wrong.err) == (2, "zoo: error: label=4: its classes are 0 to 2\n")
+
+
+# -- what is handed to a training ---------------------------------------------------------------------------------
+
+
+def test_fields_are_handed_in_by_name_or_in_tuples() -> None:
+    data = load_images(made("class-vae").recipe)
+    x, label = data.train, data.fields["label"][0]
+    given = (
+        data,
+        {"x": x, "label": label},
+        [*zip(x, label, strict=True)],
+        [{"label": int(c), "x": image.numpy()} for image, c in zip(x, label, strict=True)],
+        torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, label), batch_size=7),
+    )
+    trained = []
+    for one in given:
+        model = zoo.build(RECIPES["class-vae"], plugins=[PLUGIN])
+        zoo.train(model, one, progress=False)
+        trained.append(model.state_dict())
+    assert all(torch.equal(trained[0][key], other[key]) for other in trained[1:] for key in trained[0])
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (torch.zeros(8, 1, 16, 16, dtype=torch.uint8), "is trained on x and label, and label is not given; give {'x'"),
+        (
+            {"x": torch.zeros(8, 1, 16, 16, dtype=torch.uint8), "label": torch.full((8,), 3)},
+            "its items of label have classes 3 to 3, and it has 3: 0 to 2",
+        ),
+        (
+            {"x": torch.zeros(8, 1, 16, 16, dtype=torch.uint8), "label": torch.zeros(7, dtype=torch.int64)},
+            "an item has a value for each field, and here are {'x': 8, 'label': 7} of them",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said(data: Any, told: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(told)):
+        zoo.train(zoo.build(RECIPES["class-vae"], plugins=[PLUGIN]), data, progress=False)
+
+
+def test_data_that_is_not_what_it_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = made("class-vae").recipe
+    good = load_images(recipe)
+    labels = good.fields["label"]
+    wrong = {
+        "its train items of label have classes 0 to 3": (labels[0] + (labels[0] == 2), labels[1]),
+        "of x and 39 of label": (labels[0][1:], labels[1]),
+        "its test items of label are torch.float32": (labels[0], labels[1].float()),
+    }
+    for told, fields in wrong.items():
+        target = lambda fields=fields: api.Examples(good.train, good.test, fields={"label": fields})  # noqa: E731
+        monkeypatch.setattr(type(recipe.data), "load", lambda _, target=target: lambda **_: target())
+        with pytest.raises(RecipeError, match=re.escape(told)):
+            load_images(recipe)
+
+
+# -- where sizes come from, and sets over a base -------------------------------------------------------------------
+
+
+def test_a_slot_has_the_sizes_of_the_field_that_it_says() -> None:
+    slots = {"generator": {"use": "translator", "of": "y", "takes": 3}, "critic": {"use": "patches", "takes": 1}}
+    recipe = load_recipe({**RECIPES["translation"], "slots": slots}, (), registry_for({}, [PLUGIN]))
+    assert Model(recipe).generator.body[2].out_channels == 1
+    assert load_recipe(recipe.plain(), (), registry_for({}, [PLUGIN])).plain() == recipe.plain()
+    slots["generator"]["of"] = "z"
+    with pytest.raises(RecipeError, match="'of' is a field of the data, not 'z'; choices: mask, x, y"):
+        load_recipe({**RECIPES["translation"], "slots": slots}, (), registry_for({}, [PLUGIN]))
+
+
+def test_an_image_that_is_no_square_is_told_to_who_asks_for_a_side() -> None:
+    with pytest.raises(RecipeError, match=r"asks for 'size: int', the side of a square, and images are 3 x 12 x 16"):
+        load_recipe({"extends": "gan", "data": {"use": "pairs"}}, (), registry_for({}, [PLUGIN]))
+
+
+def test_sets_for_fields_take_the_place_of_a_base_s_data() -> None:
+    over = {"extends": "gan", "data": {"x": {"use": "shades"}, "y": {"use": "signals"}}}
+    recipe = load_recipe(over, (), registry_for({}, [PLUGIN]))
+    assert [*recipe.fields] == ["x", "label", "y"]
+    assert (recipe.fields["y"].shape, recipe.fields["label"].names) == ((2, 24), ("red", "green", "blue"))
+
+
+def test_sets_of_different_length_go_round_each_in_its_own_order() -> None:
+    recipe = made("two-domains").recipe
+    data = load_images(recipe)
+    assert (len(data.train), len(data.fields["z_"][0])) == (20, 13)
+    batches = Batches.of(recipe, data, "cpu", torch.float32)
+    shown = [batches(turn) for turn in range(260 // 4)]
+    for name, count in (("x", 20), ("z_", 13)):
+        flat = torch.cat([batch[name] for batch in shown]).flatten(1)
+        epochs = [{tuple(row.tolist()) for row in flat[i : i + count]} for i in range(0, 260, count)]
+        assert all(len(epoch) == count for epoch in epochs)  # each item once
+        assert all(epoch == epochs[0] for epoch in epochs)
+
+
+def test_an_item_s_image_map_and_mask_are_mirrored_together() -> None:
+    recipe = made("translation").recipe
+    data = load_images(recipe)
+    stored = {"x": data.train, **{name: both[0] for name, both in data.fields.items()}}
+    batches = Batches(stored, recipe.fields, 8, 0, augment=augmentations(recipe))
+    for turn in range(5):
+        batch = batches(turn)
+        torch.testing.assert_close(batch["x"][:, :1], -batch["y"], atol=1e-6, rtol=0)
+        assert torch.equal(batch["mask"] == 1, batch["y"][:, 0] > 0)
+
+
+# -- the other ways to take a step ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["class-gan", "translation"])
+def test_compiled_steps_are_the_eager_ones(name: str) -> None:
+    eager, compiled = made(name), made(name, **{"train.compile": True})
+    for model in (eager, compiled):
+        zoo.train(model, progress=False)
+    for (key, a), b in zip(eager.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=key)
+
+
+def test_a_batch_in_parts_is_the_batch() -> None:
+    whole, parts = made("class-gan"), made("class-gan", **{"train.accumulate": 2})
+    for model in (whole, parts):
+        zoo.train(model, progress=False)
+    for (key, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=key)

@@ -12,7 +12,7 @@ from zoo.draws import Draw
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Recipe
-from zoo.types import Batch, batch_of, count_of
+from zoo.types import Batch, batch_of
 
 
 def checked(given: Tensor | Mapping[str, Any], recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Batch:
@@ -97,5 +97,5 @@ def drawn(frequencies: Frequencies, field: DataField, count: int, draw: Draw) ->
 
 def batch_size(given: Mapping[str, Any]) -> int:
     """How many items are given; 0 where nothing says."""
-    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-    return count_of(tensors) if tensors else 0
+    several = [value for value in given.values() if isinstance(value, Tensor | list | tuple)]
+    return len(several[0]) if several and not (isinstance(several[0], Tensor) and not several[0].ndim) else 0

@@ -52,6 +52,7 @@ def text_of(part: Part) -> str:
 
 def numbers_of(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:
     """What the names in a component's contract stand for: the recipe's sizes, and the numbers among its options."""
+    sizes = sizes.seen_by(part.of)
     given = {name: getattr(sizes, name) for name in SIZES if name in sizes}
     letters = {letter: given[name] for letter, name in LETTERS.items() if name in given}
     return {**given, **part.options, **letters}

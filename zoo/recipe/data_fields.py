@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.api import SHAPES
@@ -70,19 +70,23 @@ def side_of(field: DataField) -> Number:
 class Sizes:
     """Sizes by the names that parts ask for them by: ``sizes.channels``.
 
-    Those of the data are of the first field that has them; ``told`` says what there is, for a sentence.
+    Those of the data are of the first of its ``fields`` that has them.
     """
 
     numbers: Mapping[str, Number]
-    told: str = ""
+    fields: Mapping[str, DataField] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fields: Mapping[str, DataField], **numbers: Number) -> Sizes:
         """The sizes of fields, the first field's first, and what else has a number."""
         found: dict[str, Number] = {}
-        for field in fields.values():
-            found = field.sizes | found
-        return cls(found | numbers, ", ".join(map(str, fields.values())))
+        for one in fields.values():
+            found = one.sizes | found
+        return cls(found | numbers, fields)
+
+    def seen_by(self, of: str) -> Sizes:
+        """The same, where the sizes of a field, if one is named, come before all others."""
+        return Sizes({**self.numbers, **self.fields[of].sizes}, self.fields) if of else self
 
     @classmethod
     def square(cls, channels: int, size: int, latent: Number, noise: int) -> Sizes:
@@ -97,10 +101,10 @@ class Sizes:
         return latent if isinstance(latent, tuple) else (latent,)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "numbers":
+        if name.startswith("_") or name in ("numbers", "fields"):
             raise AttributeError(name)
         if name not in self.numbers:
-            raise AttributeError(f"there is no '{name}' here ({self.told})")
+            raise AttributeError(f"there is no '{name}' here ({', '.join(map(str, self.fields.values()))})")
         return self.numbers[name]
 
     def __contains__(self, name: str) -> bool:

@@ -156,11 +156,24 @@ class Reader(PhaseReader):
         for label in self.mapping(("slots",)):
             path: Path = ("slots", label)
             kind = self._name("slot", path) and self._kind(path, label)
-            if kind and (part := self.part(path, kind, label, reserved=("kind", "weights"))):
-                slots[label] = replace(part, begins=self._begins((*path, "weights")))
+            if kind and (part := self.part(path, kind, label, reserved=("kind", "of", "weights"))):
+                of, begins = self._of((*path, "of")), self._begins((*path, "weights"))
+                slots[label] = replace(part, of=of, begins=begins)
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
+
+    def _of(self, path: Path) -> str:
+        """The field whose sizes a slot has; empty where it does not say."""
+        node = self.root.get(path)
+        if node is None or node.value is None or not self.fields:
+            return ""
+        if node.value in [*self.fields]:
+            return str(node.value)
+        self.error(
+            path, f"'of' is a field of the data, not {shown(node.plain())}{did_you_mean(str(node.value), self.fields)}"
+        )
+        return ""
 
     def _begins(self, path: Path) -> str:
         """Where the weights lie that a slot begins with; empty for none."""

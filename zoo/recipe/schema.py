@@ -46,6 +46,7 @@ class Part:
         bound: where the recipe binds each parameter of ``wiring``.
         home: the package whose recipe names it; empty for a recipe of the user's.
         begins: where the weights lie that a slot begins with (``zoo.recipe.weights``); empty for none.
+        of: the field whose sizes a slot has; empty for the first that has each.
     """
 
     label: str
@@ -58,6 +59,7 @@ class Part:
     bound: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     home: str = field(default="", compare=False)
     begins: str = ""
+    of: str = ""
 
     @property
     def learns(self) -> bool:
@@ -113,6 +115,7 @@ class Part:
         """Options as Python has them at a step (lists as tuples), with the sizes that the target asks for."""
         signature = self.entry.signature
         asked = signature.sizes if self.entry.kind in CALLED else signature.needs
+        sizes = sizes and sizes.seen_by(self.of)
         given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
         shapes = {name for name in given if signature.annotations.get(name, "").startswith("tuple[")}
         given |= {name: (given[name],) for name in shapes if isinstance(given[name], int)}
@@ -309,7 +312,8 @@ class Recipe(Top):
 
 def _slot(label: str, part: Part) -> Any:
     kind = {"kind": part.entry.kind} if label != part.entry.kind else {}
-    return kind | part.plain() | ({"weights": part.begins} if part.begins else {})
+    said = {name: value for name, value in (("of", part.of), ("weights", part.begins)) if value}
+    return kind | part.plain() | said
 
 
 def slot_of(player: str) -> str:

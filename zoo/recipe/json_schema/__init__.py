@@ -77,7 +77,10 @@ class Sections(Parts):
     def recipe(self) -> Schema:
         """A whole recipe."""
         sizes = {key: {"minimum": 1} for key in ("size", "channels")}
-        data = {"allOf": [self.part("data", "data"), {"not": NULL, "properties": sizes}]}
+        one = {"allOf": [self.part("data", "data"), {"not": NULL, "properties": sizes}]}
+        text = "Sets of data by the fields that they are for: {x: {use: NAME}, y: {use: NAME}}."
+        several = {**mapping(text, {}, one, least=1), "propertyNames": _NAME}
+        data = {"if": either({**TEXT}, says("use")), "then": one, "else": either(one, several)}
         values = self._parts("value", "Names bound to other values: {name: value}.")
         keys = {
             "extends": self.over,

@@ -167,7 +167,11 @@ class Parts:
         text = "What the slot is, where the last word of its name does not say."
         kinds = {"description": text, **self.or_null({"enum": [kind]})}
         weights = {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
-        return {"kind": kinds, "weights": weights} if kind in NETWORKS else {}
+        of = {
+            "description": "The field of the data whose sizes the slot has.",
+            **self.or_null({**TEXT, "minLength": 1}),
+        }
+        return {"kind": kinds, "of": of, "weights": weights} if kind in NETWORKS else {}
 
     @definition
     def bound(self) -> Schema:

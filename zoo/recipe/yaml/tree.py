@@ -39,7 +39,7 @@ def merge(base: Node, over: Node, path: Path = ()) -> Node:
     """
     if base.value and over.value and is_component(path):
         base, over = _spelled_out(base, over), _spelled_out(over, base)
-    if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _uses_another(base, over):
+    if not isinstance(base.value, dict) or not isinstance(over.value, dict) or _uses_another(base, over, path):
         return over
     entries, keys = dict(base.value), base.keys | over.keys
     for key, node in over.value.items():
@@ -61,10 +61,10 @@ def _spelled_out(node: Node, beside: Node) -> Node:
     return node
 
 
-def _uses_another(base: Node, over: Node) -> bool:
+def _uses_another(base: Node, over: Node, path: Path) -> bool:
     chosen, present = over.child("use"), base.child("use")
-    if chosen is None or chosen.value is None:
-        return False
+    if chosen is None or chosen.value is None:  # sets of data, each for a field, in the place of one
+        return path == ("data",) and present is not None and any(node.child("use") for node in over.value.values())
     return present is None or present.plain() != chosen.plain()
 
 
