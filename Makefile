@@ -1,4 +1,4 @@
-# make demo    AVAE, built from nothing: samples and reconstructions in runs/avae
+# make demo    AVAE on sprites, built from nothing: samples and reconstructions in runs/avae
 # make setup   .venv with zoo, its plugins and the tools that test it
 # make test    every test
 # make check   ruff, mypy and the architecture
@@ -31,7 +31,7 @@ COVERING += $(addprefix tests/training/test_,begins.py epochs.py extend.py)
 setup: $(DEV_STAMP)
 
 demo: $(USER_STAMP)
-	$(BIN)/zoo build avae.yaml
+	$(BIN)/zoo build avae.yaml --set 'data={use: sprites, size: 32, ground: plain}'
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile

@@ -58,7 +58,7 @@ def small(
     A recipe is read and probed once, which takes longer than some steps.
     """
     widths = [f"slots.{slot}.width=4" for slot in SLOTS[name]]
-    noise = [f"noise={NOISE}"] if name == "avae" else []
+    noise = [f"noise={NOISE}", "slots.encoder.norm=batch"] if name == "avae" else []
     sizes = [f"data.size={SIZE}", f"latent={LATENT}", f"train.batch={BATCH}", "evaluate=[]", *noise]
     overrides = (*UNTUNED, *overrides)
     source: dict[str, Any] = {"extends": name, **({"phases": list(phases)} if phases else {})}
