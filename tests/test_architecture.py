@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 PACKAGES = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
-LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 450, 25, 25_000
+LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 400, 25, 25_000
 
 LAYERS = (
     {"__main__", "audit"},
@@ -138,7 +138,7 @@ def test_the_api_and_zoo_import_nothing_heavy() -> None:
 def test_records_and_watchers_need_the_api_alone() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from zoo import api; api.Record, api.Watcher\n"
     code += "print(*sorted(module for module in sys.modules if module.split('.')[0] == 'zoo'))"
-    assert python("-I", "-c", code).out.split() == ["zoo", "zoo.api"]
+    assert python("-I", "-c", code).out.split() == ["zoo", "zoo.api", "zoo.api.kinds"]
 
 
 def calls(path: Path) -> Iterator[tuple[int, str]]:
