@@ -9,9 +9,9 @@ which parameters a target (the class or function that a component names) has, fo
 
 * positional parameters are asked for by name and given by the zoo: ``SIZES`` in the ``__init__`` of networks and
   priors; slots, values, fields of the data (``x``), ``batch``, ``draw``, ``sizes`` and counts of the training
-  (``step``, ``epoch``, ``images_seen``, ``train_size``) in values and terms; outputs, values, fields and ``draw`` in ``update``;
-  ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers; ``folder``, the run's directory, and
-  ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers;
+  (``step``, ``epoch``, ``images_seen``, ``train_size``) in values and terms; outputs, values, fields and ``draw`` in a
+  metric's ``update``; ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers; ``folder``, the run's
+  directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers;
 * where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
   too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
 * keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
