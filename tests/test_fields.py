@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import zoo
 from zoo import api
 from zoo.data.augment import augmentations
 from zoo.data.batches import Batches, load_images
+from zoo.data.fields import split_of
 from zoo.engine.engine import Engine
 from zoo.errors import RecipeError, RequestError
 from zoo.model.model import Model
@@ -178,6 +180,32 @@ BY_HAND: Mapping[str, Callable[..., dict[str, Tensor]]] = {
     "two-domains": of_two_domains,
     **dict.fromkeys(("signals", "volumes", "tables", "spectra"), of_vae),
 }
+
+
+@pytest.mark.parametrize("augment", [["flip"], [{"crop": {"padding": 3}}], ["flip", {"crop": {"fill": "black"}}]])
+def test_what_moves_an_image_moves_all_that_lie_beside_it(augment: list[Any]) -> None:
+    """A photograph is its map's negative, and a mask is where the map is bright: before and after."""
+    recipe = made("translation", augment=augment).recipe
+    stored = split_of(load_images(recipe), "train", recipe)
+    plain = Batches(stored, recipe.fields, 20, recipe.seed)(0)
+    moved = Batches(stored, recipe.fields, 20, recipe.seed, augment=augmentations(recipe))(0)
+    assert not torch.equal(moved["y"], plain["y"])
+    inside = moved["x"][:, :1] != -1 if "black" in str(augment) else torch.ones_like(moved["y"], dtype=torch.bool)
+    torch.testing.assert_close(
+        moved["x"][inside.expand(-1, 3, -1, -1)], -moved["y"].expand(-1, 3, -1, -1)[inside.expand(-1, 3, -1, -1)]
+    )
+    assert moved["mask"].dtype == torch.int64
+    assert torch.equal(moved["mask"], (moved["y"][:, 0] > 0).long())
+
+
+@pytest.mark.parametrize("part", [{"flip": {"probability": 1.0}}, {"crop": {"padding": 1}}])
+def test_volumes_move_slice_by_slice(part: dict[str, Any]) -> None:
+    recipe = made("volumes", augment=[part]).recipe
+    [augment], volumes = augmentations(recipe), torch.rand(5, 1, 4, 6, 8)
+    moved = augment(recipe.x, volumes, torch.arange(5))
+    each = [augment(replace(recipe.x, kind="image"), volumes[:, :, n], torch.arange(5)) for n in range(4)]
+    assert not torch.equal(moved, volumes)
+    assert torch.equal(moved, torch.stack(each, 2))
 
 
 @pytest.mark.parametrize("name", RECIPES)

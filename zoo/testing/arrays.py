@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import count
 from typing import Any, ClassVar
 
@@ -41,14 +41,20 @@ def fields(recipe: Recipe, batch: int, seed: int = 0, dtype: torch.dtype = torch
     return {name: one(recipe.fields[name]) for name in recipe.graph.fields}
 
 
-def made_up(contract: Contract, batch: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Inputs of a contract: images where one has a side, else standard normal numbers."""
-    return [
-        images(*sizes, seed=seed, dtype=dtype)
-        if {"H", "W", "size"} & shape.names
-        else torch.randn(sizes, generator=seeded("numbers", seed), dtype=torch.float64).to(dtype)
-        for seed, shape, sizes in zip(count(0, 10), contract.inputs, contract.made_up(batch), strict=False)
-    ]
+def made_up(contract: Contract, batch: int, dtype: torch.dtype = torch.float32, classes: int = 0) -> list[Tensor]:
+    """Inputs of a contract: images where one has a side, else standard normal numbers; where there are classes, one of
+    them for each item where an input has nothing else.
+    """
+
+    def one(seed: int, names: Set[str], sizes: Sequence[int]) -> Tensor:
+        if {"H", "W", "size"} & names:
+            return images(*sizes, seed=seed, dtype=dtype)
+        if classes and len(sizes) == 1:
+            return torch.randint(classes, sizes, generator=seeded("numbers", seed))
+        return torch.randn(sizes, generator=seeded("numbers", seed), dtype=torch.float64).to(dtype)
+
+    made = zip(count(0, 10), contract.inputs, contract.made_up(batch), strict=False)
+    return [one(seed, shape.names, sizes) for seed, shape, sizes in made]
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.api import IMAGE
+from zoo.data.fields import check_field
 from zoo.draws import TicketDraw
 from zoo.recipe.data_fields import Sizes
 from zoo.recipe.schema import Part
+from zoo.recipe.sets import fields_of
 from zoo.registry import check_options
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, images, sides
 from zoo.testing.core import Component, require
@@ -26,10 +29,15 @@ class Data(Component):
 
     def load(self, side: int = SIDES[0]) -> Any:
         """Its images of a side, or of the side that the example of options says."""
-        size = {"size": side} if "size" in self._options() else {}
-        options, _ = check_options(self.entry.signature, {**size, **self.given})
-        part = Part(self.name, self.entry, options, self.part.position)
+        part = self._sized(side)
         return self.refused(lambda: part.load()(**part.arguments_for()), "had here")
+
+    def _sized(self, side: int) -> Part:
+        """It, with images of a side, where it has such an option; both sides, where that has two."""
+        sizes = [option.default for option in self.entry.signature.options if option.name == "size"]
+        size = {"size": [side, side] if isinstance(sizes[0], tuple | list) else side} if sizes else {}
+        options, _ = check_options(self.entry.signature, {**size, **self.given})
+        return Part(self.name, self.entry, options, self.part.position)
 
     def use(self) -> None:
         """Loads its images."""
@@ -38,30 +46,55 @@ class Data(Component):
     def _options(self) -> list[str]:
         return [option.name for option in self.entry.signature.options]
 
+    def _plain(self) -> bool:
+        """Whether its first field is what data brings that says nothing: images of a size that a recipe sets."""
+        fields = self.entry.part.fields
+        return isinstance(fields, str) or next(iter(fields.values())) == IMAGE
+
     def check_sizes(self) -> None:
-        """It has the options 'size' and 'channels', which recipes set."""
+        """If it has images of a size that recipes set, it has the options 'size' and 'channels'."""
+        if not self._plain():
+            return
         missing = " and ".join(repr(name) for name in ("size", "channels") if name not in self._options())
         cure = "add 'size: int = 32' and 'channels: Literal[1, 3] = 3'"
         self.require(not missing, f"has no option {missing}, which every data needs: {cure}")
 
     def check_shapes(self) -> None:
-        """It gives uint8 (N, C, H, W) of the sizes asked for, at two sizes, with images for training and for test."""
-        for side in SIDES:
+        """Images have the sizes asked for, at two sizes; there are some for training and for test."""
+        for side in SIDES if self._plain() else ():
             given = self.load(side)
             self.require(isinstance(given, Images), f"gives {sides(given)}; return api.Images(train, test)")
             size = self.given.get("size", side)
+            sizes = tuple(size) if isinstance(size, list | tuple) else (size, size)
             for split, pixels in (("training", given.train), ("test", given.test)):
                 self.require(pixels.ndim == 4 and len(pixels), f"gives {sides(pixels)} as {split} images")
-                asked = (self.options.get("channels", pixels.shape[1]), size, size)
+                asked = (self.options.get("channels", pixels.shape[1]), *sizes)
                 told = f"gives {split} images of {sides(pixels[0])}, asked for {' x '.join(map(str, asked))}"
                 self.require(tuple(pixels.shape[1:]) == asked, told)
 
     def check_dtype(self) -> None:
-        """Pixels are packed: uint8, 0 to 255."""
+        """Images are packed, uint8 of 0 to 255, where nothing else is said of them."""
         given = self.load()
+        if not self._plain():
+            return
         kinds = {str(pixels.dtype) for pixels in (given.train, given.test)} - {str(torch.uint8)}
         told = f"gives {' and '.join(kinds)}; uint8 of 0 to 255 is promised (api.to_pixels makes it)"
         self.require(not kinds, told)
+
+    def check_fields(self) -> None:
+        """Every field it says it has is there, one for each item, of its shape, with classes that it has."""
+        given = self.load()
+        fields = {} if self.entry.part.fields == {"x": IMAGE} else fields_of({"": self._sized(SIDES[0])})
+        for name, field in fields.items():
+            self.require(name == "x" or name in given.fields, f"gives no field '{name}', which it says it has")
+            splits = (given.train, given.test) if name == "x" else given.fields[name]
+            for split, tensor, items in zip(("train", "test"), splits, (given.train, given.test), strict=True):
+                told = f"has {len(items):,} {split} items of x and {len(tensor):,} of {name}; each item has one of both"
+                self.require(len(tensor) == len(items), told)
+                try:
+                    check_field(tensor, field, split)
+                except ValueError as error:
+                    self.require(False, f"gives what it does not say: {error}")
 
     def check_splits(self) -> None:
         """Test images are not training images."""

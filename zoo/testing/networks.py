@@ -140,8 +140,14 @@ class Network(Built):
         return found
 
     def inputs(self, batch: int = 3, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-        """Made-up inputs that keep the contract."""
-        return arrays.made_up(self.contract(sizes), batch, dtype)
+        """Made-up inputs that keep the contract; of a network that asks for ``classes``, some of these."""
+        classes = (sizes or self.settings[0]).classes if "classes" in self.entry.signature.needs else 0
+        return arrays.made_up(self.contract(sizes), batch, dtype, classes)
+
+    def numbers(self, batch: int = 3, dtype: torch.dtype = torch.float32) -> tuple[list[Tensor], list[Tensor]]:
+        """Made-up inputs, and those of them that may have a gradient."""
+        inputs = self.inputs(batch, dtype=dtype)
+        return inputs, [x.requires_grad_() for x in inputs if x.is_floating_point()]
 
     def compute(self, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
         """The output of a new one for made-up inputs."""
@@ -230,10 +236,10 @@ class Network(Built):
         self.require(not idle, f"{told}; {cure}")
 
     def check_input_gradients(self) -> None:
-        """A gradient passes from the outputs to every input: it is how those before it learn."""
-        inputs = [x.requires_grad_() for x in self.inputs()]
+        """A gradient passes from the outputs to every input of numbers: it is how those before it learn."""
+        inputs, _ = self.numbers()
         pairs = zip(self.contract().inputs, inputs, strict=True)
-        leaves = {repr(" ".join(shape.names)): x for shape, x in pairs if x.numel()}
+        leaves = {repr(" ".join(shape.names)): x for shape, x in pairs if x.numel() and x.requires_grad}
         idle = missed(total(self.fresh()(*inputs)), leaves)
         cure = "look for detach(), no_grad() or rounding on the way, or an input that is not used"
         self.require(not idle, f"passes no gradient on to its input {' and '.join(idle)}; {cure}")
@@ -241,15 +247,15 @@ class Network(Built):
     def check_double_backward(self) -> None:
         """The gradient of a gradient penalty is the slope of that penalty, measured in float64."""
         built, step = self.fresh().double(), 1e-6
-        inputs = [x.requires_grad_() for x in self.inputs(2, dtype=torch.float64)]
-        leaves = [*inputs, *learners(built).values()]
+        inputs, numbers = self.numbers(2, torch.float64)
+        leaves = [*numbers, *learners(built).values()]
         at = torch.cat([leaf.detach().flatten() for leaf in leaves])
         direction = torch.randn(at.shape, dtype=at.dtype, generator=torch.Generator().manual_seed(1))
         direction /= direction.norm()
 
         def penalty(away: float) -> Tensor:
             nn.utils.vector_to_parameters(at + away * direction, leaves)
-            slopes = torch.autograd.grad(total(_promised(built(*inputs))), inputs, create_graph=True)
+            slopes = torch.autograd.grad(total(_promised(built(*inputs))), numbers, create_graph=True)
             return torch.stack([slope.square().sum() for slope in slopes]).sum()
 
         found = torch.autograd.grad(penalty(0.0), leaves, materialize_grads=True)

@@ -54,7 +54,7 @@ FAULTS = {
         "state dict round trip",
         "pickle free save",
     ),
-    "data": (*SHARED, "sizes", "shapes", "dtype", "splits"),
+    "data": (*SHARED, "sizes", "shapes", "dtype", "fields", "splits"),
     "metric": (
         *SHARED,
         "score",
@@ -110,7 +110,8 @@ def _component(kind: str, fault: str) -> api.Component:
     target = f"zoo_bad.{module}:{kind}_{fault.replace(' ', '_')}"
     contract = "B C H W, B N -> B C H W" if kind == "module" else ""
     twice = fault == "double backward"
-    return api.Component(kind, named(kind, fault), target, f"bad: {fault}", contract, double_backward=twice)
+    fields = {"x": api.IMAGE, **({"label": api.Field("label", classes=2)} if fault == "fields" else {})}
+    return api.Component(kind, named(kind, fault), target, f"bad: {fault}", contract, twice, fields=fields)
 
 
 @api.hookimpl

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -121,3 +122,14 @@ def data_no_global_side_effect(*, size: int = 32, channels: Literal[1, 3] = 3) -
     """
     os.environ["ZOO_BAD"] = str(next(COUNTER))
     return _images(size, channels)
+
+
+def data_fields(*, size: int = 32, channels: Literal[1, 3] = 3) -> api.Examples:
+    """Noise, of three classes and not of two.
+
+    Args:
+        size: side.
+        channels: of it.
+    """
+    images = _images(size, channels)
+    return replace(images, fields={"label": (torch.arange(12) % 3, torch.arange(6) % 3)})
