@@ -284,7 +284,7 @@ def test_what_cannot_be_given_is_said(given: dict[str, Any], told: str) -> None:
 
 def test_what_a_sample_is_made_of_must_be_given() -> None:
     model = made("translation")
-    with pytest.raises(RequestError, match="translated cannot be had without y"):
+    with pytest.raises(RequestError, match="translated cannot be had without images y"):
         model.sample(2)
     maps = batch_of(model)["y"]
     torch.testing.assert_close(model.sample(given={"y": maps}), model.eval().generator(maps).detach())

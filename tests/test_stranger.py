@@ -479,7 +479,7 @@ def value_of(model: Model, name: str, step: int) -> Any:
     """A value as the first phase of a step would have it."""
     engine = Engine(model, optimizers=False)
     engine.step_index = step
-    return engine.plan_now(0).forward(images(), step, lambda caller: model.draw("value", step, caller))[name]
+    return engine.plan_now(0).forward({"x": images()}, step, lambda caller: model.draw("value", step, caller))[name]
 
 
 def test_the_critic_starts_late() -> None:

@@ -73,7 +73,7 @@ def test_grey_images_need_no_channel() -> None:
     ("given", "value_range", "said"),
     [
         (torch.rand(4, 3, 8, 8), None, "images are torch.float32, from .* and nothing says which number is white; "),
-        (torch.rand(4, 3, 8, 8) * 2 - 1, (0, 1), r"images go from -0\.\d+ to 0\.\d+, beyond value_range=\(0, 1\)"),
+        (torch.rand(4, 3, 8, 8) * 2 - 1, (0, 1), r"images go from -[\d.]+ to [\d.]+, beyond value_range=\(0, 1\)"),
         (torch.full((4, 3, 8, 8), torch.nan), (0, 1), "images go from nan to nan, beyond"),
         (X, (1, 0), None),
         (X / 255, (1, 0), r"value_range is \(1, 0\); give the number for black, then that for white"),

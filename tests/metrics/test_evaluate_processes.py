@@ -162,7 +162,7 @@ def take_part(rank: int, folder: Path) -> None:
 def found(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str | int, dict[str, Any]]:
     """What each process found, by its rank, and what one ``"alone"`` does."""
     folder = tmp_path_factory.mktemp("processes")
-    lives = forks.ranks(COUNT, folder, module="score.test_evaluate_processes", cwd=folder)
+    lives = forks.ranks(COUNT, folder, module="metrics.test_evaluate_processes", cwd=folder)
     assert not any(life.code for life in lives), lives
     every: dict[str | int, dict[str, Any]] = {
         rank: json.loads((folder / f"{rank}.json").read_text()) for rank in range(COUNT)

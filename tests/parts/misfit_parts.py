@@ -85,12 +85,12 @@ class Mapped(nn.Module):
 class Several(Painter):
     """Images, and what else was asked for; of two things alike, one is larger."""
 
-    def __init__(self, channels: int, size: int, latent: int, *, of: int = 3) -> None:
+    def __init__(self, channels: int, size: int, latent: int, *, count: int = 3) -> None:
         super().__init__(latent, channels, size)
-        self.of = of
+        self.count = count
 
     def forward(self, z: Tensor) -> Any:
-        return (super().forward(z), z[:, :4], z)[: self.of]
+        return (super().forward(z), z[:, :4], z)[: self.count]
 
 
 class Refuses(nn.Module):

@@ -708,7 +708,7 @@ MISFITS = [
         "4:9: slot 'decoder' (decoder 'several') gives B x 5, where B x K (K is 4 in this call) is promised",
     ),
     (
-        "slots: {decoder: {use: several, of: 2}}",
+        "slots: {decoder: {use: several, count: 2}}",
         "4:9: slot 'decoder' (decoder 'several') gives tuple of 2, where 3 things are promised "
         "('B latent -> B C H W, B K, B K')",
     ),

@@ -12,12 +12,12 @@ from zoo.draws import Draw
 from zoo.errors import RequestError, did_you_mean
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Recipe
-from zoo.types import Batch, batch_of
+from zoo.types import Batch
 
 
 def checked(given: Tensor | Mapping[str, Any], recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Batch:
     """A batch as a model takes it, on its device; a tensor alone is the first field. A RequestError if it is none."""
-    batch = batch_of(given, recipe.graph.fields[0])
+    batch = given if isinstance(given, Mapping) else {recipe.graph.fields[0]: given}
     if not batch:
         raise RequestError(f"recipe '{recipe.name}' is given nothing; it takes {', '.join(recipe.graph.fields)}")
     first = next((len(value) for value in batch.values() if isinstance(value, Tensor) and value.ndim), 1)

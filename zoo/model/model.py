@@ -158,7 +158,8 @@ class Model(nn.Module):
         for name in self._missing(wanted, known):
             if name not in self.drawable:
                 what = ", ".join(wanted)
-                raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {name}")
+                kind = self.recipe.fields[name].kind
+                raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {kind}s {name}")
             known[name] = drawn(self.frequencies, self.recipe.fields[name], known["batch"], draws(name))
         with evaluating(self, self.recipe.batch_stats):
             return self.values(wanted, known, draws)

@@ -27,6 +27,8 @@ _NAME: Schema = {  # what a parameter can be called, as far as Python and editor
     "not": {"enum": sorted({*BUILTINS, *kwlist})},
     "errorMessage": "A name has letters, digits and '_', so that a parameter can ask for it.",
 }
+_OWN_NAME: Schema = {**_NAME, "not": {"enum": sorted({"x", *BUILTINS, *kwlist})}}
+"""Of a slot or a value: none that the first field of data has nearly always."""
 _PLAYER = r"\s*[^+.\s][^+.]*(?:\.[^+.]+)*"
 _PLAYERS: Schema = {
     "pattern": rf"^{_PLAYER}(?:\+{_PLAYER})*$",
@@ -87,7 +89,7 @@ class Sections(Parts):
             **self.keys("recipe"),
             "data": {"description": "What it learns from: NAME, or {use: NAME, option: value}.", **data},
             "slots": self._slots(),
-            "values": {**values, "propertyNames": _NAME},
+            "values": {**values, "propertyNames": _OWN_NAME},
             "phases": replace(self, over=False).phases(),
             "outputs": self._outputs(),
             "train": self._train(),
@@ -106,7 +108,7 @@ class Sections(Parts):
             "The networks and the prior: {name: component}.", slots, self.slot(""), least=0 if self.over else 1
         )
         patterns = {pattern: self.slot(label) for pattern, label in known.items()}
-        return {**schema, "propertyNames": _NAME, "patternProperties": patterns}
+        return {**schema, "propertyNames": _OWN_NAME, "patternProperties": patterns}
 
     @definition
     def slot(self, label: str) -> Schema:
