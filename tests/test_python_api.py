@@ -115,7 +115,8 @@ def test_sampling_changes_nothing(batch_stats: str, training: bool) -> None:
 
 
 def test_statistics_of_the_batch_or_running_ones() -> None:
-    running, batch = tiny("data.size=16"), tiny("data.size=16", "batch_stats=batch")
+    norm = ("data.size=16", "slots.encoder.norm=batch")
+    running, batch = tiny(*norm), tiny(*norm, "batch_stats=batch")
     whole = nn.functional.interpolate(images(8), scale_factor=2)
     first = whole[:4]
     alone, among = (running.encode(x).mean[:4] for x in (first, whole))
