@@ -44,7 +44,9 @@ def kept_bytes(model: Model) -> int:
     engine = Engine(model)
     plan = engine.plan_now(0)
     model.train()
-    return counted(lambda: plan.forward(images(0), 0, lambda caller: model.draw(caller)) and rows(engine, plan))[1]
+    return counted(lambda: plan.forward({"x": images(0)}, 0, lambda caller: model.draw(caller)) and rows(engine, plan))[
+        1
+    ]
 
 
 def rows(engine: Engine, plan: object) -> None:
@@ -65,7 +67,7 @@ def parts_by_hand(model: Model, parts: int) -> dict[str, Tensor]:
     for part in range(parts):
         model.load_state_dict(vectors, strict=False)
         found = plan.compute(
-            x[part * rows : (part + 1) * rows], 0, cut(model, part * rows, rows), lambda term: term.weight(0)
+            {"x": x}[part * rows : (part + 1) * rows], 0, cut(model, part * rows, rows), lambda term: term.weight(0)
         )[1]
         total = {key: total.get(key, 0) + gradient / parts for key, gradient in found.items()}
     return total
@@ -90,7 +92,7 @@ def test_a_batch_in_parts_is_the_mean_of_its_parts(name: str) -> None:
     model = small(name, "train.accumulate=2")
     engine = Engine(model)
     model.train()
-    found = engine.shares(engine.plan_now(0), images(0), (0, 0))[1]
+    found = engine.shares(engine.plan_now(0), {"x": images(0)}, (0, 0))[1]
     assert_close(found, parts_by_hand(small(name), 2), 1e-12)
 
 
