@@ -67,7 +67,7 @@ def parts_by_hand(model: Model, parts: int) -> dict[str, Tensor]:
     for part in range(parts):
         model.load_state_dict(vectors, strict=False)
         found = plan.compute(
-            {"x": x}[part * rows : (part + 1) * rows], 0, cut(model, part * rows, rows), lambda term: term.weight(0)
+            {"x": x[part * rows : (part + 1) * rows]}, 0, cut(model, part * rows, rows), lambda term: term.weight(0)
         )[1]
         total = {key: total.get(key, 0) + gradient / parts for key, gradient in found.items()}
     return total
