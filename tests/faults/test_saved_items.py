@@ -16,6 +16,7 @@ from zoo.data.augment import augmentations
 from zoo.data.batches import Batches
 from zoo.engine.engine import Engine
 from zoo.training.alarms import FIRST, Alarms
+from zoo.types import Examples
 
 STEPS = 2
 REFUSED = (LookupError, RuntimeError, ValueError, TypeError)
@@ -52,7 +53,7 @@ Result = tuple[dict[str, Tensor], list[str]]
 
 def result(engine: Engine, batches: Batches, until: int) -> Result:
     """The weights, their averages and the count of images of the step after ``STEPS``; and the alarms on the way."""
-    sentinels, told = Alarms(engine.recipe, ALIKE, int(STEPS / FIRST)), []
+    sentinels, told = Alarms(engine.recipe, Examples(ALIKE, ALIKE), int(STEPS / FIRST)), []
     while engine.step_index < until:
         engine.step(batches)
         told += sentinels.look(engine, {})

@@ -144,7 +144,7 @@ def alive(processes: Processes, *overrides: str) -> tuple[int, int]:
         rows = {"rows": BATCH // processes.count, "shard": processes.shard, "device": engine.device}
         draws = partial(Draw, **rows, dtype=torch.float32)
         with engine.shards.computing():
-            known = plan.forward(share(0, processes), engine.step_index, draws)
+            known = plan.forward({"x": share(0, processes)}, engine.step_index, draws)
     finally:
         Piece.gathered = own  # type: ignore[method-assign]
     assert known

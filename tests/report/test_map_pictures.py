@@ -9,9 +9,9 @@ from helpers.maps import SHAPE, made, pixels
 from zoo.model.model import Model
 from zoo.report.codes import interpolation_rows, path_between, posterior_means, walks
 from zoo.report.pictures import Picture
-from zoo.types import to_model
+from zoo.types import Examples, to_model
 
-TEST = pixels(12)
+TEST = Examples(pixels(12), pixels(12))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def walked(model: Model) -> dict[str, Picture]:
 
 
 def test_an_interpolation_goes_straight_from_map_to_map(model: Model) -> None:
-    x = to_model(TEST[:2])
+    x = to_model(TEST.test[:2])
     mean = model.encode(x).mean
     row = walked(model)["Interpolations"].rows[0][1]
     for place, part in ((1, 0.0), (3, 0.4), (6, 1.0)):

@@ -20,6 +20,7 @@ from zoo.recipe.yaml.read import read
 from zoo.runs.run import Run as Folder
 from zoo.training import loop
 from zoo.training.alarms import Alarms
+from zoo.types import Examples
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -31,7 +32,7 @@ def engine(*overrides: str) -> Engine:
 
 
 def looks(engine: Engine, losses: dict[str, float], steps: tuple[int, ...] = (100, 200)) -> list[list[str]]:
-    alarms = Alarms(engine.recipe, IMAGES, 1000)
+    alarms = Alarms(engine.recipe, Examples(IMAGES, IMAGES), 1000)
     told = []
     for step in steps:
         engine.step_index = step
