@@ -1,6 +1,6 @@
 """Packed images on disk: one file of raw pixels and a JSON page about it, written once and then memory-mapped.
 
-An entry NAME of the cache folder is, when finished, ``NAME.u8`` (uint8, N C S S) and ``NAME.json``; while it is
+An entry NAME of the cache folder is, when finished, ``NAME.u8`` (uint8, N C H W) and ``NAME.json``; while it is
 being packed, ``NAME.part`` and ``NAME.part.jsonl``, a line for each chunk with its checksum. Whoever packs holds
 ``NAME.lock``, and the system lets go of it when that process ends, however it ends; where the file system knows no
 locks, ``NAME.lock.pid`` names the process, and is taken over once that one is dead. Any file may be deleted at any time
@@ -90,7 +90,7 @@ class Packed:
     """An entry's content.
 
     Args:
-        pixels: uint8 (N, C, S, S), memory-mapped; writing into it changes this process's copy alone.
+        pixels: uint8 (N, C, H, W), memory-mapped; writing into it changes this process's copy alone.
         bad: the images that are not among them.
         page: the file that says so, if there is one.
         notes: what happened to the entry on the way.
@@ -107,7 +107,7 @@ class Entry:
 
     Args:
         name: of its files, without an extension.
-        shape: of one image: C, S, S.
+        shape: of one image: C, H, W.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int]) -> None:

@@ -12,7 +12,7 @@ from zoo_data.decode import View
 from zoo_data.files import check_md5, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, how_many, zipped
 
@@ -28,7 +28,7 @@ LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png))(?: +|,)([012])")
 def celeba(
     *,
     root: str = "data",
-    size: int = 64,
+    size: Size = 64,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["none", "paper"] = 178,
     split: Literal["official", "paper"] = "official",
@@ -47,9 +47,9 @@ def celeba(
         root: the directory that holds ``list_eval_partition.txt`` and ``img_align_celeba.zip``, or the folder
             ``img_align_celeba``; a folder ``celeba`` in it will do. Kaggle's ``list_eval_partition.csv`` and
             ``img_align_celeba/img_align_celeba`` will, too.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
-        crop: a central square of that many pixels: 178 is the whole width, 148 and 108 are in use too;
+        crop: the shorter side of a central part, in pixels: 178 is the whole width, 148 and 108 are in use too;
             ``paper`` takes the central 0.6 of each side (108 x 132) and squeezes it, as the AVAE paper does;
             ``none`` squeezes the whole image.
         split: ``official``: the publisher's training and test images (162,770 and 19,962), those for validation

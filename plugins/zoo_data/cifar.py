@@ -18,7 +18,7 @@ from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import first_images, pack_labels, pack_splits
 from zoo_data.pickles import Batch, read_batch
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source
 
@@ -34,7 +34,7 @@ PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 def cifar10(
     *,
     root: str = "data",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     train: int = 0,
     test: int = 0,
@@ -46,7 +46,7 @@ def cifar10(
 
     Args:
         root: the directory that holds ``cifar-10-python.tar.gz`` or the folder ``cifar-10-batches-py`` in it.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
         train: how many training images, the first ones; 0 for all 50,000.
         test: how many test images, the first ones; 0 for all 10,000.
@@ -67,7 +67,7 @@ def cifar10(
 def cifar100(
     *,
     root: str = "data",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     train: int = 0,
     test: int = 0,
@@ -79,7 +79,7 @@ def cifar100(
 
     Args:
         root: the directory that holds ``cifar-100-python.tar.gz`` or the folder ``cifar-100-python`` in it.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
         train: how many training images, the first ones; 0 for all 50,000.
         test: how many test images, the first ones; 0 for all 10,000.
@@ -109,7 +109,7 @@ cifar10.read = read
 cifar100.read = read
 
 
-def _view(name: str, size: int, channels: int, resize: str) -> View:
+def _view(name: str, size: Size, channels: int, resize: str) -> View:
     check_common(name, size=size, channels=channels)
     return View(size, channels, "none", resize)
 

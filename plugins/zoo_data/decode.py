@@ -1,4 +1,4 @@
-"""One image to one square of 8-bit pixels, or the reason why it cannot be. No torch: worker processes import this."""
+"""One image to 8-bit pixels of one size, or the reason why it cannot be. No torch: worker processes import this."""
 
 import io
 import os
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from zoo_data.bad import Bad, printable
 from zoo_data.listed import CHANGED, NOT_THE_IMAGES, File
-from zoo_data.pixels import nearest_four, resized
+from zoo_data.pixels import Size, nearest_four, resized, sides_of
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 """Decoders we let Pillow try, whatever the extension claims: its EPS one would start Ghostscript."""
@@ -37,7 +38,7 @@ EIGHT_BITS = np.rint(np.arange(65536) / 257).astype(np.uint8)
 
 
 class Square(NamedTuple):
-    """An image as it is to be packed: uint8 (C, S, S)."""
+    """An image as it is to be packed: uint8 (C, H, W)."""
 
     pixels: np.ndarray
 
@@ -48,29 +49,34 @@ Content = File | bytes | np.ndarray | Image.Image | Square | Bad
 
 @dataclass(frozen=True)
 class View:
-    """How an image becomes a square of pixels.
+    """How an image becomes pixels of one size.
 
     Args:
-        size: side of the square in pixels.
+        size: side of a square in pixels, or height and width.
         channels: 1 (luma, ITU-R 601) or 3.
-        crop: what of the upright image is taken, always around its centre: the largest ``square``; ``none``
-            for the whole, squeezed; a number of pixels for a square of that side; ``paper`` for 0.6 of each
-            side, as ``tf.image.central_crop`` rounds it, squeezed.
+        crop: what of the upright image is taken, always around its centre: the largest ``square``, or part of
+            the proportions of ``size``; ``none`` for the whole, squeezed; a number of pixels for such a part of that
+            shorter side; ``paper`` for 0.6 of each side, as ``tf.image.central_crop`` rounds it, squeezed.
         resize: ``antialias`` (Pillow's bicubic) or ``published`` (``pixels.nearest_four``).
     """
 
-    size: int
+    size: Size
     channels: int
     crop: int | str = "square"
     resize: str = "antialias"
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image: C, H, W."""
+        return self.channels, *sides_of(self.size)
+
+    @property
     def bytes(self) -> int:
         """Of one image."""
-        return self.channels * self.size**2
+        return prod(self.shape)
 
     def square(self, image: Image.Image) -> np.ndarray:
-        """uint8 (C, S, S) of an upright image.
+        """uint8 (C, H, W) of an upright image.
 
         Raises:
             ValueError: if it is too small for the crop, or its white is unknown.
@@ -89,20 +95,25 @@ class View:
         if self.crop == "paper":
             left, top = int((width - 0.6 * width) / 2), int((height - 0.6 * height) / 2)
             return left, top, width - left, height - top
-        side = min(width, height) if self.crop == "square" else int(self.crop)
-        if side > min(width, height):
-            raise ValueError(f"{width} x {height} pixels, too small for a crop of {side}")
-        left, top = (width - side) // 2, (height - side) // 2
-        return left, top, left + side, top + side
+        high, wide = sides_of(self.size)
+        short = min(high, wide)
+        side = min(width * short / wide, height * short / high) if self.crop == "square" else int(self.crop)
+        across, down = round(side * wide / short), round(side * high / short)
+        if across > width or down > height:
+            part = side if across == down else f"{across} x {down}"
+            raise ValueError(f"{width} x {height} pixels, too small for a crop of {part}")
+        left, top = (width - across) // 2, (height - down) // 2
+        return left, top, left + across, top + down
 
     def draft(self, image: Image.Image) -> None:
         """Lets JPEG decode at 1/2, 1/4 or 1/8 for a fraction of the cost; 2 x leaves the resize its filter."""
         if self.resize == "antialias" and self.crop in {"square", "none"}:
-            image.draft(None, (2 * self.size, 2 * self.size))
+            height, width = sides_of(self.size)
+            image.draft(None, (2 * width, 2 * height))
 
 
 class Chunk(NamedTuple):
-    """Some images, decoded: those read, uint8 (N, C, S, S), and those that were bad, in their order."""
+    """Some images, decoded: those read, uint8 (N, C, H, W), and those that were bad, in their order."""
 
     pixels: np.ndarray
     bad: list[Bad]
@@ -119,7 +130,7 @@ def decode_chunk(items: Sequence[tuple[str, Content]], view: View) -> Chunk:
     Raises:
         MachineError: where not an image is at fault but the machine.
     """
-    pixels = np.empty((len(items), view.channels, view.size, view.size), np.uint8)
+    pixels = np.empty((len(items), *view.shape), np.uint8)
     good, bad = 0, []
     with strict_pillow():
         for name, content in items:
@@ -155,7 +166,7 @@ def read_square(content: Content, view: View) -> np.ndarray | str:
     Transparency shows white. 16-bit grey is scaled by 255 / 65535. Embedded colour profiles are not applied.
 
     Returns:
-        uint8 (C, S, S), or the reason why the image is bad.
+        uint8 (C, H, W), or the reason why the image is bad.
 
     Raises:
         OSError: where not the image is at fault but the machine.

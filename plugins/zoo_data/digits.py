@@ -12,7 +12,7 @@ from zoo import api
 from zoo_data.decode import View
 from zoo_data.files import installed
 from zoo_data.pack import pack
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
@@ -28,11 +28,11 @@ WHITE = 16
 CURE = "reinstall scikit-learn from its wheel"
 
 
-def digits(*, size: int = 32, channels: Literal[1, 3] = 1, test: int = 297, seed: int = 0) -> api.Examples:
+def digits(*, size: Size = 32, channels: Literal[1, 3] = 1, test: int = 297, seed: int = 0) -> api.Examples:
     """All 1,797 digits, light ink on black, resized from 8 x 8 (bicubic; smaller sizes are antialiased), and a label.
 
     Args:
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1, or 3 equal ones.
         test: how many digits, drawn at random, are held out; the others are for training.
         seed: which ones are held out.

@@ -14,7 +14,7 @@ from torchvision.datasets import FashionMNIST
 
 from zoo import api
 from zoo_data.files import fetch, user_path
-from zoo_data.pixels import allocate, check_common, resized
+from zoo_data.pixels import Size, allocate, check_common, resized, sides_of
 from zoo_data.read import read
 
 DEBIAN = "/usr/share/datasets/fashion-mnist"
@@ -36,7 +36,7 @@ CHUNK = 1 << 20
 def fashion_mnist(
     *,
     path: str = "",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 1,
     train: int = 60000,
     test: int = 10000,
@@ -48,7 +48,7 @@ def fashion_mnist(
     Args:
         path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``);
             empty for where Debian's package ``dataset-fashion-mnist`` puts them, else ``data/fashion-mnist``.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1, or 3 equal ones.
         train: how many training images, the first ones of the file.
         test: how many test images, the first ones of the file.
@@ -67,7 +67,7 @@ def fashion_mnist(
 def mnist(
     *,
     path: str = "",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 1,
     train: int = 60000,
     test: int = 10000,
@@ -78,7 +78,7 @@ def mnist(
     Args:
         path: the directory of the four IDX files (``train-images-idx3-ubyte`` and so on, plain or ``.gz``), or one that
             torchvision downloaded to; empty for ``/usr/share/datasets/mnist``, ``data/MNIST/raw`` or ``data/mnist``.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1, or 3 equal ones.
         train: how many training images, the first ones of the file.
         test: how many test images, the first ones of the file.
@@ -93,7 +93,7 @@ def mnist(
     return _both("mnist", _mnist_folder(path), {"train": train, "test": test}, size, channels, fit)
 
 
-def _both(name: str, folder: Path, first: dict[str, int], size: int, channels: int, fit: str) -> api.Examples:
+def _both(name: str, folder: Path, first: dict[str, int], size: Size, channels: int, fit: str) -> api.Examples:
     read = {split: _read_split(name, folder, split, first[split]) for split in SPLITS}
     train, test = (_packed(name, images, size, channels, fit) for images, _ in read.values())
     labels = [torch.from_numpy(labels) for _, labels in read.values()]
@@ -215,24 +215,28 @@ def _content(file: BinaryIO, expected: int) -> bytearray:
     return content
 
 
-def _packed(name: str, images: np.ndarray, size: int, channels: int, fit: str) -> torch.Tensor:
-    """uint8 (N, 28, 28) to (N, C, S, S)."""
+def _padded(size: Size, fit: str) -> bool:
+    return fit == "pad" and min(sides_of(size)) >= SIDE
+
+
+def _packed(name: str, images: np.ndarray, size: Size, channels: int, fit: str) -> torch.Tensor:
+    """uint8 (N, 28, 28) to (N, C, H, W)."""
     pixels = allocate(name, len(images), channels, size)
-    if fit == "pad" and size >= SIDE:
-        start = (size - SIDE) // 2
+    if _padded(size, fit):
+        top, left = ((side - SIDE) // 2 for side in sides_of(size))
         pixels.fill(0)
-        pixels[:, :, start : start + SIDE, start : start + SIDE] = images[:, None]
+        pixels[:, :, top : top + SIDE, left : left + SIDE] = images[:, None]
     else:
         for row, image in enumerate(images):
-            pixels[row] = resized(Image.fromarray(image), size)  # (1, S, S) fills every channel
+            pixels[row] = resized(Image.fromarray(image), size)  # (1, H, W) fills every channel
     return torch.from_numpy(pixels)
 
 
 def _read_images(
-    images: Sequence[str | Path | Image.Image], *, size: int, channels: int, fit: str
+    images: Sequence[str | Path | Image.Image], *, size: Size, channels: int, fit: str
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Images of a user's in grey, padded where the set is."""
-    pad = fit == "pad" and size >= SIDE
+    pad = _padded(size, fit)
     pixels, notes = read(images, size=SIDE if pad else size, channels=1)
     return (
         _packed("images", pixels[:, 0].numpy(), size, channels, fit) if pad else pixels.expand(-1, channels, -1, -1)

@@ -16,7 +16,7 @@ from zoo_data.files import user_path
 from zoo_data.find import Search
 from zoo_data.listed import content, signature
 from zoo_data.pack import check_workers, pack
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, zipped
 
@@ -28,7 +28,7 @@ TEST = ("test", "testing", "val", "valid", "validation")
 def folder(
     *,
     path: str = "",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     test: float | str = 0.1,
     crop: int | Literal["square", "none"] = "square",
@@ -46,13 +46,13 @@ def folder(
 
     Args:
         path: the directory, or a zip of images; ``~`` is the home directory, ``$NAME`` what the environment has.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1 (luma) or 3.
         test: share of the images held out, between 0 and 1; or the directory of the test images, its name below
             ``path`` or absolute. Where ``path`` has directories ``train`` and ``test`` (or ``val``), those are the
             splits.
-        crop: the largest central ``square``; a number of pixels, for a central square of that side; ``none``
-            squeezes the whole image.
+        crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
+            central part of that shorter side; ``none`` squeezes the whole image.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
         on_error: ``skip`` files that cannot be read and name them in the notes, or stop with an ``error``.
         workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.

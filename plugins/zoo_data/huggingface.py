@@ -14,7 +14,7 @@ from zoo_data.files import user_path
 from zoo_data.find import Search
 from zoo_data.listed import File, signature
 from zoo_data.pack import CHUNK, pack_splits
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, how_many
 
@@ -31,7 +31,7 @@ def huggingface(
     test_split: str = "",
     held_out: float = 0.1,
     column: str = "",
-    size: int = 64,
+    size: Size = 64,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["square", "none"] = "square",
     train: int = 0,
@@ -53,10 +53,10 @@ def huggingface(
             of ``split``.
         held_out: that share, between 0 and 1.
         column: the one with the images; empty where only one has.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
-        crop: the largest central ``square``; a number of pixels, for a central square of that side; ``none``
-            squeezes the whole image.
+        crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
+            central part of that shorter side; ``none`` squeezes the whole image.
         train: how many training images, the first ones; 0 for all.
         test: how many test images, the first ones; 0 for all.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).

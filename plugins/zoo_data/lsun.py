@@ -12,7 +12,7 @@ from zoo_data.files import homes, look, missing
 from zoo_data.find import Search
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, files_source, how_many
 
@@ -22,7 +22,7 @@ URL = "http://dl.yf.io/lsun/scenes/bedroom_{}_lmdb.zip"
 def lsun_bedroom(
     *,
     root: str = "data",
-    size: int = 64,
+    size: Size = 64,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["square", "none"] = "square",
     train: int = 0,
@@ -37,10 +37,10 @@ def lsun_bedroom(
         root: the directory that holds the LMDB directories ``bedroom_train_lmdb`` and ``bedroom_val_lmdb``, or
             folders ``bedroom_train`` and ``bedroom_val`` of the images exported; a folder ``lsun-bedroom`` in it
             will do.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
-        crop: the largest central ``square``; a number of pixels, for a central square of that side; ``none``
-            squeezes the whole image, as the AVAE paper does.
+        crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
+            central part of that shorter side; ``none`` squeezes the whole image, as the AVAE paper does.
         train: how many training images, the first ones; 0 for all.
         test: how many test images, the first ones; 0 for all.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).

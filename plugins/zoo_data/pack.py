@@ -85,7 +85,7 @@ def pack(source: Source, view: View, workers: int) -> Packed:
 
     Args:
         source: what to pack.
-        view: how its images become squares.
+        view: how its images become pixels of one size.
         workers: processes that decode; 0 for one a core, at most ``MOST_WORKERS``; 1 for none but this one.
 
     Raises:
@@ -101,7 +101,7 @@ def pack(source: Source, view: View, workers: int) -> Packed:
         note = f"{source.name}: {error}; the images are in memory, and will be decoded again."
     with closing(_decoded(source, view, 0, workers)) as decoding:
         chunks = list(decoding)
-    none = np.empty((0, view.channels, view.size, view.size), np.uint8)
+    none = np.empty((0, *view.shape), np.uint8)
     pixels = torch.from_numpy(np.concatenate([none, *(chunk.pixels for chunk in chunks)]))
     return Packed(pixels, tuple(bad for chunk in chunks for bad in chunk.bad), None, (note,))
 
@@ -111,7 +111,7 @@ def _kept(source: Source, view: View, workers: int, fits: bool) -> Packed:
     about = {"format": FORMAT, "chunk": _chunk(view), "source": source.name, "split": source.split}
     about["view"] = asdict(view)
     key = digest(about | {"identity": source.identity})
-    entry = Entry(f"{source.name}-{source.split}-{key}", (view.channels, view.size, view.size))
+    entry = Entry(f"{source.name}-{source.split}-{key}", view.shape)
     damaged, notes = False, ()
     try:
         if packed := entry.open():

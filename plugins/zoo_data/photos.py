@@ -15,7 +15,7 @@ from zoo import api
 from zoo_data.decode import Square, View
 from zoo_data.files import installed
 from zoo_data.pack import pack_splits
-from zoo_data.pixels import check_common, resized
+from zoo_data.pixels import Size, check_common, resized, sides_of
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
@@ -91,7 +91,7 @@ class Crops:
         count: how many.
         size: side in pixels of what they are resized to.
         channels: 1 (luma) or 3.
-        crop: smallest and largest side in pixels of the photograph.
+        crop: smallest and largest shorter side in pixels of the photograph.
         contrast: least standard deviation of the luminance, in [-1, 1].
         flip: whether a random half is mirrored.
         seed: which ones.
@@ -99,7 +99,7 @@ class Crops:
 
     split: Literal["train", "test"]
     count: int
-    size: int
+    size: Size
     channels: int
     crop: tuple[int, int]
     contrast: float
@@ -107,7 +107,7 @@ class Crops:
     seed: int
 
     def drawn(self, photographs: Sequence[Photograph]) -> Iterator[np.ndarray]:
-        """Each crop, uint8 (C, S, S).
+        """Each crop, uint8 (C, H, W).
 
         Raises:
             ValueError: if too few are contrasted enough.
@@ -136,18 +136,21 @@ class Crops:
         sizes = np.array([region.size for region in regions])  # (regions, 2): width, height
         areas = sizes.prod(1)
         which = rng.choice(len(regions), count, p=areas / areas.sum())
-        sides = rng.integers(self.crop[0], np.minimum(self.crop[1], sizes.min(1)[which]), endpoint=True)
-        corners = rng.integers(0, sizes[which] - sides[:, None], endpoint=True)  # (N, 2): x, y
+        most = (sizes / proportions(self.size)).min(1).astype(int)
+        sides = rng.integers(self.crop[0], np.minimum(self.crop[1], most[which]), endpoint=True)
+        extents = np.rint(sides[:, None] * proportions(self.size)).astype(int)  # (N, 2): width, height
+        corners = rng.integers(0, sizes[which] - extents, endpoint=True)  # (N, 2): x, y
         # Drawn even when unused, and last: `flip` mirrors crops, it never moves them.
         mirrored = (rng.random(count) < 0.5) & self.flip
-        for i, side, (x, y), turned in zip(which.tolist(), sides.tolist(), corners.tolist(), mirrored, strict=True):
-            one = resized(regions[i], self.size, (x, y, x + side, y + side))
+        boxes = np.concatenate([corners, corners + extents], axis=1).tolist()
+        for i, (left, top, right, bottom), turned in zip(which.tolist(), boxes, mirrored, strict=True):
+            one = resized(regions[i], self.size, (left, top, right, bottom))
             yield one[:, :, ::-1] if turned else one
 
 
 def photos(
     *,
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     train: int = 20000,
     test: int = 1000,
@@ -156,17 +159,17 @@ def photos(
     flip: bool = True,
     seed: int = 0,
 ) -> api.Images:
-    """Random square crops. Test crops come from a strip of each photograph, 60 to 80 % of its width from the
-    left; training crops from what is left of the strip and what is right of it. No pixel is in both.
+    """Random crops of the proportions of ``size``. Test crops come from a strip of each photograph, 60 to 80 % of its
+    width from the left; training crops from what is left of the strip and what is right of it. No pixel is in both.
 
     A region is chosen with a probability proportional to its area, so every place counts alike.
 
     Args:
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1 (luma) or 3.
         train: number of training crops.
         test: number of test crops; they are the same whatever ``train`` is.
-        crop: smallest and largest side of a crop, in pixels of the photograph; uniform, both included.
+        crop: smallest and largest shorter side of a crop, in pixels of the photograph; uniform, both included.
         contrast: standard deviation of the luminance, in [-1, 1], that a crop must have: flatter ones (sky,
             shadow) are drawn again. 0 takes all; 0.2 leaves out about half.
         flip: mirror a random half of the training crops.
@@ -203,7 +206,7 @@ def installed_photographs() -> tuple[list[Photograph], tuple[str, ...]]:
 def cut(
     photographs: Sequence[Photograph],
     *,
-    size: int,
+    size: Size,
     channels: int,
     train: int,
     test: int,
@@ -212,7 +215,7 @@ def cut(
     flip: bool,
     seed: int,
 ) -> api.Images:
-    """``photos`` over any photographs: uint8 (train, C, S, S) and (test, C, S, S), cut once and kept in the cache."""
+    """``photos`` over any photographs: uint8 (train, C, H, W) and (test, C, H, W), cut once and kept in the cache."""
     for option, count in (("train", train), ("test", test)):
         if count < 1:
             raise ValueError(f"photos: option '{option}' is {count}; choose at least 1 crop.")
@@ -233,7 +236,7 @@ def _source(photographs: Sequence[Photograph], crops: Crops) -> Source:
     return Source("photos", crops.split, crops.count, items, identity, "crops of photographs")
 
 
-def check_crop(photographs: Sequence[Photograph], crop: tuple[int, int], size: int) -> tuple[str, ...]:
+def check_crop(photographs: Sequence[Photograph], crop: tuple[int, int], size: Size) -> tuple[str, ...]:
     """Notes on crops that will be shrunk or enlarged; a ValueError for a range that cannot be cut."""
     low, high = crop
     if not 1 <= low <= high:
@@ -242,8 +245,9 @@ def check_crop(photographs: Sequence[Photograph], crop: tuple[int, int], size: i
             "1 or more and in this order."
         )
     regions = [(b - a, one.height, one.path.name) for one in photographs for a, b in pairwise(one.borders)]
-    width, height, name = min(regions, key=lambda region: min(region[:2]))
-    room = min(width, height)
+    across, down = proportions(size)
+    width, height, name = min(regions, key=lambda region: min(region[0] / across, region[1] / down))
+    room = int(min(width / across, height / down))
     if low > room:
         raise ValueError(
             f"photos: option 'crop' is [{low}, {high}], and a region of {name} is only "
@@ -252,12 +256,19 @@ def check_crop(photographs: Sequence[Photograph], crop: tuple[int, int], size: i
     notes = []
     if high > room:
         notes.append(f"photos: crops up to {high} pixels are limited to their region, {room} in {name}.")
-    if low < size:
-        notes.append(f"photos: crops of {low} to {min(high, size - 1)} pixels are enlarged to size {size}.")
+    short, whole = min(sides_of(size)), " x ".join(map(str, [size] if isinstance(size, int) else size))
+    if low < short:
+        notes.append(f"photos: crops of {low} to {min(high, short - 1)} pixels are enlarged to size {whole}.")
     return tuple(notes)
 
 
+def proportions(size: Size) -> np.ndarray:
+    """Width and height in units of the shorter side, (2,)."""
+    height, width = sides_of(size)
+    return np.array([width, height]) / min(height, width)
+
+
 def _contrast(pixels: np.ndarray) -> float:
-    """Standard deviation of the luminance (BT.601) of uint8 (C, S, S), in [-1, 1]."""
+    """Standard deviation of the luminance (BT.601) of uint8 (C, H, W), in [-1, 1]."""
     weights = np.array([0.299, 0.587, 0.114] if len(pixels) == 3 else [1.0])
     return float(np.tensordot(weights, pixels, 1).std() / 127.5)

@@ -1,6 +1,6 @@
 """Shared by the sources: options checked in one place, and the ways from Pillow to packed pixels.
 
-One letter, one meaning: N images, C channels, S side in pixels.
+One letter, one meaning: N images, C channels, H height, W width.
 """
 
 import numpy as np
@@ -8,15 +8,24 @@ from PIL import Image
 
 from zoo import api
 
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width, in pixels."""
 
-def check_common(source: str, *, size: int, channels: int, seed: int = 0, crop: int | str = "square") -> None:
+
+def sides_of(size: Size) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def check_common(source: str, *, size: Size, channels: int, seed: int = 0, crop: int | str = "square") -> None:
     """Refuses the values that no source can serve.
 
     Raises:
         ValueError: one sentence with the source, the option, its value and the choices.
     """
-    if size < 1:
-        raise ValueError(f"{source}: option 'size' is {size}; choose an image side of at least 1 pixel.")
+    if min(sides_of(size)) < 1:
+        said = size if isinstance(size, int) else [*size]
+        raise ValueError(f"{source}: option 'size' is {said}; choose an image side of at least 1 pixel.")
     if channels not in (1, 3):
         raise ValueError(f"{source}: option 'channels' is {channels}; choose 1 (grey) or 3 (colour).")
     if seed < 0:
@@ -25,45 +34,49 @@ def check_common(source: str, *, size: int, channels: int, seed: int = 0, crop: 
         raise ValueError(f"{source}: option 'crop' is {crop}; choose a side of at least 2 pixels.")
 
 
-def allocate(source: str, count: int, channels: int, size: int) -> np.ndarray:
-    """Unwritten memory for ``count`` images, uint8 (N, C, S, S).
+def allocate(source: str, count: int, channels: int, size: Size) -> np.ndarray:
+    """Unwritten memory for ``count`` images, uint8 (N, C, H, W).
 
     Raises:
         ValueError: when it would not fit into the memory that there is for it; Linux would grant it and kill us later.
     """
-    need, memory = count * channels * size * size, api.memory()
+    height, width = sides_of(size)
+    need, memory = count * channels * height * width, api.memory()
     if need > memory:
         raise ValueError(
-            f"{source}: {count:,} images of {channels} x {size} x {size} need {need / 2**30:,.1f} GiB, and "
+            f"{source}: {count:,} images of {channels} x {height} x {width} need {need / 2**30:,.1f} GiB, and "
             f"this machine has {memory / 2**30:,.1f} GiB; choose a smaller 'size' or fewer images."
         )
-    return np.empty((count, channels, size, size), np.uint8)
+    return np.empty((count, channels, height, width), np.uint8)
 
 
-def resized(image: Image.Image, size: int, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+def resized(image: Image.Image, size: Size, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
     """``box`` (left, top, right, bottom) of an 8-bit ``L`` or ``RGB`` image, resized by Pillow's bicubic.
 
     Pillow widens its filter when it reduces, so this is antialiased. Near the border of ``box`` the filter
     also reads pixels of ``image`` outside it.
 
     Returns:
-        uint8 (C, S, S) with C = 1 for ``L`` and 3 for ``RGB``.
+        uint8 (C, H, W) with C = 1 for ``L`` and 3 for ``RGB``.
     """
-    side = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
-    return side[None] if side.ndim == 2 else side.transpose(2, 0, 1)
+    height, width = sides_of(size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def nearest_four(image: Image.Image, size: int) -> np.ndarray:
+def nearest_four(image: Image.Image, size: Size) -> np.ndarray:
     """An 8-bit ``L`` or ``RGB`` image resized by plain bilinear interpolation, half-pixel centres, rounded.
 
     The four nearest pixels only, so reducing aliases: TensorFlow's ``tf.image.resize`` as it is by default,
     and ``torch.nn.functional.interpolate(mode="bilinear", antialias=False)``.
 
     Returns:
-        uint8 (C, S, S) with C = 1 for ``L`` and 3 for ``RGB``.
+        uint8 (C, H, W) with C = 1 for ``L`` and 3 for ``RGB``.
     """
     values = np.atleast_3d(np.asarray(image))  # (H, W, C)
-    (top, bottom, down), (left, right, across) = (_neighbours(side, size) for side in values.shape[:2])
+    (top, bottom, down), (left, right, across) = (
+        _neighbours(side, wanted) for side, wanted in zip(values.shape[:2], sides_of(size), strict=True)
+    )
     down, across = down[:, None, None], across[None, :, None]
     upper = values[top][:, left] * (1 - across) + values[top][:, right] * across
     lower = values[bottom][:, left] * (1 - across) + values[bottom][:, right] * across

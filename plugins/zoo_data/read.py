@@ -12,13 +12,13 @@ from zoo_data.bad import Bad, judge, printable
 from zoo_data.decode import Content, MachineError, View, decode_chunk
 from zoo_data.find import Search
 from zoo_data.listed import File
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 
 
 def read(
     images: Sequence[str | Path | Image.Image],
     *,
-    size: int,
+    size: Size,
     channels: int,
     crop: int | str = "square",
     resize: Literal["antialias", "published"] = "antialias",
@@ -27,13 +27,13 @@ def read(
 
     Args:
         images: paths, or Pillow's images.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 1 (luma) or 3.
         crop: as ``View`` has it.
         resize: as ``View`` has it.
 
     Returns:
-        uint8 (N, C, S, S), and a sentence that names the bad ones, if there are any.
+        uint8 (N, C, H, W), and a sentence that names the bad ones, if there are any.
 
     Raises:
         ValueError: where none is good.
@@ -65,7 +65,7 @@ def read(
 
 
 def read_plain(
-    images: Sequence[str | Path | Image.Image], *, size: int, channels: int
+    images: Sequence[str | Path | Image.Image], *, size: Size, channels: int
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """As ``read``, for data whose options say nothing of cropping and resizing."""
     return read(images, size=size, channels=channels)

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo import api
 from zoo_data.decode import Square, View
 from zoo_data.pack import pack, pack_splits
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common, sides_of
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
 
@@ -31,7 +31,7 @@ Factors = dict[str, np.ndarray]
 
 def sprites(
     *,
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     train: int = 20000,
     test: int = 1000,
@@ -43,7 +43,7 @@ def sprites(
     With each image come its ``shape`` and ``texture``, as labels, and the ``mask`` of the shape.
 
     Args:
-        size: image side in pixels; textures need 16 or more to be seen.
+        size: image side in pixels, or [height, width]; textures need 16 or more to be seen.
         channels: 3, or 1 (luma).
         train: number of training images.
         test: number of test images; they are the same whatever ``train`` is.
@@ -75,13 +75,13 @@ class Sprites:
 
     split: Literal["train", "test"]
     count: int
-    size: int
+    size: Size
     channels: int
     ground: Literal["plain", "textured", "both"]
     seed: int
 
     def drawn(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Each sprite from a position on, uint8 (C, S, S)."""
+        """Each sprite from a position on, uint8 (C, H, W)."""
 
         def pixels(known: Factors, rng: np.random.Generator) -> np.ndarray:
             images = rendered(known, self.size, rng)
@@ -92,7 +92,7 @@ class Sprites:
         return self._each(start, pixels)
 
     def masks(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Which pixels each sprite's shape covers half of at least, from a position on, uint8 (1, S, S)."""
+        """Which pixels each sprite's shape covers half of at least, from a position on, uint8 (1, H, W)."""
         return self._each(start, lambda known, _: (covered(known, self.size) >= 0.5).astype(np.uint8)[:, None])
 
     def labels(self, factor: str) -> Tensor:
@@ -108,7 +108,7 @@ class Sprites:
 
 
 def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
-    """What is known of some sprites: lengths in halves of the image's side, angles in radians, the rest from 0 to 1.
+    """What is known of some sprites: lengths in halves of the shorter side, angles in radians, the rest from 0 to 1.
 
     ``shape``, ``texture`` and ``ground_texture`` are places in ``SHAPES`` and ``TEXTURES``;
     ``ground_texture`` is -1 where the ground is plain.
@@ -131,9 +131,9 @@ def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
     }
 
 
-def rendered(known: Factors, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Sprites of these factors, (N, S, S, 3) from 0 to 1; ``rng`` draws where the parts of textures lie."""
-    x, y = _places(size)
+def rendered(known: Factors, size: Size, rng: np.random.Generator) -> np.ndarray:
+    """Sprites of these factors, (N, H, W, 3) from 0 to 1; ``rng`` draws where the parts of textures lie."""
+    x, y = places(size)
     inside = covered(known, size)[..., None]
     shapes = _colour(known["hue"], 0.75, 0.8) * (1 + 0.35 * _marks(known["texture"], known["direction"], x, y, rng))
     marks = _marks(known["ground_texture"], known["ground_direction"], x, y, rng)
@@ -141,15 +141,16 @@ def rendered(known: Factors, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(inside * shapes + (1 - inside) * grounds, 0, 1)
 
 
-def covered(known: Factors, size: int) -> np.ndarray:
-    """How much of each pixel lies inside the shape, (N, S, S) from 0 to 1: an edge is a pixel wide."""
-    return np.clip(0.5 - _outside(known, *_places(size)) * size / 2, 0, 1)
+def covered(known: Factors, size: Size) -> np.ndarray:
+    """How much of each pixel lies inside the shape, (N, H, W) from 0 to 1: an edge is a pixel wide."""
+    return np.clip(0.5 - _outside(known, *places(size)) * min(sides_of(size)) / 2, 0, 1)
 
 
-def _places(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """x (1, 1, S) and y (1, S, 1) of the pixels' centres, from -1 to 1."""
-    across = (np.arange(size) + 0.5) / size * 2 - 1
-    return across[None, None, :], across[None, :, None]
+def places(size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """x (1, 1, W) and y (1, H, 1) of the pixels' centres, from -1 to 1 along the shorter side."""
+    short = min(sides_of(size))
+    down, across = ((np.arange(side) + 0.5) / short * 2 - side / short for side in sides_of(size))
+    return across[None, None, :], down[None, :, None]
 
 
 def _colour(hue: np.ndarray, saturation: float, value: np.ndarray | float) -> np.ndarray:
@@ -160,11 +161,13 @@ def _colour(hue: np.ndarray, saturation: float, value: np.ndarray | float) -> np
 
 
 def _outside(known: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far each pixel is outside the shape, (N, S, S); negative inside."""
-    distances = np.empty((len(known["x"]), y.shape[1], x.shape[2]))
+    """How far each pixel is outside the shape, (N, H, W); negative inside."""
+    sides = y.shape[1], x.shape[2]
+    high, wide = (side / min(sides) for side in sides)
+    distances = np.empty((len(known["x"]), *sides))
     for kind, distance in enumerate(SHAPES.values()):
         of = known["shape"] == kind
-        right, down = x - _each(known["x"][of]), y - _each(known["y"][of])
+        right, down = x - _each(known["x"][of]) * wide, y - _each(known["y"][of]) * high
         cosine, sine, r = (_each(part[of]) for part in (np.cos(known["turn"]), np.sin(known["turn"]), known["radius"]))
         distances[of] = distance(cosine * right + sine * down, cosine * down - sine * right, r)
     return distances
@@ -173,7 +176,7 @@ def _outside(known: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _marks(
     kinds: np.ndarray, directions: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Marks of textures from -1 to 1, (N, S, S, 1); 0 where the kind is none."""
+    """Marks of textures from -1 to 1, (N, H, W, 1); 0 where the kind is none."""
     marks = np.zeros((len(kinds), y.shape[1], x.shape[2], 1))
     for kind, texture in enumerate(TEXTURES.values()):
         of = kinds == kind
@@ -193,7 +196,7 @@ class Waves:
     def wave(
         self, turn: float | np.ndarray = 0.0, least: float = 0.25, most: float = 0.4, bend: Bend = 0.0
     ) -> np.ndarray:
-        """From -1 to 1, (N, S, S), turned away from each direction; a period is 4 to 6 pixels of 32 unless said."""
+        """From -1 to 1, (N, H, W), turned away from each direction; a period is 4 to 6 pixels of 32 unless said."""
         count = len(self.directions)
         angles, periods = self.directions + turn, self.rng.uniform(least, most, count)
         along = self.x * _each(np.cos(angles)) + self.y * _each(np.sin(angles)) + bend

@@ -15,7 +15,7 @@ from zoo_data.files import check_md5, fetch, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.mat import OtherArrayError, read_array
 from zoo_data.pack import first_images, pack_labels, pack_splits
-from zoo_data.pixels import check_common
+from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source
 
@@ -29,7 +29,7 @@ PAGE = "http://ufldl.stanford.edu/housenumbers"
 def svhn(
     *,
     root: str = "data",
-    size: int = 32,
+    size: Size = 32,
     channels: Literal[1, 3] = 3,
     train_on: Literal["train", "extra", "both"] = "train",
     train: int = 0,
@@ -42,7 +42,7 @@ def svhn(
 
     Args:
         root: the directory that holds ``train_32x32.mat``, ``extra_32x32.mat`` and ``test_32x32.mat``.
-        size: image side in pixels.
+        size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
         train_on: ``train`` (73,257 images), the easier ``extra`` (531,131; the AVAE paper's), or ``both``.
         train: how many training images, the first ones; 0 for all.

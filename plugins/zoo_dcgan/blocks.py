@@ -1,14 +1,14 @@
 """The parts that DCGAN-like networks are made of.
 
-Shapes: B batch, C channels, H = W = size, K latent, F features of a layer. Every stage halves or doubles the
-side between ``size`` and S, 4 to 7; stage i is min(2^i, 8) * width channels wide.
+Shapes: B batch, C channels, H and W = size, K latent, F features of a layer. Every stage halves or doubles the
+sides between ``size`` and those of the smallest map, the shorter 4 to 7; stage i is min(2^i, 8) * width channels wide.
 Activations are never in place: several gradients are taken over one graph.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import gcd
+from math import gcd, prod
 
 import torch
 from einops import rearrange
@@ -16,8 +16,10 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width."""
 SIDES = range(4, 8)
-"""Sides of the smallest feature map, between the dense layer and the convolutions."""
+"""Shorter sides of the smallest feature map, between the dense layer and the convolutions."""
 STAGES = range(1, 7)
 """How often the side may be halved."""
 SHIFTING = ("batch", "group")
@@ -36,22 +38,31 @@ class FreeVector(nn.Module):
         return self.value.expand(len(features), -1)
 
 
-def stages_of(size: int, width: int) -> tuple[list[int], int]:
-    """Channels of the stages from the image inwards, capped at 8 * width, and the side S of the smallest feature map.
+def stages_of(size: Size, width: int) -> tuple[list[int], tuple[int, int]]:
+    """Channels of the stages from the image inwards, capped at 8 * width, and the sides of the smallest feature map.
 
-    There are log2(size / S) of them: 32 = 4 * 2^3, 28 = 7 * 2^2, 48 = 6 * 2^3.
+    The shorter side says how many there are: 32 = 4 * 2^3, 28 = 7 * 2^2, 48 = 6 * 2^3, and 48 x 64 = (6 x 8) * 2^3.
     """
-    known = {side * 2**count: (side, count) for side in SIDES for count in STAGES}
-    if size not in known:
-        near = sorted(sorted(known, key=lambda other: abs(other - size))[:2])
+    height, wide = (size, size) if isinstance(size, int) else size
+    short, long = sorted((height, wide))
+    counts = {side * 2**count: count for side in SIDES for count in STAGES}
+    if short not in counts:
+        near = sorted(sorted(counts, key=lambda other: abs(other - short))[:2])
+        whole = f"{short}" if short == long else f"{height} x {wide}, whose shorter side is {short}"
         raise ValueError(
-            f"dcgan networks cannot have size {size}, which is no 4, 5, 6 or 7 times 2, 4, 8 ... 64: "
+            f"dcgan networks cannot have size {whole}, which is no 4, 5, 6 or 7 times 2, 4, 8 ... 64: "
             f"choose {' or '.join(map(str, near))} (set data.size)."
+        )
+    step = 2 ** counts[short]
+    if long % step:
+        near = f"{long // step * step} or {-(-long // step) * step}"
+        raise ValueError(
+            f"dcgan networks cannot have size {height} x {wide}: they halve {short} {counts[short]} times, and "
+            f"the longer side must be a multiple of {step}: choose {near}, not {long} (set data.size)."
         )
     if width < 1:
         raise ValueError(f"dcgan networks cannot have width {width}: choose 1 or more.")
-    side, count = known[size]
-    return [width * min(2**i, 8) for i in range(count)], side
+    return [width * min(2**i, 8) for i in range(counts[short])], (height // step, wide // step)
 
 
 def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
@@ -64,13 +75,13 @@ def down_stages(channels: int, widths: list[int], norm: str) -> list[nn.Module]:
     ]
 
 
-def painter(channels: int, size: int, width: int, inputs: int, norm: str, upsample: str) -> nn.Sequential:
-    """A vector (B, inputs) -> image (B, C, H, W): dense to S x S, stages that double the side, 3x3 to tanh."""
-    widths, side = stages_of(size, width)
+def painter(channels: int, size: Size, width: int, inputs: int, norm: str, upsample: str) -> nn.Sequential:
+    """A vector (B, inputs) -> image (B, C, H, W): dense to the smallest map, stages that double it, 3x3 to tanh."""
+    widths, sides = stages_of(size, width)
     inward = [max(widths[0] // 2, 1), *widths]
     unit = nn.Sequential(
-        nn.Linear(inputs, inward[-1] * side**2, bias=norm not in SHIFTING),
-        Rearrange("B (H W C) -> B C H W", H=side, W=side),  # a channels-last view, no copy
+        nn.Linear(inputs, inward[-1] * prod(sides), bias=norm not in SHIFTING),
+        Rearrange("B (H W C) -> B C H W", H=sides[0], W=sides[1]),  # a channels-last view, no copy
         normalisation(inward[-1], norm),
         nn.ReLU(),
     )

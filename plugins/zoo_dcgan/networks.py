@@ -1,10 +1,11 @@
-"""DCGAN-like networks for square images of 8 to 448 px: strided convolutions down, dense and convolutions up.
+"""DCGAN-like networks for images of 8 to 448 px: strided convolutions down, dense and convolutions up.
 
-Shapes: B batch, C channels, H = W = size, K latent, A noise, F features. The layers are in ``blocks``.
+Shapes: B batch, C channels, H and W = size, K latent, A noise, F features. The layers are in ``blocks``.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal
 
 import torch
@@ -12,7 +13,7 @@ from einops.layers.torch import Rearrange
 from torch import Tensor, nn
 
 from zoo import api
-from zoo_dcgan.blocks import FreeVector, dense, down_stages, painter, run_stages, stages_of
+from zoo_dcgan.blocks import FreeVector, Size, dense, down_stages, painter, run_stages, stages_of
 
 
 class Encoder(nn.Module):
@@ -22,7 +23,8 @@ class Encoder(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
         latent: K.
         width: channels of the first stage; at least 1.
         norm: normalisation after every convolution but the first.
@@ -35,7 +37,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         *,
         width: int = 64,
@@ -43,10 +45,10 @@ class Encoder(nn.Module):
         sigma: Literal["head", "global"] = "head",
     ) -> None:
         super().__init__()
-        widths, side = stages_of(size, width)
+        widths, sides = stages_of(size, width)
         self.trunk = nn.Sequential(*down_stages(channels, widths, norm), Rearrange("B C H W -> B (H W C)"))
-        self.mean = nn.Linear(widths[-1] * side**2, latent)
-        self.log_sigma = nn.Linear(widths[-1] * side**2, latent) if sigma == "head" else FreeVector(latent)
+        self.mean = nn.Linear(widths[-1] * prod(sides), latent)
+        self.log_sigma = nn.Linear(widths[-1] * prod(sides), latent) if sigma == "head" else FreeVector(latent)
 
     def forward(self, x: Tensor) -> api.Gaussian:
         """Image (B, C, H, W) in [-1, 1] -> Gaussian with mean and log sigma (B, K), both unbounded."""
@@ -62,7 +64,8 @@ class Decoder(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
         latent: K.
         width: channels of the widest-side stage; at least 1.
         norm: normalisation after the dense layer and every convolution but the last.
@@ -75,7 +78,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         *,
         width: int = 64,
@@ -97,7 +100,8 @@ class Generator(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
         latent: K.
         noise: A, may be 0.
         width: channels of the widest-side stage; at least 1.
@@ -111,7 +115,7 @@ class Generator(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         noise: int,
         *,
@@ -137,7 +141,8 @@ class Critic(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
         width: channels of the first stage; at least 1.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
 
@@ -148,15 +153,15 @@ class Critic(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         width: int = 64,
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
         super().__init__()
-        widths, side = stages_of(size, width)
+        widths, sides = stages_of(size, width)
         self.stages = nn.ModuleList(down_stages(channels, widths, norm))
-        self.logit = dense(widths[-1] * side**2, 1, norm)
+        self.logit = dense(widths[-1] * prod(sides), 1, norm)
 
     def forward(self, x: Tensor) -> api.CriticOutput:
         """Image (B, C, H, W) in [-1, 1] -> logit (B,), unbounded, and the taps."""
@@ -172,7 +177,8 @@ class JointCritic(nn.Module):
 
     Args:
         channels: C.
-        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
         latent: K.
         width: channels of the first stage; the dense layers have 8 * width units.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
@@ -184,19 +190,19 @@ class JointCritic(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         *,
         width: int = 64,
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
         super().__init__()
-        (widths, side), units = stages_of(size, width), 8 * width
+        (widths, sides), units = stages_of(size, width), 8 * width
         self.stages = nn.ModuleList(down_stages(channels, widths, norm))
         self.code = nn.Sequential(
             dense(latent, units, norm), nn.LeakyReLU(0.2), dense(units, units, norm), nn.LeakyReLU(0.2)
         )
-        self.joint = nn.Sequential(dense(widths[-1] * side**2 + units, units, norm), nn.LeakyReLU(0.2))
+        self.joint = nn.Sequential(dense(widths[-1] * prod(sides) + units, units, norm), nn.LeakyReLU(0.2))
         self.logit = dense(units, 1, norm)
 
     def forward(self, x: Tensor, z: Tensor) -> api.CriticOutput:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import api
-from zoo_entropy.networks import dense_net, reader
+from zoo_entropy.networks import Size, dense_net, reader
 
 
 class MutualInformation(nn.Module):
@@ -27,7 +27,7 @@ class MutualInformation(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         latent: K.
         noise: A, at least 1.
         weight: the term's lowest and highest weight, neither above 0.
@@ -44,7 +44,7 @@ class MutualInformation(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         noise: int,
         weight: tuple[float, float],

@@ -1,17 +1,20 @@
 """The small networks that estimators own: made of blocks, each as large as ``width`` says.
 
-Shapes: images (B, C, H, W) with side H = W, D = C H W pixels, F features.
+Shapes: images (B, C, H, W) with D = C H W pixels, F features.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 Net = Literal["conv", "mlp"]
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width."""
 DENSE = 8
 """Units of a dense layer for each channel of ``width``."""
 
@@ -42,33 +45,41 @@ def dense_net(inputs: int, outputs: int, width: int) -> nn.Module:
     return Sum(nn.Linear(inputs, outputs), curved)
 
 
-def denoiser(net: Net, channels: int, size: int, width: int) -> nn.Module:
+def sides_of(size: Size) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def denoiser(net: Net, channels: int, size: Size, width: int) -> nn.Module:
     """Image -> image of the same shape, unbounded: a U-Net (Ronneberger et al. 2015) or dense layers."""
     _require_width(width)
+    sides = sides_of(size)
     if net == "mlp":
-        shape = (channels, size, size)
+        shape = (channels, *sides)
         pixels = math.prod(shape)
         return nn.Sequential(nn.Flatten(), dense_net(pixels, pixels, width), nn.Unflatten(1, shape))
-    fold = 1 if size % 2 else 2  # at half the side it costs a quarter, and nothing of the image is lost
+    fold = (
+        1 if any(side % 2 for side in sides) else 2
+    )  # at half the side it costs a quarter, and nothing of the image is lost
     return nn.Sequential(
         nn.PixelUnshuffle(fold),
         conv(channels * fold**2, width),
         nn.SiLU(),
-        _level(size // fold, width),
+        _level([side // fold for side in sides], width),
         nn.SiLU(),
         conv(width, channels * fold**2),
         nn.PixelShuffle(fold),
     )
 
 
-def _level(size: int, width: int) -> nn.Module:
+def _level(sides: Sequence[int], width: int) -> nn.Module:
     """One resolution of a U-Net and those below it, down to 8 px or an odd side; adds to what passes."""
-    if size <= 8 or size % 2:
+    if min(sides) <= 8 or any(side % 2 for side in sides):
         return Sum(nn.Identity(), nn.Sequential(conv(width, width), nn.SiLU(), conv(width, width)))
     below = nn.Sequential(
         conv(width, 2 * width, stride=2),
         nn.SiLU(),
-        _level(size // 2, 2 * width),
+        _level([side // 2 for side in sides], 2 * width),
         nn.SiLU(),
         nn.Upsample(scale_factor=2),
         conv(2 * width, width),
@@ -76,16 +87,17 @@ def _level(size: int, width: int) -> nn.Module:
     return Sum(nn.Identity(), below)
 
 
-def reader(net: Net, channels: int, size: int, width: int) -> tuple[nn.Module, int]:
+def reader(net: Net, channels: int, size: Size, width: int) -> tuple[nn.Module, int]:
     """Image -> features (B, F), and F: strided convolutions down to 4 px, or the pixels themselves."""
     _require_width(width)
     if net == "mlp":
-        return nn.Flatten(), channels * size**2
+        return nn.Flatten(), channels * math.prod(sides_of(size))
     layers: list[nn.Module] = []
-    while size > 4:
+    sides = sides_of(size)
+    while min(sides) > 4:
         layers += [conv(channels, width, stride=2), nn.SiLU()]
-        channels, width, size = width, 2 * width, -(-size // 2)
-    return nn.Sequential(*layers, nn.Flatten()), channels * size**2
+        channels, width, sides = width, 2 * width, (-(-sides[0] // 2), -(-sides[1] // 2))
+    return nn.Sequential(*layers, nn.Flatten()), channels * math.prod(sides)
 
 
 def _require_width(width: int) -> None:

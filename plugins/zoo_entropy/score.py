@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from zoo import api
-from zoo_entropy.networks import denoiser
+from zoo_entropy.networks import Size, denoiser
 
 
 class Score(nn.Module):
@@ -30,7 +30,7 @@ class Score(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         estimator: which estimator of the entropy this is.
         sigma: standard deviation of the noise, in units of pixels in [-1, 1]. Below it details don't count.
         net: ``conv`` is a small U-Net, ``mlp`` two hidden layers beside a linear map.
@@ -43,7 +43,7 @@ class Score(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         estimator: Literal["score"] = "score",
         sigma: float = 0.1,

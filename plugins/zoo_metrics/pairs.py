@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoo_metrics.backbones import LITE0
 from zoo_metrics.perceptual import SMALLEST, Distance
+from zoo_metrics.statistics import Size, shorter
 
 
 class _MeanDistance:
@@ -45,7 +46,7 @@ class Lpips(_MeanDistance):
     """Learned perceptual distance of images and reconstructions, version 0.1 (Zhang et al. 2018, eq. 1).
 
     Args:
-        size: H = W.
+        size: H and W; one number where they are equal.
         net: the network; papers mostly take ``alex``, path lengths ``vgg``.
         pretrained: true for torchvision's ImageNet weights, in torch's cache; or the path of their file.
         heads: path of the learned weights; empty for those in the installed package lpips.
@@ -57,15 +58,15 @@ class Lpips(_MeanDistance):
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         *,
         net: Literal["alex", "vgg", "squeeze"] = "alex",
         pretrained: bool | str = True,
         heads: str = "",
         download: bool = False,
     ) -> None:
-        if size < SMALLEST[net]:
-            raise ValueError(f"net {net} needs images of {SMALLEST[net]} px or more, not {size}")
+        if shorter(size) < SMALLEST[net]:
+            raise ValueError(f"net {net} needs images of {SMALLEST[net]} px or more, not {shorter(size)}")
         super().__init__(Distance(net, pretrained, heads, download))
 
 

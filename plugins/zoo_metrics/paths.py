@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo import api
 from zoo_metrics.perceptual import SMALLEST, Distance
-from zoo_metrics.statistics import Moments
+from zoo_metrics.statistics import Moments, Size, shorter
 
 
 class PathLength:
@@ -25,7 +25,7 @@ class PathLength:
     test image.
 
     Args:
-        size: H = W.
+        size: H and W; one number where they are equal.
         model: d: ``vgg`` (LPIPS, as Karras et al.), ``alex``, ``squeeze``; or the unweighted distance on the stages of
             ``lite0`` (the packaged EfficientNet-Lite0) or of a timm model.
         pretrained: true for the published weights; the path of a file; or false for random features (timm's alone).
@@ -42,7 +42,7 @@ class PathLength:
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         *,
         model: str = "vgg",
         pretrained: bool | str = True,
@@ -52,8 +52,8 @@ class PathLength:
     ) -> None:
         if not 0 < epsilon <= 1:
             raise ValueError(f"epsilon must be above 0 and at most 1, not {epsilon}")
-        if size < SMALLEST.get(model, 0):
-            raise ValueError(f"model {model} needs images of {SMALLEST[model]} px or more, not {size}")
+        if shorter(size) < SMALLEST.get(model, 0):
+            raise ValueError(f"model {model} needs images of {SMALLEST[model]} px or more, not {shorter(size)}")
         self._distance = Distance(model, pretrained, heads, download)
         self._epsilon = epsilon
         self._lengths = Moments(diagonal=True)

@@ -9,6 +9,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from zoo_metrics.statistics import Size, shorter
+
 RANGE = 2.0
 """Distance of the largest pixel from the smallest."""
 
@@ -117,7 +119,7 @@ class Ssim:
     Windows are Gaussian, sigma 1.5, 11 pixels wide; K1 = .01, K2 = .03, L = 2 the range; moments are weighted over n.
 
     Args:
-        size: H = W.
+        size: H and W; one number where they are equal.
 
     Raises:
         ValueError: images smaller than the window.
@@ -130,9 +132,9 @@ class Ssim:
         "reduction": "mean over images, channels and places",
     }
 
-    def __init__(self, size: int) -> None:
-        if size < WINDOW:
-            raise ValueError(f"its windows are {WINDOW} px wide, and images are {size}")
+    def __init__(self, size: Size) -> None:
+        if shorter(size) < WINDOW:
+            raise ValueError(f"its windows are {WINDOW} px wide, and images are {shorter(size)}")
         self._sum, self._count = 0.0, 0
 
     def update(self, x: Tensor, reconstruction: Tensor) -> None:

@@ -10,6 +10,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width."""
+
+
+def shorter(size: Size) -> int:
+    """The shorter side."""
+    return size if isinstance(size, int) else min(size)
+
 
 class Moments:
     """Mean (F,) and covariance of vectors that come in batches, in float64 (Chan et al. 1983, eq. 2.1).

@@ -1,6 +1,6 @@
 """A timm model made ready to be a part: its name checked, its size set, its surprises taken out.
 
-B batch, C channels, S image side.
+B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width."""
+
 SMALL = 64
-"""Below this side ``stem: auto`` takes the stem's strides away."""
+"""Below this shorter side ``stem: auto`` takes the stem's strides away."""
 
 
 class Misfit(ValueError):
@@ -29,10 +32,15 @@ class Plan:
 
     model: str
     channels: int
-    size: int
+    size: Size
     small: bool
     patch: int | None
     norm: str = "keep"
+
+
+def sides_of(size: Size) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else size
 
 
 def native_size(model: str) -> int:
@@ -60,7 +68,7 @@ def build(plan: Plan) -> nn.Module:
     Raises:
         Misfit: the plan's patch does not apply, or patches do not tile the image.
     """
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Size] = {}
     cfg = get_pretrained_cfg(plan.model, allow_unregistered=True)
     if cfg and cfg.fixed_input_size:
         sizes["img_size"] = plan.size
@@ -84,8 +92,10 @@ def _check_patches(network: nn.Module, plan: Plan) -> None:
     stride = getattr(getattr(embed, "proj", None), "stride", (side, side))
     if stride != (side, side):
         return  # patches that overlap, as PVT v2's, are a convolution like any other
-    if isinstance(side, int) and plan.size % side and plan.size != native_size(plan.model):
-        raise Misfit(f"its patches of {side} pixels do not tile the image; set patch to a divisor of {plan.size}")
+    sides = sides_of(plan.size)
+    if isinstance(side, int) and any(one % side for one in sides) and plan.size != native_size(plan.model):
+        whole = " and ".join(map(str, dict.fromkeys(sides)))
+        raise Misfit(f"its patches of {side} pixels do not tile the image; set patch to a divisor of {whole}")
 
 
 def settle(network: nn.Module, plan: Plan) -> nn.Module:

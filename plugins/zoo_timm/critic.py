@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import api
-from zoo_timm.build import spectral
+from zoo_timm.build import Size, spectral
 from zoo_timm.trunk import Trunk
 
 
@@ -20,7 +20,7 @@ class Critic(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: H = W.
+        size: H and W; one number where they are equal.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
         pretrained: as for the encoder ``timm``.
         norm: ``group`` puts group norms in place of batch norms, so that a logit and its gradient are about
@@ -44,7 +44,7 @@ class Critic(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         model: str = "resnet18",
         pretrained: bool | str = False,
@@ -72,7 +72,7 @@ class JointCritic(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: H = W.
+        size: H and W; one number where they are equal.
         latent: K.
         model: the image trunk, a name of ``timm.list_models()``.
         pretrained: weights of the image trunk, as for the encoder ``timm``.
@@ -93,7 +93,7 @@ class JointCritic(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         *,
         model: str = "resnet18",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import api
+from zoo_timm.build import Size
 from zoo_timm.trunk import Trunk
 
 
@@ -19,7 +20,7 @@ class Encoder(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: H = W.
+        size: H and W; one number where they are equal.
         latent: K.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
         pretrained: false; true for timm's hub (downloaded once to the user's cache); or the path of a
@@ -44,7 +45,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: int,
         *,
         model: str = "resnet18",

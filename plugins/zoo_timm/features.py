@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from zoo_timm.build import Size
 from zoo_timm.trunk import Trunk
 
 
@@ -28,7 +29,7 @@ class Perceptual(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: H = W.
+        size: H and W; one number where they are equal.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
         pretrained: true for timm's hub (downloaded once to the user's cache); the path of a ``.safetensors``,
             ``.pt`` or ``.pth`` file of the same model; or false for random features, a function of the seed,
@@ -44,7 +45,7 @@ class Perceptual(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         model: str = "efficientnet_lite0",
         pretrained: bool | str = True,

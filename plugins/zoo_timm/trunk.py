@@ -1,6 +1,6 @@
 """The image trunk that encoders and critics share: a timm model, tried on meta before it is built.
 
-B batch, C channels, H = W = S image side, F features.
+B batch, C channels, H height, W width, F features.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo import api
 from zoo_timm import weights
-from zoo_timm.build import SMALL, Misfit, Plan, build, known, native_size, settle, spectral
+from zoo_timm.build import SMALL, Misfit, Plan, Size, build, known, native_size, settle, sides_of, spectral
 
 _FAILURES = (
     ArithmeticError,
@@ -43,7 +43,7 @@ class Trunk(nn.Module):
 
     Args:
         channels: C, given to timm as ``in_chans``.
-        size: S, given to timm as ``img_size`` where the model has one.
+        size: H and W, one number where they are equal; given to timm as ``img_size`` where the model has one.
         model: a name of ``timm.list_models()``, ``name.tag`` to choose among its pretrained weights.
         pretrained: see ``weights.load``; when not False, images are standardised as the weights expect.
         stem: ``small`` for stride 1 and no max pool in a convolutional stem, ``keep``, or ``auto``:
@@ -61,7 +61,7 @@ class Trunk(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         model: str,
         pretrained: bool | str,
         stem: str,
@@ -73,7 +73,7 @@ class Trunk(nn.Module):
         super().__init__()
         self._pool = pool
         plan = Plan(known(model), channels, size, stem == "small", patch, norm)
-        shrinks = stem == "auto" and size < SMALL
+        shrinks = stem == "auto" and min(sides_of(size)) < SMALL
         plan, trial = _first_that_runs((*[replace(plan, small=True)] * shrinks, plan), pool, tapped)
         network = self._real(plan, pretrained)
         if norm == "spectral":
@@ -84,11 +84,11 @@ class Trunk(nn.Module):
         self.network, self.features, self.taps = network, trial.features, trial.taps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, S, S) in [-1, 1] -> (B, F)."""
+        """(B, C, H, W) in [-1, 1] -> (B, F)."""
         return _features(self.network, self.standardize(x), self._pool)
 
     def with_taps(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, C, S, S) -> (B, F) and the feature map after each stage, (B, F', H', W'), in the same pass."""
+        """(B, C, H, W) -> (B, F) and the feature map after each stage, (B, F', H', W'), in the same pass."""
         return _with_taps(self.network, self.standardize(x))
 
     def _real(self, plan: Plan, pretrained: bool | str) -> nn.Module:
@@ -123,7 +123,7 @@ def _first_that_runs(plans: tuple[Plan, ...], pool: str, tapped: bool) -> tuple[
 
 def _try(network: nn.Module, plan: Plan, pool: str, tapped: bool) -> Trial:
     """One pass of two images forward, and back when a part of the network may be left out."""
-    x = torch.zeros(2, plan.channels, plan.size, plan.size)
+    x = torch.zeros(2, plan.channels, *sides_of(plan.size))
     features, taps = _with_taps(network, x) if tapped else (_features(network, x, pool), {})
     if features.ndim != 2:
         raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
@@ -138,7 +138,8 @@ def _try(network: nn.Module, plan: Plan, pool: str, tapped: bool) -> Trial:
 def _refusal(plan: Plan, failure: Exception) -> str:
     """One sentence: the model, the size, the reason, the cure."""
     reason = (str(failure).strip().splitlines() or [_where(failure)])[0][:160]
-    sentence = f"timm model {plan.model!r} cannot take {plan.size} x {plan.size} images: {reason}"
+    height, width = sides_of(plan.size)
+    sentence = f"timm model {plan.model!r} cannot take {height} x {width} images: {reason}"
     if isinstance(failure, Misfit):
         return sentence
     native = native_size(plan.model)

@@ -33,11 +33,12 @@ def code_misfits(recipe: Recipe) -> Iterator[Problem]:
         asked = signature.sizes if part.entry.kind in CALLED else signature.needs
         for name, (single, told_as, path) in SEVERAL.items():
             written = signature.annotations.get(name, "") if name in asked else ""
-            size = recipe.sizes.numbers.get(name, 0)
+            size = recipe.sizes.seen_by(part.of).numbers.get(name, 0)
             if _dimensions(written) not in (0, len(size) if isinstance(size, tuple) else 1):
                 at, whose = seen_from(recipe, part, recipe.source.at(path))
                 what = single if written == "int" else f"{_dimensions(written)} dimensions"
-                yield Problem(at, f"{whose} asks for '{name}: {written}', {what}, and {size_told(told_as, recipe, at)}")
+                whose_size = str(recipe.fields[part.of]) if part.of else size_told(told_as, recipe, at)
+                yield Problem(at, f"{whose} asks for '{name}: {written}', {what}, and {whose_size}")
 
 
 def _dimensions(annotation: str) -> int:

@@ -127,8 +127,8 @@ class Reader(PhaseReader):
 
     def _data(self, path: Path) -> Part | None:
         part = self.part(path, "data", "data")
-        if part is None:
-            return None
+        if part is None or any(option.name not in part.options for option in part.entry.signature.options):
+            return None  # what is wrong with its options is told
         lacking = {"size", "channels"}.difference(option.name for option in part.entry.signature.options)
         for option in lacking if part.entry.part.fields == {"x": IMAGE} else ():
             self.error(path, f"data '{part.entry.name}' has no option '{option}', which every data of images needs")
