@@ -107,6 +107,16 @@ def test_where_data_lies_is_not_what_it_is(run_zoo: Run) -> None:
 
 
 @pytest.mark.promise(CHANGED)
+def test_where_each_set_lies_is_not_what_it_is(run_zoo: Run) -> None:
+    pictures(*range(12))
+    sets = "data={{x: {{use: folder, path: in, size: 8, test: 0.25}}, y: {{use: folder, path: {}, size: 8, test: 0.25}}}}"
+    assert build(run_zoo, "--set", sets.format("in"), "--set", "train.steps=2").code == 0
+    shutil.copytree("in", "moved")
+    moved = build(run_zoo, "--set", sets.format("moved"), "--set", "train.steps=4")
+    assert (moved.code, "continuing at step 2" in moved.err) == (0, True), moved.err
+
+
+@pytest.mark.promise(CHANGED)
 def test_a_run_goes_on_with_other_images_if_that_is_asked() -> None:
     recipe = load_recipe("vae")
     with Folder(Path("run")) as run:
@@ -155,7 +165,7 @@ def assert_match(text: str, pattern: str) -> None:
 def test_settings_are_free_by_their_exact_names(path: str, free: bool) -> None:
     recipe = load_recipe("vae")
     with Folder(Path("run")) as run:
-        assert _free(path, run) is free
-        assert not _free("data.path", run)
+        assert _free(path, recipe, run) is free
+        assert not _free("data.path", recipe, run)
         data.note_images(run, recipe, images(1, 2))
-        assert _free("data.path", run)
+        assert _free("data.path", recipe, run)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -13,8 +12,8 @@ from torch import Tensor
 from zoo.data.augment import Augmentation, augmentations
 from zoo.data.fields import check, seen, split_of
 from zoo.draws import WHOLE, Shard, seeded
-from zoo.errors import Problem, RecipeError, ZooError, said_of
-from zoo.machine.torch_private import out_of_memory
+from zoo.errors import Problem, said_of
+from zoo.machine.device import placed
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sets import named
@@ -37,28 +36,17 @@ def load_images(recipe: Recipe) -> Examples:
         notes += examples.notes
     del fields[recipe.x.name]
     whole = Examples(first.train, first.test, notes, fields)
-    with _placed(recipe.data):
+    with placed(recipe.data.position, f"data '{recipe.data.entry.name}'"):
         check(whole, recipe)
     return whole
 
 
 def _loaded(part: Part) -> Examples:
-    with _placed(part):
+    with placed(part.position, f"data '{part.entry.name}'"):
         examples = part.load()(**part.arguments_for())
         if not isinstance(examples, Examples):
             raise ValueError(f"gives {type(examples).__name__}, not zoo.api.Examples")
         return examples
-
-
-@contextmanager
-def _placed(part: Part) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ZooError) or out_of_memory(error):
-            raise
-        message = f"data '{part.entry.name}': {said_of(error)}"
-        raise RecipeError([Problem(part.position, message)]) from error
 
 
 def lacks(recipe: Recipe) -> list[Problem]:

@@ -114,7 +114,7 @@ def check(examples: Any, recipe: Recipe) -> None:
         if missing := [name for name in recipe.graph.fields if name not in stored]:
             raise ValueError(f"gives no field '{missing[0]}', which it says it has")
         for name, tensor in stored.items():
-            check_field(tensor, recipe.fields[name], split)
+            check_field(tensor, recipe.fields[name], f"{split} items")
         for name in (name for name in stored if recipe.fields[name].of == recipe.x.of):
             if len(stored[name]) != len(stored[recipe.x.name]):
                 raise ValueError(
@@ -123,17 +123,19 @@ def check(examples: Any, recipe: Recipe) -> None:
                 )
 
 
-def check_field(tensor: Tensor, field: DataField, split: str) -> None:
+def check_field(tensor: Tensor, field: DataField, items: str = "items") -> None:
     """A ValueError where stored items are not what their field says."""
-    whole, its = not (tensor.is_floating_point() or tensor.is_complex()), f"its {split} items".replace("  ", " ")
+    whole = not (tensor.is_floating_point() or tensor.is_complex())
     if tuple(tensor.shape[1:]) != field.shape or (field.kind in COUNTED and not whole):
         shape = ", ".join(["N", *map(str, field.shape)])
         promised = f"{'whole numbers' if field.kind in COUNTED else 'numbers'} ({shape})"
-        raise ValueError(f"{its} of {field.name} are {tensor.dtype} {tuple(tensor.shape)}; {promised} are promised")
+        raise ValueError(
+            f"its {items} of {field.name} are {tensor.dtype} {tuple(tensor.shape)}; {promised} are promised"
+        )
     if not len(tensor):
-        raise ValueError(f"has no {split} items of {field.name}".replace("  ", " "))
+        raise ValueError(f"has no {items} of {field.name}")
     if field.kind in COUNTED and field.classes:
         low, high = int(tensor.min()), int(tensor.max())
         if low < 0 or high >= field.classes:
             there = f"it has {field.classes}: 0 to {field.classes - 1}"
-            raise ValueError(f"{its} of {field.name} have classes {low} to {high}, and {there}")
+            raise ValueError(f"its {items} of {field.name} have classes {low} to {high}, and {there}")

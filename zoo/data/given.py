@@ -106,7 +106,7 @@ def _stored(given: Any, field: DataField, recipe: Recipe, value_range: tuple[flo
         return pixels_of(given, recipe, value_range, field)
     stored = _stacked(given) if isinstance(given, Sequence) else torch.as_tensor(given)
     try:
-        check_field(stored, field, "")
+        check_field(stored, field)
     except ValueError as error:
         raise RequestError(text_of(error)) from None
     return stored

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from zoo.errors import RequestError
+from zoo.errors import Position, Problem, RecipeError, RequestError, ZooError, said_of
 from zoo.machine.torch_private import out_of_memory, tiles_of_bfloat16
 
 T = TypeVar("T")
@@ -68,6 +68,17 @@ def halving(work: Callable[[int], T], batch: int) -> T:
                 raise
         batch //= 2  # out here nothing of what failed is held any more
     return work(batch)
+
+
+@contextmanager
+def placed(position: Position, what: str) -> Iterator[None]:
+    """What a stranger's code raises inside is a RecipeError at its place; sentences and lack of memory go through."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ZooError) or out_of_memory(error):
+            raise
+        raise RecipeError([Problem(position, f"{what}: {said_of(error)}")]) from error
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -19,7 +19,7 @@ from zoo.metrics.metric import SPLITS, Meter, Moment, Shown
 from zoo.model.model import Model
 from zoo.recipe.data_fields import side_of
 from zoo.recipe.schema import Part, Recipe
-from zoo.types import Batch, Images
+from zoo.types import Batch, Examples
 
 Scores = dict[str, dict[str, Any]]
 """label -> {"value": number, "protocol": {...}}, and "details" where the metric has any."""
@@ -32,7 +32,7 @@ MOST = 250
 
 def evaluate(
     model: Model,
-    images: Images,
+    images: Examples,
     *,
     batch: int = 0,
     weights: str = "raw",
@@ -82,7 +82,7 @@ def scored_of(recipe: Recipe, n: int, batch: int = 0) -> int:
 
 
 def _measured(
-    model: Model, images: Images, batch: int, weights: str, parts: Sequence[Part] | None, processes: Processes
+    model: Model, images: Examples, batch: int, weights: str, parts: Sequence[Part] | None, processes: Processes
 ) -> Scores:
     recipe = model.recipe
     meters = [Meter.of(part, recipe) for part in (recipe.evaluate if parts is None else parts)]
@@ -104,7 +104,7 @@ class Share:
     """What one of the processes has to measure: of each pass over the images, batches that follow one another."""
 
     model: Model
-    images: Images
+    images: Examples
     batch: int
     processes: Processes
 
@@ -208,7 +208,7 @@ def _together(processes: Processes, work: Callable[[], T]) -> list[T]:
     return [theirs for theirs, _ in everybody]
 
 
-def _scores(meters: Sequence[Meter], images: Images, common: Mapping[str, Any], model: Model) -> Scores:
+def _scores(meters: Sequence[Meter], images: Examples, common: Mapping[str, Any], model: Model) -> Scores:
     used = {meter.split for meter in meters} | {"train" for meter in meters if meter.optional("training")}
     splits: dict[str, Tensor] = {split: getattr(images, split) for split in sorted(used)}
     shown = {split: Shown(split, len(pixels), _content(pixels)) for split, pixels in splits.items()}

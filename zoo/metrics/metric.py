@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from zoo.api import Metric, MetricDefaults
-from zoo.errors import Problem, RecipeError, ZooError, said_of
-from zoo.machine.torch_private import out_of_memory
+from zoo.errors import RecipeError
+from zoo.machine.device import placed
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
 from zoo.registry import Registry
@@ -54,7 +53,7 @@ class Meter:
     @classmethod
     def of(cls, part: Part, recipe: Recipe) -> Meter:
         """The metric of a part, made."""
-        with _placed(part):
+        with placed(part.position, f"metric '{part.label}'"):
             meter = cls(part, part.load()(**part.arguments_for(recipe.sizes)))
             if meter.split not in SPLITS:
                 raise ValueError(f"its split is '{meter.split}'; choices: {', '.join(SPLITS)}")
@@ -110,7 +109,7 @@ class Meter:
 
     def placed(self) -> Any:
         """A block whose errors are the recipe's, at the metric."""
-        return _placed(self.part)
+        return placed(self.part.position, f"metric '{self.label}'")
 
     def score(self, common: Mapping[str, Any], shown: Mapping[str, Shown], recipe: Recipe) -> dict[str, Any]:
         """The number, how it was measured, and what else the metric tells."""
@@ -197,14 +196,3 @@ def _made(recipe: Recipe, name: str) -> str:
     fields = [field for field in recipe.graph.fields if field in order]
     source = f"from {', '.join(fields)}" if fields else f"without {recipe.graph.fields[0]}"
     return f"{value}, {source}, drawn: {', '.join(drawn) or 'nothing'}"
-
-
-@contextmanager
-def _placed(part: Part) -> Iterator[None]:
-    """Says of what goes wrong inside which metric it was."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ZooError) or out_of_memory(error):
-            raise
-        raise RecipeError([Problem(part.position, f"metric '{part.label}': {said_of(error)}")]) from error

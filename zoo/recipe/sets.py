@@ -39,7 +39,8 @@ def _bound(key: str, own: str, field: Field, part: Part, sets: Mapping[str, Part
     names = classes if isinstance(classes, tuple) else ()
     try:
         shape = tuple(int(word) if word.isdigit() else numbers[word] for word in field.shape.split())
-        DataField("", field.kind, shape, 0, (), None, "", "").sizes  # noqa: B018 - whether there are as many as the kind has
+        if len(shape) != len(SHAPES[field.kind].split()):
+            raise ValueError(f"it has {len(shape)} numbers")
     except (KeyError, ValueError) as error:
         promised = f"{a(field.kind)} has {SHAPES.get(field.kind, 'no shape')!r}"
         said = f"data '{part.entry.name}' says of its field '{own}': {field.kind} '{field.shape}'; {promised}"

@@ -16,7 +16,7 @@ from zoo.report.codes import walks
 from zoo.report.drawing import scatter
 from zoo.report.neighbours import beside_nearest
 from zoo.report.pictures import COLUMNS, Picture, square
-from zoo.types import Batch, Images
+from zoo.types import Batch, Examples
 
 SEED = 0
 MOST_CLASSES = 16
@@ -25,7 +25,7 @@ MOST = 250
 """Samples that are made at a time."""
 
 
-def show(model: Model, images: Images) -> list[Picture]:
+def show(model: Model, images: Examples) -> list[Picture]:
     """Makes the pictures that the recipe's outputs allow.
 
     ``samples.png`` is a square of samples; ``reconstructions.png`` has rows: originals, then every output

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.report.pictures import COLUMNS, Picture, reduced
-from zoo.types import Images, to_model, to_pixels
+from zoo.types import Examples, to_model, to_pixels
 
 SIDE = 32
 """Larger images are compared at this size, in pixels."""
@@ -20,7 +20,7 @@ CHUNK = 2048
 ORDINALS = ("nearest", "2nd", "3rd")
 
 
-def beside_nearest(samples: Tensor, images: Images) -> Picture:
+def beside_nearest(samples: Tensor, images: Examples) -> Picture:
     """The first ``COLUMNS`` samples, of (N, C, H, W) in [-1, 1], above their nearest training images.
 
     The caption compares how near samples and as many test images are: what copies its training images comes nearer.

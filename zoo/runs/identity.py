@@ -27,12 +27,11 @@ FREE = (
     *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best", "train.best_every"),
     *("train.activation_checkpointing", "train.fully_shard", "train.cuda_graph", "train.data_on"),
     *("evaluate", "outputs", "watch"),
-    *(f"data.{name}" for name in WHEREABOUTS),
 )
 """Settings that may change between two builds of one run without another model coming out."""
 
 IMAGES = "data.json"
-"""What a run notes of the images it is trained on. Where it has, ``data.path`` is free: it says where these are."""
+"""What a run notes of the images it is trained on. Where it has, the ``path`` of a set is free."""
 
 BEGUN = "weights.json"
 """What a run notes of the weights that its slots began with: where they lay, and the SHA-256 of their file."""
@@ -153,7 +152,8 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     differ = [
         path
         for path in sorted(there.keys() | here.keys())
-        if there.get(path) != here.get(path) and not (_free(path, run) or _begun_alike(path, here.get(path), run))
+        if there.get(path) != here.get(path)
+        and not (_free(path, recipe, run) or _begun_alike(path, here.get(path), run))
     ]
     extensible = all(map(EXTENDED.match, differ))
     if differ and not (extend and extensible):
@@ -189,11 +189,11 @@ def _refuse_length(run: Run, steps: int, kept: int, done: int) -> None:
         )
 
 
-def _free(path: str, run: Run) -> bool:
-    """Tells whether a setting may differ: it is one of ``FREE`` or within one."""
-    return any(f"{path}.".startswith(f"{free}.") for free in FREE) or (
-        path == "data.path" and run.path(IMAGES).is_file()
-    )
+def _free(path: str, recipe: Recipe, run: Run) -> bool:
+    """Tells whether a setting may differ: it is one of ``FREE`` or within one, or says where a set of data lies."""
+    here = (*WHEREABOUTS, *(["path"] if run.path(IMAGES).is_file() else []))
+    lies = (".".join(filter(None, ("data", key, name))) for key in recipe.sets for name in here)
+    return any(f"{path}.".startswith(f"{free}.") for free in (*FREE, *lies))
 
 
 def _begun_alike(path: str, place: Any, run: Run) -> bool:

@@ -92,7 +92,7 @@ class Data(Component):
                 told = f"has {len(items):,} {split} items of x and {len(tensor):,} of {name}; each item has one of both"
                 self.require(len(tensor) == len(items), told)
                 try:
-                    check_field(tensor, field, split)
+                    check_field(tensor, field, f"{split} items")
                 except ValueError as error:
                     self.require(False, f"gives what it does not say: {error}")
 

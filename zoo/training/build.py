@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.machine.processes import Processes
     from zoo.model.model import Model
     from zoo.report.pictures import Picture
-    from zoo.types import Images
+    from zoo.types import Examples
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def build_run(
 
 def _assemble(
     run: Run, recipe: Recipe, registry: Registry, device: str, say: Callable[[str], None], extend: bool
-) -> tuple[Model, Images]:
+) -> tuple[Model, Examples]:
     changes = refuse_another(run, recipe, extend)
     for sentence in changes:
         say(f"from here on, {sentence}")
@@ -127,7 +127,7 @@ def _assemble(
 def begin(
     run: Run,
     model: Model,
-    images: Images,
+    images: Examples,
     registry: Registry,
     changes: Sequence[str],
     *,
@@ -162,7 +162,9 @@ def describe(run: Run, recipe: Recipe, registry: Registry) -> None:
     run.write_json(PLUGINS, provenance(recipe, registry))
 
 
-def _prepared(recipe: Recipe, device: str, say: Callable[[str], None], restored: bool = False) -> tuple[Model, Images]:
+def _prepared(
+    recipe: Recipe, device: str, say: Callable[[str], None], restored: bool = False
+) -> tuple[Model, Examples]:
     """The model and the images that a training begins with, tried together."""
     import_torch()
     from zoo.check.assembly import assemble
@@ -210,7 +212,7 @@ def check_recipe(recipe: Recipe, device: str = "auto", *, run: Path | None = Non
 
 
 def _train(
-    run: Run, model: Model, images: Images, watchers: Sequence[Watcher], bell: Bell, processes: Processes | None
+    run: Run, model: Model, images: Examples, watchers: Sequence[Watcher], bell: Bell, processes: Processes | None
 ) -> str:
     """Trains what is left to train and writes the weights; says which weights the model then holds."""
     from zoo.machine.processes import ALONE
@@ -238,7 +240,7 @@ def _train(
 def _evaluate(
     run: Run,
     model: Model,
-    images: Images,
+    images: Examples,
     weights: str,
     watchers: Sequence[Guarded],
     processes: Processes | None,

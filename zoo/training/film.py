@@ -20,7 +20,7 @@ from zoo.report.drawing import drawn
 from zoo.report.pictures import SIDE, grid, grid_png, reduced
 from zoo.runs.identity import plain_json
 from zoo.runs.run import Run
-from zoo.types import Images
+from zoo.types import Examples
 
 SEED = 0
 SCORED = 250
@@ -56,7 +56,7 @@ def keep_samples(run: Run | None, engine: Engine) -> Tensor | None:
     return grid(drawn(rows))[:3]
 
 
-def keep_scores(run: Run | None, engine: Engine, images: Images) -> dict[str, float]:
+def keep_scores(run: Run | None, engine: Engine, images: Examples) -> dict[str, float]:
     """Writes ``samples/step-00001000.json`` and gives it by label: the ``quick`` metrics, on the first test images.
 
     As of ``keep_samples``, the training goes on as if they had not been measured.
