@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -38,12 +37,6 @@ slots: {encoder: {width: 4}, decoder: {width: 4}, generator: {width: 4}, critic:
 train: {steps: 3, batch: 4, log_every: 1, save_every: 2, ema: 0.0, precision: float32, optimizer: {rate: 1.0}}
 """
 """AVAE with three steps and nets of width 4."""
-
-
-def pytest_collection_finish() -> None:
-    """What was imported and collected is there to the end: the collector need not walk over it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @dataclass(frozen=True)

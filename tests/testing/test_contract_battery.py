@@ -235,7 +235,6 @@ class Once:
     [*((name, "augmentation", "images") for name in SETTINGS), (next(iter(SETTINGS)), "value", "reconstruction")],
 )
 def test_a_setting_that_is_made_but_once_is_seen(tmp_path: Path, name: str, kind: str, needs: str) -> None:
-    gc.unfreeze()  # conftest freezes what was collected
     file = tmp_path / "my_once.py"
     part = f'[api.Component("{kind}", "once", f"{{__name__}}:Once", "light")]'
     file.write_text(GOOD.partition("[api")[0] + part + "\n" + ONCE.format(setting=SETTINGS[name], needs=needs))
