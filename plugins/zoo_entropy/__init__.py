@@ -1,4 +1,4 @@
-"""The entropy H(p_G) of a generator's images as a term, by three estimators.
+"""The entropy H(p_G) of a generator's images as a term, by four estimators.
 
 L_G, the cross-entropy of a generator against the inverse of its encoder, contains + H(p_G), which AVAE drops
 (Plumerault et al. 2020). ``entropy: on`` (weight 1) puts it back; a negative weight is a bonus on diversity.
@@ -17,10 +17,11 @@ def zoo_components() -> tuple[api.Component, ...]:
             kind="term",
             name="entropy",
             target="zoo_entropy.neighbours:NearestNeighbours",
-            summary="H(p_G) of generated images, nats: by knn, score, or mutual_information (negative weights)",
+            summary="H(p_G) of generated images, nats: by knn, knn_batch, score, or mutual_information (weights below 0)",
             by="estimator",
             variants={
                 "knn": "zoo_entropy.neighbours:NearestNeighbours",
+                "knn_batch": "zoo_entropy.neighbours:OwnNearestNeighbours",
                 "score": "zoo_entropy.score:Score",
                 "mutual_information": "zoo_entropy.information:MutualInformation",
             },

@@ -17,14 +17,15 @@ LEVEL = 2 / 255
 """One level of 8-bit pixels, of images in [-1, 1]."""
 
 
-class NearestNeighbours(nn.Module):
-    """H(p_G) by Kozachenko & Leonenko 1987 (as Kraskov et al. 2004, eq. 20):
+class OwnNearestNeighbours(nn.Module):
+    """H(p_G) by Kozachenko & Leonenko 1987 (as Kraskov et al. 2004, eq. 20), of the row's own images:
 
         H = psi(N) - psi(k) + log V_m + m mean_i log eps_i
 
     where eps_i is the distance in pixel space from image i to its k-th neighbour among N, and V_m the volume
     of the unit ball. Images of a deterministic generator fill a sheet of m = K + A dimensions, the entropy is
-    that on the sheet, and m (not D) is the dimension that counts. Distances carry the gradient.
+    that on the sheet, and m (not D) is the dimension that counts. Distances carry the gradient. It costs no
+    further forward, and serves a decoder that is the generator (VAE/GAN).
 
     Most of that gradient says "more contrast", so keep the weight small. In many dimensions the value, in
     nats, is too high and the gradient too short: read it as a regulariser's.
@@ -33,8 +34,6 @@ class NearestNeighbours(nn.Module):
         latent: K.
         noise: A.
         estimator: which estimator of the entropy this is.
-        batch: images drawn for the estimate, codes from the prior; more make it less noisy, its cost grows
-            with them. 0 takes the row's own images and costs no further forward.
         k: which neighbour, from 1; of a batch of fewer, the last. A farther one has more bias and is no less
             noisy in many dimensions; it sees past k images that are alike.
         resolution: levels of 8-bit pixels. Images nearer than the rounding to so many levels (sqrt(D / 12) of them)
@@ -42,7 +41,48 @@ class NearestNeighbours(nn.Module):
             minimum and a deterministic generator collapses.
 
     Raises:
-        ValueError: a k below 1, a negative batch, a batch of one, or a negative resolution.
+        ValueError: a k below 1, or a negative resolution.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        noise: int,
+        *,
+        estimator: Literal["knn_batch"] = "knn_batch",
+        k: int = 1,
+        resolution: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if resolution < 0:
+            raise ValueError(f"resolution must be at least 0, not {resolution:g}")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        self.estimator: str = estimator
+        self.dimensions = latent + noise
+        self.k = k
+        self.resolution = resolution
+
+    def forward(self, generated: Tensor) -> Tensor:
+        """The estimate, a scalar in nats, of images (B, C, H, W)."""
+        points = generated.flatten(1)
+        closest = self.resolution * LEVEL * math.sqrt(points.shape[1] / 12)
+        return neighbour_entropy(points, self.dimensions, self.k, closest)
+
+
+class NearestNeighbours(OwnNearestNeighbours):
+    """The same of images that are drawn for the estimate, codes from the prior: more make it less noisy.
+
+    Args:
+        latent: K.
+        noise: A.
+        estimator: which estimator of the entropy this is.
+        batch: images that are drawn; the cost grows with them.
+        k: which neighbour, from 1.
+        resolution: levels of 8-bit pixels below which images count as that far apart.
+
+    Raises:
+        ValueError: a k below 1, a batch of fewer than two, or a negative resolution.
     """
 
     def __init__(
@@ -55,36 +95,22 @@ class NearestNeighbours(nn.Module):
         k: int = 1,
         resolution: float = 1.0,
     ) -> None:
-        super().__init__()
-        if resolution < 0:
-            raise ValueError(f"resolution must be at least 0, not {resolution:g}")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if batch < 0 or batch == 1:
-            raise ValueError(f"batch must be at least 2, or 0 for the row's own images, not {batch}")
+        super().__init__(latent, noise, k=k, resolution=resolution)
+        if batch < 2:
+            raise ValueError(f"batch must be at least 2, not {batch}; the row's own images: 'estimator: knn_batch'")
         self.estimator = estimator
-        self.dimensions = latent + noise
         self.batch = batch
-        self.k = k
-        self.resolution = resolution
 
-    def forward(self, generator: nn.Module, prior: Any, generated: Tensor, draw: api.Draw, sizes: Any) -> Tensor:
+    def forward(self, generator: nn.Module, prior: Any, draw: api.Draw, sizes: Any) -> Tensor:  # type: ignore[override]
         """The estimate, a scalar in nats.
 
         Args:
             generator: (codes, noise) -> images.
             prior: of the codes.
-            generated: the row's own images (B, C, H, W).
             draw: random numbers for the codes and the noise.
             sizes: the recipe's; ``noise`` of them is A.
         """
-        images = generated
-        if self.batch:
-            images = generator(prior.sample(self.batch, draw), draw.normal(self.batch, sizes.noise))
-        points = images.flatten(1)
-        return neighbour_entropy(
-            points, self.dimensions, self.k, self.resolution * LEVEL * math.sqrt(points.shape[1] / 12)
-        )
+        return super().forward(generator(prior.sample(self.batch, draw), draw.normal(self.batch, sizes.noise)))
 
 
 def neighbour_entropy(points: Tensor, dimensions: int, k: int, closest: float = 0.0) -> Tensor:

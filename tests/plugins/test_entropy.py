@@ -14,7 +14,7 @@ import torch
 from helpers.engine import NOISE
 from torch import Tensor
 from zoo_entropy.information import MutualInformation
-from zoo_entropy.neighbours import NearestNeighbours, neighbour_entropy
+from zoo_entropy.neighbours import NearestNeighbours, OwnNearestNeighbours, neighbour_entropy
 from zoo_entropy.networks import denoiser, reader
 from zoo_entropy.score import Score
 
@@ -123,17 +123,16 @@ def test_knn_survives_images_that_are_alike(k):
 def test_knn_has_a_minimum_at_its_resolution():
     """Images nearer than the rounding to 8 bits count as that far apart: H ends there, and pulls no further."""
     images = (1e-3 * torch.randn(8, 1, 4, 4, generator=rng())).requires_grad_()
-    given = {"generator": None, "prior": None, "draw": None, "sizes": None}
-    bounded, free = (NearestNeighbours(2, 2, batch=0, resolution=levels) for levels in (1.0, 0.0))
-    least = bounded(generated=images, **given)
-    assert least.item() == pytest.approx(bounded(generated=torch.zeros(8, 1, 4, 4), **given).item())
+    bounded, free = (OwnNearestNeighbours(2, 2, resolution=levels) for levels in (1.0, 0.0))
+    least = bounded(generated=images)
+    assert least.item() == pytest.approx(bounded(generated=torch.zeros(8, 1, 4, 4)).item())
     assert not torch.autograd.grad(least, images)[0].any()
-    assert free(generated=images, **given) < least
-    assert torch.autograd.grad(free(generated=images, **given), images)[0].any()
+    assert free(generated=images) < least
+    assert torch.autograd.grad(free(generated=images), images)[0].any()
     apart = torch.randn(8, 1, 4, 4, generator=rng())
-    assert torch.equal(bounded(generated=apart, **given), free(generated=apart, **given))
+    assert torch.equal(bounded(generated=apart), free(generated=apart))
     rounding = 2 / 255 * math.sqrt(16 / 12)
-    assert (least - free(generated=rounding * torch.eye(8).repeat(1, 2).view(8, 1, 4, 4) / 2, **given)).abs() < 1e-4
+    assert (least - free(generated=rounding * torch.eye(8).repeat(1, 2).view(8, 1, 4, 4) / 2)).abs() < 1e-4
 
 
 def test_knn_draws_its_own_batch_or_takes_the_rows():
@@ -145,10 +144,9 @@ def test_knn_draws_its_own_batch_or_takes_the_rows():
         return torch.cat([z, noise], 1).view(-1, 1, 1, 7)
 
     rows_own = torch.randn(6, 1, 1, 7, generator=rng())
-    NearestNeighbours(4, NOISE, batch=32)(generator, prior, rows_own, draw(), sizes)
+    NearestNeighbours(4, NOISE, batch=32)(generator, prior, draw(), sizes)
     assert calls == [((32, 4), (32, NOISE))]
-    value = NearestNeighbours(4, NOISE, batch=0)(generator, prior, rows_own, draw(), sizes)
-    assert len(calls) == 1
+    value = OwnNearestNeighbours(4, NOISE)(rows_own)
     assert torch.equal(value, neighbour_entropy(rows_own.flatten(1), 7, 1))
 
 

@@ -109,7 +109,9 @@ def test_where_data_lies_is_not_what_it_is(run_zoo: Run) -> None:
 @pytest.mark.promise(CHANGED)
 def test_where_each_set_lies_is_not_what_it_is(run_zoo: Run) -> None:
     pictures(*range(12))
-    sets = "data={{x: {{use: folder, path: in, size: 8, test: 0.25}}, y: {{use: folder, path: {}, size: 8, test: 0.25}}}}"
+    sets = (
+        "data={{x: {{use: folder, path: in, size: 8, test: 0.25}}, y: {{use: folder, path: {}, size: 8, test: 0.25}}}}"
+    )
     assert build(run_zoo, "--set", sets.format("in"), "--set", "train.steps=2").code == 0
     shutil.copytree("in", "moved")
     moved = build(run_zoo, "--set", sets.format("moved"), "--set", "train.steps=4")

@@ -277,7 +277,7 @@ def test_a_recipe_that_is_given_is_the_one_that_is_used(tmp_path: Path) -> None:
 def test_each_variant_and_each_example_is_a_case_of_its_own() -> None:
     mine = checks("generative-zoo")
     assert {c.example for c in mine if (c.kind, c.component) == ("term", "entropy")} == {
-        f"estimator={name}" for name in ("knn", "score", "mutual_information")
+        f"estimator={name}" for name in ("knn", "knn_batch", "score", "mutual_information")
     }
     some = checks("generative-zoo", options={"encoder/dcgan": [{"width": 4}, {"width": 4, "norm": "none"}]})
     ids = {check.id for check in some if check.component == "dcgan" and check.kind == "encoder"}
