@@ -17,7 +17,7 @@ def zoo_components() -> tuple[api.Component, ...]:
             kind="term",
             name="entropy",
             target="zoo_entropy.neighbours:NearestNeighbours",
-            summary="H(p_G) of generated images, nats: by knn, knn_batch, score, or mutual_information (weights below 0)",
+            summary="H(p_G) of generated images, nats: by knn, knn_batch, score or mutual_information (below 0)",
             by="estimator",
             variants={
                 "knn": "zoo_entropy.neighbours:NearestNeighbours",
