@@ -58,7 +58,8 @@ class CriticOutput:
     """What a critic returns.
 
     Args:
-        logit: (B,), real = positive; no sigmoid has been applied.
+        logit: (B,), real = positive; no sigmoid has been applied. Where the critic's contract says so a map of them,
+            (B, 1, M, N), one for each patch, whose mean is the image's.
         taps: hidden layers by name, for feature matching and gradient norms.
     """
 

@@ -1,20 +1,71 @@
-"""Terms that rows minimise: likelihoods, divergences and adversarial losses."""
+"""Terms that rows minimise: likelihoods, divergences and adversarial losses; and the values that some of them need."""
 
 from zoo import api
 
-
-def _term(name: str, summary: str) -> api.Component:
-    return api.Component("term", name, f"zoo_losses.terms:{name}", summary)
+TERMS = {
+    "terms": {
+        "reconstruction": "-log p(x|z) of a Gaussian (or Laplace) decoder, nats an image",
+        "kl": "KL(q(z|x) || N(0, I)), nats an image",
+        "discriminate": "binary cross-entropy of a critic on real and generated images",
+        "non_saturating": "the generator's non-saturating loss",
+        "reverse_kl": "the generator's KL(p_G || p_data), at the optimal critic",
+        "latent_nll": "-log q(z|G(z, z_a)): the generator inverts the encoder",
+    },
+    "adversarial": {
+        "hinge": "the critic's hinge loss",
+        "least_squares": "the critic's least squares (LSGAN)",
+        "least_squares_generator": "the generator's least squares (LSGAN)",
+        "wasserstein": "the critic's score, generated minus real (WGAN)",
+        "relativistic": "the critic's cross-entropy of pairs, real above generated",
+        "relativistic_generator": "the generator's cross-entropy of pairs, generated above real",
+        "consistency": "a critic that heeds no augmentation",
+    },
+    "slopes": {
+        "gradient_penalty": "the critic's slope held at 1, between real and generated images",
+        "r1": "the critic's slope held at 0, at real images",
+        "r2": "the critic's slope held at 0, at generated images",
+    },
+    "distances": {
+        "distance": "the value 'distance': what an autoencoder is from its images",
+        "perceptual_loss": "a judge's distance of reconstructions, such as LPIPS",
+        "optimal_variance": "-log p(x|z) of a Gaussian decoder with the batch's own variance, nats an image",
+        "adaptive_fooling": "-C(x_rec), its gradient as large as the distance's at the decoder's last layer",
+    },
+}
+VALUES = {
+    "slopes": {"interpolates": "points between real and generated images"},
+    "augmented": {
+        "augmented_x": "images, augmented differentiably (DiffAugment)",
+        "augmented_generated": "generated images, augmented differentiably (DiffAugment)",
+        "critic_augmented": "the critic at augmented images",
+    },
+    "distances": {
+        "pixel_distance": "L1 or L2 of a reconstruction, summed over its numbers",
+        "perceptual_distance": "that, and a judge's distance beside each number",
+        "scaled_distance": "that, scaled by a learned variance",
+        "fooling": "-C(x_rec)",
+        "adaptive_weight": "ratio of two gradients' norms at the decoder's last layer",
+    },
+}
 
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """The terms, by the names of METHODS."""
+    """The terms, by the names of METHODS, and values."""
+    kinds = {"term": TERMS, "value": VALUES}
     return (
-        _term("reconstruction", "-log p(x|z) of a Gaussian (or Laplace) decoder, nats an image"),
-        _term("kl", "KL(q(z|x) || N(0, I)), nats an image"),
-        _term("discriminate", "binary cross-entropy of a critic on real and generated images"),
-        _term("non_saturating", "the generator's non-saturating loss"),
-        _term("reverse_kl", "the generator's KL(p_G || p_data), at the optimal critic"),
-        _term("latent_nll", "-log q(z|G(z, z_a)): the generator inverts the encoder"),
+        *(
+            api.Component(kind, name, f"zoo_losses.{module}:{name}", summary)
+            for kind, modules in kinds.items()
+            for module, parts in modules.items()
+            for name, summary in parts.items()
+        ),
+        api.Component("term", "lecam", "zoo_losses.adversarial:LeCam", "a critic near its averages (LeCam)"),
+        api.Component(
+            "module",
+            "learned-variance",
+            "zoo_losses.distances:LearnedVariance",
+            "one learned scale of distances",
+            "B -> B",
+        ),
     )

@@ -1,4 +1,4 @@
-"""Metrics over a whole split: reconstructions, sets of samples, codes."""
+"""Metrics over a whole split: reconstructions, sets of samples, codes; and two of their judges to learn from."""
 
 from zoo import api
 
@@ -9,8 +9,11 @@ def _metric(name: str, target: str, summary: str) -> api.Component:
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """The metrics."""
+    """The metrics, and the judges."""
+    pair = "B C H W, B C H W -> B"
     return (
+        api.Component("module", "lpips", "zoo_metrics.judges:Lpips", "LPIPS of image pairs, to learn from", pair),
+        api.Component("module", "pd-lite0", "zoo_metrics.judges:PdLite0", "a stand-in for lpips, to learn from", pair),
         _metric("mse", "reconstruction:Mse", "mean squared error of reconstructions"),
         _metric("psnr", "reconstruction:Psnr", "peak signal-to-noise ratio of reconstructions, in dB"),
         _metric("ssim", "reconstruction:Ssim", "structural similarity of reconstructions"),

@@ -140,8 +140,7 @@ def _fill(network: nn.Module, path: Path, classifier: str | tuple[str, ...], mod
 def _lite0(pretrained: bool | str) -> tuple[Backbone, str]:
     """The package's tensors are timm's, in timm's order, under other names."""
     tensors, digest = PACKAGED.read(_packaged_path(pretrained), download=False)
-    with aside():
-        network = timm.create_model(ARCHITECTURE)
+    network = unfilled()
     names = list(network.state_dict())
     if len(names) != len(tensors):
         raise ValueError(f"these are not weights of {PACKAGED.what}: {len(tensors)} tensors, not {len(names)}")
@@ -151,6 +150,12 @@ def _lite0(pretrained: bool | str) -> tuple[Backbone, str]:
         raise ValueError(f"these are not weights of {PACKAGED.what}: {str(error).splitlines()[-1].strip()}") from None
     network.reset_classifier(0)
     return Backbone(network, CENTRE, CENTRE), f"sha256:{digest}"
+
+
+def unfilled() -> nn.Module:
+    """EfficientNet-Lite0 with random weights, on the default device."""
+    with aside():
+        return timm.create_model(ARCHITECTURE)
 
 
 def _packaged_path(pretrained: bool | str) -> str:

@@ -27,6 +27,12 @@ TRUNKS = {
 """torchvision's ImageNet networks."""
 TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
 """Layers after which LPIPS looks, in torchvision's ``features``."""
+WIDTHS = {
+    "alex": (64, 192, 384, 256, 256),
+    "vgg": (64, 128, 256, 512, 512),
+    "squeeze": (64, 128, 256, 384, 384, 512, 512),
+}
+"""Features of these layers."""
 SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
 """Below this side nothing is left of an image at the last of them."""
 HEADS = {
@@ -43,25 +49,32 @@ class LpipsNetwork(nn.Module):
 
     Args:
         net: ``alex``, ``vgg`` or ``squeeze``.
-        trunk: weights of torchvision's network; its classifier is ignored.
-        heads: the learned w of each layer.
+        trunk: weights of torchvision's network; its classifier is ignored. None where a run brings them.
+        heads: the learned w of each layer. None where a run brings them.
     """
 
-    def __init__(self, net: str, trunk: State, heads: State) -> None:
+    def __init__(self, net: str, trunk: State | None = None, heads: State | None = None) -> None:
         super().__init__()
+        device = "cpu" if trunk else torch.get_default_device()
         with torch.device("meta"):  # its classifier, most of it, is never made
             self.layers = TRUNKS[net][0]().features
-        self.layers.to_empty(device="cpu")
-        fill(self.layers, {k[9:]: v for k, v in trunk.items() if k.startswith("features.")}, f"torchvision's {net}")
+        self.layers.to_empty(device=device)
         self.taps = TAPS[net]
+        for i, features in enumerate(WIDTHS[net]):
+            self.register_buffer(f"w{i}", torch.zeros(1, features, 1, 1))
+        self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(-1, 1, 1))
+        if trunk is not None and heads is not None:
+            self._fill(net, trunk, heads)
+        self.eval().requires_grad_(False)
+
+    def _fill(self, net: str, trunk: State, heads: State) -> None:
+        fill(self.layers, {k[9:]: v for k, v in trunk.items() if k.startswith("features.")}, f"torchvision's {net}")
         names = [f"lin{i}.model.1.weight" for i in range(len(self.taps))]
         if heads.keys() != set(names):
             raise ValueError(f"these are not LPIPS's learned weights for {net}: they are {', '.join(sorted(heads))}")
         for i, name in enumerate(names):
-            self.register_buffer(f"w{i}", heads[name].reshape(1, -1, 1, 1).clone())
-        self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(-1, 1, 1))
-        self.eval().requires_grad_(False)
+            getattr(self, f"w{i}").copy_(heads[name].reshape(1, -1, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 1] -> their distances (B,)."""
@@ -93,7 +106,7 @@ class StagesNetwork(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 1] -> their distances (B,), from 0 to 4 for each stage."""
         first = self.backbone.stages(a)
-        return gap(first, self.backbone.stages(b), [torch.ones(1, device=a.device)] * len(first))
+        return gap(first, self.backbone.stages(b), [a.new_ones(1)] * len(first))
 
 
 def gap(a: Sequence[Tensor], b: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
@@ -103,8 +116,8 @@ def gap(a: Sequence[Tensor], b: Sequence[Tensor], weights: Sequence[Tensor]) -> 
 
 
 def _unit(maps: Tensor) -> Tensor:
-    """Length 1 at each place."""
-    return maps / (maps.square().sum(1, keepdim=True).sqrt() + 1e-10)
+    """Length 1 at each place; where there is nothing, nothing, and no gradient."""
+    return maps / (torch.linalg.vector_norm(maps, dim=1, keepdim=True) + 1e-10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +152,8 @@ class Distance:
             return
         if pretrained is False:
             raise ValueError("LPIPS on random weights is none; give a file, or pretrained: true")
-        _trunk(model).find(self._path, download)
-        _head(model).find(heads, download=False)
+        published_trunk(model).find(self._path, download)
+        published_head(model).find(heads, download=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the network, which is loaded again where it is needed."""
@@ -176,17 +189,19 @@ class Distance:
         if self.model not in TRUNKS:
             network, weights = backbones.backbone(self.model, self._pretrained, backbones.native_side(self.model))
             return Loaded(placed(StagesNetwork(network), device), {"network": weights})
-        trunk, trunk_hash = _trunk(self.model).read(self._path, self._download)
-        heads, heads_hash = _head(self.model).read(self._heads, download=False)
+        trunk, trunk_hash = published_trunk(self.model).read(self._path, self._download)
+        heads, heads_hash = published_head(self.model).read(self._heads, download=False)
         said = {"network": f"sha256:{trunk_hash}", "heads": f"sha256:{heads_hash}"}
         return Loaded(placed(LpipsNetwork(self.model, trunk, heads), device), said)
 
 
-def _trunk(net: str) -> Published:
+def published_trunk(net: str) -> Published:
+    """The weights of torchvision's network."""
     return Published(f"torchvision's {TRUNKS[net][0].__name__}", TRUNKS[net][2], TRUNKS[net][1])
 
 
-def _head(net: str) -> Published:
+def published_head(net: str) -> Published:
+    """LPIPS's learned weights."""
     package = ("lpips", "pip install 'generative-zoo[lpips]'")
     return Published(f"LPIPS for {net}", HEADS[net], package=package, inside=f"weights/v0.1/{net}.pth")
 

@@ -49,6 +49,8 @@ OPTIONS = {
     **of("critic/avae-paper", "critic/avae-paper-joint", **NARROW),
     **of("encoder/timm", "critic/timm", model="test_resnet"),
     **of("critic/timm-joint", model="test_resnet", hidden=8),
+    **of("critic/patch", "critic/multi-scale", width=4, layers=1),
+    **of("module/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
     **of("term/perceptual", **SMALL),
     **of("data/photos", "data/sprites", train=32, test=8),
     **of("data/folder", path=str(FILES / "pictures"), workers=1),
@@ -102,4 +104,9 @@ def tracker(name: str) -> ModuleType:
     return module
 
 
-test_contract = contract_tests("generative-zoo", options=OPTIONS)
+JUDGED = Path(__file__).parents[1] / "parts" / "judged.yaml"
+TERMS = ("distance", "perceptual_loss", "adaptive_fooling")
+VALUES = ("perceptual_distance", "scaled_distance", "fooling", "adaptive_weight")
+RECIPES = {f"{kind}/{name}": JUDGED for kind, names in (("term", TERMS), ("value", VALUES)) for name in names}
+
+test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)
