@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,7 @@ from zoo.testing import contract_tests
 
 FILES = Path(tempfile.gettempdir()) / f"zoo-contract-{os.getpid()}"
 NARROW: dict[str, Any] = {"width": 4}
+TWO_LEVELS: dict[str, Any] = {"block_out_channels": [4, 8], "norm_num_groups": 2}
 SMALL: dict[str, Any] = {"model": "test_resnet", "pretrained": False}
 OURS: dict[str, Any] = {"root": str(FILES), "check": False, "workers": 1}
 INCEPTION: dict[str, Any] = {"pretrained": str(FILES / "inception.pt")}
@@ -51,6 +53,7 @@ OPTIONS = {
     **of("critic/timm-joint", model="test_resnet", hidden=8),
     **of("critic/patch", "critic/multi-scale", width=4, layers=1),
     **of("module/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
+    **of("encoder/diffusers", "decoder/diffusers", "generator/diffusers", config=TWO_LEVELS),
     **of("term/perceptual", **SMALL),
     **of("data/photos", "data/sprites", train=32, test=8),
     **of("data/folder", path=str(FILES / "pictures"), workers=1),
@@ -100,6 +103,7 @@ def files() -> Iterator[None]:
 def tracker(name: str) -> ModuleType:
     """A module that takes whatever it is told."""
     module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
     module.__dict__.update(init=MagicMock(), Image=MagicMock(), MlflowClient=MagicMock())
     return module
 

@@ -22,9 +22,10 @@ which parameters a target (the class or function that a component names) has, fo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pluggy
@@ -63,12 +64,12 @@ if TYPE_CHECKING:
     from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Examples, Gaussian, Images, to_model, to_pixels
 
-__all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Scheduled"]
+__all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Saved"]
 __all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
 __all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData", "Term"]
 __all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "TermModule", "Value", "ValueModule"]
 __all__ += ["Progress", "Record", "Watcher", "WatcherDefaults", "cache_folder", "locked", "memory", "restoring"]
-__all__ += ["hookimpl", "hookspec", "to_model", "to_pixels"]
+__all__ += ["Scheduled", "hookimpl", "hookspec", "to_model", "to_pixels"]
 
 VERSION = (1, 2)
 """Version of this page as (major, minor).
@@ -159,13 +160,17 @@ class Component:
             commas, a word for each dimension: a letter B, C, H, W or a name in ``SIZES``, bound by the recipe
             (``latent`` is all dimensions of a code); an option of the component; a number; these with ``+ - * /`` and
             parentheses, without blanks; any other single letter, bound for a call by its first tensor that has it; or
-            ``...``, any number of dimensions. Empty means the kind's own contract.
+            ``...``, any number of dimensions. Empty means the kind's own contract; ``"package.module:function"`` is one
+            that depends on options, which that function asks for by name, and it imports nothing heavy.
         double_backward: whether gradients of its gradients are promised (critics).
         by: an option that chooses among ``variants``, such as ``estimator``; empty for none.
         variants: value of that option -> target, each with needs and options of its own. ``target`` is
             what serves where a recipe does not say.
         fields: of data, what it brings, by name, ``x`` first; or ``"package.module:function"``, which gives that for
             the data's options, asked for by name, and imports nothing heavy. Of an item, tensors go by these names.
+        weights: of a network, ``"package.module:function"`` that reads weights which another library saved in a folder:
+            ``function(file)`` gives a ``Saved``, and ``file(name)`` the path of a file of that folder, which may be
+            one of the Hugging Face hub.
     """
 
     kind: str
@@ -177,6 +182,22 @@ class Component:
     by: str = ""
     variants: Mapping[str, str] = field(default_factory=dict, hash=False)
     fields: Mapping[str, Field] | str = field(default_factory=lambda: {"x": IMAGE}, hash=False)
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Weights that another library saved: those of a whole model, of which a slot may be a part.
+
+    Args:
+        file: a safetensors file.
+        options: those of the component that they were saved with; they hold where a recipe writes none.
+        named: what the component calls a tensor, of its name in the file.
+    """
+
+    file: Path
+    options: Mapping[str, Any]
+    named: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)

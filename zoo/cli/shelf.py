@@ -86,7 +86,8 @@ def _nothing(text: str, registry: Registry) -> RequestError:
 
 
 def _component(entry: Entry) -> dict[str, Any]:
-    from zoo.recipe.contract import DEFAULTS
+    from zoo.recipe.contract import stated
+    from zoo.registry import check_options
 
     signature, component = entry.signature, entry.part
     chosen_by = [value for value, target in component.variants.items() if target == component.target]
@@ -96,7 +97,7 @@ def _component(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "summary": entry.summary,
         "where": {component.by: " or ".join(chosen_by)} if chosen_by else {},
-        "contract": component.contract or DEFAULTS.get(entry.kind, ""),
+        "contract": stated(entry, check_options(signature, {})[0]),
         "asks_for": list(signature.needs),
         "learns_from": None if signature.learn is None else list(signature.learn),
         "computes": {name: list(given) for name, given in (signature.computes or {}).items()},

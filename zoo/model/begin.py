@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def begin_with(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
             continue
         wanted = {name.removeprefix(f"{slot}."): own for name, own in state.items() if name.startswith(f"{slot}.")}
         try:
-            found = find_weights(part.begins, slot)
-            digest, tensors = _read(found, wanted)
+            found = find_weights(part.begins, slot, part.entry.part.weights)
+            digest, tensors = _read(found, wanted, getattr(model.get_submodule(slot), "added", ()))
         except ZooError as error:
             problems.append(Problem(recipe.source.at(("slots", slot, "weights")), f"weights of slot '{slot}': {error}"))
             continue
@@ -46,16 +46,24 @@ def begin_with(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     return begun
 
 
-def _read(found: Weights, wanted: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """The file's digest, and its tensors by the slot's names; a RequestError says what does not fit."""
+def _read(found: Weights, wanted: Mapping[str, Tensor], added: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
+    """The file's digest, and its tensors by the slot's names; a RequestError says what does not fit.
+
+    What the slot has ``added`` to a network that others have may be missing.
+    """
     path = Path(found.file).resolve()
     size, digest = path.stat().st_size, found.sha256()
     refuse_larger(path, size)
     with judged(), checked(path.parent, path.name, size, "" if found.of_run else digest) as file:
         names = set(file.keys())
         own = {name.removeprefix(found.prefix): name for name in names if name.startswith(found.prefix)}
+        if found.saved:
+            parts = {name.partition(".")[0] for name in wanted}
+            named = {found.saved.named(name): name for name in names}
+            own = {name: full for name, full in named.items() if name.partition(".")[0] in parts}
+        wanted = {name: own_ for name, own_ in wanted.items() if name in own or name.partition(".")[0] not in added}
         shapes = {name: file.get_slice(full).get_shape() for name, full in own.items()}
-        misfit = _misfit(shapes, wanted) if own else _nothing_under(found, names)
+        misfit = _misfit(shapes, wanted) if own or found.saved else _nothing_under(found, names)
         tensors = {} if misfit else {name: file.get_tensor(full) for name, full in own.items()}
     if misfit:
         raise RequestError(f"{found.file} {misfit}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from zoo.api import SIZES
 from zoo.errors import did_you_mean
@@ -14,6 +16,7 @@ from zoo.registry.option_types import shown
 if TYPE_CHECKING:
     from zoo.recipe.data_fields import Sizes
     from zoo.recipe.schema import Part
+    from zoo.registry import Entry
 
 DEFAULTS = {
     "encoder": "B C H W -> B latent",
@@ -47,7 +50,20 @@ def contract_of(part: Part, sizes: Sizes) -> Contract | None:
 
 def text_of(part: Part) -> str:
     """The contract of a slot as its component, or else its kind, states it; empty for kinds that promise no shapes."""
-    return part.entry.part.contract or DEFAULTS.get(part.entry.kind, "")
+    return stated(part.entry, part.options)
+
+
+def stated(entry: Entry, options: Mapping[str, Any]) -> str:
+    """The contract of a component, or else of its kind, with some options."""
+    text = entry.part.contract or DEFAULTS.get(entry.kind, "")
+    return str(told(text, options)) if ":" in text else text
+
+
+def told(function: str, options: Mapping[str, Any]) -> Any:
+    """What ``package.module:function`` says of some options, for which it asks by name."""
+    module, _, attribute = function.partition(":")
+    says = getattr(import_module(module), attribute)
+    return says(**{name: options[name] for name in inspect.signature(says).parameters})
 
 
 def numbers_of(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from zoo.api import IMAGE
-from zoo.errors import RecipeError, closest, did_you_mean
+from zoo.errors import RecipeError, RequestError, closest, did_you_mean
 from zoo.recipe.codes import Code, as_code, code_told
 from zoo.recipe.contract import contract_of
 from zoo.recipe.data_fields import DataField, Sizes
@@ -32,10 +32,11 @@ from zoo.recipe.sections import (
     TAKES,
 )
 from zoo.recipe.sets import fields_of
-from zoo.recipe.weights import FORMS, HUB, split_part
+from zoo.recipe.weights import FORMS, HUB, options_saved, split_part
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import label_of
+from zoo.registry import check_options
 from zoo.registry.option_types import shown
 
 
@@ -145,11 +146,14 @@ class Reader(PhaseReader):
         """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
         file = self.root.at(path).file
         folder = os.path.dirname(file)
-        run = os.path.isfile(os.path.join(folder, "plugins.json"))  # its places are those of where it was built
-        if run or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
+        if self._of_run(path) or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
             return place
         beside = os.path.join(folder, place)
         return beside if os.path.exists(beside) or not os.path.exists(place) else place
+
+    def _of_run(self, path: Path) -> bool:
+        """Tells whether a run's own recipe says it, whose places are those of where it was built."""
+        return os.path.isfile(os.path.join(os.path.dirname(self.root.at(path).file), "plugins.json"))
 
     def _slots(self) -> dict[str, Part]:
         slots = {}
@@ -158,10 +162,24 @@ class Reader(PhaseReader):
             kind = self._name("slot", path) and self._kind(path, label)
             if kind and (part := self.part(path, kind, label, reserved=("kind", "of", "weights"))):
                 of, begins = self._of((*path, "of")), self._begins((*path, "weights"))
-                slots[label] = replace(part, of=of, begins=begins)
+                slots[label] = self._as_saved((*path, "weights"), replace(part, of=of, begins=begins))
         if not slots and not self.problems and not self._absent("slots"):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
+
+    def _as_saved(self, path: Path, part: Part) -> Part:
+        """A slot with the options that its weights were saved with, where the recipe does not write them."""
+        if not part.begins or self._of_run(path):
+            return part
+        signature = part.entry.signature
+        try:
+            saved = options_saved(part.begins, part.label, part.entry.part.weights, part.entry.id)
+        except RequestError as error:
+            self.error(path, f"weights of slot '{part.label}': {error}")
+            return part
+        names = [o.name for o in signature.options if o.name in saved and not self.root.get((*path[:-1], o.name))]
+        options, _ = check_options(signature, {name: saved[name] for name in names})
+        return replace(part, options={**part.options, **{name: options[name] for name in names if name in options}})
 
     def _of(self, path: Path) -> str:
         """The field whose sizes a slot has; empty where it does not say."""

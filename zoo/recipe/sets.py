@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from zoo.api import SHAPES, Field
 from zoo.errors import Problem, RecipeError, a, reason, said_of
+from zoo.recipe.contract import told
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part
 
@@ -54,9 +53,7 @@ def _described(part: Part) -> Mapping[str, Field]:
     fields = part.entry.part.fields
     try:
         if isinstance(fields, str):
-            module, _, attribute = fields.partition(":")
-            says = getattr(import_module(module), attribute)
-            fields = says(**{name: part.options[name] for name in inspect.signature(says).parameters})
+            fields = told(fields, part.options)
     except Exception as error:  # a stranger's function may raise anything
         raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]) from error
     return fields

@@ -1,13 +1,21 @@
-"""Where the weights lie that a slot begins with: in a run, in a safetensors file, on the Hugging Face hub. No torch."""
+"""Where the weights lie that a slot begins with: in a run, in a safetensors file, in a folder of another library's, on
+the Hugging Face hub. No torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from zoo.errors import RequestError
+from zoo.api import Saved
+from zoo.errors import RequestError, said_of
+from zoo.recipe.yaml.read import read
 
 HUB = "hf://"
 SUFFIX = ".safetensors"
@@ -18,11 +26,15 @@ FORMS = f"a run's directory, RUN#SLOT, a {SUFFIX} file, FILE#PART of one, or {HU
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors of a file whose names begin with ``prefix``; ``of_run`` where a run wrote it."""
+    """Tensors of a file whose names begin with ``prefix``; ``of_run`` where a run wrote it.
+
+    What another library ``saved`` is a whole model, and may have parts that a slot has not.
+    """
 
     file: Path
     prefix: str
     of_run: bool
+    saved: Saved | None = None
 
     def sha256(self) -> str:
         """Hashes the whole file."""
@@ -30,17 +42,21 @@ class Weights:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def find_weights(place: str, slot: str) -> Weights:
+def find_weights(place: str, slot: str, reader: str = "") -> Weights:
     """Finds what a recipe writes as the ``weights`` of a slot; a file of the hub is fetched, or known from before.
 
-    A RequestError if it is not there, cannot be fetched, or is no such thing.
+    A ``reader`` is ``Component.weights``. A RequestError if it is not there, cannot be fetched, or is no such thing.
     """
     where, part = split_part(place)
+    if where.startswith(HUB) and not where.endswith(SUFFIX) and reader:
+        return _saved(reader, where, lambda name: _fetched(f"{where.rstrip('/')}/{name}"))
     if where.startswith(HUB):
         return Weights(_fetched(where), f"{part}." if part else "", of_run=False)
-    path = Path(os.path.expandvars(where)).expanduser()
+    path = _path(where)
     if path.is_dir():
         files = [path / name for name in RUN_FILES.values() if (path / name).is_file()]
+        if not files and reader and not (path / "recipe.yaml").is_file():
+            return _saved(reader, where, path.joinpath)
         if not files:
             built = (path / "recipe.yaml").is_file()
             cure = f"finish it with: zoo build {where}" if built else f"weights are {FORMS}"
@@ -51,6 +67,43 @@ def find_weights(place: str, slot: str) -> Weights:
     if not path.is_file():
         raise RequestError(f"there is no file {where}")
     return Weights(path, f"{part}." if part else "", of_run=False)
+
+
+def options_saved(place: str, slot: str, reader: str, component: str) -> Mapping[str, Any]:
+    """The options that a slot's weights were saved with: by a run, where its slot has the same component, or by another
+    library. None where there are no weights, which whoever loads them tells.
+    """
+    where, part = split_part(place)
+    path = _path(where)
+    if (path / "recipe.yaml").is_file():
+        with suppress(OSError, RequestError):
+            there = read((path / "recipe.yaml").read_text(), where).plain()["slots"].get(part or slot) or {}
+            return there if there.get("use") == component else {}
+    if reader and (path.is_dir() or (where.startswith(HUB) and not where.endswith(SUFFIX))):
+        return find_weights(place, slot, reader).saved.options  # type: ignore[union-attr]
+    return {}
+
+
+def _path(where: str) -> Path:
+    return Path(os.path.expandvars(where)).expanduser()
+
+
+def _saved(reader: str, where: str, file: Callable[[str], Path]) -> Weights:
+    """What a component reads in a folder of another library's."""
+    module, _, attribute = reader.partition(":")
+
+    def there(name: str) -> Path:
+        if not (path := file(name)).is_file():
+            raise FileNotFoundError(f"it has no file {name}")
+        return path
+
+    try:
+        saved: Saved = getattr(import_module(module), attribute)(there)
+    except RequestError:
+        raise
+    except Exception as error:  # a stranger's function may raise anything
+        raise RequestError(f"{where} cannot be read: {said_of(error)}") from error
+    return Weights(saved.file, "", of_run=False, saved=saved)
 
 
 def split_part(place: str) -> tuple[str, str]:
@@ -64,7 +117,7 @@ def _fetched(where: str) -> Path:
     org, _, rest = where.removeprefix(HUB).partition("/")
     name, _, file = rest.partition("/")
     name, _, revision = name.partition("@")
-    if not (org and name and file.endswith(SUFFIX)):
+    if not (org and name and file.endswith((SUFFIX, ".json"))):
         raise RequestError(f"{where} names no file; write {HUB}ORG/NAME/FILE{SUFFIX}")
     try:
         from huggingface_hub import hf_hub_download

@@ -1,0 +1,36 @@
+"""Image autoencoders of diffusers (https://github.com/huggingface/diffusers): encoders, decoders, generators."""
+
+from zoo import api
+
+_READS = "zoo_diffusers.folder:read"
+
+
+@api.hookimpl
+def zoo_components() -> tuple[api.Component, ...]:
+    """The halves of an autoencoder, whose family is an option, and the way back into a folder of diffusers'."""
+    return (
+        api.Component(
+            "encoder",
+            "diffusers",
+            "zoo_diffusers.halves:Encoder",
+            "the encoder of any image autoencoder of diffusers",
+            contract="zoo_diffusers.families:encoding",
+            weights=_READS,
+        ),
+        api.Component(
+            "decoder",
+            "diffusers",
+            "zoo_diffusers.halves:Decoder",
+            "the decoder of any image autoencoder of diffusers",
+            contract="zoo_diffusers.families:decoding",
+            weights=_READS,
+        ),
+        api.Component(
+            "generator",
+            "diffusers",
+            "zoo_diffusers.halves:Generator",
+            "a decoder of diffusers that takes noise too",
+            contract="zoo_diffusers.families:generating",
+            weights=_READS,
+        ),
+    )
