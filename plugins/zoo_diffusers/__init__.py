@@ -33,4 +33,10 @@ def zoo_components() -> tuple[api.Component, ...]:
             contract="zoo_diffusers.families:generating",
             weights=_READS,
         ),
+        api.Component(
+            "exporter",
+            "diffusers",
+            "zoo_diffusers.export:export",
+            "a folder that from_pretrained of diffusers loads",
+        ),
     )

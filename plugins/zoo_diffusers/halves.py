@@ -56,11 +56,13 @@ class Half(nn.Module):
     def __init__(self, channels: int, family: str, config: Mapping[str, Any], decodes: bool) -> None:
         super().__init__()
         whole = build(family, config, channels)
-        for name, child in whole.named_children():
-            if (name in DECODING) == decodes:
-                self.add_module(name, child)
+        children = dict(whole.named_children())
+        codes = [name for name in children if name not in DECODING]
+        for name in DECODING if decodes else codes:  # those that make images in their order: the last layer comes last
+            if name in children:
+                self.add_module(name, children[name])
         self.family = family
-        self.config = {key: value for key, value in whole.config.items() if not key.startswith("_")}
+        self.config = {key: value for key, value in whole.config.items() if key in keys_of(family)}
         for name, module in self.named_modules():
             if name in STILL:
                 module.requires_grad_(False)

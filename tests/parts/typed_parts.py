@@ -245,6 +245,10 @@ class Endless(api.WatcherDefaults):
     def picture(self, image: Tensor) -> None: ...  # type: ignore[override]
 
 
+def names(model: nn.Module, folder: Path, *, indent: int = 1) -> None:
+    (folder / "names.txt").write_text((" " * indent).join(model.state_dict()))
+
+
 def dim(images: Tensor, draw: api.Draw, *, most: float = 0.2) -> Tensor:
     return images - most * draw.uniform(len(images), 1, 1, 1)
 
@@ -261,6 +265,7 @@ data: list[api.Data] = [grey]
 metrics: list[type[api.Metric]] = [Worst, Plain]
 optimizers: list[api.Optimizer] = [adagrad, Descent]
 watchers: list[type[api.Watcher]] = [Best]
+exporters: list[api.Exporter] = [names]
 augmentations: list[api.Augmentation] = [dim]
 augmentation_modules: list[type[api.AugmentationModule]] = [Dim]
 
@@ -270,5 +275,6 @@ no_reader: api.ReadingData = grey  # type: ignore[assignment]
 no_metric: type[api.Metric] = Wrong  # type: ignore[assignment]
 no_optimizer: api.Optimizer = light  # type: ignore[assignment]
 no_watcher: type[api.Watcher] = Endless  # type: ignore[assignment]
+no_exporter: api.Exporter = light  # type: ignore[assignment]
 no_augmentation: api.Augmentation = light  # type: ignore[assignment]
 no_augmentation_module: type[api.AugmentationModule] = Encoder  # type: ignore[assignment]

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import ZooError
+from zoo.registry import load_registry
+from zoo.runs.export import export_model
 
 LEVELS = {"block_out_channels": [4, 8], "norm_num_groups": 2}
 TINY: dict[str, dict[str, Any]] = {
@@ -79,7 +81,7 @@ def both(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_every_family_comes_in_to_the_last_bit(family: str, here: Path) -> None:
+def test_every_family_comes_in_and_goes_out_to_the_last_bit(family: str, here: Path) -> None:
     model = theirs(family, here / "theirs")
     (here / "r.yaml").write_text(RECIPE)
     ours = zoo.build("r.yaml")
@@ -88,6 +90,13 @@ def test_every_family_comes_in_to_the_last_bit(family: str, here: Path) -> None:
     assert ours.recipe.latent == tuple(z.shape[1:])
     assert torch.equal(ours.encode(x).mean, z)
     assert torch.equal(ours.reconstruct(x), images)
+    names = export_model(ours, load_registry().find("exporter", "diffusers"), here / "out", {})
+    assert names == ["config.json", "diffusion_pytorch_model.safetensors"]
+    again = getattr(diffusers, family).from_pretrained(here / "out").eval()
+    assert all(torch.equal(t, again.state_dict()[name]) for name, t in model.state_dict().items())
+    assert all(torch.equal(a, b) for a, b in zip(both(again, x), (z, images), strict=True))
+    configs = [json.dumps({key: v for key, v in each.config.items() if key[0] != "_"}) for each in (again, model)]
+    assert configs[0] == configs[1]
     if hasattr(model.encode(x), "latent_dist"):
         torch.testing.assert_close(ours.encode(x).sigma, model.encode(x).latent_dist.std.detach(), rtol=1e-6, atol=0)
 
@@ -147,6 +156,20 @@ def test_a_run_needs_the_folder_no_more_and_its_weights_bring_their_options(here
     (here / "theirs").rename(here / "gone")
     x = torch.rand(2, 3, 8, 8)
     images = zoo.load("runs/r").reconstruct(x)
+    assert run_zoo("export", "runs/r", "--to", "diffusers", "out", "--set", "scaling_factor=0.5").code == 0
+    out = diffusers.AutoencoderKL.from_pretrained("out").eval()
+    assert torch.equal(both(out, x)[1], images)
+    assert out.config.scaling_factor == 0.5
+    told = {
+        ("diffusers", "out"): "out: is there already; choose another directory",
+        ("difusers", "new"): "did you mean 'diffusers'?",
+        ("diffusers", "new", "--set", "encoder=prior"): "slot 'prior' is no encoder of diffusers",
+        ("diffusers", "new", "--set", "scale=1"): "exporter 'diffusers' has no option 'scale'",
+    }
+    for arguments, sentence in told.items():
+        failed = run_zoo("export", "runs/r", "--to", *arguments)
+        assert (failed.code, sentence in failed.err, Path("new").exists()) == (2, True, False), failed.err
+    assert not list(here.glob(".*.tmp"))
     again = RECIPE.replace("weights: theirs", "weights: runs/r")
     (here / "again.yaml").write_text(
         again.replace("  prior", "  generator: {use: diffusers, weights: runs/r#decoder}\n  prior")

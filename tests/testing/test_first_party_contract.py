@@ -111,6 +111,14 @@ def tracker(name: str) -> ModuleType:
 JUDGED = Path(__file__).parents[1] / "parts" / "judged.yaml"
 TERMS = ("distance", "perceptual_loss", "adaptive_fooling")
 VALUES = ("perceptual_distance", "scaled_distance", "fooling", "adaptive_weight")
-RECIPES = {f"{kind}/{name}": JUDGED for kind, names in (("term", TERMS), ("value", VALUES)) for name in names}
+JUDGING = {f"{kind}/{name}": JUDGED for kind, names in (("term", TERMS), ("value", VALUES)) for name in names}
+
+HALF = {"use": "diffusers", "config": TWO_LEVELS}
+HALVES: dict[str, Any] = {
+    "data": {"use": "digits", "size": 8},
+    "slots": {"encoder": HALF, "decoder": HALF, "prior": "normal"},
+    "phases": [{"encoder + decoder": {"reconstruction": 1.0}}],
+}
+RECIPES: dict[str, Any] = {**JUDGING, "exporter/diffusers": HALVES}
 
 test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)

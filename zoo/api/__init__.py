@@ -11,7 +11,8 @@ which parameters a target (the class or function that a component names) has, fo
   priors; slots, values, fields of the data (``x``), ``batch``, ``draw``, ``sizes`` and counts of the training
   (``step``, ``epoch``, ``images_seen``, ``train_size``) in values and terms; outputs, values, fields and ``draw`` in a
   metric's ``update``; ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers; ``folder``, the run's
-  directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers;
+  directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers; ``model`` and
+  ``folder`` in exporters;
 * where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
   too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
 * keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
@@ -37,6 +38,7 @@ from zoo.api.kinds import (
     Data,
     Decoder,
     Encoder,
+    Exporter,
     Generator,
     LearningTerm,
     Metric,
@@ -65,9 +67,9 @@ if TYPE_CHECKING:
     from zoo.types import CriticOutput, Examples, Gaussian, Images, to_model, to_pixels
 
 __all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Saved"]
-__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Generator", "Network", "Prior"]
-__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "ReadingData", "ReadyData", "Term"]
-__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "TermModule", "Value", "ValueModule"]
+__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Exporter", "Generator", "Network"]
+__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "Prior", "ReadingData", "ReadyData"]
+__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "Term", "TermModule", "Value", "ValueModule"]
 __all__ += ["Progress", "Record", "Watcher", "WatcherDefaults", "cache_folder", "locked", "memory", "restoring"]
 __all__ += ["Scheduled", "hookimpl", "hookspec", "to_model", "to_pixels"]
 
@@ -98,6 +100,7 @@ KINDS = (
     "optimizer",
     "watcher",
     "augmentation",
+    "exporter",
 )
 """The kinds of components."""
 

@@ -240,3 +240,10 @@ class AugmentationModule(Protocol):
 
     def forward(self, images: Tensor, *asked: Any, **named: Any) -> Tensor:
         """Changes the images, as ``Augmentation`` does."""
+
+
+class Exporter(Protocol):
+    """A function that writes a trained model for other programs."""
+
+    def __call__(self, *asked: Any, **options: Any) -> None:
+        """Writes the ``model``, an ``nn.Module`` whose slots are attributes, into ``folder``, an empty directory."""

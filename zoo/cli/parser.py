@@ -135,10 +135,14 @@ def _run_verbs(verbs: Any) -> None:
     evaluate = _verb(verbs, "evaluate", "score a run again", "runs")
     _list(evaluate, "--metrics", "A[,B]", "these (the recipe's)")
     _list(evaluate, "--set", "PATH=VALUE", "such as evaluate.fid.download=true")
-    for verb in (sample, reconstruct, interpolate, evaluate):
+    export = _verb(verbs, "export", "write a run's model for another program", "runs")
+    _list(export, "--set", "OPTION=VALUE", "of the exporter (zoo show exporter:NAME)")
+    export.add_argument("--to", required=True, dest="exporter", metavar="EXPORTER", help="which (zoo list exporter)")
+    for verb in (sample, reconstruct, interpolate, evaluate, export):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
+    export.add_argument("out", type=Path, metavar="DIR", help="a new directory")
     for verb in (sample, reconstruct, interpolate):
         to = "one picture: .png, .jpg; all images: .npz, .pt, or a directory for a file each (a PNG in RUN)"
         verb.add_argument("--to", "--out", type=Path, metavar="DIR|FILE", help=to)

@@ -1,4 +1,4 @@
-"""Commands on runs: sample, reconstruct, interpolate, evaluate."""
+"""Commands on runs: sample, reconstruct, interpolate, evaluate, export."""
 
 from __future__ import annotations
 
@@ -143,6 +143,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
             vouch_again(run, ("scores.json", "report.html"))
     rows = [["score", "value"], *([label, s.get("why", f"{s['value']:.4g}")] for label, s in scores.items())]
     print(json_text(scores) if arguments.json else table(rows))
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """``zoo export RUN --to EXPORTER DIR``."""
+    from zoo.recipe.yaml.read import read_option
+    from zoo.runs.export import export_model
+
+    _, registry = _recipe(arguments)
+    entry = registry.find("exporter", arguments.exporter)
+    names = export_model(_model(arguments), entry, arguments.out, dict(map(read_option, arguments.set)))
+    print(json_text({"folder": str(arguments.out), "files": names}) if arguments.json else arguments.out)
     return 0
 
 

@@ -122,5 +122,5 @@ DEFAULT_LATENT = 64
 LONGEST_NAME = 100
 """Bytes of the longest name of a run."""
 
-TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
+TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe"), "exporter": ("model", "folder")}
 """What parts of these kinds may ask for."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from zoo.errors import Position, RequestError, did_you_mean, said_of
+from zoo.errors import RequestError, did_you_mean, said_of
 from zoo.metrics.metric import optional
-from zoo.recipe.yaml.read import read_value
+from zoo.recipe.yaml.read import read_option
 from zoo.registry import Registry
 from zoo.registry.entries import Entry
 from zoo.registry.options import check_options, to_arguments
@@ -110,18 +110,11 @@ def choose(
 def settings_of(settings: Sequence[str] | Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """(metric or nothing, option) -> value."""
     found = {}
-    pairs: Iterable[tuple[str, Any]] = settings.items() if isinstance(settings, Mapping) else map(_parted, settings)
+    pairs: Iterable[tuple[str, Any]] = settings.items() if isinstance(settings, Mapping) else map(read_option, settings)
     for path, value in pairs:
         whose, _, name = path.rpartition(".")
         found[whose, name] = value
     return found
-
-
-def _parted(text: str) -> tuple[str, Any]:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise RequestError(f"--set {text}: has no '='; write it as OPTION=VALUE, such as pretrained=inception.pth")
-    return path.strip(), read_value(value, Position(f"--set {text}")).plain()
 
 
 def _knowing(protocol: str, registry: Registry) -> list[Entry]:

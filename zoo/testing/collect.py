@@ -28,6 +28,7 @@ KINDS: Mapping[str, type[Component]] = {
     "optimizer": training.Optimizer,
     "watcher": training.Watcher,
     "augmentation": images.Augmentation,
+    "exporter": training.Exporter,
 }
 """Kind -> its components as they are checked; a term that owns networks is a ``values.LearningTerm``."""
 

@@ -236,6 +236,46 @@ def run_folder() -> Iterator[Path]:
             yield there
 
 
+class Exporter(Component):
+    """An exporter, and a model that is not trained: of the recipe that is given, else of the smallest there is."""
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Of the model."""
+        given = self.bench.recipes.get(self.key)
+        return next(self.bench.bundled(FIRST_PARTY)) if given is None else load_recipe(given, (), self.bench.registry)
+
+    def export(self, folder: Path, model: Model | None = None) -> None:
+        """Writes a model."""
+        given = {"model": (model or Model(self.recipe)).eval(), "folder": folder}
+        asked = {name: given[name] for name in self.entry.signature.needs}
+        self.refused(lambda: self.target(**asked, **self.part.arguments_for()), "used on this model")
+
+    def use(self) -> None:
+        """Writes a model."""
+        with run_folder() as folder:
+            self.export(folder)
+
+    def check_files(self) -> None:
+        """It writes files, and nowhere but into the folder."""
+        with run_folder() as folder:
+            self.export(folder)
+            astray = sorted(path.name for path in Path.cwd().iterdir())
+            self.require(
+                any(path.is_file() for path in folder.rglob("*")),
+                "writes no file into 'folder', the directory that it is given",
+            )
+        self.require(not astray, f"writes {' and '.join(astray)} where the user stands; write into 'folder'")
+
+    def check_model_untouched(self) -> None:
+        """The model is after it what it was before."""
+        model = Model(self.recipe)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with run_folder() as folder:
+            self.export(folder, model)
+        self.require(equal(before, model.state_dict()), "changes the model, with which others go on; work on a copy")
+
+
 class Watcher(Component):
     """A watcher, and a training to look at."""
 

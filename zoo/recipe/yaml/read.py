@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 
 import yaml
 
-from zoo.errors import Position, Problem, RecipeError
+from zoo.errors import Position, Problem, RecipeError, RequestError
 from zoo.recipe.yaml.node import Node, Scalar, one_line, plain_scalar
 from zoo.recipe.yaml.write import write
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_value", "too_large", "write"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "MAX_PROBLEMS", "Node", "read", "read_option"]
+__all__ += ["read_value", "too_large", "write"]
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 32
@@ -67,6 +68,14 @@ def read(text: str | bytes, file: str) -> Node:
         reader.refuse(root.position, f"a recipe is a mapping of 'key: value' lines, not {root.kind}")
     reader.finish()
     return root
+
+
+def read_option(text: str) -> tuple[str, Any]:
+    """The name and the value of ``--set OPTION=VALUE``; a RequestError where it is none."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RequestError(f"--set {text}: has no '='; write it as OPTION=VALUE, such as pretrained=inception.pth")
+    return name.strip(), read_value(value, Position(f"--set {text}")).plain()
 
 
 def read_value(text: str, place: Position) -> Node:

@@ -91,6 +91,7 @@ FAULTS = {
         "inputs untouched",
         "device move",
     ),
+    "exporter": (*(name for name in SHARED if name != "determinism"), "files", "model untouched"),
     "recipe": ("resolves", "shapes", "round trip", "training", "determinism", "state round trip", "outputs"),
 }
 """Kind -> the checks that a bad part of it breaks."""
