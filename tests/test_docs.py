@@ -32,6 +32,8 @@ def blocks(language: str) -> list[pytest.param]:
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_recipes_resolve(text, tmp_path):
     written = read(text, "block").plain()
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)  # whose sub-folders are classes
     file = tmp_path / "recipe.yaml"
     file.write_text(text if "extends" in written else f"extends: {_base(written)}\n{text}")
     load_recipe(file)

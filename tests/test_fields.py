@@ -373,7 +373,7 @@ def test_a_slot_has_the_sizes_of_the_field_that_it_says() -> None:
 
 def test_an_image_that_is_no_square_is_told_to_who_asks_for_a_side() -> None:
     with pytest.raises(RecipeError, match=r"asks for 'size: int', the side of a square, and images are 3 x 12 x 16"):
-        load_recipe({"extends": "gan", "data": {"use": "pairs"}}, (), registry_for({}, [PLUGIN]))
+        load_recipe({"extends": "avae-paper", "data": {"use": "pairs"}}, (), registry_for({}, [PLUGIN]))
 
 
 def test_sets_for_fields_take_the_place_of_a_base_s_data() -> None:

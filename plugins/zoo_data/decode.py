@@ -57,7 +57,8 @@ class View:
         crop: what of the upright image is taken, always around its centre: the largest ``square``, or part of
             the proportions of ``size``; ``none`` for the whole, squeezed; a number of pixels for such a part of that
             shorter side; ``paper`` for 0.6 of each side, as ``tf.image.central_crop`` rounds it, squeezed.
-        resize: ``antialias`` (Pillow's bicubic) or ``published`` (``pixels.nearest_four``).
+        resize: ``antialias`` (Pillow's bicubic) or ``published`` (``pixels.nearest_four``); or ``classes``, where a
+            pixel is the number of a class: the nearest.
     """
 
     size: Size
@@ -84,6 +85,8 @@ class View:
         if min(image.size) < 2:
             raise ValueError(f"only {image.width} x {image.height} pixels")
         box = self.box(*image.size)
+        if self.resize == "classes":
+            return classes_of(image.crop(box), self.size)
         # A copy of the largest image allowed is 340 MiB.
         cropped = eight_bits(image if box == (0, 0, *image.size) else image.crop(box), self.channels)
         return nearest_four(cropped, self.size) if self.resize == "published" else resized(cropped, self.size)
@@ -221,6 +224,23 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # noqa: BLE001 - garbled metadata does not spoil the pixels
         turn = None
     return image if turn is None else image.transpose(turn)
+
+
+def classes_of(image: Image.Image, size: Size) -> np.ndarray:
+    """A mask's classes, uint8 (1, H, W), each that of the nearest pixel: places in a palette, or grey levels.
+
+    Raises:
+        ValueError: if it is in colour, or has numbers beyond 255.
+    """
+    height, width = sides_of(size)
+    values = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+    if values.ndim == 3 and (values[..., 1:3] == values[..., :1]).all():
+        values = values[..., 0]
+    if values.ndim == 3:
+        raise ValueError("a mask in colour; save it grey or with a palette, the value of a pixel being its class")
+    if values.max() > 255:
+        raise ValueError(f"a mask with class {values.max()}; there are 256 at most")
+    return values.astype(np.uint8)[None]
 
 
 def eight_bits(image: Image.Image, channels: int) -> Image.Image:

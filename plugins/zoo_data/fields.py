@@ -1,5 +1,7 @@
 """What the published sets have besides images: fields and the names of classes. Imports nothing heavy."""
 
+from collections.abc import Mapping
+
 from zoo import api
 
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -32,7 +34,7 @@ def labelled(label: api.Field) -> dict[str, api.Field]:
     return {"x": api.IMAGE, "label": label}
 
 
-FIELDS = {
+FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
     "sprites": {
         "x": api.IMAGE,
         "shape": api.Field("label", classes=SHAPES),
@@ -45,5 +47,6 @@ FIELDS = {
     "cifar10": labelled(api.Field("label", classes=TEN)),
     "cifar100": labelled(api.Field("label", classes=HUNDRED)),
     "svhn": labelled(DIGITS),
+    "folder": "zoo_data.beside:folder_fields",
 }
 """Name of a set -> what it brings, where that is more than images."""

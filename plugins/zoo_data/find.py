@@ -8,6 +8,7 @@ from zipfile import ZipFile
 from PIL import Image
 
 from zoo_data.bad import Bad, printable
+from zoo_data.beside import RUN
 from zoo_data.decode import FORMATS
 from zoo_data.listed import NOT_THE_IMAGES, File
 
@@ -18,8 +19,6 @@ STARTS = [accept for name in FORMATS if name != "DIB" and (accept := Image.OPEN.
 BYTES = 32
 UNREAD = (".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".cr2", ".nef", ".dng", ".eps", ".exr", ".hdr", ".ico")
 """Images that are not read here."""
-RUN = {"recipe.yaml", "plugins.json"}
-"""Files by which a directory is known as a run of the zoo."""
 
 
 class Search:

@@ -3,13 +3,17 @@
 import hashlib
 import os
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
-from zipfile import ZipFile, is_zipfile
+from typing import Any, Literal, NamedTuple
+from zipfile import ZipFile
+
+import torch
+from torch import Tensor
 
 from zoo import api
-from zoo_data.bad import judge, printable
+from zoo_data.bad import Bad, judge, printable
+from zoo_data.beside import TEST, TRAIN, directory, folder_fields, labelled, paired, place_of
 from zoo_data.cache import Packed
 from zoo_data.decode import View
 from zoo_data.files import user_path
@@ -17,12 +21,8 @@ from zoo_data.find import Search
 from zoo_data.listed import content, signature
 from zoo_data.pack import check_workers, pack
 from zoo_data.pixels import Size, check_common
-from zoo_data.read import read
-from zoo_data.sources import Items, Source, files_source, zipped
-
-TRAIN = ("train", "training")
-TEST = ("test", "testing", "val", "valid", "validation")
-"""Names of directories that say which split is in them, in any case; of several the first."""
+from zoo_data.read import of_classes, read
+from zoo_data.sources import Items, Source, files_source, of_good, zipped
 
 
 def folder(
@@ -30,13 +30,16 @@ def folder(
     path: str = "",
     size: Size = 32,
     channels: Literal[1, 3] = 3,
+    labels: Literal["none", "folders"] | tuple[str, ...] = "none",
+    pairs: dict[str, str] | None = None,
+    masks: dict[str, int | tuple[str, ...]] | None = None,
     test: float | str = 0.1,
     crop: int | Literal["square", "none"] = "square",
     resize: Literal["antialias", "published"] = "antialias",
     on_error: Literal["skip", "error"] = "skip",
     workers: int = 0,
     seed: int = 0,
-) -> api.Images:
+) -> api.Examples:
     """Every image below ``path``, in sorted order: upright, cropped, resized; packed once into the cache.
 
     Names that begin with a dot and runs of the zoo are passed over, and files that Pillow cannot read, which are
@@ -48,103 +51,165 @@ def folder(
         path: the directory, or a zip of images; ``~`` is the home directory, ``$NAME`` what the environment has.
         size: image side in pixels, or [height, width].
         channels: 1 (luma) or 3.
+        labels: ``folders`` for a field ``label``, whose classes are the sub-folders, in sorted order; or names of
+            sub-folders, in the order of the classes: what else is there is not used.
+        pairs: field -> sub-folder, ``x`` first, such as {x: photos, y: maps}: images of one name, but for the
+            extension, belong together.
+        masks: which of these fields are masks: field -> how many classes, or their names. The value of a pixel, or
+            its place in a palette, is its class; of two classes, 255 counts as 1.
         test: share of the images held out, between 0 and 1; or the directory of the test images, its name below
             ``path`` or absolute. Where ``path`` has directories ``train`` and ``test`` (or ``val``), those are the
             splits.
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
             central part of that shorter side; ``none`` squeezes the whole image.
         resize: ``antialias`` (bicubic), or ``published`` (bilinear from the four nearest pixels).
-        on_error: ``skip`` files that cannot be read and name them in the notes, or stop with an ``error``.
+        on_error: ``skip`` files that cannot be read or have no partner and name them in the notes, or stop with an
+            ``error``.
         workers: processes that decode; 0 for one a core, at most 8; 1 for none but this one.
         seed: another seed, another split.
 
     Raises:
-        ValueError: for a value outside its range, fewer than two good images, or (``error``) a bad one.
+        ValueError: for a value outside its range, fewer than two good images, or (``error``) a bad one; for a class
+            without an image, or a mask with a class that it has not.
         OSError: when ``path`` is missing, no directory, or unreadable; when the cache cannot be written.
     """
-    check_common("folder", size=size, channels=channels, seed=seed, crop=crop)
+    _check(workers, test, size=size, channels=channels, seed=seed, crop=crop)
+    described, _ = folder_fields(path, test, labels, pairs, masks)
+    root = place_of(path)
+    search, where = _search(root), printable(str(root))
+    split = _splits(root, search.names, test, _fraction_of(seed, pairs or {}))
+    notes = [*split.notes, *_passed_over(search, where)]
+    inside = split.inside()
+    names, alone = paired(inside, pairs) if pairs else ({"x": [*inside]}, [])
+    numbers = labelled(inside, described["label"].classes) if "label" in described else {}
+    names = {"x": [*numbers]} if numbers else names
+    notes += _unused(len(inside) - sum(map(len, names.values())) - len(alone), len(inside), where)
+    views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
+    packs = {name: pack(_source(root, own), views[described[name].kind], workers) for name, own in names.items()}
+    found, good, lost = _whole(names, packs)
+    bad = sorted([*search.bad, *alone, *lost])
+    notes += judge("folder", bad, len(good) * len(names), f"files in {where}", on_error, packs["x"].page)
+    _require_two(len(good), bad, root)
+    kept = {name: [own[place] for place in good] for name, own in names.items()}
+    for name in (name for name in names if described[name].kind == "mask"):
+        found[name] = _checked(name, found[name][:, 0], described[name], kept[name])
+    if numbers:
+        found["label"] = torch.tensor([numbers[name] for name in kept["x"]])
+    told = dict.fromkeys(note for packed in packs.values() for note in packed.notes)
+    return _parted(found, sum(name not in split.held_out for name in kept["x"]), (*told, *notes))
+
+
+def _parted(found: dict[str, Tensor], border: int, notes: tuple[str, ...]) -> api.Examples:
+    """Those for training, so many, and those for test; one of each at least."""
+    border = min(max(border, 1), len(found["x"]) - 1)
+    both = {name: (tensor[:border], tensor[border:]) for name, tensor in found.items()}
+    return api.Examples(*both.pop("x"), notes, both)
+
+
+def _passed_over(search: Search, where: str) -> list[str]:
+    found = f"folder: found {len(search.names):,} images in {where}, passed over {search.passed_over}."
+    return [found] if search.passed_over else []
+
+
+def _unused(others: int, total: int, where: str) -> list[str]:
+    which = f"{others:,} of {total:,} images in {where}, which {'is' if others == 1 else 'are'}"
+    return [f"folder: not used: {which} in no sub-folder that is named."] if others else []
+
+
+def _check(workers: int, test: float | str, **common: Any) -> None:
+    check_common("folder", **common)
     check_workers("folder", workers)
     if not isinstance(test, str) and not 0 < test < 1:
         raise ValueError(f"folder: option 'test' is {test}; choose a share between 0 and 1, such as 0.1.")
-    root = _place(path)
-    search = _search(root)
-    chosen, held_out, notes = _splits(root, search.names, test, seed)
-    if search.passed_over:
-        where = printable(str(root))
-        notes.append(f"folder: found {len(search.names):,} images in {where}, passed over {search.passed_over}.")
-    # Stable: those for training, then those for test, each in sorted order.
-    names = sorted(chosen, key=held_out.__contains__)
-    source = _zip_source(root, names) if root.is_file() else files_source("folder", "all", root, names)
-    packed = pack(source, View(size, channels, crop, resize), workers)
-    good = len(packed.pixels)
-    bad = sorted([*search.bad, *packed.bad])
-    notes += judge("folder", bad, good, f"files in {printable(str(root))}", on_error, packed.page)
+
+
+def _require_two(good: int, bad: list[Bad], root: Path) -> None:
     if good == 1:
         besides = f", besides {len(bad):,} bad ones, first {bad[0]}" if bad else ""
         raise ValueError(
             f"folder: {root} holds one good image{besides}; add another, for train and test need one each."
         )
-    border = min(max(_for_training(names, held_out, packed), 1), good - 1)
-    return api.Images(packed.pixels[:border], packed.pixels[border:], (*packed.notes, *notes))
 
 
-def _splits(root: Path, names: list[str], test: float | str, seed: int) -> tuple[list[str], set[str], list[str]]:
-    """Says which names are used, which of them are for test, and what is to be told of that."""
+def _whole(names: dict[str, list[str]], packs: dict[str, Packed]) -> tuple[dict[str, Tensor], list[int], list[Bad]]:
+    """Of each field the pixels of the items that are good in all of them, their places, and the others."""
+    bad = {name: {one.name for one in packed.bad} for name, packed in packs.items()}
+    spoilt = {
+        place: next(own[place] for name, own in names.items() if own[place] in bad[name])
+        for place in range(len(names["x"]))
+        if any(own[place] in bad[name] for name, own in names.items())
+    }
+    good = [place for place in range(len(names["x"])) if place not in spoilt]
+    found, lost = dict[str, Tensor](), list[Bad]()
+    for name, own in names.items():
+        alone = [
+            Bad(own[place], f"its partner {by} is bad") for place, by in spoilt.items() if own[place] not in bad[name]
+        ]
+        there = [inside for inside in own if inside not in bad[name]]
+        found[name] = of_good(packs[name].pixels, there, alone)
+        lost += [*packs[name].bad, *alone]
+    return found, good, lost
+
+
+def _checked(name: str, mask: Tensor, field: api.Field, names: list[str]) -> Tensor:
+    """Masks, black and white as 0 and 1; a ValueError where one has a class that there is not."""
+    count = len(field.classes) if isinstance(field.classes, tuple) else int(field.classes)
+    mask = of_classes(mask, count)
+    highest = mask.flatten(1).amax(1)
+    if (wrong := (highest >= count).nonzero()).numel():
+        first = int(wrong[0])
+        raise ValueError(
+            f"folder: {printable(names[first])} has class {int(highest[first])}, and {name} has {count}: 0 to "
+            f"{count - 1}; it is the value of a pixel, or its place in the palette."
+        )
+    return mask
+
+
+class Splits(NamedTuple):
+    """Which images are used, which of them are for test, and what is to be told of that.
+
+    ``starts`` are the directories of splits, with which some of the names begin.
+    """
+
+    chosen: list[str]
+    held_out: set[str]
+    notes: list[str]
+    starts: tuple[str, ...]
+
+    def inside(self) -> dict[str, str]:
+        """Name -> what follows the directory of its split: those for training, then those for test, each sorted."""
+        names = sorted(self.chosen, key=self.held_out.__contains__)  # stable
+        starts = {name: next((start for start in self.starts if name.startswith(start)), "") for name in names}
+        return {name: name.removeprefix(start) for name, start in starts.items()}
+
+
+def _splits(root: Path, names: list[str], test: float | str, fraction: Callable[[str], float]) -> Splits:
     if isinstance(test, str):
         place = Path(os.path.normpath(root / user_path(test)))
         below = f"{place.relative_to(root).as_posix()}/" if place.is_relative_to(root) else ""
         held_out = {name for name in names if below and name.startswith(below)}
         if not below:
-            held_out = {str(place / name) for name in _search(_directory(str(place))).names}
+            held_out = {str(place / name) for name in _search(directory(str(place))).names}
         if not held_out or held_out >= set(names):
             raise ValueError(f"folder: option 'test' is {test!r}; {place} holds no image, or there is none besides.")
-        return sorted({*names, *held_out}), held_out, []
+        return Splits(sorted({*names, *held_out}), held_out, [], (below or f"{place}/",))
     tops = Counter(name.partition("/")[0] for name in names if "/" in name)
     train = next((top for top in sorted(tops) if top.lower() in TRAIN), None)
     held = next((top for known in TEST for top in sorted(tops) if top.lower() == known), None)
     if not train or not held:
-        return names, {name for name in names if _fraction(name, seed) < test}, []
+        return Splits(names, {name for name in names if fraction(name) < test}, [], ())
     chosen = [name for name in names if name.partition("/")[0] in {train, held}]
     splits = f"{train}/ with {tops[train]:,} images for training and {held}/ with {tops[held]:,} for test"
     note = f"folder: {printable(str(root))} has {splits}"
     if others := len(names) - len(chosen):
         note += f"; {others:,} images besides these are not used"
-    return chosen, {name for name in chosen if name.startswith(f"{held}/")}, [f"{note}."]
-
-
-def _for_training(names: list[str], held_out: set[str], packed: Packed) -> int:
-    bad = {name for name, _ in packed.bad}
-    return sum(name not in held_out and name not in bad for name in names)
-
-
-def _place(path: str) -> Path:
-    """Gives the absolute path of a directory or of a zip."""
-    with suppress(OSError, ValueError, RuntimeError):
-        if path and (place := user_path(path).absolute()).is_file() and is_zipfile(place):
-            return place
-    return _directory(path)
-
-
-def _directory(path: str) -> Path:
-    """The absolute path of a directory that can be listed."""
-    if not path:
-        raise ValueError("folder: option 'path' is empty; give the directory of your images.")
-    try:
-        root = user_path(path).absolute()
-        os.scandir(root).close()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"folder: {root} does not exist; give a directory of images.") from None
-    except NotADirectoryError:
-        raise NotADirectoryError(f"folder: {root} is no directory; give one that holds images.") from None
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte in the name; no such ~user
-        why = getattr(error, "strerror", None) or error
-        raise OSError(f"folder: {path!r} cannot be listed ({why}); give a directory you may read.") from None
-    return root
+    held_out = {name for name in chosen if name.startswith(f"{held}/")}
+    return Splits(chosen, held_out, [f"{note}."], (f"{train}/", f"{held}/"))
 
 
 def _ready(*, path: str) -> None:
     """Refuses a directory that cannot be listed."""
-    _place(path)
+    place_of(path)
 
 
 folder.ready = _ready
@@ -161,17 +226,28 @@ def _search(root: Path) -> Search:
     return search
 
 
-def _zip_source(path: Path, names: list[str]) -> Source:
+def _source(root: Path, names: Sequence[str]) -> Source:
+    if not root.is_file():
+        return files_source("folder", "all", root, [*names])
+
     def items(start: int) -> Items:
-        with ZipFile(path) as archive:
+        with ZipFile(root) as archive:
             for name in names[start:]:
                 yield name, zipped(archive, name, name)
 
-    identity = [str(path), *signature(path), content([path]), names]
-    return Source("folder", "all", len(names), items, identity, f"images in {printable(str(path))}")
+    identity = [str(root), *signature(root), content([root]), [*names]]
+    return Source("folder", "all", len(names), items, identity, f"images in {printable(str(root))}")
 
 
-def _fraction(name: str, seed: int) -> float:
-    """A number in [0, 1) that is a function of the name and the seed alone."""
-    digest = hashlib.blake2b(b"%d\0" % seed + os.fsencode(name), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+def _fraction_of(seed: int, pairs: dict[str, str]) -> Callable[[str], float]:
+    """A number in [0, 1) that is a function of a name and the seed alone; of partners, the same."""
+
+    starts = [f"{Path(place).as_posix()}/" for place in pairs.values()]
+
+    def fraction(name: str) -> float:
+        start = next((start for start in starts if name.startswith(start)), "")
+        known = os.path.splitext(name.removeprefix(start))[0] if start else name
+        digest = hashlib.blake2b(b"%d\0" % seed + os.fsencode(known), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+    return fraction

@@ -22,6 +22,8 @@ def read(
     channels: int,
     crop: int | str = "square",
     resize: Literal["antialias", "published"] = "antialias",
+    kind: str = "image",
+    classes: int = 0,
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Image files, every image below directories, and pictures in memory; a bad one is passed over.
 
@@ -31,6 +33,8 @@ def read(
         channels: 1 (luma) or 3.
         crop: as ``View`` has it.
         resize: as ``View`` has it.
+        kind: ``image``, or ``mask``, whose pixels are numbers of classes.
+        classes: of a mask, how many; of two, 255 counts as 1.
 
     Returns:
         uint8 (N, C, H, W), and a sentence that names the bad ones, if there are any.
@@ -54,18 +58,26 @@ def read(
         else:
             named.append((str(image), File(Path(image))))
     try:
-        chunk = decode_chunk(named, View(size, channels, crop, resize))
+        chunk = decode_chunk(named, View(size, channels, crop, "classes" if kind == "mask" else resize))
     except MachineError as error:
         raise OSError(f"{error}.") from None
     bad += chunk.bad
     if bad and not len(chunk.pixels):
         others = f", nor can {len(bad) - 1:,} more" if len(bad) > 1 else ""
         raise ValueError(f"{printable(bad[0].name)}: cannot be read as an image: {bad[0].reason}{others}")
-    return torch.from_numpy(chunk.pixels), judge("images", bad, len(chunk.pixels), "given", "skip")
+    pixels = torch.from_numpy(chunk.pixels)
+    return of_classes(pixels, classes if kind == "mask" else 0), judge(
+        "images", bad, len(chunk.pixels), "given", "skip"
+    )
+
+
+def of_classes(masks: torch.Tensor, classes: int) -> torch.Tensor:
+    """Masks, (N, ...); where there are two classes, black and white as 0 and 1."""
+    return torch.where(white, 1, masks) if classes == 2 and (white := masks == 255).any() else masks
 
 
 def read_plain(
-    images: Sequence[str | Path | Image.Image], *, size: Size, channels: int
+    images: Sequence[str | Path | Image.Image], *, size: Size, channels: int, kind: str = "image", classes: int = 0
 ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """As ``read``, for data whose options say nothing of cropping and resizing."""
-    return read(images, size=size, channels=channels)
+    return read(images, size=size, channels=channels, kind=kind, classes=classes)

@@ -102,7 +102,7 @@ def test_options_are_keyword_only_typed_and_readable_without_import(target):
     assert [node.args.args, node.args.posonlyargs, node.args.vararg, node.args.kwarg] == [[], [], None, None]
     assert all(default is not None for default in node.args.kw_defaults)
     types = {a.arg: ast.unparse(a.annotation) for a in node.args.kwonlyargs}
-    assert types["size"] == "int"
+    assert types["size"] == "Size"
     assert types["channels"] == "Literal[1, 3]"
 
 

@@ -170,7 +170,8 @@ class Component:
         variants: value of that option -> target, each with needs and options of its own. ``target`` is
             what serves where a recipe does not say.
         fields: of data, what it brings, by name, ``x`` first; or ``"package.module:function"``, which gives that for
-            the data's options, asked for by name, and imports nothing heavy. Of an item, tensors go by these names.
+            the data's options, asked for by name, and imports nothing heavy; or that and the options that say so
+            without the data's files, which a run's recipe has in their place. Of an item, tensors go by these names.
         weights: of a network, ``"package.module:function"`` that reads weights which another library saved in a folder:
             ``function(file)`` gives a ``Saved``, and ``file(name)`` the path of a file of that folder, which may be
             one of the Hugging Face hub.

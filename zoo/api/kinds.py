@@ -145,7 +145,8 @@ class ReadingData(Data, Protocol):
 
     read: Callable[..., tuple[Tensor, tuple[str, ...]]]
     """Given paths (files, directories) and Pillow's images, then by name ``size``, ``channels`` and what else it asks
-    for of the options: uint8 (N, C, H, W), and sentences on those passed over; ValueError where none is good."""
+    for of the options, and ``kind`` and ``classes`` of the field: uint8 (N, C, H, W), of a mask (N, 1, H, W), and
+    sentences on those passed over; ValueError where none is good."""
 
 
 class Metric(Protocol):

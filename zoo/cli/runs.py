@@ -17,6 +17,7 @@ from zoo.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
+    from zoo.recipe.data_fields import DataField
     from zoo.registry import Registry
     from zoo.runs.run import Run
 
@@ -88,23 +89,23 @@ def _fields(arguments: argparse.Namespace, model: Any) -> dict[str, Any]:
             except ValueError:
                 raise RequestError(f"--given {said}: a vector is numbers with commas between") from None
         elif field.kind != "label":
-            given[name] = _read([value], model)
+            given[name] = _read([value], model, field)
     return given
 
 
 def _given(arguments: argparse.Namespace, model: Any) -> Any:
     """The images that are named, (N, C, H, W) in [-1, 1] on the model's device."""
-    return _read(arguments.images, model)
+    return _read(arguments.images, model, model.recipe.x)
 
 
-def _read(paths: Sequence[str | Path], model: Any) -> Any:
+def _read(paths: Sequence[str | Path], model: Any, field: DataField) -> Any:
+    from zoo.data.fields import seen
     from zoo.data.given import read_images
-    from zoo.types import to_model
 
-    pixels, notes = read_images(paths, model.recipe)
+    pixels, notes = read_images(paths, model.recipe, field)
     for note in notes:
         tell(note)
-    return to_model(pixels.to(model.device), model.dtype)
+    return seen(pixels.to(model.device), field, model.dtype)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

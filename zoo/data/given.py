@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo.data.fields import check_field
-from zoo.errors import RequestError, text_of
+from zoo.errors import RequestError, a, text_of
 from zoo.machine.device import memory, size_of
 from zoo.recipe import Recipe, registry_for
 from zoo.recipe.data_fields import DataField
@@ -30,30 +30,42 @@ PIECE = 256
 """Items of a data set that become pixels together."""
 
 
-def read_images(images: Sequence[str | Path | Image.Image], recipe: Recipe) -> tuple[Tensor, tuple[str, ...]]:
+def read_images(
+    images: Sequence[str | Path | Image.Image], recipe: Recipe, field: DataField | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
     """Files, directories and pictures, read as the recipe's data reads its own (``api.ReadingData``).
 
     Data that reads none has them read as ``folder`` does.
 
+    Args:
+        images: of them.
+        recipe: whose data.
+        field: which of its fields they are, images or masks; the first when None.
+
     Returns:
-        uint8 (N, C, H, W), and a sentence that names those passed over.
+        uint8 (N, C, H, W), of masks (N, H, W), and a sentence that names those passed over.
 
     Raises:
-        RequestError: where one is not there, or none can be read.
+        RequestError: where one is not there, or none can be read, or a mask has a class that there is not.
     """
+    field = field or recipe.x
+    if field.kind not in ("image", "mask"):
+        raise RequestError(f"{field.name} is {a(field.kind)}, and files are read of images and masks alone")
     for image in images:
         if isinstance(image, str | Path) and not os.path.lexists(image):
             raise RequestError(f"{image}: there is no such file")
-    read = getattr(recipe.data.load(), "read", None)
-    read = read or registry_for({}).find("data", "folder").load().read
-    options = to_arguments(recipe.data.entry.signature, recipe.data.options)
-    options |= {"size": recipe.sizes.size, "channels": recipe.sizes.channels}
+    part = recipe.sets[field.of]
+    read = getattr(part.load(), "read", None) or registry_for({}).find("data", "folder").load().read
+    options = to_arguments(part.entry.signature, part.options)
+    options |= {"channels": 1, "classes": field.classes, **field.sizes, "kind": field.kind}
     asked = inspect.signature(read).parameters
     try:
-        found: tuple[Tensor, tuple[str, ...]] = read(images, **{n: options[n] for n in options if n in asked})
+        found, notes = read(images, **{n: options[n] for n in options if n in asked})
+        found = found[:, 0] if field.kind == "mask" else found
+        check_field(found, field)
     except (ValueError, OSError) as error:
         raise RequestError(text_of(error)) from None
-    return found
+    return found, notes
 
 
 def examples_of(data: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Examples:
@@ -104,6 +116,8 @@ def _several(item: Any) -> Sequence[Any]:
 def _stored(given: Any, field: DataField, recipe: Recipe, value_range: tuple[float, float] | None) -> Tensor:
     if field.kind == "image":
         return pixels_of(given, recipe, value_range, field)
+    if field.kind == "mask" and isinstance(given, Sequence) and all(isinstance(one, str | Path) for one in given):
+        return read_images(given, recipe, field)[0]
     stored = _stacked(given) if isinstance(given, Sequence) else torch.as_tensor(given)
     try:
         check_field(stored, field)
@@ -146,7 +160,7 @@ def pixels_of(
         if any(isinstance(image, tuple | Mapping) for image in images):
             images = [*map(_image, images)]
         if any(isinstance(image, str | Path | Image.Image) for image in images):
-            return read_images(images, recipe)[0]
+            return read_images(images, recipe, field)[0]
         images = _stacked(images)
     if isinstance(images, np.ndarray):
         if images.dtype.kind not in "uif":

@@ -37,7 +37,9 @@ def code_misfits(recipe: Recipe) -> Iterator[Problem]:
             if _dimensions(written) not in (0, len(size) if isinstance(size, tuple) else 1):
                 at, whose = seen_from(recipe, part, recipe.source.at(path))
                 what = single if written == "int" else f"{_dimensions(written)} dimensions"
-                whose_size = str(recipe.fields[part.of]) if part.of else size_told(told_as, recipe, at)
+                whose_size = (
+                    str(recipe.fields[part.of]) if part.of and name == "size" else size_told(told_as, recipe, at)
+                )
                 yield Problem(at, f"{whose} asks for '{name}: {written}', {what}, and {whose_size}")
 
 

@@ -62,7 +62,8 @@ class Reader(PhaseReader):
         demands = [Demand.of(t.part, f"term '{t.label}' of row '{row.label}'") for row in rows for t in row.terms]
         demands += self._shown(outputs, evaluate, top["noise"])
         graph, values = connect(self, (*self.fields,) or ("x",), slots, values, demands, phases)
-        self.report_lacking()
+        if self.fields or not sets:  # else any name may be that of a field
+            self.report_lacking()
         if self.problems or not sets:
             raise RecipeError(self.problems)
         top |= {"name": top["name"] or PurePath(self.root.position.file).stem, "latent": latent}
@@ -121,7 +122,7 @@ class Reader(PhaseReader):
         parts = {key: self._data(path) for key, path in paths.items()}
         sets = {key: part for key, part in parts.items() if part}
         try:
-            self.fields = fields_of(sets) if len(sets) == len(paths) else {}
+            self.fields, sets = fields_of(sets) if len(sets) == len(paths) else ({}, sets)
         except RecipeError as error:
             self.problems += error.problems
         return sets

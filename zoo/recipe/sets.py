@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from zoo.api import SHAPES, Field
@@ -12,13 +13,17 @@ from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part
 
 
-def fields_of(sets: Mapping[str, Part]) -> dict[str, DataField]:
-    """Every field of a recipe's sets of data, the first set's first; a RecipeError where a set cannot say."""
-    return {named(key, own, sets): _bound(key, own, field, part, sets) for key, own, field, part in _each(sets)}
+def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str, Part]]:
+    """Every field of a recipe's sets of data, the first set's first, and the sets, which say it without their files.
 
-
-def _each(sets: Mapping[str, Part]) -> Iterator[tuple[str, str, Field, Part]]:
-    yield from ((key, own, field, part) for key, part in sets.items() for own, field in _described(part).items())
+    A RecipeError where a set cannot say.
+    """
+    fields, settled = dict[str, DataField](), dict[str, Part]()
+    for key, part in sets.items():
+        described, said = _described(part)
+        settled[key] = part = replace(part, options={**part.options, **said})
+        fields |= {named(key, own, sets): _bound(key, own, field, part, sets) for own, field in described.items()}
+    return fields, settled
 
 
 def named(key: str, own: str, sets: Mapping[str, Part]) -> str:
@@ -48,12 +53,13 @@ def _bound(key: str, own: str, field: Field, part: Part, sets: Mapping[str, Part
     return DataField(named(key, own, sets), field.kind, shape, count, names, field.range, key, own)
 
 
-def _described(part: Part) -> Mapping[str, Field]:
-    """What a set of data says of its fields, by its own names."""
+def _described(part: Part) -> tuple[Mapping[str, Field], Mapping[str, Any]]:
+    """What a set of data says of its fields, by its own names, and the options that say so."""
     fields = part.entry.part.fields
+    if not isinstance(fields, str):
+        return fields, {}
     try:
-        if isinstance(fields, str):
-            fields = told(fields, part.options)
+        found = told(fields, part.options)
     except Exception as error:  # a stranger's function may raise anything
         raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]) from error
-    return fields
+    return found if isinstance(found, tuple) else (found, {})

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.data.fields import items
 from zoo.model.model import Model, needs
-from zoo.recipe.data_fields import class_name
+from zoo.recipe.data_fields import DataField, class_name
 from zoo.report.codes import walks
 from zoo.report.drawing import scatter
 from zoo.report.neighbours import beside_nearest
@@ -75,9 +75,17 @@ def _sources(model: Model, batch: Batch, made: Iterable[str]) -> list[tuple[str,
     """The images of a batch that what is made of it is made from, and then x, which it is compared with."""
     graph, first, fields = model.recipe.graph, model.recipe.x, model.recipe.fields
     wanted = [model.recipe.outputs[name] for name in made]
-    other = [name for name in graph.fields[1:] if fields[name].kind == "image" and needs(graph, wanted, name, {})]
-    alike = [name for name in other if batch[name].shape[1:] == first.shape]
-    return [*((name, batch[name]) for name in alike), ("original" if not alike else first.name, batch[first.name])]
+    other = [name for name in graph.fields[1:] if needs(graph, wanted, name, {})]
+    seen = {name: _as_image(batch[name], fields[name], first.shape) for name in other}
+    alike = [(name, images) for name, images in seen.items() if images.shape[1:] == first.shape]
+    return [*alike, ("original" if not alike else first.name, batch[first.name])]
+
+
+def _as_image(items: Tensor, field: DataField, shape: tuple[int, ...]) -> Tensor:
+    """A mask in shades from black for the first class to white for the last, in all channels of a shape; else items."""
+    if field.kind != "mask" or items.shape[1:] != shape[1:]:
+        return items
+    return (items[:, None] * 2.0 / max(field.classes - 1, 1) - 1).expand(-1, *shape)
 
 
 def sampled(model: Model, n: int, seed: int = SEED, given: Mapping[str, Any] | None = None) -> Tensor:

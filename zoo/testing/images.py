@@ -84,7 +84,7 @@ class Data(Component):
     def check_fields(self) -> None:
         """Every field it says it has is there, one for each item, of its shape, with classes that it has."""
         given = self.load()
-        fields = {} if self.entry.part.fields == {"x": IMAGE} else fields_of({"": self._sized(SIDES[0])})
+        fields = {} if self.entry.part.fields == {"x": IMAGE} else fields_of({"": self._sized(SIDES[0])})[0]
         for name, field in fields.items():
             self.require(name == "x" or name in given.fields, f"gives no field '{name}', which it says it has")
             splits = (given.train, given.test) if name == "x" else given.fields[name]

@@ -1,0 +1,268 @@
+"""What lies beside images in a folder: classes of sub-folders, and partners of one name."""
+
+import shutil
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from zoo_data import pack
+from zoo_data.decode import classes_of
+from zoo_data.folder import folder
+
+from zoo import api
+from zoo.data.given import read_images
+from zoo.errors import RequestError
+from zoo.recipe import load_recipe, registry_for
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch):
+    monkeypatch.setattr(pack, "MOST_WORKERS", 1)
+
+
+def grey(path: Path, level: int, size=(8, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, level).save(path)
+    return path
+
+
+def shelves(root: Path, **classes: int) -> Path:
+    """A sub-folder for each class, images of its level and of those that follow."""
+    for name, level in classes.items():
+        for i in range(8):
+            grey(root / name / f"{i}.png", level + i)
+    return root
+
+
+def read(path: Path, **options) -> api.Examples:
+    return folder(path=str(path), size=8, channels=1, workers=1, **options)
+
+
+def levels(images: torch.Tensor) -> list[int]:
+    return images.flatten(1)[:, 0].tolist()
+
+
+# -- classes of sub-folders ------------------------------------------------------------------------------------
+
+
+def test_a_sub_folder_is_a_class(tmp_path):
+    root = shelves(tmp_path / "in", cat=0, bird=100, dog=200)
+    grey(root / "bird/deeper/x.png", 109)
+    grey(root / "stray.png", 250)
+    found = read(root, labels="folders", test=0.3)
+    assert found.notes == (f"folder: not used: 1 of 26 images in {root}, which is in no sub-folder that is named.",)
+    for images, labels in zip((found.train, found.test), found.fields["label"], strict=True):
+        assert [level // 100 for level in levels(images)] == [{0: 1, 1: 0, 2: 2}[label] for label in labels.tolist()]
+    assert len(found.train) + len(found.test) == 25
+    chosen = read(root, labels=("dog", "cat"), test=0.3)
+    numbers = {
+        level // 100: label
+        for level, label in zip(levels(chosen.train), chosen.fields["label"][0].tolist(), strict=True)
+    }
+    assert numbers == {0: 1, 2: 0}
+    with ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in root.rglob("*.png"):
+            archive.write(path, path.relative_to(root))
+    zipped = read(tmp_path / "in.zip", labels="folders", test=0.3)
+    assert torch.equal(zipped.train, found.train)
+    assert torch.equal(zipped.fields["label"][1], found.fields["label"][1])
+
+
+def test_splits_have_the_same_classes(tmp_path):
+    shelves(tmp_path / "train", cat=0, dog=100)
+    shelves(tmp_path / "val", dog=108, owl=200)
+    found = read(tmp_path, labels="folders")
+    assert found.fields["label"][0].tolist() == [0] * 8 + [1] * 8
+    assert found.fields["label"][1].tolist() == [1] * 8 + [2] * 8
+    assert levels(found.test)[:8] == [*range(108, 116)]
+    apart = read(tmp_path / "train", labels="folders", test="../val")
+    assert torch.equal(apart.fields["label"][1], found.fields["label"][1])
+
+
+def test_a_bad_image_takes_its_label_with_it(tmp_path):
+    shelves(tmp_path, cat=0, dog=100)
+    (tmp_path / "cat/3.png").write_bytes(b"no image")
+    found = read(tmp_path, labels="folders", test=1e-9)
+    assert [level // 100 for level in levels(found.train)] == found.fields["label"][0].tolist()
+    assert len(found.train) + len(found.test) == 15
+
+
+def test_a_run_keeps_the_names_of_its_classes(tmp_path):
+    root = shelves(tmp_path / "in", cat=0, dog=100)
+    path = tmp_path / "vae.yaml"
+    path.write_text("extends: vae\ndata: {use: folder, path: in, size: 8, labels: folders}\n")
+    recipe = load_recipe(path, (), registry_for({}))
+    assert recipe.data.options["labels"] == ["cat", "dog"]
+    assert recipe.fields["label"].names == ("cat", "dog")
+    shutil.rmtree(root)
+    assert load_recipe(recipe.plain(), (), registry_for({})).fields["label"] == recipe.fields["label"]
+
+
+# -- partners ---------------------------------------------------------------------------------------------------
+
+
+def partners(root: Path, count: int = 9) -> Path:
+    for i in range(count):
+        grey(root / "photos" / f"a/{i}.jpg", 10 * i)
+        grey(root / "maps" / f"a/{i}.png", 10 * i + 5, (16, 16))
+        grey(root / "masks" / f"a/{i}.png", i % 3)
+    return root
+
+
+PAIRS = {"x": "photos", "y": "maps", "mask": "masks"}
+
+
+def test_images_of_one_name_belong_together(tmp_path):
+    partners(tmp_path)
+    found = read(tmp_path, pairs=PAIRS, masks={"mask": 3}, test=0.3)
+    assert found.notes == ()
+    assert len(found.train) + len(found.test) == 9
+    assert len(found.test) > 1
+    for split, images in enumerate((found.train, found.test)):
+        numbers = (images.flatten(1).float().mean(1) / 10).round().int()
+        assert levels(found.fields["y"][split]) == [10 * n + 5 for n in numbers.tolist()]
+        assert found.fields["mask"][split].shape == (len(images), 8, 8)
+        assert found.fields["mask"][split][:, 0, 0].tolist() == [n % 3 for n in numbers.tolist()]
+    again = read(tmp_path, pairs={"x": "photos", "y": "maps/"}, test=0.3)
+    assert torch.equal(again.fields["y"][1], found.fields["y"][1])
+
+
+def test_what_has_no_partner_is_told_or_refused(tmp_path):
+    partners(tmp_path, 6)
+    (tmp_path / "maps/a/2.png").unlink()
+    grey(tmp_path / "maps/a/7.png", 0)
+    grey(tmp_path / "photos/a/3.png", 0)
+    (tmp_path / "photos/a/4.jpg").write_bytes(b"no image")
+    grey(tmp_path / "other.png", 0)
+    pairs = {"x": "photos", "y": "maps"}
+    found = read(tmp_path, pairs=pairs, test=1e-9)
+    assert sorted(levels(found.fields["y"][0]) + levels(found.fields["y"][1])) == [5, 15, 35, 55]
+    unused, skipped = found.notes
+    assert unused == f"folder: not used: 7 of 20 images in {tmp_path}, which are in no sub-folder that is named."
+    assert skipped == (
+        f"folder: skipped 5 of 13 files in {tmp_path}: maps/a/4.png (its partner photos/a/4.jpg is bad), "
+        "maps/a/7.png (no partner in photos/), photos/a/2.jpg (no partner in maps/), photos/a/3.png "
+        "(photos/a/3.jpg has its name too, but for the extension), photos/a/4.jpg (not an image, or damaged at its "
+        "start)."
+    )
+    with pytest.raises(ValueError, match=r"^folder: 5 of 13 files in .* cannot be used, first maps/a/4.png"):
+        read(tmp_path, pairs=pairs, on_error="error")
+
+
+def test_pairs_lie_in_the_directories_of_their_splits(tmp_path):
+    for split in ("train", "test"):
+        partners(tmp_path / split, 3 if split == "train" else 2)
+    found = read(tmp_path, pairs=PAIRS, masks={"mask": ("a", "b", "c")})
+    assert (levels(found.fields["y"][0]), levels(found.fields["y"][1])) == ([5, 15, 25], [5, 15])
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)), [[0, 1], [2, 3]]),
+        (Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)).convert("RGB"), [[0, 1], [2, 3]]),
+        (Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)).convert("P"), [[0, 1], [2, 3]]),
+        (Image.fromarray(np.array([[False, True], [True, False]])), [[0, 1], [1, 0]]),
+        (Image.fromarray(np.array([[0, 1], [2, 200]], np.uint16)), [[0, 1], [2, 200]]),
+    ],
+)
+def test_a_pixel_of_a_mask_is_its_class(image, expected):
+    assert classes_of(image, 2).tolist() == [expected]
+    larger = image.resize((4, 8), Image.Resampling.NEAREST)
+    assert classes_of(larger, (2, 2)).tolist() == [expected]  # nothing between two classes
+
+
+def test_masks_with_classes_that_there_are_not_are_refused_by_name(tmp_path):
+    partners(tmp_path)
+    pairs = {"x": "photos", "mask": "masks"}
+    said = r"^folder: masks/a/2.png has class 2, and mask has 2: 0 to 1; it is the value of a pixel, or its place"
+    with pytest.raises(ValueError, match=said):
+        read(tmp_path, pairs=pairs, masks={"mask": 2}, test=1e-9)
+    for i in range(9):
+        grey(tmp_path / f"masks/a/{i}.png", 255 * (i % 2))
+    found = read(tmp_path, pairs=pairs, masks={"mask": ("dark", "bright")}, test=1e-9)
+    assert found.fields["mask"][0][:, 0, 0].tolist() == [0, 1, 0, 1, 0, 1, 0, 1]
+    for i in range(9):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"masks/a/{i}.png")
+    with pytest.raises(ValueError, match=r"masks/a/1.png \(a mask in colour; save it grey or with a palette"):
+        read(tmp_path, pairs=pairs, masks={"mask": 9}, on_error="error")
+
+
+# -- wrong use ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("labels: folders, pairs: {x: cat}", "a set has 'labels' or 'pairs', not both; leave one out"),
+        ("pairs: {y: cat, x: dog}", "the first field of 'pairs' is x, images: {x: photos, y: maps}"),
+        (
+            "pairs: {x: cat, y: cat/}",
+            "option 'pairs' is {'x': 'cat', 'y': 'cat/'}; give each field a sub-folder of its",
+        ),
+        ("pairs: {x: cat, y: ../dog}", "give each field a sub-folder of its own"),
+        ("pairs: {x: cat}, masks: {y: 2}", "option 'masks' has 'y', which 'pairs' does not; give its sub-folder there"),
+        (
+            "pairs: {x: cat, y: dog}, masks: {y: 1}",
+            "option 'masks' says 1 of 'y'; give 2 to 256 classes, or their names",
+        ),
+        ("path: in/cat, labels: folders", "in/cat has no sub-folders, and 'labels' makes a class of each"),
+        ("path: none, labels: folders", "none does not exist; give a directory of images"),
+        ("labels: [cat, cat]", "option 'labels' is ['cat', 'cat']; name each sub-folder once"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told_with_their_place(tmp_path, run_zoo, options, says):
+    shelves(tmp_path / "in", cat=0, dog=100)
+    path = "" if "path" in options else "path: in, "
+    (tmp_path / "vae.yaml").write_text(f"extends: vae\ndata:\n  {{use: folder, {path}{options}, size: 8}}\n")
+    outcome = run_zoo("check", tmp_path / "vae.yaml")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"{tmp_path / 'vae.yaml'}:2:1: error: data 'folder': folder: ")
+    assert says in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"labels": ("cat", "owl")}, "class 'owl' has no image; sub-folders with images: cat, dog"),
+        ({"pairs": {"x": "cat", "y": "cow"}}, "cow/ of y has no image; there are cat, dog"),
+        ({"pairs": {"x": "cat", "y": "dog"}}, "no image has a partner of its name, but for the extension: first cat/0"),
+    ],
+)
+def test_folders_that_are_not_as_said_are_told(tmp_path, options, says):
+    shelves(tmp_path, cat=0, dog=100)
+    for file in (tmp_path / "dog").iterdir():
+        file.rename(file.with_name(f"dog{file.name}"))
+    with pytest.raises(ValueError, match=rf"^folder: {says}"):
+        read(tmp_path, **options)
+
+
+# -- files that a user gives ------------------------------------------------------------------------------------
+
+
+def test_files_are_read_as_the_field_that_they_are_of(tmp_path):
+    partners(tmp_path)
+    data = {
+        "use": "folder",
+        "path": str(tmp_path),
+        "pairs": PAIRS,
+        "masks": {"mask": 3},
+        "size": [8, 12],
+        "channels": 1,
+    }
+    other = {"use": "sprites", "size": 16}
+    recipe = load_recipe({"extends": "vae", "data": {"x": data, "z_": other}}, (), registry_for({}))
+    fields = recipe.fields
+    assert read_images([tmp_path / "photos/a/3.jpg"], recipe)[0].shape == (1, 1, 8, 12)
+    assert read_images([tmp_path / "photos/a/3.jpg"], recipe, fields["z_"])[0].shape == (1, 3, 16, 16)
+    mask, _ = read_images([tmp_path / "masks/a/2.png"], recipe, fields["mask"])
+    assert (mask.shape, mask.unique().tolist()) == ((1, 8, 12), [2])
+    grey(tmp_path / "four.png", 4)
+    with pytest.raises(RequestError, match="its items of mask have classes 4 to 4, and it has 3: 0 to 2"):
+        read_images([tmp_path / "four.png"], recipe, fields["mask"])
+    with pytest.raises(RequestError, match="z__shape is a label, and files are read of images and masks alone"):
+        read_images([tmp_path / "four.png"], recipe, fields["z__shape"])
