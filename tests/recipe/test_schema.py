@@ -394,8 +394,8 @@ PROBES += [[], [1], [1, 2], [0.5, 0.9], [1, "a"], ["a", "b"], [[1]], {}, {"a": 1
 
 
 def options() -> Iterator[tuple[str, Entry, Any]]:
-    """Every option of every installed component: its definition, whose it is, itself."""
-    for entry in REGISTRY.components():
+    """Every option of every installed component of recipes: its definition, whose it is, itself."""
+    for entry in (entry for entry in REGISTRY.components() if entry.kind != "exporter"):
         for value, one in zip(entry.part.variants or [""], entry.variants(), strict=True):
             key = ".".join(filter(None, (entry.kind, entry.distribution, entry.name, value, "component")))
             yield from ((key, one, option) for option in one.signature.options)

@@ -138,10 +138,16 @@ def _run_verbs(verbs: Any) -> None:
     export = _verb(verbs, "export", "write a run's model for another program", "runs")
     _list(export, "--set", "OPTION=VALUE", "of the exporter (zoo show exporter:NAME)")
     export.add_argument("--to", required=True, dest="exporter", metavar="EXPORTER", help="which (zoo list exporter)")
-    for verb in (sample, reconstruct, interpolate, evaluate, export):
+    encode = _verb(verbs, "encode", "the codes of images, in safetensors files, and their statistics", "runs")
+    encode.add_argument("--to", type=Path, required=True, metavar="DIR", help="goes on with what it holds of them")
+    encode.add_argument("--output", default="posterior", help="an output or value of the recipe (posterior)")
+    encode.add_argument("--batch", type=int, default=0, metavar="N", help="images at a time")
+    _list(encode, "--set", "PATH=VALUE", "such as data.size=512, data={use: digits, size: 32}")
+    for verb in (sample, reconstruct, interpolate, evaluate, export, encode):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
+    encode.add_argument("data", metavar="DATA", help="a folder of images; data, the run's own, or data:train")
     export.add_argument("out", type=Path, metavar="DIR", help="a new directory")
     for verb in (sample, reconstruct, interpolate):
         to = "one picture: .png, .jpg; all images: .npz, .pt, or a directory for a file each (a PNG in RUN)"

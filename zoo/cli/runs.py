@@ -159,6 +159,19 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def encode(arguments: argparse.Namespace) -> int:
+    """``zoo encode RUN DATA --to DIR``."""
+    from zoo.runs.encoding import INDEX, encode
+
+    arguments.to, to = None, arguments.to
+    model = _model(arguments, arguments.set)
+    told = encode(model, arguments.data, to, output=arguments.output, batch=arguments.batch)
+    numbers = told["statistics"]
+    scale = f", scale factor {numbers['scale_factor']:.4g}" if "scale_factor" in numbers else ""
+    print(json_text(told) if arguments.json else f"{to / INDEX}: {told['items']:,} items{scale}")
+    return 0
+
+
 def _measured(recipe: Recipe) -> dict[str, Any]:
     """All of a recipe that its scores depend on but which they are."""
     left_out = ("evaluate", "outputs", "watch", "train")
