@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +187,7 @@ BY_HAND: Mapping[str, Callable[..., dict[str, Tensor]]] = {
 def test_what_moves_an_image_moves_all_that_lie_beside_it(augment: list[Any]) -> None:
     """A photograph is its map's negative, and a mask is where the map is bright: before and after."""
     recipe = made("translation", augment=augment).recipe
-    stored = split_of(load_images(recipe), "train", recipe)
+    stored = split_of(recipe.data.load()(), "train", recipe)
     plain = Batches(stored, recipe.fields, 20, recipe.seed)(0)
     moved = Batches(stored, recipe.fields, 20, recipe.seed, augment=augmentations(recipe))(0)
     assert not torch.equal(moved["y"], plain["y"])
@@ -398,13 +399,30 @@ def test_sets_of_different_length_go_round_each_in_its_own_order() -> None:
 
 def test_an_item_s_image_map_and_mask_are_mirrored_together() -> None:
     recipe = made("translation").recipe
-    data = load_images(recipe)
+    data = recipe.data.load()()
     stored = {"x": data.train, **{name: both[0] for name, both in data.fields.items()}}
     batches = Batches(stored, recipe.fields, 8, 0, augment=augmentations(recipe))
     for turn in range(5):
         batch = batches(turn)
         torch.testing.assert_close(batch["x"][:, :1], -batch["y"], atol=1e-6, rtol=0)
         assert torch.equal(batch["mask"] == 1, batch["y"][:, 0] > 0)
+
+
+def test_a_field_that_nothing_asks_for_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noted(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            warnings.warn(f"{name} was packed again", stacklevel=2)
+            return super().__getitem__(name)
+
+    recipe = made("translation").recipe
+    data = recipe.data.load()()
+    monkeypatch.setattr(type(recipe.data), "load", lambda _: lambda **_: replace(data, fields=Noted(data.fields)))
+    found = load_images(recipe)
+    assert [*found.fields] == ["y"]
+    assert found.notes == ("y was packed again",)
+    monkeypatch.setattr(type(recipe.data), "load", lambda _: lambda **_: replace(data, fields={}))
+    with pytest.raises(RecipeError, match="gives no field 'y', which it says it has"):
+        load_images(recipe)
 
 
 # -- the other ways to take a step ------------------------------------------------------------------------------

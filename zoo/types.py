@@ -75,7 +75,8 @@ class Examples:
         train: ``x``, the first field, (N, ...), such as uint8 images (N, C, H, W).
         test: the same of other items, (M, ...), from sources disjoint from ``train``.
         notes: sentences worth telling the user, such as files that were skipped.
-        fields: the other fields by name, each (train, test).
+        fields: the other fields by name, each (train, test); those that nothing asks for are not looked up, and what
+            one warns of when it is looked up is a note.
     """
 
     train: Tensor

@@ -2,9 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -42,10 +44,35 @@ def pack_splits(train: Source, test: Source, view: View, *, workers: int, on_err
     notes = list(dict.fromkeys(note for packed in packs for note in packed.notes))
     for source, packed in zip((train, test), packs, strict=True):
         notes += judge(source.name, packed.bad, len(packed.pixels), source.where, on_error, packed.page)
-    fields = {
-        name: (of_train(packs[0].bad), test.fields[name](packs[1].bad)) for name, of_train in train.fields.items()
-    }
+
+    def both(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return train.fields[name](packs[0].bad), test.fields[name](packs[1].bad)
+
+    fields = Later({name: partial(both, name) for name in train.fields})
     return api.Examples(packs[0].pixels, packs[1].pixels, tuple(notes), fields)
+
+
+class Later(Mapping[str, tuple[torch.Tensor, torch.Tensor]]):
+    """Fields by name, each made when it is looked up."""
+
+    def __init__(self, made: Mapping[str, Callable[[], tuple[torch.Tensor, torch.Tensor]]]) -> None:
+        self._made = made
+
+    def __getitem__(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._made[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def noted(packed: Packed) -> torch.Tensor:
+    """The pixels of a field; what happened to its entry on the way is warned of."""
+    for note in packed.notes:
+        warnings.warn(note, stacklevel=2)
+    return packed.pixels
 
 
 def pack_labels(name: str, split: str, count: int, labels: Callable[[], Iterable[int]], identity: Any) -> torch.Tensor:
@@ -56,7 +83,7 @@ def pack_labels(name: str, split: str, count: int, labels: Callable[[], Iterable
         return ((f"label {number}", Square(np.full((1, 1, 1), label, np.uint8))) for number, label in numbered)
 
     source = Source(name, f"{split}-labels", count, items, identity, "labels")
-    return pack(source, View(1, 1, "none"), 1).pixels.flatten()
+    return noted(pack(source, View(1, 1, "none"), 1)).flatten()
 
 
 def first_images(images: api.Examples, name: str, *, train: int, test: int) -> api.Examples:
@@ -67,7 +94,13 @@ def first_images(images: api.Examples, name: str, *, train: int, test: int) -> a
     """
     first = {"train": train, "test": test}
     wanted = {split: how_many(name, split, first[split], len(getattr(images, split))) for split in first}
-    return images.cut(**wanted)
+
+    def cut(field: str) -> tuple[torch.Tensor, torch.Tensor]:
+        of_train, of_test = images.fields[field]
+        return of_train[: wanted["train"]], of_test[: wanted["test"]]
+
+    fields = Later({field: partial(cut, field) for field in images.fields})
+    return api.Examples(images.train[: wanted["train"]], images.test[: wanted["test"]], images.notes, fields)
 
 
 def check_workers(name: str, workers: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo import api
 from zoo_data.decode import Square, View
-from zoo_data.pack import pack, pack_splits
+from zoo_data.pack import noted, pack, pack_splits
 from zoo_data.pixels import Size, check_common, sides_of
 from zoo_data.read import read_plain
 from zoo_data.sources import Items, Source
@@ -257,5 +257,5 @@ def _source(drawing: Sprites) -> Source:
         drawing.drawn,
         shape=lambda _: drawing.labels("shape"),
         texture=lambda _: drawing.labels("texture"),
-        mask=lambda _: pack(masks, View(drawing.size, 1, "none"), 1).pixels[:, 0],
+        mask=lambda _: noted(pack(masks, View(drawing.size, 1, "none"), 1))[:, 0],
     )

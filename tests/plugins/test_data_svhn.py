@@ -142,10 +142,21 @@ def test_what_scipy_writes_is_read_as_scipy_reads_it(tmp_path, compressed):
 def test_a_file_without_labels_is_a_sentence(tmp_path):
     put(miniature(tmp_path), "train", X=pixels("train").transpose(1, 2, 3, 0))
     with pytest.raises(ValueError, match=r"^svhn: .*train_32x32\.mat holds no array 'y': it is not the file"):
-        read(tmp_path)
+        read(tmp_path).fields["label"]
     put(tmp_path, "train", X=pixels("train").transpose(1, 2, 3, 0), y=np.ones((1, 20), np.uint8))
     with pytest.raises(ValueError, match="holds an 'y' that is no array of N x 1 bytes, of 73,257 images at most"):
-        read(tmp_path)
+        read(tmp_path).fields["label"]
+
+
+def test_damaged_labels_are_packed_again_with_a_note(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    miniature(tmp_path)
+    before = read(tmp_path).fields["label"][0].clone()
+    (entry,) = (tmp_path / "cache/data").glob("svhn-train-labels-*.u8")
+    entry.write_bytes(bytes(20))
+    with pytest.warns(UserWarning, match=r"^svhn: .*\.u8 was damaged \(its pixels are not .* packed again\.$"):
+        after = read(tmp_path).fields["label"]
+    assert torch.equal(after[0], before)
 
 
 def test_a_bomb_costs_what_it_may_hold(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -24,18 +25,21 @@ Gathered = tuple[dict[str, Tensor], Tensor]
 
 
 def load_images(recipe: Recipe) -> Examples:
-    """The recipe's data, one field beside another; a RecipeError, placed at its set, if it cannot be had or is not what
-    it says.
+    """The recipe's data, its first field and those that anything asks for; a RecipeError, placed at its set, if it
+    cannot be had or is not what it says.
     """
-    sets = [(key, _loaded(part)) for key, part in recipe.sets.items()]
-    first = sets[0][1]
-    fields, notes = dict[str, tuple[Tensor, Tensor]](), tuple[str, ...]()
-    for key, examples in sets:
-        own = {"x": (examples.train, examples.test), **examples.fields}
-        fields |= {named(key, name, recipe.sets): both for name, both in own.items()}
+    fields, notes = dict[str, tuple[Tensor, Tensor]](), list[str]()
+    for key, part in recipe.sets.items():
+        examples = _loaded(part)
+        called = {named(key, own, recipe.sets): own for own in ("x", *examples.fields)}
         notes += examples.notes
-    del fields[recipe.x.name]
-    whole = Examples(first.train, first.test, notes, fields)
+        with placed(part.position, f"data '{part.entry.name}'"), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for name in (name for name in called if name == recipe.x.name or recipe.graph.asked(name)):
+                own = called[name]
+                fields[name] = (examples.train, examples.test) if own == "x" else examples.fields[own]
+        notes += [str(warning.message) for warning in caught]
+    whole = Examples(*fields.pop(recipe.x.name), tuple(notes), fields)
     with placed(recipe.data.position, f"data '{recipe.data.entry.name}'"):
         check(whole, recipe)
     return whole

@@ -61,9 +61,10 @@ def _files(recipe: Recipe) -> str:
 
 
 def _alike(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a split is what it was, as far as was known: data may have come to bring more fields."""
-    fields = {name: now.get("fields", {}).get(name) for name in then.get("fields", {})}
-    return {"fields": {}, **then} == {**now, "fields": fields}
+    """Whether a split is what it was, as far as is known: of the fields that were loaded both times."""
+    both = then.get("fields", {}).keys() & now.get("fields", {}).keys()
+    then, now = ({**known, "fields": {name: known["fields"][name] for name in both}} for known in (then, now))
+    return then == now
 
 
 def _differ(then: dict[str, Any], now: dict[str, Any]) -> str:
