@@ -1,24 +1,33 @@
 """CelebA (Liu et al. 2015), the aligned and cropped faces, 178 x 218, from the publisher's archive or its folder."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile, ZipFile
 
+import torch
+from torch import Tensor
 from torchvision.datasets import CelebA
 
 from zoo import api
+from zoo_data.bad import Bad
 from zoo_data.decode import View
+from zoo_data.fields import SEEN
 from zoo_data.files import check_md5, homes, look, missing
 from zoo_data.listed import signature
 from zoo_data.pack import pack_splits
 from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
-from zoo_data.sources import Items, Source, files_source, how_many, zipped
+from zoo_data.sources import Items, Source, files_source, how_many, of_good, zipped
 
 ARCHIVE, FOLDER, PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 TABLE = "list_eval_partition.csv"
 """The partition file as Kaggle has it, whose folder of images lies in another of its name."""
+ATTRIBUTES, ATTRIBUTE_TABLE = "list_attr_celeba.txt", "list_attr_celeba.csv"
+"""What can be seen in each face, as the publisher and as Kaggle have it."""
 MD5 = {name: md5 for _, md5, name in CelebA.file_list}
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 LINE = re.compile(r"([\w-]+\.(?:jpg|jpeg|png))(?: +|,)([012])")
@@ -38,8 +47,9 @@ def celeba(
     check: bool = True,
     on_error: Literal["error", "skip"] = "error",
     workers: int = 0,
-) -> api.Images:
-    """202,599 faces, aligned on the eyes, 178 pixels wide and 218 high, in the publisher's order.
+) -> api.Examples:
+    """202,599 faces, aligned on the eyes, 178 pixels wide and 218 high, in the publisher's order; and of each, where
+    anything asks for ``attributes``, which of 40 can be seen, from ``list_attr_celeba.txt`` or Kaggle's ``.csv``.
 
     Its publisher allows no direct download: fetch the two files by hand, they are named where they are missing.
 
@@ -70,7 +80,10 @@ def celeba(
     names = split_names(partition, split, check)
     wanted = {"train": train, "test": test}
     first = {part: names[part][: how_many("celeba", part, wanted[part], len(names[part]))] for part in names}
-    sources = [_source(f"{split}-{part}", place, first[part], check) for part in first]
+    sources = [
+        replace(_source(f"{split}-{part}", place, own, check), fields={"attributes": partial(_seen, root, own, check)})
+        for part, own in first.items()
+    ]
     view = View(size, channels, crop, resize)
     return pack_splits(*sources, view, workers=workers, on_error=on_error)
 
@@ -123,6 +136,43 @@ def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]
         return {"train": parts["0"], "test": parts["2"]}
     border = len(everything) * 9 // 10
     return {"train": everything[:border], "test": everything[border:]}
+
+
+def _seen(root: str, names: Sequence[str], check: bool, bad: Sequence[Bad]) -> Tensor:
+    """Which attributes can be seen in each good image of these, uint8 (N, 40)."""
+    folders = homes("celeba", root)
+    place = look(folders, [ATTRIBUTES, ATTRIBUTE_TABLE])
+    if place is None:
+        cure = f"fetch it by hand from {PAGE} (Attributes Annotations) and put it there"
+        raise missing("celeba", folders, [ATTRIBUTES, ATTRIBUTE_TABLE], cure)
+    return of_good(read_attributes(place, names, check), names, bad)
+
+
+def read_attributes(place: Path, names: Sequence[str], check: bool) -> Tensor:
+    """A file's attributes of some images, uint8 (N, 40), 1 for what can be seen.
+
+    Raises:
+        ValueError: if it is damaged, or an image is not in it.
+        OSError: if it cannot be read.
+    """
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise OSError(f"celeba: {place} cannot be read: {error.strerror}.") from None
+    if check and place.name == ATTRIBUTES:
+        check_md5("celeba", str(place), content, MD5[ATTRIBUTES])
+    wanted, rows = {*names}, dict[str, list[bool]]()
+    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+        name, *values = line.replace(",", " ").split() or [""]
+        if not name.endswith((".jpg", ".jpeg", ".png")):
+            continue  # how many there are, and the attributes' names
+        if len(values) != SEEN or not {*values} <= {"1", "-1", "0"}:
+            raise ValueError(f"celeba: {place}:{number}: {line[:60]!r} is not 'NAME.jpg' and {SEEN} times 1 or -1.")
+        if name in wanted:
+            rows[name] = [value == "1" for value in values]
+    if lacking := next((name for name in names if name not in rows), None):
+        raise ValueError(f"celeba: {place} says nothing of {lacking}; fetch it again.")
+    return torch.tensor([rows[name] for name in names], dtype=torch.uint8)
 
 
 def _source(split: str, place: Path, names: list[str], check: bool) -> Source:

@@ -26,6 +26,9 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 TEXTURES = ("stripes", "checks", "dots", "waves", "hair", "grain")
 """Of sprites."""
 
+SEEN = 40
+"""Attributes of a face in CelebA."""
+
 DIGITS = api.Field("label", classes=10)
 
 
@@ -47,6 +50,7 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
     "cifar10": labelled(api.Field("label", classes=TEN)),
     "cifar100": labelled(api.Field("label", classes=HUNDRED)),
     "svhn": labelled(DIGITS),
+    "celeba": {"x": api.IMAGE, "attributes": api.Field("vector", str(SEEN), range=(0, 1))},
     "folder": "zoo_data.beside:folder_fields",
 }
 """Name of a set -> what it brings, where that is more than images."""

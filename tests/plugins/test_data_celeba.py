@@ -82,6 +82,50 @@ def test_the_layout_of_kaggle(tmp_path):
     assert (which(images.train), which(images.test)) == (list(range(20)), list(range(23, 30)))
 
 
+def attributes(root: Path, kaggle: bool) -> np.ndarray:
+    """A file of them, and what it says: 1 and -1, (30, 40)."""
+    said = np.random.default_rng(0).choice([-1, 1], (len(NAMES), 40))
+    header = " ".join(f"Attribute_{number}" for number in range(40))
+    lines = [f"{len(NAMES)}", header, *(" ".join([n, *map(str, row)]) for n, row in zip(NAMES, said, strict=True))]
+    text = "\n".join([f"image_id {header}", *lines[2:]]).replace(" ", ",") if kaggle else "\n".join(lines)
+    (root / f"list_attr_celeba.{'csv' if kaggle else 'txt'}").write_text(text + "\n")
+    return said
+
+
+@pytest.mark.parametrize("kaggle", [True, False])
+def test_attributes_are_those_of_the_images(tmp_path, kaggle):
+    miniature(tmp_path, archive=False)
+    said = torch.from_numpy(attributes(tmp_path, kaggle))
+    (tmp_path / "img_align_celeba/000003.jpg").write_bytes(b"no image")
+    images = read(tmp_path, on_error="skip", train=5)
+    train, test = images.fields["attributes"]
+    assert torch.equal(2 * train.long() - 1, said[[0, 1, 3, 4]])
+    assert torch.equal(2 * test.long() - 1, said[23:])
+
+
+def test_attributes_that_are_not_there_are_missed_by_who_asks_for_them(tmp_path):
+    images = read(miniature(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"neither list_attr_celeba\.txt nor list_attr_celeba\.csv is in .*fetch it"
+    ):
+        images.fields["attributes"]
+    attributes(tmp_path, kaggle=False)
+    file = tmp_path / "list_attr_celeba.txt"
+    text = file.read_text()
+    for damaged, says in (
+        (
+            text.replace("000002.jpg -1", "000002.jpg 7", 1).replace("000002.jpg 1", "000002.jpg 7", 1),
+            r"txt:4: '000002.jpg 7",
+        ),
+        (text.replace("000002.jpg", "000099.jpg"), "says nothing of 000002.jpg; fetch it again"),
+    ):
+        file.write_text(damaged)
+        with pytest.raises(ValueError, match=says):
+            read(tmp_path).fields["attributes"]
+    with pytest.raises(ValueError, match="is not the publisher's file"):
+        module.read_attributes(file, NAMES, check=True)
+
+
 def test_the_papers_split_is_nine_tenths(tmp_path):
     images = read(miniature(tmp_path), split="paper")
     assert (which(images.train), which(images.test)) == (list(range(27)), [27, 28, 29])
