@@ -51,6 +51,7 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
     "cifar100": labelled(api.Field("label", classes=HUNDRED)),
     "svhn": labelled(DIGITS),
     "celeba": {"x": api.IMAGE, "attributes": api.Field("vector", str(SEEN), range=(0, 1))},
+    "huggingface": "zoo_data.hub:huggingface_fields",
     "folder": "zoo_data.beside:folder_fields",
 }
 """Name of a set -> what it brings, where that is more than images."""

@@ -14,15 +14,14 @@ from torch import Tensor
 from zoo import api
 from zoo_data.bad import Bad, judge, printable
 from zoo_data.beside import TEST, TRAIN, directory, folder_fields, labelled, paired, place_of
-from zoo_data.cache import Packed
 from zoo_data.decode import View
 from zoo_data.files import user_path
 from zoo_data.find import Search
 from zoo_data.listed import content, signature
-from zoo_data.pack import check_workers, pack
+from zoo_data.pack import check_workers, pack, whole
 from zoo_data.pixels import Size, check_common
 from zoo_data.read import of_classes, read
-from zoo_data.sources import Items, Source, files_source, of_good, zipped
+from zoo_data.sources import Items, Source, files_source, zipped
 
 
 def folder(
@@ -86,7 +85,7 @@ def folder(
     notes += _unused(len(inside) - sum(map(len, names.values())) - len(alone), len(inside), where)
     views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
     packs = {name: pack(_source(root, own), views[described[name].kind], workers) for name, own in names.items()}
-    found, good, lost = _whole(names, packs)
+    found, good, lost = whole(names, packs)
     bad = sorted([*search.bad, *alone, *lost])
     notes += judge("folder", bad, len(good) * len(names), f"files in {where}", on_error, packs["x"].page)
     _require_two(len(good), bad, root)
@@ -129,26 +128,6 @@ def _require_two(good: int, bad: list[Bad], root: Path) -> None:
         raise ValueError(
             f"folder: {root} holds one good image{besides}; add another, for train and test need one each."
         )
-
-
-def _whole(names: dict[str, list[str]], packs: dict[str, Packed]) -> tuple[dict[str, Tensor], list[int], list[Bad]]:
-    """Of each field the pixels of the items that are good in all of them, their places, and the others."""
-    bad = {name: {one.name for one in packed.bad} for name, packed in packs.items()}
-    spoilt = {
-        place: next(own[place] for name, own in names.items() if own[place] in bad[name])
-        for place in range(len(names["x"]))
-        if any(own[place] in bad[name] for name, own in names.items())
-    }
-    good = [place for place in range(len(names["x"])) if place not in spoilt]
-    found, lost = dict[str, Tensor](), list[Bad]()
-    for name, own in names.items():
-        alone = [
-            Bad(own[place], f"its partner {by} is bad") for place, by in spoilt.items() if own[place] not in bad[name]
-        ]
-        there = [inside for inside in own if inside not in bad[name]]
-        found[name] = of_good(packs[name].pixels, there, alone)
-        lost += [*packs[name].bad, *alone]
-    return found, good, lost
 
 
 def _checked(name: str, mask: Tensor, field: api.Field, names: list[str]) -> Tensor:

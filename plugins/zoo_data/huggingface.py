@@ -1,19 +1,21 @@
 """Images in a data set of Hugging Face's ``datasets`` library: from their hub, saved to disk, or in local files."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from zoo import api
-from zoo_data.bad import Bad, printable
+from zoo_data.bad import Bad, judge, printable
 from zoo_data.decode import Content, View
 from zoo_data.files import user_path
 from zoo_data.find import Search
+from zoo_data.hub import huggingface_fields, load
 from zoo_data.listed import File, signature
-from zoo_data.pack import CHUNK, pack_splits
+from zoo_data.pack import CHUNK, check_workers, pack, whole
 from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, how_many
@@ -31,6 +33,7 @@ def huggingface(
     test_split: str = "",
     held_out: float = 0.1,
     column: str = "",
+    columns: tuple[str, ...] | dict[str, int | str | tuple[str, ...]] = (),
     size: Size = 64,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["square", "none"] = "square",
@@ -40,7 +43,7 @@ def huggingface(
     on_error: Literal["error", "skip"] = "skip",
     workers: int = 0,
     seed: int = 0,
-) -> api.Images:
+) -> api.Examples:
     """The images of one column, in the data set's order. Data sets that would run code of theirs are not loaded.
 
     Args:
@@ -53,6 +56,9 @@ def huggingface(
             of ``split``.
         held_out: that share, between 0 and 1.
         column: the one with the images; empty where only one has.
+        columns: others that become fields of their names: classes (ClassLabel, or true and false) a label, numbers and
+            lists of so many numbers a vector, images an image; or a mapping that says which, as a run's recipe has
+            it: {label: [cat, dog], pose: 3, depth: image}.
         size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
@@ -69,19 +75,50 @@ def huggingface(
         OSError: when it cannot be loaded, ``datasets`` is not installed, or the cache cannot be written.
     """
     check_common("huggingface", size=size, channels=channels, seed=seed, crop=crop)
+    check_workers("huggingface", workers)
     if not 0 < held_out < 1:
         raise ValueError(f"huggingface: option 'held_out' is {held_out}; choose a share between 0 and 1, such as 0.1.")
+    fields, _ = huggingface_fields(name, config, revision, split, columns)
     splits = load(name, config, revision)
     rows = _rows(splits, split, test_split, held_out, seed)
-    wanted = {"train": train, "test": test}
-    sources = []
+    wanted, notes = {"train": train, "test": test}, _passed_over(name, splits, {which for which, _ in rows.values()})
+    view, found = View(size, channels, crop, resize), dict[str, dict[str, Tensor]]()
     for part, (which, indices) in rows.items():
-        data = _images_of(splits[which], column)
         first = indices[: how_many("huggingface", part, wanted[part], len(indices))]
-        sources.append(_source(name, part, which, data, first))
-    view = View(size, channels, crop, resize)
-    images = pack_splits(*sources, view, workers=workers, on_error=on_error)
-    return replace(images, notes=(*_passed_over(name, splits, {which for which, _ in rows.values()}), *images.notes))
+        images = {own: own for own, field in fields.items() if field == api.IMAGE} | {"x": column}
+        taken = {own: _images_of(splits[which], called, [*images]) for own, called in images.items()}
+        sources = {own: _source(name, part, which, data, first) for own, data in taken.items()}
+        found[part], good, told = _packed(sources, [f"{which}[{row}]" for row in first], view, workers, on_error)
+        others = {own: field for own, field in fields.items() if own not in images}
+        found[part] |= _values(splits[which], others, [first[place] for place in good])
+        notes += told
+    both = {own: (found["train"][own], found["test"][own]) for own in fields}
+    return api.Examples(*both.pop("x"), tuple(dict.fromkeys(notes)), both)
+
+
+def _packed(
+    sources: Mapping[str, Source], names: list[str], view: View, workers: int, on_error: str
+) -> tuple[dict[str, Tensor], list[int], list[str]]:
+    """Of each column of images the pixels of the rows that are good in all of them, which these are, and notes."""
+    packs = {own: pack(source, view, workers) for own, source in sources.items()}
+    found, good, bad = whole(dict.fromkeys(sources, names), packs)
+    notes = [note for packed in packs.values() for note in packed.notes]
+    where, page = sources["x"].where, packs["x"].page
+    return found, good, [*notes, *judge("huggingface", bad, len(good) * len(sources), where, on_error, page)]
+
+
+def _values(data: Any, fields: Mapping[str, api.Field], rows: Sequence[int]) -> dict[str, Tensor]:
+    """What columns have in some rows: classes (N,), numbers (N, features)."""
+    found = dict[str, Tensor]()
+    some = data.select_columns(list(fields)).select(rows) if fields else {}
+    for column, field in fields.items():
+        try:
+            values = torch.tensor(some[column][:], dtype=torch.int64 if field.kind == "label" else torch.float32)
+        except (TypeError, ValueError):
+            what = "class" if field.kind == "label" else "list of so many numbers"
+            raise ValueError(f"huggingface: column {column!r} has no {what} in some rows.") from None
+        found[column] = values if field.kind == "label" else values.reshape(len(rows), -1)
+    return found
 
 
 def _passed_over(name: str, splits: dict[str, Any], used: set[str]) -> list[str]:
@@ -97,33 +134,6 @@ def _passed_over(name: str, splits: dict[str, Any], used: set[str]) -> list[str]
 
 
 huggingface.read = read
-
-
-def load(name: str, config: str, revision: str) -> dict[str, Any]:
-    """The splits of a data set by name.
-
-    Raises:
-        OSError: in a sentence.
-    """
-    try:
-        import datasets
-    except ImportError:
-        raise OSError(
-            "huggingface: the package 'datasets' is not installed; pip install 'generative-zoo[huggingface]'."
-        ) from None
-    if not name:
-        raise ValueError("huggingface: option 'name' is empty; give a directory or a data set of the hub.")
-    path = user_path(name)
-    try:
-        if (path / "dataset_dict.json").is_file():
-            return dict(datasets.load_from_disk(str(path)))
-        if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
-            return {"train": datasets.load_from_disk(str(path))}
-        where = str(path) if path.is_dir() else name
-        return dict(datasets.load_dataset(where, config or None, revision=revision or None))
-    except Exception as error:  # noqa: BLE001 - theirs are of many kinds
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise OSError(f"huggingface: {name!r} cannot be loaded: {why}") from None
 
 
 def _rows(
@@ -144,11 +154,12 @@ def _rows(
     return {"train": (split, np.sort(order[border:]).tolist()), "test": (split, np.sort(order[:border]).tolist())}
 
 
-def _images_of(data: Any, column: str) -> Any:
+def _images_of(data: Any, column: str, beside: Sequence[str]) -> Any:
     """The split with the one column of images, as files and not decoded."""
     from datasets import Image
 
     columns = [name for name, kind in data.features.items() if isinstance(kind, Image)]
+    columns = columns if column else [name for name in columns if name not in beside]
     if column not in columns and (column or len(columns) != 1):
         there = ", ".join(columns) or f"none; it has {', '.join(data.features)}"
         raise ValueError(f"huggingface: option 'column' is {column!r}; columns of images: {there}.")

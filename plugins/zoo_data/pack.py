@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from zoo import api
-from zoo_data.bad import judge
+from zoo_data.bad import Bad, judge
 from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest, exposed
 from zoo_data.decode import Chunk, Content, MachineError, Square, View, decode_chunk
 from zoo_data.listed import CHANGED
 from zoo_data.part import Part
-from zoo_data.sources import Items, Source, how_many
+from zoo_data.sources import Items, Source, how_many, of_good
 from zoo_data.workers import decoded
 
 CHUNK = 256
@@ -73,6 +73,28 @@ def noted(packed: Packed) -> torch.Tensor:
     for note in packed.notes:
         warnings.warn(note, stacklevel=2)
     return packed.pixels
+
+
+def whole(
+    names: Mapping[str, Sequence[str]], packs: Mapping[str, Packed]
+) -> tuple[dict[str, torch.Tensor], list[int], list[Bad]]:
+    """Of each field the pixels of the items that are good in all of them, their places, and the others."""
+    bad = {name: {one.name for one in packed.bad} for name, packed in packs.items()}
+    spoilt = {
+        place: next(own[place] for name, own in names.items() if own[place] in bad[name])
+        for place in range(len(names["x"]))
+        if any(own[place] in bad[name] for name, own in names.items())
+    }
+    good = [place for place in range(len(names["x"])) if place not in spoilt]
+    found, lost = dict[str, torch.Tensor](), list[Bad]()
+    for name, own in names.items():
+        alone = [
+            Bad(own[place], f"its partner {by} is bad") for place, by in spoilt.items() if own[place] not in bad[name]
+        ]
+        there = [inside for inside in own if inside not in bad[name]]
+        found[name] = of_good(packs[name].pixels, there, alone)
+        lost += [*packs[name].bad, *alone]
+    return found, good, lost
 
 
 def pack_labels(name: str, split: str, count: int, labels: Callable[[], Iterable[int]], identity: Any) -> torch.Tensor:

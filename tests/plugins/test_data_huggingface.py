@@ -117,6 +117,85 @@ def test_a_recipe_takes_it(tmp_path):
     assert (recipe.sizes.size, recipe.sizes.channels) == (32, 3)
 
 
+# -- columns that are fields ------------------------------------------------------------------------------------
+
+
+def wide(path: Path, count: int = 6) -> str:
+    """Rows whose every column says which they are; depth is missing in the last for training."""
+    kinds = {"animal": datasets.ClassLabel(names=["cat", "dog", "owl"]), "big": datasets.Value("bool")}
+    kinds |= {"pose": datasets.List(datasets.Value("float64"), length=2), "age": datasets.Value("int32")}
+    kinds |= {"words": datasets.Value("string"), "photo": datasets.Image(), "depth": datasets.Image()}
+
+    def rows(first: int) -> dict[str, list[object]]:
+        numbers = range(first, first + count)
+        depths = greys(range(first + 100, first + 100 + count))
+        return {
+            "animal": [n % 3 for n in numbers],
+            "big": [n > 2 for n in numbers],
+            "pose": [[n, -n] for n in numbers],
+            "age": [*numbers],
+            "words": [str(n) for n in numbers],
+            "photo": greys(numbers),
+            "depth": depths if first else [*depths[:-1], None],
+        }
+
+    made = {split: datasets.Dataset.from_dict(rows(n), datasets.Features(kinds)) for split, n in SPLITS.items()}
+    datasets.DatasetDict(made).save_to_disk(str(path))
+    return str(path)
+
+
+SPLITS = {"train": 0, "test": 50}
+
+
+def test_columns_are_fields(tmp_path):
+    columns = ("animal", "big", "pose", "age", "depth")
+    found = read(wide(tmp_path / "set"), columns=columns, train=6)
+    for split, numbers in enumerate((range(5), range(50, 56))):
+        assert levels((found.train, found.test)[split]) == [*numbers]
+        assert levels(found.fields["depth"][split]) == [n + 100 for n in numbers]
+        assert found.fields["animal"][split].tolist() == [n % 3 for n in numbers]
+        assert found.fields["big"][split].tolist() == [int(n > 2) for n in numbers]
+        assert found.fields["pose"][split].tolist() == [[n, -n] for n in numbers]
+        assert found.fields["age"][split].tolist() == [[n] for n in numbers]
+    (note,) = found.notes
+    assert "skipped 2 of 12 images of" in note
+    assert "train[5] (its partner train[5] is bad), train[5] (no image)" in note
+
+
+def test_a_run_s_recipe_says_what_the_columns_are(tmp_path):
+    data = {"use": "huggingface", "name": wide(tmp_path / "set"), "columns": ["animal", "pose", "depth"], "size": 8}
+    recipe = load_recipe({"extends": "vae", "data": data})
+    kept = {"animal": ["cat", "dog", "owl"], "pose": 2, "depth": "image"}
+    assert recipe.data.options["columns"] == kept
+    assert recipe.fields["animal"].names == ("cat", "dog", "owl")
+    again = load_recipe({"extends": "vae", "data": {**data, "name": "gone", "columns": kept}})
+    assert again.fields == recipe.fields
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ("[words]", "column 'words' is Value('string'); columns that may be fields are classes (ClassLabel)"),
+        ("[anmal]", "there is no column 'anmal'; choices: animal, big, pose, age, words, photo, depth"),
+        ("{animal: 0}", "column 'animal' is 0; say image, how many numbers, or its classes"),
+        ("{a-b: image}", "column 'a-b' cannot be a field's name: a field is named by letters"),
+    ],
+)
+def test_columns_that_can_be_no_field_are_told_with_their_place(tmp_path, run_zoo, columns, says):
+    name = wide(tmp_path / "set")
+    (tmp_path / "r.yaml").write_text(f"extends: vae\ndata: {{use: huggingface, name: {name}, columns: {columns}}}\n")
+    outcome = run_zoo("check", tmp_path / "r.yaml")
+    assert outcome.err.startswith(f"{tmp_path / 'r.yaml'}:2:1: error: data 'huggingface': huggingface: ")
+    assert says in outcome.err
+
+
+def test_numbers_that_are_not_so_many_are_a_sentence(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"^huggingface: column 'words' has no list of so many numbers in some rows\.$"
+    ):
+        read(wide(tmp_path / "set"), column="photo", columns={"words": 1})
+
+
 # -- what is refused -------------------------------------------------------------------------------------------
 
 
