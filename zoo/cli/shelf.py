@@ -82,7 +82,8 @@ def _nothing(text: str, registry: Registry) -> RequestError:
     if known and asked in ("", known[0]):
         return registry.unknown(known[0], name)
     names = [*(row["name"] for row in registry.listed()), *SECTIONS]
-    return RequestError(f"nothing is called '{text}'{did_you_mean(name, names)}")
+    meant = did_you_mean(name, names, listed=False) or "; 'zoo list' shows what there is"
+    return RequestError(f"nothing is called '{text}'{meant}")
 
 
 def _component(entry: Entry) -> dict[str, Any]:
