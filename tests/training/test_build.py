@@ -106,7 +106,7 @@ def test_lost_weights_come_back_from_the_last_checkpoint(run_zoo: Run, run: Path
 
 
 def test_a_recipe_without_samples_is_up_to_date_too(run_zoo: Run) -> None:
-    text = TINY + "outputs: {sample: null}\nevaluate: {edges_sample: null}\n"
+    text = TINY + "outputs: {sample: null}\nevaluate: {edges_sample: null, cycle: null}\n"
     assert build(run_zoo, text=text).code == 0
     assert not Path("runs/tiny/samples.png").exists()
     assert "up to date" in build(run_zoo, text=text).out
@@ -144,6 +144,7 @@ def test_another_metric_or_output_scores_again_without_training(run_zoo: Run, ru
         "edges_sample",
         "mse_decoded",
         "edges_decoded",
+        "cycle",
         "mine",
     ]
     assert weights(run) == before
