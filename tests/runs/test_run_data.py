@@ -106,7 +106,6 @@ def test_where_data_lies_is_not_what_it_is(run_zoo: Run) -> None:
     assert (outcome.code, "was trained on other images" in outcome.err) == (2, True)
 
 
-@pytest.mark.promise(CHANGED)
 def test_where_each_set_lies_is_not_what_it_is(run_zoo: Run) -> None:
     pictures(*range(12))
     sets = (

@@ -20,7 +20,7 @@ from zoo.errors import RequestError
 from zoo.scoring import why
 from zoo.scoring.why import target
 
-N = 16
+N = 8
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     saved(root / "small.pth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo_metrics.inception, "network", small)
-        patch.setattr(why, "FEW", 8)
+        patch.setattr(why, "FEW", 4)
         yield root
     torch.set_num_threads(threads)
 
@@ -52,7 +52,7 @@ PLANTED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a crop": ("torch-fidelity", {"crop": "square"}, "crop square"),
     "another program's resize": ("torch-fidelity", {"library": "pillow", "filter": "bicubic", "antialias": True},
                                  "filter bicubic, antialias on, library pillow"),
-    "half of the images": ("torch-fidelity", {}, "the first 8 images of A"),
+    "half of the images": ("torch-fidelity", {}, "the first 4 images of A"),
 }  # fmt: skip
 """What was done otherwise -> the protocol, how, and what it is called."""
 

@@ -301,7 +301,7 @@ def run(pytester: pytest.Pytester, clean_imports: None) -> Callable[..., pytest.
 
     def run(how: str = "", parts: str = PARTS) -> pytest.RunResult:
         pytester.makepyfile(my_tested=GOOD.replace("{__name__}.parts", "{__name__}") + parts)
-        pytester.makepyfile(test_contract=TESTS.format(plugin="Path('my_tested.py')", how=how))
+        pytester.makepyfile(test_mine=TESTS.format(plugin="Path('my_tested.py')", how=how))
         return pytester.runpytest_inprocess("-p", "no:cacheprovider")
 
     return run
@@ -340,7 +340,7 @@ def same_cause(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("same_cause")
 def test_what_several_checks_fail_by_is_told_once(pytester: pytest.Pytester) -> None:
     def outcomes(expected: str) -> dict[str, int]:
-        pytester.makepyfile(test_contract=TESTS.format(plugin="'x'", how=f"expected_failures={expected}"))
+        pytester.makepyfile(test_mine=TESTS.format(plugin="'x'", how=f"expected_failures={expected}"))
         return pytester.runpytest_inprocess("-p", "no:cacheprovider").parseoutcomes()
 
     assert outcomes("{}") == {"failed": 2, "skipped": 2}
@@ -369,7 +369,7 @@ def test_an_expected_failure_is_strict_and_has_a_check_and_a_reason(run: Pytest)
 
 
 def test_nothing_to_check_fails(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_contract=TESTS.format(plugin="'zoo-nowhere'", how=""))
+    pytester.makepyfile(test_mine=TESTS.format(plugin="'zoo-nowhere'", how=""))
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*'zoo-nowhere' is not installed here*", "zoo.testing: 2 checks of zoo-nowhere*"])
