@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from zoo.draws import Draw
-    from zoo.types import CriticOutput, Examples, Gaussian
+    from zoo.types import CriticOutput, Gaussian, Images
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class LearningTerm(TermModule, Network, Protocol):
 class Data(Protocol):
     """A function that has a data set. Where it brings images ``size`` and ``channels`` must be options of its own."""
 
-    def __call__(self, *asked: Any, **options: Any) -> Examples:
+    def __call__(self, *asked: Any, **options: Any) -> Images:
         """Both splits of every field."""
 
 
