@@ -15,6 +15,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from zoo import api
 
 Norm = Literal["batch", "group", "spectral", "none"]
+Size = int | tuple[int, int]
+"""Of images: the side of a square, or height and width."""
 
 
 class Patch(nn.Module):
@@ -26,7 +28,7 @@ class Patch(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         width: channels of the first layer; each next one has twice as many, 8 times at most.
         layers: that halve the side.
         norm: after every layer but the first and the last: ``batch``, as published, or ``group``, whose logit is about
@@ -39,7 +41,7 @@ class Patch(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         width: int = 64,
         layers: int = 3,
@@ -47,9 +49,9 @@ class Patch(nn.Module):
     ) -> None:
         super().__init__()
         _check(width, layers)
-        if size >> layers < 3:
+        if min(_sides(size)) >> layers < 3:
             raise ValueError(
-                f"images of {size} px leave no patch after {layers} layers that halve the side: take fewer"
+                f"images of {min(_sides(size))} px leave no patch after {layers} layers that halve the side: take fewer"
             )
         self.layers, self.logit = _trunk(channels, width, layers, norm, 4)
 
@@ -69,7 +71,7 @@ class MultiScale(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         scales: how many critics.
         width: channels of the first layer; each next one has twice as many, 8 times at most.
         layers: that halve the side, of each.
@@ -82,7 +84,7 @@ class MultiScale(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         scales: int = 2,
         width: int = 64,
@@ -93,9 +95,9 @@ class MultiScale(nn.Module):
         _check(width, layers)
         if scales < 1:
             raise ValueError(f"scales {scales} is none: choose 1 or more")
-        if size % 2 ** (layers + scales - 1):
+        if odd := [side for side in _sides(size) if side % 2 ** (layers + scales - 1)]:
             often = f"{layers} layers and {scales} scales halve a side {layers + scales - 1} times"
-            raise ValueError(f"{often}, and {size} px cannot be: take fewer, or a multiple (set data.size)")
+            raise ValueError(f"{often}, and {odd[0]} px cannot be: take fewer, or a multiple (set data.size)")
         self.critics = nn.ModuleList(
             nn.Sequential(*layers_, last)
             for layers_, last in (_trunk(channels, width, layers, norm, 3) for _ in range(scales))
@@ -109,6 +111,10 @@ class MultiScale(nn.Module):
             x = avg_pool2d(x, 2)
         finest = maps[0].shape[2:]
         return api.CriticOutput(cat([maps[0], *(interpolate(m, size=finest) for m in maps[1:])], 1))
+
+
+def _sides(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _check(width: int, layers: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import zoo_timm.encoder
 from PIL import Image
+from zoo_critics.patch import MultiScale, Patch
 from zoo_data.decode import View
 from zoo_data.digits import digits
 from zoo_data.fashion_mnist import _packed
@@ -95,6 +96,8 @@ def test_networks_take_a_height_and_a_width(size):
     assert Encoder(3, size, 5, width=4)(x).mean.shape == (2, 5)
     assert Decoder(3, size, 5, width=4)(z).shape == Generator(3, size, 5, 0, width=4)(z, z[:, :0]).shape == x.shape
     assert Critic(3, size, width=4)(x).logit.shape == JointCritic(3, size, 5, width=4)(x, z).logit.shape == (2,)
+    assert MultiScale(3, size, width=4, layers=1).forward(x).logit.shape == (2, 2, size[0] // 2, size[1] // 2)
+    assert Patch(3, size, width=4, layers=1)(x).logit.shape == (2, 1, size[0] // 2 - 2, size[1] // 2 - 2)
     for net in ("conv", "mlp"):
         assert denoiser(net, 3, size, 2)(x).shape == x.shape
         read, features = reader(net, 3, size, 2)
