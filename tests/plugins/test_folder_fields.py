@@ -16,6 +16,7 @@ from zoo import api
 from zoo.data.given import read_images
 from zoo.errors import RequestError
 from zoo.recipe import load_recipe, registry_for
+from zoo.recipe.yaml.read import write
 
 
 @pytest.fixture(autouse=True)
@@ -266,3 +267,69 @@ def test_files_are_read_as_the_field_that_they_are_of(tmp_path):
         read_images([tmp_path / "four.png"], recipe, fields["mask"])
     with pytest.raises(RequestError, match="z__shape is a label, and files are read of images and masks alone"):
         read_images([tmp_path / "four.png"], recipe, fields["z__shape"])
+
+
+def test_a_model_of_pairs_is_built_pictured_and_used(tmp_path, run_zoo):
+    partners(tmp_path / "town", 12)
+    recipe = {
+        "data": {"use": "folder", "path": "town", "size": [8, 12], "channels": 1, "pairs": PAIRS, "masks": {"mask": 3}},
+        "latent": 2,
+        "slots": {"painter": {"kind": "module", "use": "painter"}},
+        "values": {"reconstruction": "painted"},
+        "phases": [{"painter": {"reconstruction": 1.0}}],
+        "outputs": {"sample": "reconstruction", "reconstruction": "reconstruction"},
+        "train": {"steps": 2, "batch": 4},
+        "evaluate": ["mse"],
+    }
+    (tmp_path / "pairs.yaml").write_text(write(recipe))
+    (tmp_path / "painting.py").write_text(PAINTER)
+    plugin, run = ("--plugin", tmp_path / "painting.py"), tmp_path / "run"
+    assert run_zoo("build", tmp_path / "pairs.yaml", "--out", run, *plugin).code == 0
+    with Image.open(run / "reconstructions.png") as picture:
+        scale = picture.height / 38  # four rows of 8 pixels and 2 between: map, mask, photograph, and what is made
+        shades = [picture.getpixel((2, round((10 * row + 2) * scale)))[0] for row in range(3)]
+    assert shades == load_first(run)
+    maps, masks = tmp_path / "town/maps/a", tmp_path / "town/masks/a"
+    assert run_zoo("sample", run, *plugin, "--given", f"y={maps}", "--given", f"mask={masks}").code == 0
+    with Image.open(run / "sample.png") as picture:
+        assert picture.width / picture.height == 40 / 38  # twelve, as many as there are maps, three in a row
+    refused = run_zoo("sample", run, *plugin, "--given", f"y={maps / '1.png'}")
+    assert "reconstruction cannot be had without masks mask; give them, --given mask=..." in refused.err
+    photo = tmp_path / "town/photos/a/1.jpg"
+    given = ("--given", f"y={maps / '1.png'}", "--given", f"mask={tmp_path / 'town/masks/a/1.png'}")
+    assert run_zoo("reconstruct", run, photo, *given, *plugin).code == 0
+
+
+PAINTER = """
+from torch import nn
+from zoo import api
+
+
+class Painter(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.paint = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, y):
+        return self.paint(y)
+
+
+def painted(painter, y, mask):
+    return painter(y + mask[:, None])
+
+
+@api.hookimpl
+def zoo_components():
+    return [
+        api.Component("module", "painter", f"{__name__}:Painter", "of a map", "B C H W -> B C H W"),
+        api.Component("value", "painted", f"{__name__}:painted", "of a map and a mask"),
+    ]
+"""
+
+
+def load_first(run: Path) -> list[int]:
+    """The grey levels of the first test item: its map, its mask in shades, its photograph."""
+    recipe = load_recipe(run / "recipe.yaml", (), registry_for({}, [run.parent / "painting.py"]))
+    given = recipe.data.load()(**recipe.data.arguments_for())
+    mask = int(given.fields["mask"][1][0, 0, 0])
+    return [int(given.fields["y"][1][0, 0, 0, 0]), round(mask * 127.5), int(given.test[0, 0, 0, 0])]

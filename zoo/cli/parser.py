@@ -127,7 +127,7 @@ def _shelf_verbs(verbs: Any) -> None:
 
 def _run_verbs(verbs: Any) -> None:
     sample = _verb(verbs, "sample", "images from a run's prior", "runs")
-    sample.add_argument("-n", type=int, default=64, help="how many (64)")
+    sample.add_argument("-n", type=int, help="how many (64; as many as there are files of --given)")
     reconstruct = _verb(verbs, "reconstruct", "images through a run's model", "runs")
     interpolate = _verb(verbs, "interpolate", "paths between codes of a run", "runs")
     interpolate.add_argument("-n", type=int, default=6, help="paths (6)")

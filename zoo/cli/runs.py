@@ -32,9 +32,12 @@ def sample(arguments: argparse.Namespace) -> int:
     from zoo.report.figures import sampled
     from zoo.report.pictures import square
 
-    _at_least(arguments.n, 1, "-n")
+    if arguments.n is not None:
+        _at_least(arguments.n, 1, "-n")
     model = _model(arguments)
-    images = sampled(model, arguments.n, arguments.seed, _fields(arguments, model))
+    given = _fields(arguments, model)
+    read = [len(value) for name, value in given.items() if model.recipe.fields[name].spatial]
+    images = sampled(model, arguments.n or max(read, default=64), arguments.seed, given)
     return _write(arguments, "sample.png", square(images), images)
 
 

@@ -157,9 +157,9 @@ class Model(nn.Module):
         draws = self._drawing(seed, generator)
         for name in self._missing(wanted, known):
             if name not in self.drawable:
-                what = ", ".join(wanted)
-                kind = self.recipe.fields[name].kind
-                raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {kind}s {name}")
+                what, kind = ", ".join(dict.fromkeys(wanted)), self.recipe.fields[name].kind
+                cure = f"give them, --given {name}=..."
+                raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {kind}s {name}; {cure}")
             known[name] = drawn(self.frequencies, self.recipe.fields[name], known["batch"], draws(name))
         with evaluating(self, self.recipe.batch_stats):
             return self.values(wanted, known, draws)

@@ -120,9 +120,10 @@ def reconstructions(model: Model, batch: Batch, seed: int = SEED) -> dict[str, T
     """
     graph, first = model.recipe.graph, model.recipe.x.name
     given = [name for name in graph.fields if name not in model.drawable]
-    others = [name for name in model.recipe.outputs if name != "reconstruction"]
-    names = [name for name in (*others, "reconstruction") if name in model.recipe.outputs]
-    made = [name for name in names if any(needs(graph, [model.recipe.outputs[name]], field, {}) for field in given)]
+    outputs = model.recipe.outputs
+    others = [name for name, value in outputs.items() if value != outputs.get("reconstruction")]
+    names = [name for name in (*others, "reconstruction") if name in outputs]
+    made = [name for name in names if any(needs(graph, [outputs[name]], field, {}) for field in given)]
     values = model.compute(*made, given=batch, seed=seed) if made else ()
     pairs = zip(made, values, strict=True)
     return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == batch[first].shape}
