@@ -65,9 +65,8 @@ ONE_LINE = [
     ),
     ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: normal"),
     (
-        "slots: {my_critic: null}",
-        "4:9: there is no critic 'my_critic'; choices: avae-paper, avae-paper-joint, dcgan, "
-        "dcgan-joint, timm, timm-joint",
+        "slots: {my_prior: null}",
+        "4:9: there is no prior 'my_prior'; choices: normal",
     ),
     ("values: {generated: {with: 3}}", "4:22: 'with' binds parameters to slots or values, {parameter: name}, not 3"),
     (
@@ -363,7 +362,7 @@ def test_what_is_removed_and_still_needed_is_told_once_where_it_is_removed(run_z
     assert said == (
         f"r.yaml:4:9: 'generator' is removed here, and still asked for by player 'generator' of row 'generator' "
         f"({AVAE}:13:5) and term 'reverse_kl' of row 'generator' ({AVAE}:13:17) and term 'latent_nll' of row "
-        f"'generator' ({AVAE}:13:34) and 6 more; remove or replace those too"
+        f"'generator' ({AVAE}:13:34) and 7 more; remove or replace those too"
     )
 
 
@@ -693,7 +692,10 @@ MISFITS = [
         "4:21: term 'reconstruction' cannot be computed: The size of tensor a (5) must match the size of tensor b (8) "
         "at non-singleton dimension 3 (it is handed x B x 5, reconstruction B x 3 x 8 x 8)",
     ),
-    ("outputs: {posterior: batch}", "4:11: output 'posterior' gives int, where Gaussian is promised"),
+    (
+        "outputs: {posterior: batch}\nevaluate: {cycle: null}",
+        "4:11: output 'posterior' gives int, where Gaussian is promised",
+    ),
     ("outputs: {sample: z}", "4:11: output 'sample' gives B x 5, where images B x 3 x 8 x 8 are promised"),
     ("outputs: {sample: posterior}", "4:11: output 'sample' gives Gaussian, where images B x 3 x 8 x 8 are promised"),
     ("slots: {decoder: refuses}", "4:9: decoder 'refuses' of slot 'decoder': this network needs a size of 64, not 8"),

@@ -67,8 +67,8 @@ OPTIONS = {
     **of("metric/precision", "metric/recall", "metric/density", "metric/coverage", **SMALL, k=2),
     **of("metric/nearest", "metric/path-length", **SMALL),
     **of("metric/fid", "metric/sfid", "metric/kid", **INCEPTION),
-    **of("metric/fd-dinov2", model="vit_tiny_patch16_224", pretrained=False),
-    **of("metric/cmmd", model="vit_tiny_patch16_224", pretrained=False),
+    **of("metric/fd-dinov2", model="test_vit", pretrained=False),
+    **of("metric/cmmd", model="test_vit", pretrained=False),
     **of("metric/inception-score", **INCEPTION, splits=2),
     **of("metric/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
 }
