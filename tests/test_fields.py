@@ -105,11 +105,78 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "outputs": {"sample": "there", "reconstruction": "again"},
         "train": TRAIN,
     },
+    "ladder": {
+        "data": "shades",
+        "latent": 2,
+        "slots": {
+            "low_encoder": {"use": "any", "shape": [1, 16, 16], "of": {"latent": 6}},
+            "mid_encoder": {"use": "rung", "of": {"features": 6, "latent": 4}},
+            "top_encoder": {"use": "rung", "of": {"features": 4}},
+            "mid_from_top": {"kind": "encoder", "use": "rung", "of": {"features": 2, "latent": 4}},
+            "low_from_mid": {"kind": "encoder", "use": "rung", "of": {"features": 4, "latent": 6}},
+            "decoder": {"use": "any", "shape": [1, 16, 16], "of": {"latent": 6}},
+            "prior": "normal",
+        },
+        "values": {
+            "low_up": {"use": "climb", "with": {"rung": "low_encoder", "code": "x"}},
+            "mid_up": {"use": "climb", "with": {"rung": "mid_encoder", "code": "low_up"}},
+            "top": {"use": "climb", "with": {"rung": "top_encoder", "code": "mid_up"}},
+            "z_top": {"use": "drawn", "with": {"gaussian": "top"}},
+            "mid_down": {"use": "climb", "with": {"rung": "mid_from_top", "code": "z_top"}},
+            "mid": {"use": "merged", "with": {"upward": "mid_up", "downward": "mid_down"}},
+            "z_mid": {"use": "drawn", "with": {"gaussian": "mid"}},
+            "low_down": {"use": "climb", "with": {"rung": "low_from_mid", "code": "z_mid"}},
+            "low": {"use": "merged", "with": {"upward": "low_up", "downward": "low_down"}},
+            "z_low": {"use": "drawn", "with": {"gaussian": "low"}},
+            "reconstruction": {"with": {"z_posterior": "z_low"}},
+            "mid_of_prior": {"use": "climb", "with": {"rung": "mid_from_top", "code": "z"}},
+            "z_mid_of_prior": {"use": "drawn", "with": {"gaussian": "mid_of_prior"}},
+            "low_of_prior": {"use": "climb", "with": {"rung": "low_from_mid", "code": "z_mid_of_prior"}},
+            "z_low_of_prior": {"use": "drawn", "with": {"gaussian": "low_of_prior"}},
+            "decoded_prior": {"with": {"z": "z_low_of_prior"}},
+        },
+        "phases": [
+            {
+                "low_encoder + mid_encoder + top_encoder + mid_from_top + low_from_mid + decoder": {
+                    "reconstruction": 1.0,
+                    "kl": {"weight": 1.0, "with": {"posterior": "top", "z_posterior": "z_top"}},
+                    "kl_mid": {"use": "between", "with": {"q": "mid", "p": "mid_down"}},
+                    "kl_low": {"use": "between", "with": {"q": "low", "p": "low_down"}},
+                }
+            }
+        ],
+        "outputs": {"sample": "decoded_prior", "reconstruction": "reconstruction", "posterior": "top"},
+        "train": TRAIN,
+        "evaluate": ["mse"],
+    },
+    "second-stage": {
+        "data": {"use": "codes", "run": "FIRST"},
+        "latent": 3,
+        "slots": {
+            "encoder": {"use": "mlp", "width": 8},
+            "decoder": {"use": "mlp", "width": 8},
+            "prior": "normal",
+            "first_decoder": {"weights": "FIRST#decoder"},
+        },
+        "phases": [VAE],
+        "outputs": {"sample": "first_sample", "reconstruction": "first_reconstruction", "posterior": "posterior"},
+        "train": TRAIN,
+        "evaluate": {"mse": {"use": "mse", "with": {"x": "original"}}},
+    },
     "signals": vae({"use": "signals"}, [2, 24]),
     "volumes": vae({"use": "volumes"}, [1, 4, 6, 8]),
     "tables": vae({"use": "tables"}, [5]),
     "spectra": vae({"use": "spectra"}, [5, 8, 8]) | {"evaluate": ["mse"]},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _first(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The run whose codes the second stage is of."""
+    run = str(tmp_path_factory.mktemp("first") / "run")
+    zoo.train(zoo.build(vae("shades", [1, 16, 16]), plugins=[PLUGIN]), run=run, progress=False)
+    second = RECIPES["second-stage"]
+    second["data"]["run"], second["slots"]["first_decoder"]["weights"] = run, f"{run}#decoder"
 
 
 def made(name: str, **overrides: Any) -> Any:
@@ -174,12 +241,42 @@ def of_two_domains(model: Any, batch: Batch, _: Callable[[str], Any]) -> dict[st
     }
 
 
+def of_ladder(model: Any, batch: Batch, draw: Callable[[str], Any]) -> dict[str, Tensor]:
+    x = batch["x"]
+    low_up = model.low_encoder(x)
+    mid_up = model.mid_encoder(low_up.mean)
+    top = model.top_encoder(mid_up.mean)
+
+    def sampled(mean: Tensor, log_sigma: Tensor, name: str) -> Tensor:
+        return mean + log_sigma.exp() * draw(name).normal(*mean.shape)
+
+    def product(one: Any, other: Any) -> tuple[Tensor, Tensor]:
+        a, b = (2 * one.log_sigma).exp(), (2 * other.log_sigma).exp()
+        return (one.mean * b + other.mean * a) / (a + b), 0.5 * (a * b / (a + b)).log()
+
+    def kl(mean: Tensor, log_sigma: Tensor, p: Any) -> Tensor:
+        ratio = (2 * (log_sigma - p.log_sigma)).exp()
+        far = ((mean - p.mean) / p.log_sigma.exp()) ** 2
+        return 0.5 * (ratio + far - 1 - ratio.log()).sum() / len(mean)
+
+    down = model.mid_from_top(sampled(top.mean, top.log_sigma, "z_top"))
+    mid = product(mid_up, down)
+    lower = model.low_from_mid(sampled(*mid, "z_mid"))
+    low = product(low_up, lower)
+    loss = 0.5 * (model.decoder(sampled(*low, "z_low")) - x).square().sum() / len(x)
+    loss = loss + 0.5 * (top.mean**2 + (2 * top.log_sigma).exp() - 1 - 2 * top.log_sigma).sum() / len(x)
+    loss = loss + kl(*mid, down) + kl(*low, lower)
+    slots = [name for name in RECIPES["ladder"]["slots"] if name != "prior"]
+    return {key: g for name in slots for key, g in taken(loss, model.get_submodule(name), name).items()}
+
+
 BY_HAND: Mapping[str, Callable[..., dict[str, Tensor]]] = {
     "class-vae": lambda model, batch, draw: of_vae(model, batch, draw, batch["label"]),
     "class-gan": of_class_gan,
     "translation": of_translation,
     "two-domains": of_two_domains,
-    **dict.fromkeys(("signals", "volumes", "tables", "spectra"), of_vae),
+    "ladder": of_ladder,
+    **dict.fromkeys(("second-stage", "signals", "volumes", "tables", "spectra"), of_vae),
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo import api
 
 
-def flip(images: Tensor, draw: api.Draw, *, probability: float = 0.5) -> Tensor:
+def flip(images: Tensor, draw: api.Draw, *, probability: api.Scheduled = 0.5) -> Tensor:
     """Mirrors each image left to right with a probability; a volume along its last side.
 
     Args:

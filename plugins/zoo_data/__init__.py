@@ -27,6 +27,7 @@ SETS = (
     ("svhn", "svhn:svhn", "House numbers seen from the street, 32 x 32: up to 604,388 for training, 26,032 for test."),
     ("celeba", "celeba:celeba", "202,599 aligned faces, 178 x 218, from files fetched by hand."),
     ("lsun-bedroom", "lsun:lsun_bedroom", "3,033,042 bedrooms from the publisher's LMDB, or exported to folders."),
+    ("codes", "codes:codes", "The codes of a finished run, for the second stage of a model."),
     ("huggingface", "huggingface:huggingface", "A column of images of a Hugging Face data set, on disk or their hub."),
 )
 """Name, module and function in this package, summary."""

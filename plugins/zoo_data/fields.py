@@ -1,6 +1,6 @@
 """What the published sets have besides images: fields and the names of classes. Imports nothing heavy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from zoo import api
 
@@ -53,5 +53,33 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
     "celeba": {"x": api.IMAGE, "attributes": api.Field("vector", str(SEEN), range=(0, 1))},
     "huggingface": "zoo_data.hub:huggingface_fields",
     "folder": "zoo_data.beside:folder_fields",
+    "codes": "zoo_data.fields:codes_fields",
 }
 """Name of a set -> what it brings, where that is more than images."""
+
+
+def codes_fields(
+    trained: api.TrainedRun, fields: Mapping[str, Sequence[str]] | None
+) -> tuple[dict[str, api.Field], dict[str, object]]:
+    """The fields of ``codes`` that a recipe has written, or else the run's, and the option that says them without it.
+
+    Raises:
+        ValueError: where what is written is none.
+    """
+    if fields:
+        return {name: _read(name, said) for name, said in fields.items()}, {}
+    return dict(trained.fields), {"fields": {name: _written(field) for name, field in trained.fields.items()}}
+
+
+def _written(field: api.Field) -> list[str]:
+    classes = [str(field.classes)] if isinstance(field.classes, int) else [*field.classes]
+    return [field.kind, field.shape, " ".join(map(str, field.range or ())), *classes]
+
+
+def _read(name: str, said: Sequence[str]) -> api.Field:
+    if len(said) < 4 or said[0] not in api.SHAPES:
+        raise ValueError(f"codes: option 'fields' says {said} of {name!r}, which is no field; leave it out.")
+    kind, shape, ends, *classes = said
+    count = int(classes[0]) if len(classes) == 1 and classes[0].isdigit() else tuple(classes)
+    low_high = tuple(map(float, ends.split()))
+    return api.Field(kind, shape, count, (low_high[0], low_high[1]) if low_high else None)

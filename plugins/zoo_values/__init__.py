@@ -1,6 +1,13 @@
-"""The values that most models share, and the standard normal prior."""
+"""What most models share: values, priors, moments of codes, and perceptrons for vectors."""
 
 from zoo import api
+
+PERCEPTRONS = (
+    ("encoder", "a vector to a diagonal Gaussian", "B features -> B latent"),
+    ("decoder", "a code to a vector", "B latent -> B features"),
+    ("generator", "a code and noise to a vector", "B latent, B noise -> B features"),
+    ("critic", "a vector to one logit", "B features -> B"),
+)
 
 
 def _value(name: str, summary: str) -> api.Component:
@@ -12,6 +19,20 @@ def zoo_components() -> tuple[api.Component, ...]:
     """Values by the names that terms ask for, and the prior."""
     return (
         api.Component("prior", "normal", "zoo_values.priors:Normal", "standard normal N(0, I)"),
+        api.Component(
+            "prior", "mixture", "zoo_values.mixture:Mixture", "a Gaussian mixture that 'after' fits (Ghosh 2020)"
+        ),
+        api.Component(
+            "module",
+            "moments",
+            "zoo_values.moments:Moments",
+            "scales codes by the mean and deviation that 'after' fits",
+            "B latent -> B latent",
+        ),
+        *(
+            api.Component(kind, "mlp", f"zoo_values.perceptrons:{kind.title()}", f"{does}, by hidden layers", contract)
+            for kind, does, contract in PERCEPTRONS
+        ),
         _value("posterior", "q(z|x): the encoder at the images"),
         _value("z_posterior", "a reparameterised sample of the posterior"),
         _value("posterior_mean", "the posterior's mean: a deterministic code"),
@@ -22,6 +43,10 @@ def zoo_components() -> tuple[api.Component, ...]:
         _value("generated_from_posterior", "the generator at the posterior's sample"),
         _value("decoded_prior", "the decoder at codes from the prior"),
         _value("posterior_generated", "the encoder at generated images"),
+        _value("scaled", "x by the moments of codes"),
+        _value("unscaled", "the decoder at codes from the prior, scaled back"),
+        _value("first_sample", "the first stage's decoder at the second's sample"),
+        _value("first_reconstruction", "the first stage's decoder at the second's reconstruction"),
         _value("critic_x", "the critic at real images"),
         _value("critic_generated", "the critic at generated images"),
         _value("critic_reconstruction", "the critic at reconstructions"),

@@ -63,6 +63,26 @@ def posterior_generated(encoder: nn.Module, generated: Tensor) -> Gaussian:
     return encoder(generated)
 
 
+def scaled(scale: nn.Module, x: Tensor) -> Tensor:
+    """(x - m) / s: codes x with the mean and deviation that a first stage kept in its slot ``scale``."""
+    return scale(x)
+
+
+def unscaled(scale: Any, decoded_prior: Tensor) -> Tensor:
+    """s D(z) + m, z ~ p(z): what ``scaled`` undone makes of a second stage's sample."""
+    return scale.undo(decoded_prior)
+
+
+def first_sample(first_decoder: nn.Module, decoded_prior: Tensor) -> Tensor:
+    """D_1(D(z)), z ~ p(z): the sample of a second stage, decoded by the first."""
+    return first_decoder(decoded_prior)
+
+
+def first_reconstruction(first_decoder: nn.Module, reconstruction: Tensor) -> Tensor:
+    """D_1(D(z)), z ~ q(z|x): codes x through the second stage, decoded by the first."""
+    return first_decoder(reconstruction)
+
+
 def critic_x(critic: nn.Module, x: Tensor) -> CriticOutput:
     """C(x)."""
     return critic(x)

@@ -44,6 +44,7 @@ def zoo_components() -> tuple[api.Component, ...]:
         api.Component("critic", "projection", "field_parts:Projection", "of a class", "B C H W, B -> B"),
         api.Component("generator", "translator", "field_parts:Translator", "image to image", "B N H W -> B C H W"),
         api.Component("critic", "patches", "field_parts:Patches", "of an image", "B N H W -> B"),
+        api.Component("encoder", "rung", "field_parts:Rung", "of codes of another width", "B features -> B latent"),
         *(api.Component("value", name, f"field_parts:{name}", "a toy") for name in VALUES),
         *(api.Component("term", name, f"field_parts:{name}", "a toy") for name in TERMS),
     )
@@ -51,7 +52,8 @@ def zoo_components() -> tuple[api.Component, ...]:
 
 VALUES = ("posterior_xc", "reconstruction_c", "decoded_c", "generated_c", "real_c", "fake_c", "translated")
 VALUES += ("real_pair", "fake_pair", "there", "back", "score_x", "score_there", "score_here", "score_y", "again")
-TERMS = ("tell", "fool", "apart")
+VALUES += ("climb", "merged", "drawn")
+TERMS = ("tell", "fool", "apart", "between")
 
 
 # -- data ----------------------------------------------------------------------------------------------------
@@ -125,6 +127,18 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Codes -> items."""
         return self.body(z)
+
+
+class Rung(nn.Module):
+    """A linear layer from codes of one level of a ladder to those of the next."""
+
+    def __init__(self, features: int, latent: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(features, 2 * latent)
+
+    def forward(self, z: Tensor) -> api.Gaussian:
+        """Codes -> a Gaussian of others."""
+        return api.Gaussian(*self.head(z).chunk(2, 1))
 
 
 class ByClass(nn.Module):
@@ -271,6 +285,29 @@ def score_y(critic_of_y: nn.Module, y: Tensor) -> api.CriticOutput:
 def score_there(critic_of_y: nn.Module, there: Tensor) -> api.CriticOutput:
     """C_y(F(x))."""
     return critic_of_y(there)
+
+
+def climb(rung: nn.Module, code: Tensor | api.Gaussian) -> api.Gaussian:
+    """A level of a ladder, from the one before: from its mean, where that is a Gaussian."""
+    return rung(code.mean if isinstance(code, api.Gaussian) else code)
+
+
+def merged(upward: api.Gaussian, downward: api.Gaussian) -> api.Gaussian:
+    """Two Gaussians by their precisions (Sonderby et al. 2016, eq. 12 and 13)."""
+    weights = [(-2 * each.log_sigma).exp() for each in (upward, downward)]
+    total = weights[0] + weights[1]
+    return api.Gaussian((upward.mean * weights[0] + downward.mean * weights[1]) / total, -0.5 * total.log())
+
+
+def drawn(gaussian: api.Gaussian, draw: api.Draw) -> Tensor:
+    """A sample of a level."""
+    return gaussian.sample(draw)
+
+
+def between(q: api.Gaussian, p: api.Gaussian) -> Tensor:
+    """KL(q || p) of Gaussians, summed over all but the batch."""
+    each = p.log_sigma - q.log_sigma + (q.sigma**2 + (q.mean - p.mean) ** 2) / (2 * p.sigma**2) - 0.5
+    return each.sum() / len(each)
 
 
 def tell(real: api.CriticOutput, fake: api.CriticOutput) -> Tensor:

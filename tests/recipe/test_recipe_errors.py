@@ -57,16 +57,16 @@ ONE_LINE = [
     ("slots: {encoder: {use: Timm}}", "4:24: there is no encoder 'Timm'; did you mean 'timm'?"),
     (
         "slots: {encoder: {use: timm, width: 32}}",
-        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' has it",
+        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' or 'mlp' has it",
     ),
     (
         "slots: {encoder: {kind: term}}",
         "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, module, prior",
     ),
-    ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: normal"),
+    ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: mixture, normal"),
     (
         "slots: {my_prior: null}",
-        "4:9: there is no prior 'my_prior'; choices: normal",
+        "4:9: there is no prior 'my_prior'; choices: mixture, normal",
     ),
     ("values: {generated: {with: 3}}", "4:22: 'with' binds parameters to slots or values, {parameter: name}, not 3"),
     (

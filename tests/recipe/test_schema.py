@@ -443,8 +443,8 @@ def parts(draw: st.DrawFn, kind: str) -> Any:
     entry = draw(st.sampled_from(fitting))
     name = draw(st.sampled_from([entry.name, entry.id]))
     chosen = draw(st.lists(st.sampled_from(entry.signature.options or [None]), max_size=3))
-    default = {o: "x" if o.default is REQUIRED else o.default for o in chosen if o}
-    values = {o.name: draw(NUMBERS.get(o.type_text, st.just(value))) for o, value in default.items()}
+    default = [(o, "x" if o.default is REQUIRED else o.default) for o in chosen if o]
+    values = {o.name: draw(NUMBERS.get(o.type_text, st.just(value))) for o, value in default}
     plain = json.loads(json.dumps(values))
     return draw(st.sampled_from([{"use": name, **plain}, {"use": name, **plain}, name, plain]))
 

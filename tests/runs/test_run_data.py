@@ -14,6 +14,7 @@ import torch
 from conftest import TINY, Outcome, Run
 from PIL import Image
 
+from zoo.data import fields
 from zoo.errors import RequestError
 from zoo.recipe import load_recipe
 from zoo.runs import data
@@ -147,11 +148,11 @@ def test_a_run_from_before_its_data_had_a_field_goes_on_and_then_knows_it() -> N
 
 
 def test_of_many_images_a_part_is_hashed_that_is_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MOST_BYTES", 3 * 8 * 8 * 10)
-    known = data.known_images(images(*range(30)))
-    assert data.known_images(images(*range(29), 0)) == known  # the last but one of three that are hashed
-    assert data.known_images(images(*range(27), 0, 28, 29)) != known
-    assert data.known_images(images(*range(31))) != known
+    monkeypatch.setattr(fields, "MOST_BYTES", 3 * 8 * 8 * 10)
+    known = fields.known_images(images(*range(30)))
+    assert fields.known_images(images(*range(29), 0)) == known  # the last but one of three that are hashed
+    assert fields.known_images(images(*range(27), 0, 28, 29)) != known
+    assert fields.known_images(images(*range(31))) != known
 
 
 def assert_match(text: str, pattern: str) -> None:

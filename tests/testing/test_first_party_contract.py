@@ -30,6 +30,7 @@ from helpers.judge import Judge
 from PIL import Image
 from test_metrics_references import trunk
 
+import zoo
 from zoo.testing import contract_tests
 
 FILES = Path(tempfile.gettempdir()) / f"zoo-contract-{os.getpid()}"
@@ -63,6 +64,7 @@ OPTIONS = {
     **of("data/celeba", **OURS),
     **of("data/lsun-bedroom", root=str(FILES), workers=1),
     **of("data/huggingface", name=str(FILES / "pictures"), workers=1),
+    **of("data/codes", run=str(FILES / "run")),
     **of("metric/frechet", "metric/kernel", **SMALL),
     **of("metric/precision", "metric/recall", "metric/density", "metric/coverage", **SMALL, k=2),
     **of("metric/nearest", "metric/path-length", **SMALL),
@@ -95,6 +97,7 @@ def files() -> Iterator[None]:
         for name in ("wandb", "mlflow"):
             patch.setitem(sys.modules, name, tracker(name))
         patch.setenv("ZOO_CACHE", str(FILES / "cache"))
+        zoo.train(zoo.build(FIRST), run=RUN, progress=False)
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(FILES / "hf"))
         yield
     shutil.rmtree(FILES)
@@ -119,6 +122,40 @@ HALVES: dict[str, Any] = {
     "slots": {"encoder": HALF, "decoder": HALF, "prior": "normal"},
     "phases": [{"encoder + decoder": {"reconstruction": 1.0}}],
 }
-RECIPES: dict[str, Any] = {**JUDGING, "exporter/diffusers": HALVES}
+RUN = str(FILES / "run")
+FIRST: dict[str, Any] = {
+    "data": {"use": "digits", "size": 8},
+    "latent": 4,
+    "slots": {
+        "encoder": {"use": "dcgan", **NARROW},
+        "decoder": {"use": "dcgan", **NARROW},
+        "prior": "normal",
+        "scale": {"kind": "module", "use": "moments"},
+    },
+    "phases": [{"encoder + decoder": {"reconstruction": 1.0, "kl": 1.0}}],
+    "after": ["scale"],
+    "outputs": {"sample": "decoded_prior", "posterior": "posterior"},
+    "train": {"steps": 1},
+}
+SECOND: dict[str, Any] = {
+    **FIRST,
+    "data": {"use": "codes", "run": RUN},
+    "slots": {
+        "encoder": {"use": "mlp", **NARROW},
+        "decoder": {"use": "mlp", **NARROW},
+        "prior": "normal",
+        "first_decoder": {"weights": f"{RUN}#decoder"},
+        "scale": {"weights": RUN},
+    },
+    "values": {"scaled": "scaled", "unscaled": "unscaled"},
+    "after": None,
+    "outputs": {"sample": "first_sample", "reconstruction": "first_reconstruction", "posterior": "posterior"},
+}
+STAGED = ("scaled", "unscaled", "first_sample", "first_reconstruction")
+RECIPES: dict[str, Any] = {
+    **JUDGING,
+    **dict.fromkeys((f"value/{name}" for name in STAGED), SECOND),
+    "exporter/diffusers": HALVES,
+}
 
 test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)

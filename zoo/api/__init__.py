@@ -12,7 +12,7 @@ which parameters a target (the class or function that a component names) has, fo
   (``step``, ``epoch``, ``images_seen``, ``train_size``) in values and terms; outputs, values, fields and ``draw`` in a
   metric's ``update``; ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers; ``folder``, the run's
   directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers; ``model`` and
-  ``folder`` in exporters;
+  ``folder`` in exporters; ``trained``, a run, in data;
 * where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
   too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
 * keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
@@ -39,6 +39,7 @@ from zoo.api.kinds import (
     Decoder,
     Encoder,
     Exporter,
+    Fitted,
     Generator,
     LearningTerm,
     Metric,
@@ -51,6 +52,7 @@ from zoo.api.kinds import (
     Record,
     Term,
     TermModule,
+    TrainedRun,
     Value,
     ValueModule,
     Watcher,
@@ -66,14 +68,14 @@ if TYPE_CHECKING:
     from zoo.machine.progress import Progress
     from zoo.types import CriticOutput, Examples, Gaussian, Images, to_model, to_pixels
 
-__all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Saved"]
-__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Exporter", "Generator", "Network"]
-__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Optimizer", "Prior", "ReadingData", "ReadyData"]
-__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "Term", "TermModule", "Value", "ValueModule"]
-__all__ += ["Progress", "Record", "Watcher", "WatcherDefaults", "cache_folder", "locked", "memory", "restoring"]
-__all__ += ["Scheduled", "hookimpl", "hookspec", "to_model", "to_pixels"]
+__all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Saved", "Scheduled"]
+__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Exporter", "Fitted", "Generator"]
+__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Network", "Optimizer", "Prior", "ReadingData"]
+__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "ReadyData", "Term", "TermModule", "Value"]
+__all__ += ["Progress", "Record", "TrainedRun", "ValueModule", "Watcher", "WatcherDefaults", "cache_folder", "locked"]
+__all__ += ["hookimpl", "hookspec", "memory", "restoring", "to_model", "to_pixels"]
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 """Version of this page as (major, minor).
 
 A plugin states the one it was written for, ``ZOO_API = (1, 0)``; one that states none counts as (1, 0). It runs while

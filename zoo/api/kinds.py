@@ -132,6 +132,37 @@ class Data(Protocol):
         """Both splits of every field."""
 
 
+class TrainedRun(Protocol):
+    """A finished run whose codes are data: data that asks for ``trained`` is given the one that its option ``run``
+    names, and has its ``fields``.
+
+    The run's data set and its networks are needed by ``batches`` alone.
+    """
+
+    fields: Mapping[str, Any]
+    """An ``api.Field`` by name: ``x``, its codes, which are the posterior's means; ``original``, what they are of; its
+    data's other fields."""
+    identity: Any
+    """Plain data that is another where these are: the SHA-256 of its weights, and hashes of its data."""
+
+    def count(self, split: str) -> int:
+        """How many items ``train`` or ``test`` has."""
+
+    def like(self, field: str) -> Tensor:
+        """No items of a field, (0, ...), of the shape and type of those that there are."""
+
+    def batches(self, field: str, split: str, start: int = 0) -> Iterator[Tensor]:
+        """The items of a field from a position on, (B, ...) at a time, in their order."""
+
+
+class Fitted(Network, Protocol):
+    """What fills a slot that ``after`` names: an ``nn.Module`` that is fitted once, when the training ends."""
+
+    def fit(self, *asked: Any, **named: Any) -> None:
+        """Fills its buffers: asks for ``codes`` of the training set, (N, ...), float32 on the CPU, which may lie on a
+        disk, so that it reads them in parts, and for ``draw``, where all random numbers come from."""
+
+
 class ReadyData(Data, Protocol):
     """Data that can say whether their files are there, which ``zoo compare --dry-run`` asks."""
 

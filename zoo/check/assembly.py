@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from math import prod
 
@@ -67,6 +68,7 @@ def untrainable(model: Model) -> Iterator[Problem]:
     yield from absent or _shared_weights(model)
     yield from _bad_optimizers(model.recipe)
     yield from _bad_keep_best(model.recipe)
+    yield from _not_fitted(model)
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -159,6 +161,18 @@ def _bad_optimizers(recipe: Recipe) -> Iterator[Problem]:
         except Exception as error:  # noqa: BLE001 - whatever a plugin's code may raise
             why = reason(error)
         yield Problem(part.position, f"optimizer '{part.entry.name}' cannot {doing}: {why}")
+
+
+def _not_fitted(model: Model) -> Iterator[Problem]:
+    """Slots that are to be fitted and cannot be."""
+    for slot in model.recipe.after:
+        part, fit = model.recipe.slots[slot], getattr(model.get_submodule(slot), "fit", None)
+        asked = [*inspect.signature(fit).parameters] if callable(fit) else []
+        if "codes" not in asked or not {"codes", "draw"}.issuperset(asked):
+            has = f"fit({', '.join(asked)})" if asked else "no fit(codes)"
+            cure = "'after' calls fit(codes) or fit(codes, draw)"
+            message = f"slot '{slot}' ({part.entry.kind} '{part.entry.name}') has {has}, and {cure}"
+            yield Problem(part.position, message)
 
 
 def _bad_keep_best(recipe: Recipe) -> Iterator[Problem]:

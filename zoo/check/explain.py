@@ -104,5 +104,5 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
     except RequestError as error:
         shared = str(error)
     reaches, idle = probed(recipe)
-    found = {"probed": [*map(asdict, reaches)], "idle": idle, "shares": shared}
+    found = {"probed": [*map(asdict, reaches)], "idle": idle, "shares": shared, "after": dict(recipe.after)}
     return {"name": recipe.name, "rows": planned, **found, "costs": [*map(asdict, counted(recipe))]}

@@ -338,7 +338,8 @@ def _as_it_was(model: Model) -> Iterator[None]:
 def _augmented(recipe: Recipe, batch: Batch, tickets: Tensor) -> None:
     for augment in augmentations(recipe):
         for name, tensor in batch.items():
-            augment(recipe.fields[name], tensor, tickets)
+            for step in {0, recipe.train.steps}:
+                augment(recipe.fields[name], tensor, tickets, step)
 
 
 def _noted(value: Any, names: set[str], name: str) -> None:

@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from zoo.errors import Position, Problem
 from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.data_fields import COUNTED
 from zoo.recipe.dimensions import Shape
 from zoo.recipe.misfit import dims, named, with_sources, wrong_count, wrong_input
 from zoo.recipe.schema import Part, Recipe
@@ -148,12 +149,13 @@ def named_tensors(thing: Any) -> dict[str, Any]:
 
 
 def check_image(label: str, value: Any, recipe: Recipe) -> None:
-    """An output that people are shown as images is one."""
-    promised = (0, *recipe.x.shape)
+    """An output that people are shown as images is one: an item of a field."""
     given = tuple(value.shape) if isinstance(value, Tensor) else ()
-    if given[1:] != promised[1:]:
+    if not given or not recipe.field_shaped(given[1:]):
         gives = dims(given) if isinstance(value, Tensor) else type(value).__name__
-        message = f"output '{label}' gives {gives}, where {recipe.x.kind}s {dims(promised)} are promised"
+        shown = [field for field in recipe.fields.values() if field.kind not in COUNTED]
+        promised = " or ".join(dict.fromkeys(f"{field.kind}s {dims((0, *field.shape))}" for field in shown))
+        message = f"output '{label}' gives {gives}, where {promised} are promised"
         misfit_at(recipe.source.at(("outputs", label)), message)
 
 

@@ -89,9 +89,10 @@ def _draw(
         try:
             model = _loaded(folder, registry, device)
             batch = items(load_images(model.recipe), "test", model.recipe, 0, SHOWN, model.device, model.dtype)
-            real = real or {"real": batch[model.recipe.x.name].cpu()}
             made = reconstructions(model, batch)
             drawn = {name: model.sample(SHOWN, seed=SEED).cpu()} if "sample" in model.recipe.outputs else {}
+            shown = next(iter([*made.values(), *drawn.values()]), batch[model.recipe.x.name])
+            real = real or {"real": batch[(model.recipe.field_shaped(shown.shape[1:]) or model.recipe.x).name].cpu()}
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a plugin's code may raise

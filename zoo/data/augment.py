@@ -1,5 +1,5 @@
-"""Augmentations of training batches. What happens to an image is a function of (seed, epoch, its index) alone:
-not of the batch it comes in, nor of how many processes share the work."""
+"""Augmentations of training batches. What happens to an image is a function of (seed, epoch, its index) alone, and of
+the step where an option changes with it: not of the batch it comes in, nor of how many processes share the work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from zoo.draws import TicketDraw
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part, Recipe
 
-Augmentation = Callable[[DataField, Tensor, Tensor], Tensor]
-"""(a field, its items (B, ...), tickets (B,)) -> items of the same shape and type; as they are, where they stay."""
+Augmentation = Callable[[DataField, Tensor, Tensor, int], Tensor]
+"""(a field, its items (B, ...), tickets (B,), step) -> items of the same shape and type; as they are, where they stay.
+"""
 
 
 def augmentations(recipe: Recipe, dtype: torch.dtype = torch.float32) -> tuple[Augmentation, ...]:
@@ -24,22 +25,28 @@ def augmentations(recipe: Recipe, dtype: torch.dtype = torch.float32) -> tuple[A
     return tuple(partial(_augmented, part, _function(part, recipe), recipe, dtype) for part in recipe.augment)
 
 
-def _function(part: Part, recipe: Recipe) -> Any:
+def _function(part: Part, recipe: Recipe) -> Callable[[int], Callable[..., Tensor]]:
+    """What is called at a step: a function's options may change with it."""
     target: Any = part.load()
     if inspect.isclass(target):
         made: Any = target(**part.arguments_for(recipe.sizes))
-        return made if isinstance(made, nn.Module) else made.forward
-    return partial(target, **part.arguments_for())
+        target = made if isinstance(made, nn.Module) else made.forward
+        return lambda _: target
+    if part.changing:
+        return lambda step: partial(target, **part.arguments_for(step=step))
+    same = partial(target, **part.arguments_for())
+    return lambda _: same
 
 
 def _augmented(
     part: Part,
-    function: Callable[..., Tensor],
+    function: Callable[[int], Callable[..., Tensor]],
     recipe: Recipe,
     dtype: torch.dtype,
     field: DataField,
     items: Tensor,
     tickets: Tensor,
+    step: int = 0,
 ) -> Tensor:
     """One that is ``geometric`` changes all that lies in a plane or in space, alike for the fields of an item; another
     what is of the first field's kind.
@@ -51,7 +58,7 @@ def _augmented(
     images = items[:, None] if flat else items
     draw = TicketDraw(tickets, recipe.seed, "augment", part.label, dtype=dtype)
     given = {"images": images, "draw": draw}
-    made = function(**{name: given[name] for name in part.entry.signature.needs})
+    made = function(step)(**{name: given[name] for name in part.entry.signature.needs})
     if made.shape != images.shape or made.dtype != images.dtype:
         raise ValueError(
             f"it gives {made.dtype} {tuple(made.shape)}, where the {images.dtype} {tuple(images.shape)} it was given "

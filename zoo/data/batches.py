@@ -12,11 +12,12 @@ from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
 from zoo.data.fields import check, seen, split_of
+from zoo.data.trained import TrainedRun
 from zoo.draws import WHOLE, Shard, seeded
-from zoo.errors import Problem, said_of
+from zoo.errors import Problem, RequestError, said_of
 from zoo.machine.device import placed
 from zoo.recipe.data_fields import DataField
-from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.schema import ORIGINAL, Part, Recipe
 from zoo.recipe.sets import named
 from zoo.types import Batch, Examples
 
@@ -24,9 +25,9 @@ Gathered = tuple[dict[str, Tensor], Tensor]
 """Tensors of one set by field, and a ticket for each item."""
 
 
-def load_images(recipe: Recipe) -> Examples:
-    """The recipe's data, its first field and those that anything asks for; a RecipeError, placed at its set, if it
-    cannot be had or is not what it says.
+def load_images(recipe: Recipe, also: str = "") -> Examples:
+    """The recipe's data, its first field, what codes are of, those that anything asks for, and one more; a RecipeError,
+    placed at its set, if it cannot be had or is not what it says.
     """
     fields, notes = dict[str, tuple[Tensor, Tensor]](), list[str]()
     for key, part in recipe.sets.items():
@@ -35,8 +36,9 @@ def load_images(recipe: Recipe) -> Examples:
         notes += examples.notes
         with placed(part.position, f"data '{part.entry.name}'"), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for name in (name for name in called if name == recipe.x.name or recipe.graph.asked(name)):
-                own = called[name]
+            for name, own in called.items():
+                if name not in (recipe.x.name, also) and own != ORIGINAL and not recipe.graph.asked(name):
+                    continue
                 fields[name] = (examples.train, examples.test) if own == "x" else examples.fields[own]
         notes += [str(warning.message) for warning in caught]
     whole = Examples(*fields.pop(recipe.x.name), tuple(notes), fields)
@@ -45,9 +47,17 @@ def load_images(recipe: Recipe) -> Examples:
     return whole
 
 
+def lent(part: Part) -> dict[str, TrainedRun]:
+    """What data is given that asks for it, by name."""
+    return {"trained": TrainedRun(part.trained, load_images)} if part.trained else {}
+
+
 def _loaded(part: Part) -> Examples:
     with placed(part.position, f"data '{part.entry.name}'"):
-        examples = part.load()(**part.arguments_for())
+        try:
+            examples = part.load()(**part.arguments_for(), **lent(part))
+        except RequestError as error:
+            raise ValueError(str(error)) from error
         if not isinstance(examples, Examples):
             raise ValueError(f"gives {type(examples).__name__}, not zoo.api.Examples")
         return examples
@@ -81,7 +91,7 @@ class Batches:
         stored: field -> tensor (N, ...), as it is stored; of one set as many each.
         fields: what each is.
         batch: items in a batch, of all processes together; ``shard`` is this process's share of each.
-        augment: what is done to them, in this order.
+        augment: what is done to them, in this order; a step of the training takes so many ``turns``.
         on: where what is stored lies: ``device``, ``host``, or ``auto`` for the device if it fills at most half of its
             free memory.
     """
@@ -99,8 +109,9 @@ class Batches:
         augment: Sequence[Augmentation] = (),
         shard: Shard = WHOLE,
         on: str = "auto",
+        turns: int = 1,
     ) -> None:
-        self._augment, self._fields, self._dtype = tuple(augment), fields, dtype
+        self._augment, self._fields, self._dtype, self._turns = tuple(augment), fields, dtype, turns
         self._device = torch.empty(0, device=device).device  # with its number: cuda is cuda:0
         there = lies_on_device(sum(tensor.nbytes for tensor in stored.values()), self._device, on)
         placed = {name: tensor.to(self._device) if there else tensor for name, tensor in stored.items()}
@@ -136,6 +147,7 @@ class Batches:
             augment=augmentations(recipe, dtype),
             shard=shard,
             on=settings.data_on,
+            turns=recipe.turns,
         )
 
     def __call__(self, turn: int) -> Batch:
@@ -149,7 +161,7 @@ class Batches:
                 if self._augment:
                     here = tickets.to(self._device, non_blocking=True)
                     for augment in self._augment:
-                        found = augment(field, found, here)
+                        found = augment(field, found, here, turn // self._turns)
                     found = self._laid(found)
                 batch[name] = found
         return batch

@@ -1,7 +1,8 @@
-"""Fields of a recipe's data as models see them: stored items converted, and batches that are made up."""
+"""Fields of a recipe's data: stored items as models see them, and what they hash to; batches that are made up."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,14 +11,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zoo.draws import Draw, seeded
-from zoo.recipe.data_fields import DataField
+from zoo.recipe.data_fields import COUNTED, DataField
 from zoo.recipe.schema import Recipe
 from zoo.types import Batch, Examples, to_model
 
 STORED: Mapping[torch.dtype, tuple[float, float]] = {torch.uint8: (0, 255), torch.uint16: (0, 65535)}
 """Type of what is stored -> the numbers that become -1 and 1, where a field says none."""
-COUNTED = ("label", "mask")
-"""Kinds of fields that are classes."""
+MOST_BYTES = 256 << 20
+"""Pixels of a split that are hashed, evenly spread: a fraction of a second."""
 COARSE = 5
 """Numbers along a side of the noise that smooth fields are made up from."""
 
@@ -105,6 +106,44 @@ def invented(recipe: Recipe, train: int, test: int, seed: int = 0) -> Examples:
     both = {name: (stored(f, train, "train"), stored(f, test, "test")) for name, f in recipe.fields.items()}
     first = both.pop(recipe.x.name)
     return Examples(*first, fields=both)
+
+
+def known_images(images: Examples) -> dict[str, Any]:
+    """Says for both splits how many images they have and what these hash to, as plain data."""
+    splits = {"train": (images.train, 0), "test": (images.test, 1)}
+    known: dict[str, Any] = {}
+    for name, (pixels, split) in splits.items():
+        fields = {field: _digest(both[split]) for field, both in images.fields.items()}
+        known[name] = {"images": len(pixels), "blake2b": _digest(pixels), **({"fields": fields} if fields else {})}
+    return known
+
+
+def types_of(images: Examples, recipe: Recipe) -> dict[str, str]:
+    """Field -> the type of its stored numbers."""
+    return {name: str(t.dtype).removeprefix("torch.") for name, t in split_of(images, "train", recipe).items()}
+
+
+def _digest(pixels: Tensor) -> str:
+    digest, step = hashlib.blake2b(digest_size=16), -(-pixels.nbytes // MOST_BYTES) or 1
+    for piece in torch.split(pixels[::step], 1024):
+        digest.update(piece.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _alike(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a split is what it was, as far as is known: of the fields that were loaded both times."""
+    both = then.get("fields", {}).keys() & now.get("fields", {}).keys()
+    then, now = ({**known, "fields": {name: known["fields"][name] for name in both}} for known in (then, now))
+    return then == now
+
+
+def differ(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Says how images differ; empty where they do not, or nothing is known."""
+    if not then or all(_alike(then.get(name, {}), now[name]) for name in ("train", "test")):
+        return ""
+    counts = [" + ".join(f"{split[name]['images']:,}" for name in ("train", "test")) for split in (then, now)]
+    how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else f"{counts[0]} as then, others by content"
+    return f"was trained on other images than its data has now ({how})"
 
 
 def check(examples: Any, recipe: Recipe) -> None:

@@ -74,7 +74,7 @@ class Engine:
         self._counts = model.counts()
         self._plans = Plans(model, self.players, self._counts)
         self._vectors = [vector for norm in spectral_norms(model) for vector in norm.buffers()]
-        self.turns = 1 + sum(phase.repeat for phase in self.recipe.phases if phase.fresh)
+        self.turns = self.recipe.turns
         self.streams = Streams(self.recipe.seed, model.device, model.dtype)
         self.average = Average(model, Schedule.of(settings.ema)) if settings.ema and optimizers else None
         self.eager = ""

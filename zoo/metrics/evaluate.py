@@ -149,10 +149,10 @@ class Share:
         taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
         for turn in range(turns):
             wanting = [meter for meter, own in taken if turn in own]
-            x = self._items("train", turn)[first] if wanting else None
+            batch = self._items("train", turn) if wanting else {}
             for meter in wanting:
                 with meter.placed():
-                    meter.optional("training")(x)
+                    meter.optional("training")(batch[meter.part.named(first)])
         return {} if self.processes.first else {(meter.label, 0): meter.metric for meter, own in taken if own}
 
     def _shares(self, meter: Meter, method: str) -> bool:

@@ -33,7 +33,7 @@ def begin_with(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
         wanted = {name.removeprefix(f"{slot}."): own for name, own in state.items() if name.startswith(f"{slot}.")}
         try:
             found = find_weights(part.begins, slot, part.entry.part.weights)
-            digest, tensors = _read(found, wanted, getattr(model.get_submodule(slot), "added", ()))
+            digest, tensors = read_weights(found, wanted, getattr(model.get_submodule(slot), "added", ()))
         except ZooError as error:
             problems.append(Problem(recipe.source.at(("slots", slot, "weights")), f"weights of slot '{slot}': {error}"))
             continue
@@ -46,7 +46,9 @@ def begin_with(model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     return begun
 
 
-def _read(found: Weights, wanted: Mapping[str, Tensor], added: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
+def read_weights(
+    found: Weights, wanted: Mapping[str, Tensor], added: Sequence[str] = ()
+) -> tuple[str, dict[str, Tensor]]:
     """The file's digest, and its tensors by the slot's names; a RequestError says what does not fit.
 
     What the slot has ``added`` to a network that others have may be missing.

@@ -12,6 +12,7 @@ from zoo.errors import Position, Problem, RecipeError, RequestError, closest
 from zoo.recipe.resolve import Reader
 from zoo.recipe.schema import Recipe
 from zoo.recipe.sections import SECTIONS, Top
+from zoo.recipe.weights import RUN_RECIPE as RUN_RECIPE
 from zoo.recipe.yaml.node import one_line
 from zoo.recipe.yaml.read import MAX_BYTES, MAX_DEPTH, Node, read, too_large, write
 from zoo.recipe.yaml.tree import assign, merge
@@ -22,8 +23,6 @@ from zoo.registry.option_types import shown
 __all__ = ["Recipe", "Source", "lasting", "load_recipe", "locate", "registry_for", "write_recipe"]
 
 SUFFIXES = (".yaml", ".yml")
-RUN_RECIPE = "recipe.yaml"
-"""The recipe of a run, in its directory."""
 Source = str | Path | Mapping[str, Any]
 """A recipe's file, the name of a bundled recipe, or a recipe's content."""
 
@@ -65,8 +64,7 @@ def lasting(recipe: Recipe, train_size: int, registry: Registry) -> Recipe:
     """
     if not recipe.train.epochs:
         return recipe
-    turns = 1 + sum(phase.repeat for phase in recipe.phases if phase.fresh)
-    steps = -(-recipe.train.epochs * train_size // (recipe.train.batch * turns))
+    steps = -(-recipe.train.epochs * train_size // (recipe.train.batch * recipe.turns))
     read = Reader(assign(recipe.source, "train.steps", str(steps)), registry.within()).recipe()
     return replace(read, watch=recipe.watch, evaluate=recipe.evaluate)
 

@@ -23,8 +23,12 @@ def as_code(shape: int | Sequence[int]) -> Code:
 
 
 def encoder_of(slots: Mapping[str, Part]) -> Part | None:
-    """The slot that encodes: the one of that kind, or of several that which is called so; else None."""
-    encoders = {label: part for label, part in slots.items() if part.entry.kind == "encoder"}
+    """The slot that encodes: the one of that kind, or of several that which is called so; else None.
+
+    One that has a code of its own ``sizes`` is none.
+    """
+    own = {label: part for label, part in slots.items() if "latent" not in part.sizes}
+    encoders = {label: part for label, part in own.items() if part.entry.kind == "encoder"}
     return next(iter(encoders.values())) if len(encoders) == 1 else encoders.get("encoder")
 
 

@@ -68,10 +68,20 @@ def told(function: str, options: Mapping[str, Any]) -> Any:
 
 def numbers_of(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:
     """What the names in a component's contract stand for: the recipe's sizes, and the numbers among its options."""
-    sizes = sizes.seen_by(part.of)
+    sizes = part.sees(sizes)
     given = {name: getattr(sizes, name) for name in SIZES if name in sizes}
     letters = {letter: given[name] for letter, name in LETTERS.items() if name in given}
     return {**given, **part.options, **letters}
+
+
+def asked_sizes(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:
+    """The sizes of a recipe that a slot of it is made with: those that its component asks for or its contract names."""
+    sides = text_of(part).replace(",", " ").replace("->", " ").split()
+    named = {LETTERS.get(name, name) for word in sides for name in names_in(word)}
+    seen = part.sees(sizes)
+    return {
+        name: getattr(seen, name) for name in SIZES if name in named | {*part.entry.signature.needs} and name in seen
+    }
 
 
 def bound(text: str, numbers: Mapping[str, object]) -> Contract:

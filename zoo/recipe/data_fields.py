@@ -9,6 +9,8 @@ from typing import Any
 from zoo.api import SHAPES
 
 SPATIAL = ("height", "width", "depth")
+COUNTED = ("label", "mask")
+"""Kinds of fields that are classes."""
 Number = int | tuple[int, ...]
 
 
@@ -84,9 +86,10 @@ class Sizes:
             found = one.sizes | found
         return cls(found | numbers, fields)
 
-    def seen_by(self, of: str) -> Sizes:
-        """The same, where the sizes of a field, if one is named, come before all others."""
-        return Sizes({**self.numbers, **self.fields[of].sizes}, self.fields) if of else self
+    def seen_by(self, of: str, own: Mapping[str, Number]) -> Sizes:
+        """The same, where a slot's own sizes come before all others, and then those of the field that it is of."""
+        said = {**(self.fields[of].sizes if of else {}), **own}
+        return Sizes({**self.numbers, **said}, self.fields) if said else self
 
     @classmethod
     def square(cls, channels: int, size: int, latent: Number, noise: int) -> Sizes:

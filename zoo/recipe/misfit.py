@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from zoo.api import SHAPES
 from zoo.errors import Position, Problem
 from zoo.recipe.codes import code_told, encoder_of
-from zoo.recipe.contract import Contract, contract_of
+from zoo.recipe.contract import LETTERS, Contract, contract_of
 from zoo.recipe.dimensions import BATCH, Dims, Shape, crossed
 from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import NETWORKS
@@ -33,7 +33,7 @@ def code_misfits(recipe: Recipe) -> Iterator[Problem]:
         asked = signature.sizes if part.entry.kind in CALLED else signature.needs
         for name, (single, told_as, path) in SEVERAL.items():
             written = signature.annotations.get(name, "") if name in asked else ""
-            size = recipe.sizes.seen_by(part.of).numbers.get(name, 0)
+            size = part.sees(recipe.sizes).numbers.get(name, 0)
             if _dimensions(written) not in (0, len(size) if isinstance(size, tuple) else 1):
                 at, whose = seen_from(recipe, part, recipe.source.at(path))
                 what = single if written == "int" else f"{_dimensions(written)} dimensions"
@@ -100,6 +100,10 @@ def dims(shape: Sequence[int], letters: Mapping[str, int] | None = None) -> str:
 
 def with_sources(shape: Shape, part: Part, recipe: Recipe, at: Position, letters: Mapping[str, int]) -> str:
     """A shape with where its numbers come from: ``B x 64 (latent is 64, line 3)``."""
+    own = {LETTERS.get(name, name) for name in shape.names} & part.sizes.keys()
+    if own:
+        told = " and ".join(f"{name} {crossed(part.sizes[name])}" for name in sorted(own))
+        return f"{shape} (of {told})"
     sources = [size_told(name, recipe, at) for name in ("latent", "noise") if name in shape.names]
     if {"C", "H", "W", *SHAPES["image"].split(), "size"} & shape.names:
         sources.append(size_told("images", recipe, at))

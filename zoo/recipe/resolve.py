@@ -2,68 +2,61 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from keyword import iskeyword
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from zoo.api import IMAGE
-from zoo.errors import RecipeError, RequestError, closest, did_you_mean
+from zoo.errors import RecipeError, closest
 from zoo.recipe.codes import Code, as_code, code_told
 from zoo.recipe.contract import contract_of
-from zoo.recipe.data_fields import DataField, Sizes
-from zoo.recipe.graph import BUILTINS
+from zoo.recipe.data_fields import Sizes
 from zoo.recipe.misfit import code_misfits
 from zoo.recipe.parts import Path, a
-from zoo.recipe.playing import PhaseReader
-from zoo.recipe.schema import Part, Recipe
+from zoo.recipe.schema import PLACES, Part, Recipe, Trained
 from zoo.recipe.sections import (
     DEFAULT_LATENT,
     DEFAULT_WATCHER,
     LONGEST_NAME,
     NEEDED,
-    NETWORKS,
     OUTPUTS,
     SECTIONS,
     SLIP,
     TAKES,
 )
 from zoo.recipe.sets import fields_of
-from zoo.recipe.weights import FORMS, HUB, options_saved, split_part
+from zoo.recipe.slots import SlotReader
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
 from zoo.recipe.yaml.tree import label_of
-from zoo.registry import check_options
 from zoo.registry.option_types import shown
 
 
-class Reader(PhaseReader):
-    """Reads the sections of a recipe; ``fields`` are the data's, none where the data is wrong."""
-
-    fields: Mapping[str, DataField] = {}
+class Reader(SlotReader):
+    """Reads the sections of a recipe."""
 
     def recipe(self) -> Recipe:
         """The whole recipe, or a RecipeError with every problem found."""
-        top = self._top()
-        sets = self._sets()
-        slots = self._slots()
+        top, sets, slots = self._top(), self.sets(), self.slots()
         latent = self._latent(top, slots)
         values = self._values()
         phases = self.phases(slots)
         outputs = self._outputs(slots)
+        after = self.after(slots, phases, outputs)
         train = self.train(phases)
-        evaluate = self._listed("evaluate", "metric")
-        augment = self._listed("augment", "augmentation")
+        evaluate, augment = self._listed("evaluate", "metric"), self._listed("augment", "augmentation")
         watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
         rows = [row for phase in phases for row in phase.played]
         demands = [Demand.of(t.part, f"term '{t.label}' of row '{row.label}'") for row in rows for t in row.terms]
         demands += self._shown(outputs, evaluate, top["noise"])
+        demands += [Demand(f"'after' of '{s}'", (v,), self.root.at(("after", s))) for s, v in after.items()]
         graph, values = connect(self, (*self.fields,) or ("x",), slots, values, demands, phases)
         if self.fields or not sets:  # else any name may be that of a field
             self.report_lacking()
+        self.refuse_played(graph, after, rows)
         if self.problems or not sets:
             raise RecipeError(self.problems)
         top |= {"name": top["name"] or PurePath(self.root.position.file).stem, "latent": latent}
@@ -76,6 +69,7 @@ class Reader(PhaseReader):
                 slots=slots,
                 values=values,
                 phases=phases,
+                after=after,
                 outputs=outputs,
                 train=train,
                 evaluate=evaluate,
@@ -94,10 +88,6 @@ class Reader(PhaseReader):
         self._check_name(top["name"])
         return top
 
-    def _absent(self, key: str) -> bool:
-        node = self.root.get((key,))
-        return node is None or node.value is None
-
     def _refuse_absent(self, slips: set[str | None]) -> None:
         """Refuses a recipe without sections that it needs, but for those that an unknown key may be a slip of."""
         absent = [key for key in NEEDED if self._absent(key) and not slips & {key, "extends"}]
@@ -113,7 +103,7 @@ class Reader(PhaseReader):
             cure = f"write at most {LONGEST_NAME} letters, none of them invisible, no blank at either end"
             self.error(("name",), f"'name' is the name of the run's directory, and {shown(name)} cannot be; {cure}")
 
-    def _sets(self) -> dict[str, Part]:
+    def sets(self) -> dict[str, Part]:
         """The sets of data, by the fields they are written for; one that is for none is by an empty key."""
         written = {} if self._absent("data") else self.root.value["data"].value
         paths: dict[str, Path] = {"": ("data",)} if written else {}
@@ -131,6 +121,7 @@ class Reader(PhaseReader):
         part = self.part(path, "data", "data")
         if part is None or any(option.name not in part.options for option in part.entry.signature.options):
             return None  # what is wrong with its options is told
+        self._given(path, part)
         lacking = {"size", "channels"}.difference(option.name for option in part.entry.signature.options)
         for option in lacking if part.entry.part.fields == {"x": IMAGE} else ():
             self.error(path, f"data '{part.entry.name}' has no option '{option}', which every data of images needs")
@@ -140,71 +131,11 @@ class Reader(PhaseReader):
             if min([sides] if isinstance(sides, int) else sides, default=1) < 1:
                 self.error((*path, option), f"'{option}' must be at least 1, not {sides}")
                 return None
-        said = [name for name in ("path", "root") if self.root.get((*path, name)) and part.options.get(name)]
-        return replace(part, options={**part.options, **{n: self._beside((*path, n), part.options[n]) for n in said}})
-
-    def _beside(self, path: Path, place: Any) -> Any:
-        """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""
-        file = self.root.at(path).file
-        folder = os.path.dirname(file)
-        if self._of_run(path) or not isinstance(place, str) or place[0] in "~$" or not os.path.isfile(file):
-            return place
-        beside = os.path.join(folder, place)
-        return beside if os.path.exists(beside) or not os.path.exists(place) else place
-
-    def _of_run(self, path: Path) -> bool:
-        """Tells whether a run's own recipe says it, whose places are those of where it was built."""
-        return os.path.isfile(os.path.join(os.path.dirname(self.root.at(path).file), "plugins.json"))
-
-    def _slots(self) -> dict[str, Part]:
-        slots = {}
-        for label in self.mapping(("slots",)):
-            path: Path = ("slots", label)
-            kind = self._name("slot", path) and self._kind(path, label)
-            if kind and (part := self.part(path, kind, label, reserved=("kind", "of", "weights"))):
-                of, begins = self._of((*path, "of")), self._begins((*path, "weights"))
-                slots[label] = self._as_saved((*path, "weights"), replace(part, of=of, begins=begins))
-        if not slots and not self.problems and not self._absent("slots"):
-            self.error(("slots",), "the recipe has no slots; a model needs at least one network")
-        return slots
-
-    def _as_saved(self, path: Path, part: Part) -> Part:
-        """A slot with the options that its weights were saved with, where the recipe does not write them."""
-        if not part.begins or self._of_run(path):
-            return part
-        signature = part.entry.signature
-        try:
-            saved = options_saved(part.begins, part.label, part.entry.part.weights, part.entry.id)
-        except RequestError as error:
-            self.error(path, f"weights of slot '{part.label}': {error}")
-            return part
-        names = [o.name for o in signature.options if o.name in saved and not self.root.get((*path[:-1], o.name))]
-        options, _ = check_options(signature, {name: saved[name] for name in names})
-        return replace(part, options={**part.options, **{name: options[name] for name in names if name in options}})
-
-    def _of(self, path: Path) -> str:
-        """The field whose sizes a slot has; empty where it does not say."""
-        node = self.root.get(path)
-        if node is None or node.value is None or not self.fields:
-            return ""
-        if node.value in [*self.fields]:
-            return str(node.value)
-        self.error(
-            path, f"'of' is a field of the data, not {shown(node.plain())}{did_you_mean(str(node.value), self.fields)}"
-        )
-        return ""
-
-    def _begins(self, path: Path) -> str:
-        """Where the weights lie that a slot begins with; empty for none."""
-        node = self.root.get(path)
-        if node is None or node.value is None:
-            return ""
-        if not isinstance(node.value, str) or not node.value:
-            self.error(path, f"'weights' are those of {FORMS}, not {shown(node.plain())}")
-            return ""
-        where, part = split_part(node.value)
-        beside = where if where.startswith(HUB) else self._beside(path, where)
-        return f"{beside}#{part}" if part else str(beside)
+        said = [name for name in (*PLACES, "root") if self.root.get((*path, name)) and part.options.get(name)]
+        beside = {name: self._beside((*path, name), part.options[name]) for name in said}
+        part = replace(part, options={**part.options, **beside})
+        place = str(part.options.get("run", ""))
+        return replace(part, trained=Trained(place, partial(self.run_at, place))) if place else part
 
     def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part]) -> Code:
         """The shape of a code; notes contracts that name what is not there, or come to no shape."""
@@ -222,39 +153,10 @@ class Reader(PhaseReader):
                 self.note(part.position, f"{part.entry.kind} '{part.entry.name}': {error}")
         return sizes.latent  # type: ignore[no-any-return]
 
-    def _kind(self, path: Path, label: str) -> str | None:
-        """A slot's kind: as it says, else its name, else the last word of its name."""
-        node = self.root.get((*path, "kind"))
-        kind = node.value if node else label.rsplit("_", 1)[-1]
-        if kind in NETWORKS:
-            return str(kind)
-        if node:
-            hint = did_you_mean(str(kind), NETWORKS)
-            self.error((*path, "kind"), f"slot '{label}' has no kind {shown(node.plain())}{hint}")
-        else:
-            cure = f"write {label}: {{kind: encoder, use: ...}}{did_you_mean(str(kind), NETWORKS)}"
-            self.error(path, f"slot '{label}' does not say what kind it is, and its name tells none; {cure}")
-        return None
-
     def _values(self) -> dict[str, Part]:
         labels = [label for label in self.mapping(("values",)) if self._name("value", ("values", label))]
         parts = {label: self.part(("values", label), "value", label) for label in labels}
         return {label: part for label, part in parts.items() if part}
-
-    def _name(self, what: str, path: Path) -> bool:
-        """Checks that parameters can ask for a slot or value by its name."""
-        label = str(path[-1])
-        taken = "what the zoo provides" if label in (*BUILTINS, *self.fields) else ""
-        if what == "value" and label in self.mapping(("slots",)):
-            taken = "a slot"
-        if not label.isidentifier() or iskeyword(label):
-            cure = "write it with letters, digits and '_', so that a parameter can ask for it"
-            self.error(path, f"{what} '{label}' is not a name; {cure}")
-        elif taken:
-            self.error(path, f"{what} '{label}' has the name of {taken}; call it something else")
-        else:
-            return True
-        return False
 
     def _outputs(self, slots: Mapping[str, Part]) -> dict[str, str]:
         outputs = {}
@@ -278,11 +180,16 @@ class Reader(PhaseReader):
                 self.error(path, f"two {kind}s are called '{label}'; give one a name: 'other: {{use: ...}}'")
             elif part:
                 parts[label] = part
-                given = TAKES.get(kind, part.entry.signature.needs)
-                for need in (need for need in part.entry.signature.needs if need not in given):
-                    only = f"{a(kind)} is given {' and '.join(map(repr, given))} only"
-                    self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {only}")
+                self._given(path, part)
         return tuple(parts.values())
+
+    def _given(self, path: Path, part: Part) -> None:
+        """Refuses what a part asks for and those of its kind are not given."""
+        kind, needs = part.entry.kind, part.entry.signature.needs
+        given = TAKES.get(kind, needs)
+        for need in (need for need in needs if need not in given):
+            only = f"{a(kind)} is given {' and '.join(map(repr, given))} only"
+            self.error(path, f"{kind} '{part.entry.name}' asks for '{need}'; {only}")
 
     def _default_watch(self) -> tuple[Part, ...]:
         """The watcher of a recipe that names none: TensorBoard's files, if their plugin is installed."""

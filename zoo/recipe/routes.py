@@ -80,8 +80,10 @@ def slots(recipe: Recipe) -> str:
     lines = [["slot", "component", "options", "optimizer"]]
     for label, part in [*recipe.slots.items(), *recipe.learners().items()]:
         optimizer = recipe.train.optimizers.get(label)
-        lines.append([label, part.entry.id, _options(part.options), _moved(optimizer) if optimizer else ""])
-    return table(lines)
+        own = _options({**part.options, **part.sizes})
+        lines.append([label, part.entry.id, own, _moved(optimizer) if optimizer else ""])
+    fitted = [f"When the training ends, '{slot}' is fitted on '{value}'." for slot, value in recipe.after.items()]
+    return "\n".join([table(lines), *fitted])
 
 
 def _moved(optimizer: Optimizer) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
-from zoo.errors import Position
-from zoo.recipe.data_fields import DataField, Sizes
+from zoo.api import Field
+from zoo.errors import Position, RequestError
+from zoo.recipe.data_fields import COUNTED, DataField, Number, Sizes
 from zoo.recipe.graph import Graph
 from zoo.recipe.schedule import ONE as ONE
 from zoo.recipe.schedule import Schedule as Schedule
@@ -22,8 +23,36 @@ WHEREABOUTS = ("root", "workers", "download")
 """Options by which data says where its files are and how they are read: they change no image."""
 
 
+OF_DIMENSIONS: tuple[Literal["vector", "signal", "image", "volume"], ...] = ("vector", "signal", "image", "volume")
+"""What codes of one dimension, or more, are as a field: numbers that stay as they are."""
+
+ORIGINAL = "original"
+"""The field of codes that has what they are of."""
+PLACES = ("path", "run")
+"""Options by which data says where it is; which images a run is of, it notes."""
+
 AT = "at_step"
 """The parameter by which a part whose options change with the step is told of it."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run whose codes are data: its directory, and what reads its recipe, or raises a RequestError."""
+
+    place: str
+    read: Callable[[], Recipe]
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """``x``, its codes, ``original``, what those are of, and its data's other fields; else a RequestError."""
+        run = self.read()
+        if "posterior" not in run.outputs or len(run.sizes.code) > len(OF_DIMENSIONS):
+            raise RequestError(f"{self.place} has no codes: its recipe has no output 'posterior'")
+        found = {"x": Field(OF_DIMENSIONS[len(run.sizes.code) - 1], " ".join(map(str, run.sizes.code)))}
+        for name, one in run.fields.items():
+            own = Field(one.kind, " ".join(map(str, one.shape)), one.names or one.classes, one.range)  # type: ignore[arg-type]
+            found[ORIGINAL if one is run.x else name] = own
+        return found
 
 
 def _noted(among: list[Schedule], said: Any) -> float:
@@ -47,6 +76,8 @@ class Part:
         home: the package whose recipe names it; empty for a recipe of the user's.
         begins: where the weights lie that a slot begins with (``zoo.recipe.weights``); empty for none.
         of: the field whose sizes a slot has; empty for the first that has each.
+        sizes: a slot's own, in place of the recipe's, by name.
+        trained: of data that asks for it, the run that its option ``run`` names.
     """
 
     label: str
@@ -60,6 +91,8 @@ class Part:
     home: str = field(default="", compare=False)
     begins: str = ""
     of: str = ""
+    sizes: Mapping[str, Number] = field(default_factory=dict)
+    trained: Trained | None = field(default=None, compare=False, repr=False)
 
     @property
     def learns(self) -> bool:
@@ -107,6 +140,10 @@ class Part:
         """Plain data as ``plain`` gives it, less the options that change no result."""
         return {name: value for name, value in self.plain().items() if name not in WHEREABOUTS}
 
+    def sees(self, sizes: Sizes) -> Sizes:
+        """A recipe's sizes as this slot has them."""
+        return sizes.seen_by(self.of, self.sizes)
+
     def load(self) -> Any:
         """The target itself, imported now."""
         return self.entry.load()
@@ -115,7 +152,7 @@ class Part:
         """Options as Python has them at a step (lists as tuples), with the sizes that the target asks for."""
         signature = self.entry.signature
         asked = signature.sizes if self.entry.kind in CALLED else signature.needs
-        sizes = sizes and sizes.seen_by(self.of)
+        sizes = sizes and self.sees(sizes)
         given = {name: self.weight if name == "weight" else getattr(sizes, name) for name in asked if sizes}
         shapes = {name for name in given if signature.annotations.get(name, "").startswith("tuple[")}
         given |= {name: (given[name],) for name in shapes if isinstance(given[name], int)}
@@ -226,7 +263,8 @@ class Recipe(Top):
     """A whole model: its parts, the phases that train it, its data, its training, its metrics.
 
     Its ``sets`` of data are by the fields that they are written for; one alone is by an empty key. The ``fields`` that
-    they bring are by name, ``x`` first.
+    they bring are by name, ``x`` first. ``after`` is by slots that are fitted when the training ends: the value that
+    each is fitted on.
     """
 
     file: str
@@ -236,6 +274,7 @@ class Recipe(Top):
     slots: Mapping[str, Part]
     values: Mapping[str, Part]
     phases: tuple[Phase, ...]
+    after: Mapping[str, str]
     outputs: Mapping[str, str]
     train: Train
     evaluate: tuple[Part, ...]
@@ -263,6 +302,16 @@ class Recipe(Top):
         return (first, *(name for name in others if name in asked))
 
     @cached_property
+    def turns(self) -> int:
+        """How many batches a step takes: one, and one for each play of a phase that draws its own."""
+        return 1 + sum(phase.repeat for phase in self.phases if phase.fresh)
+
+    def field_shaped(self, shape: Sequence[int]) -> DataField | None:
+        """The first of its fields, none of classes, whose items have a shape; None where there is none."""
+        shown = (field for field in self.fields.values() if field.kind not in COUNTED)
+        return next((field for field in shown if field.shape == tuple(shape)), None)
+
+    @cached_property
     def sizes(self) -> Sizes:
         """The sizes that its parts ask for."""
         return Sizes.of(self.fields, latent=self.latent, noise=self.noise)
@@ -284,6 +333,7 @@ class Recipe(Top):
             "slots": {label: _slot(label, part) for label, part in self.slots.items()},
             "values": {name: part.plain() for name, part in self.values.items()},
             "phases": [phase.plain() for phase in self.phases],
+            **({"after": dict(self.after)} if self.after else {}),
             "outputs": dict(self.outputs),
             "train": self.train.plain(),
             "evaluate": {part.label: part.plain() for part in self.evaluate},
@@ -312,8 +362,9 @@ class Recipe(Top):
 
 def _slot(label: str, part: Part) -> Any:
     kind = {"kind": part.entry.kind} if label != part.entry.kind else {}
-    said = {name: value for name, value in (("of", part.of), ("weights", part.begins)) if value}
-    return kind | part.plain() | said
+    sizes = {name: size if isinstance(size, int) else [*size] for name, size in part.sizes.items()}
+    said = {"of": sizes or part.of, "weights": part.begins}
+    return kind | part.plain() | {name: value for name, value in said.items() if value}
 
 
 def slot_of(player: str) -> str:

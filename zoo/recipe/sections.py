@@ -104,7 +104,7 @@ MINIMA |= dict.fromkeys(("latent", "steps", "batch", "log_every", "save_every", 
 MINIMA |= dict.fromkeys(("repeat", "every"), 1)
 """Smallest value of each number that has one."""
 
-SECTIONS = ("data", "augment", "slots", "values", "phases", "outputs", "train", "evaluate", "watch")
+SECTIONS = ("data", "augment", "slots", "values", "phases", "after", "outputs", "train", "evaluate", "watch")
 NEEDED = ("data", "slots", "phases")
 """Sections without which there is no recipe."""
 
@@ -122,5 +122,6 @@ DEFAULT_LATENT = 64
 LONGEST_NAME = 100
 """Bytes of the longest name of a run."""
 
-TAKES = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe"), "exporter": ("model", "folder")}
+TAKES: dict[str, tuple[str, ...]] = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
+TAKES |= {"exporter": ("model", "folder"), "data": ("trained",)}
 """What parts of these kinds may ask for."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo.api import SHAPES, Field
-from zoo.errors import Problem, RecipeError, a, reason, said_of
+from zoo.errors import Problem, RecipeError, RequestError, a, reason, said_of
 from zoo.recipe.contract import told
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part
@@ -59,7 +59,8 @@ def _described(part: Part) -> tuple[Mapping[str, Field], Mapping[str, Any]]:
     if not isinstance(fields, str):
         return fields, {}
     try:
-        found = told(fields, part.options)
+        found = told(fields, {**part.options, "trained": part.trained})
     except Exception as error:  # a stranger's function may raise anything
-        raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]) from error
+        said = str(error) if isinstance(error, RequestError) else said_of(error)
+        raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said}")]) from error
     return found if isinstance(found, tuple) else (found, {})

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from zoo.recipe.yaml.read import read
 
 HUB = "hf://"
 SUFFIX = ".safetensors"
+RUN_RECIPE = "recipe.yaml"
+"""The recipe of a run, in its directory."""
+RUN_DATA = "data.json"
+"""What a run notes of the images it is trained on."""
 RUN_FILES = {"ema": f"ema{SUFFIX}", "raw": f"model{SUFFIX}"}
 """Which finished weights of a run are in which file; the first that is there are its own."""
 FORMS = f"a run's directory, RUN#SLOT, a {SUFFIX} file, FILE#PART of one, or {HUB}ORG/NAME/FILE"
@@ -35,6 +39,10 @@ class Weights:
     prefix: str
     of_run: bool
     saved: Saved | None = None
+
+    def whole(self) -> Weights:
+        """All tensors of the same file."""
+        return replace(self, prefix="")
 
     def sha256(self) -> str:
         """Hashes the whole file."""
@@ -55,10 +63,10 @@ def find_weights(place: str, slot: str, reader: str = "") -> Weights:
     path = _path(where)
     if path.is_dir():
         files = [path / name for name in RUN_FILES.values() if (path / name).is_file()]
-        if not files and reader and not (path / "recipe.yaml").is_file():
+        if not files and reader and not (path / RUN_RECIPE).is_file():
             return _saved(reader, where, path.joinpath)
         if not files:
-            built = (path / "recipe.yaml").is_file()
+            built = (path / RUN_RECIPE).is_file()
             cure = f"finish it with: zoo build {where}" if built else f"weights are {FORMS}"
             raise RequestError(f"{where} is {'not trained to its end' if built else 'no run'}; {cure}")
         return Weights(files[0], f"{part or slot}.", of_run=True)
@@ -75,9 +83,9 @@ def options_saved(place: str, slot: str, reader: str, component: str) -> Mapping
     """
     where, part = split_part(place)
     path = _path(where)
-    if (path / "recipe.yaml").is_file():
+    if (path / RUN_RECIPE).is_file():
         with suppress(OSError, RequestError):
-            there = read((path / "recipe.yaml").read_text(), where).plain()["slots"].get(part or slot) or {}
+            there = read((path / RUN_RECIPE).read_text(), where).plain()["slots"].get(part or slot) or {}
             return there if there.get("use") == component else {}
     if reader and (path.is_dir() or (where.startswith(HUB) and not where.endswith(SUFFIX))):
         return find_weights(place, slot, reader).saved.options  # type: ignore[union-attr]

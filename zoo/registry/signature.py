@@ -27,7 +27,7 @@ from zoo.registry import option_types, source
 CALLED = {"value": "forward", "term": "forward", "metric": "update", "augmentation": "forward"}
 """Of a class of these kinds, the method whose positional parameters are its needs."""
 
-CHANGING = ("term", "value", "optimizer")
+CHANGING = ("term", "value", "optimizer", "augmentation")
 """Kinds whose options may change with the step."""
 
 EMPTY = Parameter.empty

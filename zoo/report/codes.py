@@ -71,8 +71,8 @@ def _interpolations(model: Model, examples: Examples, means: Tensor | None, seed
         return Picture(file, title, caption, rows)
     codes = torch.stack([_straight(a, b, COLUMNS - 2) for a, b in torch.split(means[: 2 * pairs], 2)])
     shown = items(examples, "test", model.recipe, 0, 2 * pairs, means.device, means.dtype)
-    ends = torch.split(shown[model.recipe.x.name], 2)
-    made = decoded(model, codes, seed)
+    made = [*decoded(model, codes, seed)]
+    ends = torch.split(shown[(model.recipe.field_shaped(made[0].shape[1:]) or model.recipe.x).name], 2)
     rows = [("", torch.cat([pair[:1], row, pair[1:]])) for row, pair in zip(made, ends, strict=True)]
     caption = "Straight lines between the codes of two test images, which stand at the ends of each row."
     return Picture(file, title, caption, rows)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.data.fields import items
+from zoo.data.fields import items, seen, split_of
 from zoo.model.model import Model, needs
 from zoo.recipe.data_fields import DataField, class_name
 from zoo.report.codes import walks
@@ -33,7 +33,7 @@ def show(model: Model, images: Examples) -> list[Picture]:
     from codes, there are ``interpolations.png`` and ``traversals.png``, and ``noise.png`` if they are made
     from auxiliary noise too. ``neighbours.png`` has samples above the training images nearest to them.
     """
-    batch, kind = items(images, "test", model.recipe, 0, 2 * COLUMNS, model.device, model.dtype), model.recipe.x.kind
+    batch = items(images, "test", model.recipe, 0, 2 * COLUMNS, model.device, model.dtype)
     sampled = model.sample(COLUMNS**2, seed=SEED) if model.samples else None
     pictures = []
     if sampled is not None:
@@ -46,16 +46,25 @@ def show(model: Model, images: Examples) -> list[Picture]:
         rows = [*_sources(model, batch, made), *made.items()]
         pictures.append(Picture("reconstructions.png", "Reconstructions", caption, rows))
     pictures += walks(model, images, SEED)
-    if sampled is not None and kind == "image":
-        pictures.append(beside_nearest(sampled, images))
-    if sampled is not None and kind == "vector":
-        real = items(images, "test", model.recipe, 0, MOST)[model.recipe.x.name]
-        caption = "Test items (blue) and samples (red), on the plane in which the test items vary most."
-        pictures.append(Picture("scatter.png", "Scatter", caption, [("", scatter(real, sampled))]))
-    if kind != "image" or (channels := images.test.shape[1]) in (1, 3):
+    of = sampled if sampled is not None else next(reversed(made.values()), batch[model.recipe.x.name])
+    field = model.recipe.field_shaped(of.shape[1:]) or model.recipe.x
+    if sampled is not None:
+        pictures += _beside(model, images, sampled, field)
+    if field.kind != "image" or (channels := field.shape[0]) in (1, 3):
         return pictures
     said = f"Shown of {channels} channels: the first{'' if channels == 2 else ' three, as red, green and blue'}."
     return [replace(one, caption=f"{one.caption} {said}".strip()) for one in pictures]
+
+
+def _beside(model: Model, images: Examples, sampled: Tensor, field: DataField) -> list[Picture]:
+    """Samples and what they are like: the nearest training images, or vectors of the test split."""
+    train, test = (split_of(images, split, model.recipe)[field.name] for split in ("train", "test"))
+    if field.kind == "image" and (field.range or not train.is_floating_point()):
+        return [beside_nearest(sampled, Examples(train, test))]
+    if field.kind != "vector":
+        return []
+    caption = "Test items (blue) and samples (red), on the plane in which the test items vary most."
+    return [Picture("scatter.png", "Scatter", caption, [("", scatter(seen(test[:MOST], field), sampled))])]
 
 
 def _by_class(model: Model) -> list[Picture]:
@@ -71,11 +80,12 @@ def _by_class(model: Model) -> list[Picture]:
     return pictures
 
 
-def _sources(model: Model, batch: Batch, made: Iterable[str]) -> list[tuple[str, Tensor]]:
-    """The images of a batch that what is made of it is made from, and then x, which it is compared with."""
-    graph, first, fields = model.recipe.graph, model.recipe.x, model.recipe.fields
+def _sources(model: Model, batch: Batch, made: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+    """The images of a batch that what is made of it is made from, and then those that it is compared with."""
+    graph, fields, like = model.recipe.graph, model.recipe.fields, next(iter(made.values()))
+    first = model.recipe.field_shaped(like.shape[1:]) or model.recipe.x
     wanted = [model.recipe.outputs[name] for name in made]
-    other = [name for name in graph.fields[1:] if needs(graph, wanted, name, {})]
+    other = [name for name in graph.fields[1:] if name != first.name and needs(graph, wanted, name, {})]
     seen = {name: _as_image(batch[name], fields[name], first.shape) for name in other}
     alike = [(name, images) for name, images in seen.items() if images.shape[1:] == first.shape]
     return [*alike, ("original" if not alike else first.name, batch[first.name])]
@@ -118,12 +128,14 @@ def reconstructions(model: Model, batch: Batch, seed: int = SEED) -> dict[str, T
     """Maps each output that is an image made from what cannot be drawn, as images, to what it makes of them, the main
     one last.
     """
-    graph, first = model.recipe.graph, model.recipe.x.name
+    graph = model.recipe.graph
     given = [name for name in graph.fields if name not in model.drawable]
     outputs = model.recipe.outputs
     others = [name for name, value in outputs.items() if value != outputs.get("reconstruction")]
     names = [name for name in (*others, "reconstruction") if name in outputs]
     made = [name for name in names if any(needs(graph, [outputs[name]], field, {}) for field in given)]
     values = model.compute(*made, given=batch, seed=seed) if made else ()
-    pairs = zip(made, values, strict=True)
-    return {name: value for name, value in pairs if isinstance(value, Tensor) and value.shape == batch[first].shape}
+    images = {name: value for name, value in zip(made, values, strict=True) if isinstance(value, Tensor)}
+    found = {name: value for name, value in images.items() if model.recipe.field_shaped(value.shape[1:])}
+    main = next(reversed(found.values()), None)
+    return {name: value for name, value in found.items() if main is not None and value.shape == main.shape}

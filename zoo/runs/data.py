@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import RecipeError, RequestError
 from zoo.machine.disk import names_in
@@ -18,31 +18,7 @@ from zoo.runs.identity import IMAGES, plain_json
 from zoo.runs.run import Run
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoo.types import Images
-
-MOST_BYTES = 256 << 20
-"""Pixels of a split that are hashed, evenly spread: a fraction of a second."""
-
-
-def known_images(images: Images) -> dict[str, Any]:
-    """Says for both splits how many images they have and what these hash to, as plain data."""
-    splits = {"train": (images.train, 0), "test": (images.test, 1)}
-    known: dict[str, Any] = {}
-    for name, (pixels, split) in splits.items():
-        fields = {field: _digest(both[split]) for field, both in images.fields.items()}
-        known[name] = {"images": len(pixels), "blake2b": _digest(pixels), **({"fields": fields} if fields else {})}
-    return known
-
-
-def _digest(pixels: Tensor) -> str:
-    import torch
-
-    digest, step = hashlib.blake2b(digest_size=16), -(-pixels.nbytes // MOST_BYTES) or 1
-    for piece in torch.split(pixels[::step], 1024):
-        digest.update(piece.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _files(recipe: Recipe) -> str:
@@ -60,25 +36,11 @@ def _files(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
-def _alike(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a split is what it was, as far as is known: of the fields that were loaded both times."""
-    both = then.get("fields", {}).keys() & now.get("fields", {}).keys()
-    then, now = ({**known, "fields": {name: known["fields"][name] for name in both}} for known in (then, now))
-    return then == now
-
-
-def _differ(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Says how images differ; empty where they do not, or nothing is known."""
-    if not then or all(_alike(then.get(name, {}), now[name]) for name in ("train", "test")):
-        return ""
-    counts = [" + ".join(f"{split[name]['images']:,}" for name in ("train", "test")) for split in (then, now)]
-    how = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else f"{counts[0]} as then, others by content"
-    return f"was trained on other images than its data has now ({how})"
-
-
 def other_images(folder: Path, images: Images) -> str:
     """Says how images differ from those that a run was trained on; empty where they do not, or nothing is known."""
-    return _differ(plain_json(folder, IMAGES), known_images(images))
+    from zoo.data.fields import differ, known_images
+
+    return differ(plain_json(folder, IMAGES), known_images(images))
 
 
 def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) -> list[str]:
@@ -86,15 +48,17 @@ def note_images(run: Run, recipe: Recipe, images: Images, extend: bool = False) 
 
     To go on with a training on others than it began with is a RequestError, but to ``extend`` it.
     """
-    now = {**known_images(images), "files": _files(recipe)}
+    from zoo.data.fields import differ, known_images, types_of
+
+    now = {**known_images(images), "types": types_of(images, recipe), "files": _files(recipe)}
     begun = any(name.endswith(".json") for name in names_in(run.path("state")))
-    differ = _differ(plain_json(run.folder, IMAGES), now) if begun else ""
-    if differ and not extend:
+    others = differ(plain_json(run.folder, IMAGES), now) if begun else ""
+    if others and not extend:
         cure = "Bring them back, choose another --out, or train this run on with these with --extend"
-        raise RequestError(f"{run.folder}: {differ}. {cure}")
+        raise RequestError(f"{run.folder}: {others}. {cure}")
     if plain_json(run.folder, IMAGES) != now:
         run.write_json(IMAGES, now)
-    return [f"the images are others: it {differ}"] if differ else []
+    return [f"the images are others: it {others}"] if others else []
 
 
 def in_steps(folder: Path, recipe: Recipe, registry: Registry) -> Recipe:
@@ -122,11 +86,11 @@ def compare_images(folder: Path, recipe: Recipe, say: Callable[[str], None]) -> 
     from zoo.data.batches import load_images
 
     try:
-        differ = other_images(folder, load_images(recipe))
+        others = other_images(folder, load_images(recipe))
     except RecipeError as error:
         notes = tuple(f"its images cannot be compared: {problem.message}" for problem in error.problems)
         say("\n".join(notes))
         return notes
-    if differ:
-        raise RequestError(f"{folder}: {differ}. Bring them back, or choose another --out to train on these")
+    if others:
+        raise RequestError(f"{folder}: {others}. Bring them back, or choose another --out to train on these")
     return ()

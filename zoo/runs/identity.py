@@ -13,9 +13,9 @@ from typing import Any
 from zoo.errors import Damaged, RequestError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
-from zoo.recipe.schema import WHEREABOUTS
+from zoo.recipe.schema import PLACES, WHEREABOUTS
 from zoo.recipe.sections import Timing, Training
-from zoo.recipe.weights import find_weights, split_part
+from zoo.recipe.weights import RUN_DATA, find_weights, split_part
 from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
@@ -30,8 +30,8 @@ FREE = (
 )
 """Settings that may change between two builds of one run without another model coming out."""
 
-IMAGES = "data.json"
-"""What a run notes of the images it is trained on. Where it has, the ``path`` of a set is free."""
+IMAGES = RUN_DATA
+"""What a run notes of the images it is trained on. Where it has, the ``PLACES`` of a set are free."""
 
 BEGUN = "weights.json"
 """What a run notes of the weights that its slots began with: where they lay, and the SHA-256 of their file."""
@@ -121,7 +121,7 @@ def plain_json(folder: Path, name: str) -> dict[str, Any]:
 
 def digest(recipe: Recipe) -> str:
     """Hashes everything that a finished run is a function of: not who looked on."""
-    here = (*WHEREABOUTS, "path")
+    here = (*WHEREABOUTS, *PLACES)
     sets = {
         key: replace(part, options={name: value for name, value in part.options.items() if name not in here})
         for key, part in recipe.sets.items()
@@ -191,7 +191,7 @@ def _refuse_length(run: Run, steps: int, kept: int, done: int) -> None:
 
 def _free(path: str, recipe: Recipe, run: Run) -> bool:
     """Tells whether a setting may differ: it is one of ``FREE`` or within one, or says where a set of data lies."""
-    here = (*WHEREABOUTS, *(["path"] if run.path(IMAGES).is_file() else []))
+    here = (*WHEREABOUTS, *(PLACES if run.path(IMAGES).is_file() else []))
     lies = (".".join(filter(None, ("data", key, name))) for key in recipe.sets for name in here)
     return any(f"{path}.".startswith(f"{free}.") for free in (*FREE, *lies))
 

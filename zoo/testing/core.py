@@ -160,7 +160,7 @@ class Bench:
         return next(iter(self.options.get(f"{kind}/{name}", ())), {})
 
 
-GIVEN = {"data": (), "optimizer": ("parameters",), **TAKES}
+GIVEN = {"optimizer": ("parameters",), **TAKES}
 """Kind -> what its targets may ask for. Networks and priors may ask for sizes; values, terms, metrics for any name."""
 
 

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from zoo.api import IMAGE
+from zoo.data.batches import lent
 from zoo.data.fields import check_field
 from zoo.draws import TicketDraw
 from zoo.recipe.data_fields import Sizes
+from zoo.recipe.resolve import Reader
 from zoo.recipe.schema import Part
 from zoo.recipe.sets import fields_of
+from zoo.recipe.yaml.read import read, write
 from zoo.registry import check_options
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, images, sides
 from zoo.testing.core import Component, require
@@ -29,15 +32,25 @@ class Data(Component):
 
     def load(self, side: int = SIDES[0]) -> Any:
         """Its images of a side, or of the side that the example of options says."""
-        part = self._sized(side)
-        return self.refused(lambda: part.load()(**part.arguments_for()), "had here")
+
+        def had() -> Any:
+            part = self._sized(side)
+            return part.load()(**part.arguments_for(), **lent(part))
+
+        return self.refused(had, "had here")
 
     def _sized(self, side: int) -> Part:
         """It, with images of a side, where it has such an option; both sides, where that has two."""
         sizes = [option.default for option in self.entry.signature.options if option.name == "size"]
         size = {"size": [side, side] if isinstance(sizes[0], tuple | list) else side} if sizes else {}
         options, _ = check_options(self.entry.signature, {**size, **self.given})
-        return Part(self.name, self.entry, options, self.part.position)
+        if not self.entry.signature.needs:
+            return Part(self.name, self.entry, options, self.part.position)
+        reader = Reader(read(write({"data": {"use": self.entry.id, **options}}), "contract"), self.bench.registry)
+        found = reader.sets()
+        if not found:
+            raise ValueError("; ".join(problem.message for problem in reader.problems))
+        return found[""]
 
     def use(self) -> None:
         """Loads its images."""
@@ -49,7 +62,8 @@ class Data(Component):
     def _plain(self) -> bool:
         """Whether its first field is what data brings that says nothing: images of a size that a recipe sets."""
         fields = self.entry.part.fields
-        return isinstance(fields, str) or next(iter(fields.values())) == IMAGE
+        said = isinstance(fields, str) or next(iter(fields.values())) == IMAGE
+        return said and not self.entry.signature.needs
 
     def check_sizes(self) -> None:
         """If it has images of a size that recipes set, it has the options 'size' and 'channels'."""
@@ -84,7 +98,8 @@ class Data(Component):
     def check_fields(self) -> None:
         """Every field it says it has is there, one for each item, of its shape, with classes that it has."""
         given = self.load()
-        fields = {} if self.entry.part.fields == {"x": IMAGE} else fields_of({"": self._sized(SIDES[0])})[0]
+        plain = self._plain() and self.entry.part.fields == {"x": IMAGE}
+        fields = {} if plain else fields_of({"": self._sized(SIDES[0])})[0]
         for name, field in fields.items():
             self.require(name == "x" or name in given.fields, f"gives no field '{name}', which it says it has")
             splits = (given.train, given.test) if name == "x" else given.fields[name]

@@ -62,7 +62,8 @@ class Alarms:
             )
         given = {} if model.samples else batch
         samples = model.compute("sample", given=given, batch=len(x), seed=0)[0] if "sample" in outputs else None
-        if isinstance(samples, Tensor) and samples.shape[1:] == x.shape[1:] and len(x) > 1:
+        if isinstance(samples, Tensor) and (field := self._recipe.field_shaped(samples.shape[1:])) and len(samples) > 1:
+            x = batch[field.name]
             of_samples, of_images = (images.float().var(0).mean() for images in (samples, x))
             share = float(of_samples / of_images.clamp(min=1e-12))
             if share < ALIKE:

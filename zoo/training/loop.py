@@ -24,6 +24,7 @@ from zoo.runs.checkpoint import restore_checkpoint
 from zoo.runs.checkpointer import Checkpointer
 from zoo.runs.manifest import Score
 from zoo.runs.run import Run
+from zoo.training.after import fit_after
 from zoo.training.alarms import Alarms
 from zoo.training.diagnosis import told_why
 from zoo.training.film import keep_samples, keep_scores, milestones
@@ -93,9 +94,16 @@ def train(
         if keep:
             _keep(model, engine)
     engine.end()
-    if engine.average and run is None:
-        hold_average(model, engine.average)
+    _finish(engine, examples, run, say)
     return engine
+
+
+def _finish(engine: Engine, examples: Examples, run: Run | None, say: Callable[[str], None]) -> None:
+    """Fits what is fitted at the end, and gives the model of a training without a run its averaged weights."""
+    if engine.processes.first:
+        fit_after(engine, examples, run.path("state") if run else None, say)
+    if engine.average and run is None:
+        hold_average(engine.model, engine.average)
 
 
 def hold_average(model: Model, average: Average) -> None:

@@ -15,6 +15,7 @@ from zoo.recipe.json_schema.components import Parts, choices_of, definition
 from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, part, says, when
 from zoo.recipe.parts import read_section
 from zoo.recipe.sections import NEEDED, NETWORKS
+from zoo.recipe.weights import HUB, SUFFIX
 from zoo.registry import Registry
 
 _LISTS = {
@@ -91,6 +92,7 @@ class Sections(Parts):
             "slots": self._slots(),
             "values": {**values, "propertyNames": _OWN_NAME},
             "phases": replace(self, over=False).phases(),
+            "after": self._after(),
             "outputs": self._outputs(),
             "train": self._train(),
             **{section: self._list(kind, text) for section, (kind, text) in _LISTS.items()},
@@ -111,6 +113,22 @@ class Sections(Parts):
         return {**schema, "propertyNames": _OWN_NAME, "patternProperties": patterns}
 
     @definition
+    def names_run(self) -> Schema:
+        """A slot that names a run and no component."""
+        place = {**TEXT, "not": {"pattern": rf"^{HUB}|\\{SUFFIX}(#.*)?$"}}
+        return {"required": ["weights"], "not": {"required": ["use"]}, "properties": {"weights": place}}
+
+    @definition
+    def taken(self) -> Schema:
+        """Such a slot."""
+        return mapping("The slot of a run, as it is there.", {**self._beside("module"), "kind": TEXT}, False)
+
+    def _after(self) -> Schema:
+        text = "Slots that are fitted on the training set's codes when the training ends: [slot], or {slot: value}."
+        slots = {"type": "array", "items": TEXT}
+        return {"description": text, **part(TEXT, mapping(text, {}, either(TEXT, NULL)), slots, NULL)}
+
+    @definition
     def slot(self, label: str) -> Schema:
         """A slot of a name that is a kind, a component, or neither."""
         name, null = either(*map(self.name, NETWORKS)), [NULL] if self.over else []
@@ -121,6 +139,8 @@ class Sections(Parts):
             name = {"enum": [], "errorMessage": "Say what the slot is: {kind: encoder, use: NAME}."}
             unsaid = {**said, **self.needs("kind")}
         options = {"if": when("kind", TEXT), "then": said, "else": unsaid}
+        if not self.over:
+            options = {"if": self.names_run(), "then": self.taken(), "else": options}
         return {"description": "A slot: NAME, or {use: NAME, option: value}.", **part(name, options, *null)}
 
     def _parts(self, kind: str, text: str) -> Schema:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from urllib.parse import quote
 
-from zoo.api import KINDS
+from zoo.api import KINDS, SIZES
 from zoo.errors import RequestError
 from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, of_option, part, says, when
 from zoo.recipe.parts import ON_OFF, a, read_section
@@ -167,11 +167,15 @@ class Parts:
         text = "What the slot is, where the last word of its name does not say."
         kinds = {"description": text, **self.or_null({"enum": [kind]})}
         weights = {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
-        of = {
-            "description": "The field of the data whose sizes the slot has.",
-            **self.or_null({**TEXT, "minLength": 1}),
-        }
-        return {"kind": kinds, "of": of, "weights": weights} if kind in NETWORKS else {}
+        return {"kind": kinds, "of": self.of(), "weights": weights} if kind in NETWORKS else {}
+
+    @definition
+    def of(self) -> Schema:
+        """Whose sizes a slot has."""
+        size = {"type": ["integer", "array"], "minimum": 0, "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+        sizes = mapping("Sizes of its own.", dict.fromkeys(SIZES, size), False)
+        text = "The field of the data whose sizes the slot has; or sizes of its own, {latent: 4}."
+        return {"description": text, **self.or_null(part({**TEXT, "minLength": 1}, sizes))}
 
     @definition
     def bound(self) -> Schema:
