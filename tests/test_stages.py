@@ -95,8 +95,8 @@ def test_codes_are_the_posterior_means_and_original_what_they_are_of(beside: Pat
         ("texture", "label", ()),
         ("mask", "mask", (8, 8)),
     ]
-    examples, model = load_images(recipe, "shape"), zoo.load("first")
-    images = load_images(model.recipe, "shape")
+    examples, model = load_images(recipe, ["shape"]), zoo.load("first")
+    images = load_images(model.recipe, ["shape"])
     for split, found, original in (
         ("train", examples.train, examples.fields["original"][0]),
         ("test", examples.test, examples.fields["original"][1]),

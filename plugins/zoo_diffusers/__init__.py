@@ -40,3 +40,17 @@ def zoo_components() -> tuple[api.Component, ...]:
             "a folder that from_pretrained of diffusers loads",
         ),
     )
+
+
+@api.hookimpl
+def zoo_recipes() -> tuple[api.Recipe, ...]:
+    """Autoencoders for latent models, and what is made of one that is there."""
+    about = {
+        "kl-f4": "KL autoencoder, 4 times smaller, at 256 px (Rombach et al. 2022)",
+        "kl-f8": "KL autoencoder, 8 times smaller, at 256 px (Rombach et al. 2022)",
+        "kl-f8-mini": "KL autoencoder, 8 times smaller, at 64 px for two cores",
+        "finetune-decoder": "an autoencoder's decoder trained further, its codes as they are",
+        "sharp": "ours: AVAE's sharp generator on an autoencoder that stays as it is",
+        "kl-f16": "KL autoencoder, 16 times smaller, at 256 px (Rombach et al. 2022)",
+    }
+    return tuple(api.Recipe(name, f"zoo_diffusers:{name}.yaml", summary) for name, summary in about.items())

@@ -39,7 +39,7 @@ def run(here: Path, run_zoo: Run) -> Path:
 def test_codes_of_a_data_set(run: Path, run_zoo: Run, monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     monkeypatch.setattr(encoding, "SHARD", 8 * 20)  # 20 items of 4 numbers, twice
     assert run_zoo("encode", run, "data", "--to", "codes", "--batch", "6").code == 0
-    model, data = zoo.load(run), load_images(zoo.load(run).recipe)
+    model, data = zoo.load(run), load_images(zoo.load(run).recipe, ["shape"])
     told = json.loads(Path("codes/codes.json").read_text())
     names = [f"train-0000{n}.safetensors" for n in range(3)] + ["test-00000.safetensors"]
     assert [shard["file"] for shard in told["shards"]] == names
@@ -91,4 +91,4 @@ def test_codes_of_a_folder(run: Path, here: Path) -> None:
     torch.testing.assert_close(codes, model.reconstruct(grey, seed=0), rtol=1e-5, atol=1e-6)
     assert told["items"] == 3
     with pytest.raises(RequestError, match="holds no images"):
-        encoding.encode(model, str(here / "runs"), here / "none")
+        encoding.encode(model, str(here / "codes"), here / "none")

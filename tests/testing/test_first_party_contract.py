@@ -158,4 +158,13 @@ RECIPES: dict[str, Any] = {
     "exporter/diffusers": HALVES,
 }
 
-test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)
+UNPUBLISHED = "the weights of LPIPS's network are no part of any package"
+VGG = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
+JUDGED_BY_LPIPS = () if VGG.exists() else ("kl-f4", "kl-f8", "kl-f16")
+
+test_contract = contract_tests(
+    "generative-zoo",
+    options=OPTIONS,
+    recipes=RECIPES,
+    expected_failures={f"recipe/{name}::shapes": UNPUBLISHED for name in JUDGED_BY_LPIPS},
+)

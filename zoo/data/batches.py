@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -25,8 +25,8 @@ Gathered = tuple[dict[str, Tensor], Tensor]
 """Tensors of one set by field, and a ticket for each item."""
 
 
-def load_images(recipe: Recipe, also: str = "") -> Examples:
-    """The recipe's data, its first field, what codes are of, those that anything asks for, and one more; a RecipeError,
+def load_images(recipe: Recipe, also: Collection[str] = ()) -> Examples:
+    """The recipe's data, its first field, what codes are of, those that anything asks for, and others; a RecipeError,
     placed at its set, if it cannot be had or is not what it says.
     """
     fields, notes = dict[str, tuple[Tensor, Tensor]](), list[str]()
@@ -37,7 +37,7 @@ def load_images(recipe: Recipe, also: str = "") -> Examples:
         with placed(part.position, f"data '{part.entry.name}'"), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for name, own in called.items():
-                if name not in (recipe.x.name, also) and own != ORIGINAL and not recipe.graph.asked(name):
+                if name not in (recipe.x.name, *also) and own != ORIGINAL and not recipe.graph.asked(name):
                     continue
                 fields[name] = (examples.train, examples.test) if own == "x" else examples.fields[own]
         notes += [str(warning.message) for warning in caught]

@@ -92,7 +92,7 @@ def sources_of(place: str, recipe: Recipe) -> list[Split | Folder]:
     if name != "data" or split not in ("", "train", "test"):
         cure = "give a folder, data, data:train or data:test; --set data={use: NAME, ...} takes other data"
         raise RequestError(f"{place}: is no folder of images, and not the run's data; {cure}")
-    examples = load_images(recipe)
+    examples = load_images(recipe, [name for name, field in recipe.fields.items() if field.kind == "label"])
     return [Split(each, examples, recipe) for each in ([split] if split else ["train", "test"])]
 
 
