@@ -109,7 +109,9 @@ def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(recipe: Recipe, load: Callable[[Recipe], Images] = batches.load_images) -> Images:
         def cut(part: Part) -> Part:
             return replace(
-                part, options=part.options | {name: 64 for name in ("train", "test") if name in part.options}
+                part,
+                options=part.options
+                | {name: 64 for name in ("train", "test") if isinstance(part.options.get(name), int)},
             )
 
         return load(replace(recipe, sets={key: cut(part) for key, part in recipe.sets.items()}))

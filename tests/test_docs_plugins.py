@@ -7,6 +7,7 @@ commands are run. In what a command prints, ``...`` stands for anything.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import shlex
 import shutil
@@ -35,11 +36,16 @@ FILES = {found[1]: text for _, text in BLOCKS if (found := NAMED.match(text))}
 
 
 SHOWN_IN = dict.fromkeys(("value/reconstruction_of_class", "value/sample_of_class"), "classes.yaml")
+SHOWN_IN |= {"value/painted": "pairs.yaml"}
 """Parts that no recipe of an installed package can use -> the recipe of the page that does."""
 
 
 def unnamed(language: str) -> list[str]:
     return [text for kind, text in BLOCKS if kind == language and text not in FILES.values()]
+
+
+[MAKES] = [text for text in unnamed("python") if text.startswith("# town/")]
+"""Makes the folders that recipes of the page are of."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("page")
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    with contextlib.chdir(folder):
+        exec(compile(MAKES, "block", "exec"), {})
     yield folder
     clear_cache()
     for name in FILES:
@@ -106,7 +114,7 @@ def test_commands_print_what_the_page_shows(page: Path, run_zoo: Run, text: str)
         assert re.fullmatch(pattern, printed, re.DOTALL), f"{command}\n{printed}"
         assert outcome.code == (2 if ": error: " in shown else 0), command
     for made in page.iterdir():
-        if made.is_dir():
+        if made.is_dir() and made.name not in ("town", "things"):
             shutil.rmtree(made)
 
 

@@ -137,6 +137,46 @@ def test_networks_of_maps_and_tokens_and_modules_keep_theirs() -> None:
     assert failing(tuple(networks)) == {}
 
 
+COUNTED = """
+from torch import nn
+from zoo import api
+
+
+class Shaded(nn.Module):
+    def __init__(self, latent: int):
+        super().__init__()
+        self.shades, self.of = nn.Embedding(2, latent), nn.Linear(latent, latent)
+
+    def forward(self, z, label):
+        return self.of(z + self.shades(label))
+
+
+class Laid(nn.Module):
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.shades, self.of = nn.Embedding(classes, channels), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x, where):
+        return self.of(x + self.shades(where).movedim(-1, 1))
+
+
+@api.hookimpl
+def zoo_components():
+    laid, shaded = f"{__name__}:Laid", f"{__name__}:Shaded"
+    return [
+        api.Component("module", "laid", laid, "of a mask, whatever it is called", "B C H W, B H W -> B C H W"),
+        api.Component("module", "shaded", shaded, "of what is called as a label is", "B latent, B -> B latent"),
+    ]
+"""
+
+
+def test_networks_of_labels_and_masks_are_handed_classes(tmp_path: Path) -> None:
+    (tmp_path / "counted_parts.py").write_text(COUNTED)
+    networks = [check for check in checks(tmp_path / "counted_parts.py") if check.kind == "module"]
+    assert {check.component for check in networks} == {"laid", "shaded"}
+    assert failing(tuple(networks)) == {}
+
+
 # -- plugins as a whole --------------------------------------------------------------------------------------
 
 GOOD = """

@@ -32,8 +32,7 @@ def sample(arguments: argparse.Namespace) -> int:
     from zoo.report.figures import sampled
     from zoo.report.pictures import square
 
-    if arguments.n is not None:
-        _at_least(arguments.n, 1, "-n")
+    _at_least(64 if arguments.n is None else arguments.n, 1, "-n")
     model = _model(arguments)
     given = _fields(arguments, model)
     read = [len(value) for name, value in given.items() if model.recipe.fields[name].spatial]

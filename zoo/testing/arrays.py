@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from itertools import count
+from itertools import count, repeat
 from typing import Any, ClassVar
 
 import torch
@@ -41,20 +41,22 @@ def fields(recipe: Recipe, batch: int, seed: int = 0, dtype: torch.dtype = torch
     return {name: one(recipe.fields[name]) for name in recipe.graph.fields}
 
 
-def made_up(contract: Contract, batch: int, dtype: torch.dtype = torch.float32, classes: int = 0) -> list[Tensor]:
-    """Inputs of a contract: images where one has a side, else standard normal numbers; where there are classes, one of
-    them for each item where an input has nothing else.
+def made_up(
+    contract: Contract, batch: int, dtype: torch.dtype = torch.float32, classes: Sequence[int] = ()
+) -> list[Tensor]:
+    """Inputs of a contract: of those that have ``classes``, some of so many; images where one has a side; else standard
+    normal numbers.
     """
 
-    def one(seed: int, names: Set[str], sizes: Sequence[int]) -> Tensor:
+    def one(seed: int, names: Set[str], sizes: Sequence[int], classes: int) -> Tensor:
+        if classes:
+            return torch.randint(classes, sizes, generator=seeded("numbers", seed))
         if {"H", "W", "size"} & names:
             return images(*sizes, seed=seed, dtype=dtype)
-        if classes and len(sizes) == 1:
-            return torch.randint(classes, sizes, generator=seeded("numbers", seed))
         return torch.randn(sizes, generator=seeded("numbers", seed), dtype=torch.float64).to(dtype)
 
-    made = zip(count(0, 10), contract.inputs, contract.made_up(batch), strict=False)
-    return [one(seed, shape.names, sizes) for seed, shape, sizes in made]
+    made = zip(count(0, 10), contract.inputs, contract.made_up(batch), classes or repeat(0), strict=False)
+    return [one(seed, shape.names, sizes, own) for seed, shape, sizes, own in made]
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from zoo.draws import Draw
 from zoo.model.kept import unkept
 from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
-from zoo.recipe.data_fields import Sizes
+from zoo.recipe.data_fields import COUNTED, Sizes
 from zoo.recipe.dimensions import crossed
 from zoo.testing import arrays
 from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
@@ -142,9 +143,21 @@ class Network(Built):
         return found
 
     def inputs(self, batch: int = 3, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-        """Made-up inputs that keep the contract; of a network that asks for ``classes``, some of these."""
-        classes = (sizes or self.settings[0]).classes if "classes" in self.entry.signature.needs else 0
-        return arrays.made_up(self.contract(sizes), batch, dtype, classes)
+        """Made-up inputs that keep the contract: numbers, and classes where it takes some."""
+        return arrays.made_up(self.contract(sizes), batch, dtype, self.classes(sizes or self.settings[0]))
+
+    def classes(self, sizes: Sizes) -> list[int]:
+        """Of each input how many classes it has, 0 for numbers: one that is called like a label or a mask of any data
+        has some; of a network that asks for ``classes``, each that has a number for an item, or for a place of it.
+        """
+        words = [{*shape.words[1:]} for shape in self.contract(sizes).inputs]
+        if "classes" in self.entry.signature.needs:
+            return [sizes.classes if one <= {"H", "W", "height", "width", "size"} else 0 for one in words]
+        called = [*inspect.signature(self.target.forward).parameters][1:] if hasattr(self.target, "forward") else []
+        sets = (data.part.fields for data in self.bench.registry.components("data"))
+        known = [item for fields in sets if not isinstance(fields, str) for item in fields.items()]
+        counted = [name for name, field in known if field.kind in COUNTED]
+        return [2 if name in counted else 0 for name in [*called, *[""] * len(words)][: len(words)]]  # the fewest
 
     def numbers(self, batch: int = 3, dtype: torch.dtype = torch.float32) -> tuple[list[Tensor], list[Tensor]]:
         """Made-up inputs, and those of them that may have a gradient."""

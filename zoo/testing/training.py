@@ -27,7 +27,7 @@ from zoo.recipe.yaml.read import read
 from zoo.registry import FIRST_PARTY, RecipeEntry
 from zoo.testing.arrays import equal, fields, finite, sides
 from zoo.testing.core import Bench, Component, ContractError, Subject, require
-from zoo.testing.values import SIDES, tiny
+from zoo.testing.values import SIDES, sizes_of, tiny
 from zoo.types import Batch
 
 STEPS = 3
@@ -73,9 +73,9 @@ class Shipped(Subject):
     def small(self) -> Recipe:
         """Made tiny: as small as its parts can be."""
         plain, reasons = self.whole.plain(), []
-        for side in dict.fromkeys((*SIDES, plain["data"]["size"])):
+        for size in sizes_of(plain):
             try:
-                recipe = load_recipe(tiny(plain, self.bench, side), (), self.bench.registry)
+                recipe = load_recipe(tiny(plain, self.bench, size), (), self.bench.registry)
                 probe(recipe)
             except RequestError as error:
                 reasons.append(str(error).splitlines()[0])

@@ -30,18 +30,27 @@ Plain = dict[str, Any]
 """A recipe's content, every default written out."""
 
 
-def tiny(plain: Plain, bench: Bench, side: int) -> Plain:
-    """A recipe with images of a side, few codes, and networks as the examples of options say, or of width 4."""
+def sizes_of(plain: Plain) -> list[int | list[int]]:
+    """Sizes of images to try: squares, and the recipe's own."""
+    sets = (plain["data"], *plain["data"].values())
+    own = [part["size"] for part in sets if isinstance(part, dict) and "size" in part]
+    return [*SIDES, *(size for size in own[:1] if size not in SIDES)]
+
+
+def tiny(plain: Plain, bench: Bench, size: int | list[int]) -> Plain:
+    """A recipe with images of a size, few codes, and networks as the examples of options say, or of width 4."""
 
     def small(part: Plain, kind: str) -> Plain:
         example = bench.example(kind, part["use"].rsplit("/", 1)[-1])
         width = {"width": WIDTH} if kind not in ("value", "term") and type(part.get("width")) is int else {}
         return {**part, **width, **example}
 
+    sets = {"": plain["data"]} if "use" in plain["data"] else plain["data"]
+    data = {key: {**p, "size": size} if "size" in p else p for key, p in sets.items()}
     slots = {label: small(p, str(p.get("kind", label.rsplit("_", 1)[-1]))) for label, p in plain["slots"].items()}
     reduced = {
         **plain,
-        "data": {**plain["data"], "size": side},
+        "data": data.get("", data),
         "latent": None if isinstance(plain["latent"], list) else LATENT,  # a map's shape is as its encoder says
         "noise": NOISE if plain["noise"] else 0,
         "train": {**plain["train"], "batch": BATCH, "steps": 2, "ema": 0.0, "precision": "float32"},
@@ -82,16 +91,15 @@ class Setting(Component):
         """The recipes; or why the one that came nearest is none."""
         reasons: dict[bool, str] = {}  # whether all that it asks for has a name there -> the first reason
         for plain in self._candidates():
-            sides = dict.fromkeys((*SIDES, plain["data"]["size"]))
-            tried = (self._tried(plain, side, reasons) for side in sides)
+            tried = (self._tried(plain, size, reasons) for size in sizes_of(plain))
             if found := tuple(islice(filter(None, tried), 1 if self.kind == "metric" else 2)):
                 return found, ""
         return (), reasons.get(True, reasons.get(False, "there is none"))
 
-    def _tried(self, plain: Plain, side: int, reasons: dict[bool, str]) -> Recipe | None:
+    def _tried(self, plain: Plain, size: int | list[int], reasons: dict[bool, str]) -> Recipe | None:
         recipe = None
         try:
-            recipe = load_recipe(self._placed(tiny(plain, self.bench, side)), (), self.bench.registry)
+            recipe = load_recipe(self._placed(tiny(plain, self.bench, size)), (), self.bench.registry)
             self.try_out(recipe)
         except (RequestError, ContractError) as error:
             problems = getattr(error, "problems", ())
