@@ -31,6 +31,7 @@ TERMS = {
         "optimal_variance": "-log p(x|z) of a Gaussian decoder with the batch's own variance, nats an image",
         "adaptive_fooling": "-C(x_rec), its gradient as large as the distance's at the decoder's last layer",
     },
+    "codes": {"feature_alignment": "codes that look like a teacher's features (VA-VAE)"},
 }
 VALUES = {
     "slopes": {"interpolates": "points between real and generated images"},
@@ -45,6 +46,13 @@ VALUES = {
         "scaled_distance": "that, scaled by a learned variance",
         "fooling": "-C(x_rec)",
         "adaptive_weight": "ratio of two gradients' norms at the decoder's last layer",
+    },
+    "codes": {
+        "teacher_features": "features of images by a frozen teacher",
+        "aligned_codes": "codes through a linear map to a teacher's features",
+        "turns": "quarter turns of each image, for half of them none",
+        "x_turned": "images, turned",
+        "codes_turned": "codes, turned (EQ-VAE)",
     },
 }
 
@@ -67,5 +75,12 @@ def zoo_components() -> tuple[api.Component, ...]:
             "zoo_losses.distances:LearnedVariance",
             "one learned scale of distances",
             "B -> B",
+        ),
+        api.Component(
+            "module",
+            "alignment",
+            "zoo_losses.codes:Alignment",
+            "a linear map from codes to a teacher's features (VA-VAE)",
+            "B latent -> B features M N",
         ),
     )

@@ -62,17 +62,11 @@ class Lpips(_Judge):
             raise ValueError(
                 f"nothing is left of images of {size} px in {net}: take {perceptual.SMALLEST[net]} or more"
             )
-        if api.restoring():
-            super().__init__(channels, LpipsNetwork(net))
-            return
-        trunk, head = perceptual.published_trunk(net), perceptual.published_head(net)
-        if torch.get_default_device().type == "meta":
-            trunk.find(pretrained, download)
-            head.find(heads, download=False)
-            super().__init__(channels, LpipsNetwork(net))
-        else:
-            states = trunk.read(pretrained, download)[0], head.read(heads, download=False)[0]
-            super().__init__(channels, LpipsNetwork(net, *states))
+        states = ()
+        if not api.restoring() and torch.get_default_device().type != "meta":
+            trunk = perceptual.published_trunk(net).read(pretrained, download)
+            states = trunk[0], perceptual.published_head(net).read(heads, download=False)[0]
+        super().__init__(channels, LpipsNetwork(net, *states))
 
 
 class PdLite0(_Judge):

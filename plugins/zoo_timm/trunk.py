@@ -34,7 +34,8 @@ class Trial(NamedTuple):
     """What one pass on the meta device tells."""
 
     features: int
-    taps: tuple[str, ...]
+    taps: dict[str, tuple[int, ...]]
+    """Shape of one image's feature map after each stage."""
     idle: frozenset[str]
 
 
@@ -81,7 +82,8 @@ class Trunk(nn.Module):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name not in trial.idle)
         self.standardize = weights.Standardize(network.pretrained_cfg, channels) if pretrained else nn.Identity()
-        self.network, self.features, self.taps = network, trial.features, trial.taps
+        self.network, self.features, self.taps = network, trial.features, tuple(trial.taps)
+        self.shapes = trial.taps
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> (B, F)."""
@@ -127,12 +129,13 @@ def _try(network: nn.Module, plan: Plan, pool: str, tapped: bool) -> Trial:
     features, taps = _with_taps(network, x) if tapped else (_features(network, x, pool), {})
     if features.ndim != 2:
         raise ValueError(f"it gives features of shape {tuple(features.shape)}, not one vector an image")
+    shapes = {tap: tuple(stage.shape[1:]) for tap, stage in taps.items()}
     if pool == "model":  # timm pools what every parameter made
-        return Trial(features.shape[1], tuple(taps), frozenset())
+        return Trial(features.shape[1], shapes, frozenset())
     learners = {n: p for n, p in network.named_parameters() if p.requires_grad}
     grads = torch.autograd.grad(features.sum(), list(learners.values()), allow_unused=True)
     idle = frozenset(n for n, g in zip(learners, grads, strict=True) if g is None)
-    return Trial(features.shape[1], tuple(taps), idle)
+    return Trial(features.shape[1], shapes, idle)
 
 
 def _refusal(plan: Plan, failure: Exception) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import zoo_losses.adversarial as adversarial
 import zoo_losses.augmented as augmented
+import zoo_losses.codes as codes
 import zoo_losses.distances as distances
 import zoo_losses.slopes as slopes
 from torch import Tensor, nn
@@ -204,6 +205,40 @@ def test_the_adaptive_weight_is_a_ratio_of_gradients_held() -> None:
     assert first != weight
     with pytest.raises(ValueError, match=r"no weight '1\.weight'; choices: 0\.weight, 2\.weight"):
         distances.adaptive_weight(distance, fooling, decoder, layer="1")
+
+
+# -- codes -------------------------------------------------------------------------------------------------
+
+
+def test_alignment_by_loops() -> None:
+    z, f = randn(2, 5, 2, 3), randn(2, 5, 2, 3, seed=1)
+    places = [(i, j) for i in range(2) for j in range(3)]
+
+    def cos(a: Tensor, b: Tensor) -> float:
+        return float(a @ b / a.norm() / b.norm())
+
+    near, alike = 0.0, 0.0
+    for b in range(2):
+        for p in places:
+            near += max(0.0, 1 - 0.3 - cos(z[b, :, *p], f[b, :, *p])) / 12
+            for q in places:
+                gap = abs(cos(z[b, :, *p], z[b, :, *q]) - cos(f[b, :, *p], f[b, :, *q]))
+                alike += max(0.0, gap - 0.1) / 72
+    found = codes.feature_alignment(z, f, cosine_margin=0.3, distance_margin=0.1)
+    assert float(found) == pytest.approx(near + alike)
+    with pytest.raises(ValueError, match="codes are 5 x 2 x 3 and the teacher's features 4 x 2 x 3: set features"):
+        codes.feature_alignment(z, f[:, :4])
+
+
+def test_codes_turn_as_images_do() -> None:
+    turns = codes.turns(400, draw(0))
+    assert turns.unique().tolist() == [0, 1, 2, 3]
+    assert (turns == 0).double().mean().item() == pytest.approx(0.5, abs=0.1)
+    x, z = randn(4, 3, 8, 8), randn(4, 2, 4, 4, seed=1)
+    for found, given in ((codes.x_turned(x, torch.arange(4)), x), (codes.codes_turned(z, torch.arange(4)), z)):
+        assert all(torch.equal(found[k], torch.rot90(given[k], k, (1, 2))) for k in range(4))
+    with pytest.raises(ValueError, match="quarter turns are of square maps, and this is 3 x 8 x 6"):
+        codes.x_turned(x[..., :6], turns)
 
 
 # -- critics -----------------------------------------------------------------------------------------------

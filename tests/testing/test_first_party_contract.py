@@ -51,8 +51,14 @@ OPTIONS = {
     **of("encoder/avae-paper", "decoder/avae-paper", "generator/avae-paper", **NARROW),
     **of("critic/avae-paper", "critic/avae-paper-joint", **NARROW),
     **of("encoder/timm", "critic/timm", model="test_resnet"),
+    **of("critic/timm-frozen", model="test_resnet", pretrained=False, width=4, taps=3),
     **of("critic/timm-joint", model="test_resnet", hidden=8),
     **of("critic/patch", "critic/multi-scale", width=4, layers=1),
+    **of("encoder/residual", width=4, factor=4, multipliers=(1, 1, 1), blocks=1),
+    **of("decoder/residual", width=4, multipliers=(1, 1, 1), blocks=1),
+    **of("module/vq", "module/simvq", "module/residual-vq", entries=8),
+    **of("encoder/timm-maps", model="test_vit", pretrained=False, depth=64, factor=16),
+    **of("decoder/vit", width=8, blocks=1, heads=2),
     **of("module/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
     **of("encoder/diffusers", "decoder/diffusers", "generator/diffusers", config=TWO_LEVELS),
     **of("term/perceptual", **SMALL),
@@ -158,13 +164,10 @@ RECIPES: dict[str, Any] = {
     "exporter/diffusers": HALVES,
 }
 
-UNPUBLISHED = "the weights of LPIPS's network are no part of any package"
-VGG = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
-JUDGED_BY_LPIPS = () if VGG.exists() else ("kl-f4", "kl-f8", "kl-f16")
 
-test_contract = contract_tests(
-    "generative-zoo",
-    options=OPTIONS,
-    recipes=RECIPES,
-    expected_failures={f"recipe/{name}::shapes": UNPUBLISHED for name in JUDGED_BY_LPIPS},
-)
+ALIGNED = Path(__file__).parents[1] / "parts" / "aligned.yaml"
+ALIGNING = ("teacher_features", "aligned_codes", "turns", "x_turned", "codes_turned")
+RECIPES |= {f"value/{name}": ALIGNED for name in ALIGNING} | {"term/feature_alignment": ALIGNED}
+RECIPES |= dict.fromkeys(("metric/codebook-usage", "metric/perplexity"), "vqgan-mini")
+
+test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)

@@ -143,11 +143,11 @@ class GivesTensors(Component):
         self.compute()
 
     def check_dtype(self) -> None:
-        """The type that goes in comes out: of images, codes, and the model that it is in."""
+        """The type that goes in comes out: of images, codes, and the model that it is in; not of whole numbers."""
         for kind in self.types:
-            wrong = {str(tensor.dtype) for tensor in tensors(self.compute(dtype=kind)) if tensor.dtype is not kind}
-            told = f"gives {' and '.join(sorted(wrong))} in a model of {str(kind).removeprefix('torch.')}"
-            self.require(not wrong, f"{told}; {self.typed}")
+            given = {tensor.dtype for tensor in tensors(self.compute(dtype=kind)) if tensor.is_floating_point()}
+            told = f"gives {' and '.join(sorted(map(str, given - {kind})))} in a model of {str(kind)[6:]}"
+            self.require(given <= {kind}, f"{told}; {self.typed}")
 
     def check_device_move(self) -> None:
         """Moved to meta, where shapes are checked, and to a GPU if there is one, it leaves nothing behind."""

@@ -73,6 +73,9 @@ class Alarms:
                     "as those of images). Lower the generator's lr, give the critic more plays (repeat:), or try "
                     "entropy: -0.01 in its row, a bonus on diversity",
                 )
+        for slot in self._recipe.slots:
+            if sentence := getattr(model.network(slot), "alarm", str)():
+                yield slot, f"slot '{slot}': {sentence}"
         for row, term in _judging(self._recipe):
             value = losses.get(f"{row}/{term}")
             if value is not None and 0 <= value < SATURATED:
