@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -35,13 +35,13 @@ class TrainedRun:
 
     Args:
         trained: which run.
-        load: gives the data of a recipe, a field by name among it.
+        load: gives the data of a recipe, some fields by name among it.
 
     Raises:
         RequestError: in a sentence, if the run is gone, not trained to its end, or says of no data.
     """
 
-    def __init__(self, trained: Trained, load: Callable[[Recipe, str], Examples]) -> None:
+    def __init__(self, trained: Trained, load: Callable[[Recipe, Sequence[str]], Examples]) -> None:
         self._load = load
         self._place, self._read, self._had = trained.place, trained.read, dict[str, Examples]()
         if not Path(os.path.expandvars(trained.place)).expanduser().is_dir():
@@ -91,7 +91,7 @@ class TrainedRun:
     def _stored(self, name: str, split: str) -> Tensor:
         """A field of the run's own data."""
         if name not in self._had:
-            self._had[name] = self._load(self._recipe, name)
+            self._had[name] = self._load(self._recipe, [name])
             if others := differ(self._data, known_images(self._had[name])):
                 raise RequestError(f"{self._place} {others}; bring them back")
         return split_of(self._had[name], split, self._recipe)[name]
