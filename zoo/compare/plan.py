@@ -19,6 +19,7 @@ from zoo.compare.scores import Member, Place
 from zoo.compare.tables import Request, Row, Table
 from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe import Recipe, load_recipe
+from zoo.recipe.data_fields import side_of
 from zoo.recipe.schema import WHEREABOUTS
 from zoo.registry import Registry
 
@@ -86,7 +87,7 @@ def _expected(cell: Cell, metrics: Sequence[str], trained_apart: bool) -> list[S
     """
     recipe = cell.recipe
     known: dict[str, Any] = {} if trained_apart else {"data": recipe.data_identity()}
-    known |= {"batch_stats": recipe.batch_stats, "size": recipe.sizes.size}
+    known |= {"batch_stats": recipe.batch_stats, "size": side_of(recipe.x)}
     scores = []
     for part in recipe.evaluate:
         if not metrics or part.label in metrics:

@@ -93,9 +93,8 @@ def _sources(model: Model, batch: Batch, made: Mapping[str, Tensor]) -> list[tup
 
 def _as_image(items: Tensor, field: DataField, shape: tuple[int, ...]) -> Tensor:
     """A mask in shades from black for the first class to white for the last, in all channels of a shape; else items."""
-    if field.kind != "mask" or items.shape[1:] != shape[1:]:
-        return items
-    return (items[:, None] * 2.0 / max(field.classes - 1, 1) - 1).expand(-1, *shape)
+    shown = field.kind == "mask" and items.shape[1:] == shape[1:]
+    return (items[:, None] * 2.0 / max(field.classes - 1, 1) - 1).expand(-1, *shape) if shown else items
 
 
 def sampled(model: Model, n: int, seed: int = SEED, given: Mapping[str, Any] | None = None) -> Tensor:
