@@ -63,7 +63,10 @@ OPTIONS = {
     **of("encoder/diffusers", "decoder/diffusers", "generator/diffusers", config=TWO_LEVELS),
     **of("term/perceptual", **SMALL),
     **of("data/photos", "data/sprites", train=32, test=8),
-    **of("data/folder", path=str(FILES / "pictures"), workers=1),
+    "data/folder": [
+        {"path": str(FILES / "pictures"), "workers": 1},
+        {"path": str(FILES / "town"), "workers": 1, "pairs": {"x": "photos", "y": "maps"}},
+    ],
     **of("data/fashion-mnist", path=str(FILES), train=20, test=6),
     **of("data/mnist", path=str(FILES), train=20, test=6),
     **of("data/cifar10", "data/cifar100", "data/svhn", root=str(FILES), check=False),
@@ -93,6 +96,11 @@ def files() -> Iterator[None]:
     cifar_folder(FILES, "cifar100")
     test_data_svhn.miniature(FILES)
     test_data_celeba.miniature(FILES)
+    test_data_celeba.attributes(FILES, kaggle=False)
+    for i, pixels in enumerate(random_pixels(12, 20, 24, 3, seed=1)):
+        for part in ("photos", "maps"):
+            (FILES / "town" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(FILES / "town" / part / f"{i}.png")
     for part, seeds in (("train", range(20)), ("val", range(20, 25))):
         rooms = {f"{seed:040x}": encoded(smooth(seed, (48, 32)), "webp") for seed in seeds}
         test_data_lsun.database(FILES / f"bedroom_{part}_lmdb", rooms)
