@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo import api
 from zoo_metrics import backbones, perceptual
 from zoo_metrics.perceptual import LpipsNetwork, StagesNetwork
+from zoo_metrics.statistics import Size, shorter
 
 
 class _Judge(nn.Module):
@@ -38,7 +39,7 @@ class Lpips(_Judge):
 
     Args:
         channels: 1 or 3.
-        size: H = W.
+        size: H and W; one number where they are equal.
         net: ``vgg``, as autoencoders are trained with, ``alex`` or ``squeeze``.
         pretrained: the path of torchvision's weights of that network; empty for those in torch's cache.
         heads: the path of LPIPS's learned weights; empty for those in the package lpips.
@@ -51,16 +52,16 @@ class Lpips(_Judge):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         net: Literal["vgg", "alex", "squeeze"] = "vgg",
         pretrained: str = "",
         heads: str = "",
         download: bool = False,
     ) -> None:
-        if size < perceptual.SMALLEST[net]:
+        if shorter(size) < perceptual.SMALLEST[net]:
             raise ValueError(
-                f"nothing is left of images of {size} px in {net}: take {perceptual.SMALLEST[net]} or more"
+                f"nothing is left of images of {shorter(size)} px in {net}: take {perceptual.SMALLEST[net]} or more"
             )
         states = ()
         if not api.restoring() and torch.get_default_device().type != "meta":

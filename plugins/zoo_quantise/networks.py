@@ -74,7 +74,7 @@ class Decoder(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         latent: shape of a code, (D, H / factor, W / factor).
         width: features of the level at the image's side.
         multipliers: features of each level, as multiples of that, from the image down.
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: int | tuple[int, int],
         latent: tuple[int, int, int],
         *,
         width: int = 128,
@@ -97,10 +97,13 @@ class Decoder(nn.Module):
         attention: bool = True,
     ) -> None:
         super().__init__()
-        depth, side, _ = latent
-        if size % side:
-            raise ValueError(f"codes of side {side} do not divide images of side {size}")
-        widths = _widths(size // side, depth, width, multipliers, blocks)[::-1]
+        depth, *sides = latent
+        images = (size, size) if isinstance(size, int) else size
+        factor, rest = divmod(images[0], sides[0])
+        if rest or tuple(side * factor for side in sides) != images:
+            told = (" x ".join(map(str, one)) for one in (sides, images))
+            raise ValueError("codes of {} places do not divide images of {}".format(*told))
+        widths = _widths(factor, depth, width, multipliers, blocks)[::-1]
         layers: list[nn.Module] = [nn.Conv2d(depth, widths[0], 3, padding=1), *_middle(widths[0], attention)]
         for level, (a, b) in enumerate(pairwise([widths[0], *widths])):
             layers += _level(a, b, blocks + 1, attention and not level)

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
 from zoo import api
+from zoo_timm.build import Size
 from zoo_timm.trunk import Trunk
 
 
@@ -25,7 +26,7 @@ class Frozen(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: S.
+        size: H and W; one number where they are equal.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
         pretrained: true for timm's hub, the path of a file of weights, or false for random features.
         taps: how many stages, the last one and others at equal distances before it.
@@ -42,7 +43,7 @@ class Frozen(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         model: str = "efficientnet_lite0",
         pretrained: bool | str = True,
@@ -60,7 +61,7 @@ class Frozen(nn.Module):
         self.trunk = trunk.requires_grad_(False).eval()
         places = {max(len(trunk.taps) * (i + 1) // taps, 1) - 1 for i in range(taps)}
         self.taps = tuple(tap for place, tap in enumerate(trunk.taps) if place in places)
-        chosen = [trunk.shapes[tap][:2] for tap in self.taps]
+        chosen = [(trunk.shapes[tap][0], min(trunk.shapes[tap][1:])) for tap in self.taps]
         mixes = mixing != "none"
         self.mixed = nn.ModuleList(nn.Conv2d(f, width, 1) if mixes else nn.Identity() for f, _ in chosen)
         added = chosen[1:] if mixing == "scales" else []
@@ -77,7 +78,7 @@ class Frozen(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> api.CriticOutput:
-        """Images (B, C, S, S) in [-1, 1] -> logits (B, taps, M, N), and the taps: the stages that heads look at."""
+        """Images (B, C, H, W) in [-1, 1] -> logits (B, taps, M, N), and the taps: the stages that heads look at."""
         stages = self.trunk.with_taps(x)[1]
         taps = {tap: stages[tap] for tap in self.taps}
         features = [mix(f) for mix, f in zip(self.mixed, taps.values(), strict=True)]

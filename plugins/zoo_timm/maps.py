@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from zoo import api
+from zoo_timm.build import Size, sides_of
 from zoo_timm.trunk import Trunk
 
 
@@ -21,7 +22,7 @@ class MapEncoder(nn.Module):
 
     Args:
         channels: C; given to the model's first layer.
-        size: H = W.
+        size: H and W; one number where they are equal.
         model: a name of ``timm.list_models()``, a ViT such as DINO's; ``name.tag`` chooses among its weights.
         pretrained: true for timm's hub, the path of a file of weights, or false for random features.
         depth: D, features of the model.
@@ -35,7 +36,7 @@ class MapEncoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         *,
         model: str = "vit_base_patch16_dinov3",
         pretrained: bool | str = True,
@@ -45,10 +46,12 @@ class MapEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk, self.frozen = Trunk(channels, size, model, pretrained, "keep", None, tapped=True), frozen
-        features, side = self.trunk.shapes[self.trunk.taps[-1]][:2]
-        if (features, side * factor) != (depth, size):
-            told = f"timm model {model!r} gives {features} features for each of {side} x {side} places at {size} px"
-            raise ValueError(f"{told}: set depth to {features} and factor to {size / side:g}")
+        features, down, across = self.trunk.shapes[self.trunk.taps[-1]]
+        if (features, down * factor, across * factor) != (depth, *sides_of(size)):
+            height, width = sides_of(size)
+            places = f"{down} x {across} places at {height} x {width} px"
+            told = f"timm model {model!r} gives {features} features for each of {places}"
+            raise ValueError(f"{told}: set depth to {features} and factor to {height / down:g}")
         if frozen:
             self.trunk.requires_grad_(False).eval()
         if (norm := getattr(self.trunk.network, "norm", None)) is not None:
@@ -73,7 +76,7 @@ class VitDecoder(nn.Module):
 
     Args:
         channels: C.
-        size: H = W.
+        size: H and W; one number where they are equal.
         latent: shape of a code, (D, H / patch, W / patch).
         width: features of a token.
         blocks: of attention and two dense layers.
@@ -88,7 +91,7 @@ class VitDecoder(nn.Module):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         latent: tuple[int, int, int],
         *,
         width: int = 1152,
@@ -96,33 +99,35 @@ class VitDecoder(nn.Module):
         heads: int = 16,
     ) -> None:
         super().__init__()
-        depth, side, _ = latent
-        if size % side:
-            raise ValueError(f"codes of side {side} do not divide images of side {size}")
+        depth, *sides = latent
+        self.patch, rest = divmod(sides_of(size)[0], sides[0])
+        if rest or [side * self.patch for side in sides] != [*sides_of(size)]:
+            codes, images = (" x ".join(map(str, one)) for one in (sides, sides_of(size)))
+            raise ValueError(f"codes of {codes} places do not divide images of {images}")
         if width % heads or width % 4:
             raise ValueError(f"width {width} must be a multiple of 4 and of heads, {heads}")
-        self.patch, self.channels = size // side, channels
+        self.channels = channels
         self.read = nn.Linear(depth, width)
-        self.register_buffer("places", _waves(side, width), persistent=False)
+        self.register_buffer("places", _waves(*sides, width), persistent=False)
         self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
         self.write = nn.Linear(width, channels * self.patch**2)
 
     def forward(self, z: Tensor) -> Tensor:
         """Codes (B, D, H / patch, W / patch) -> images (B, C, H, W), about in [-1, 1]; nothing bounds them."""
-        side = z.shape[2]
+        down, across = z.shape[2:]
         tokens = self.read(z.flatten(2).transpose(1, 2)) + self.places.to(z.dtype)
-        pixels = self.write(self.norm(self.blocks(tokens)))  # (B, side^2, C patch^2)
-        pixels = pixels.view(len(z), side, side, self.channels, self.patch, self.patch)
-        return pixels.permute(0, 3, 1, 4, 2, 5).reshape(len(z), self.channels, side * self.patch, side * self.patch)
+        pixels = self.write(self.norm(self.blocks(tokens)))  # (B, places, C patch^2)
+        pixels = pixels.view(len(z), down, across, self.channels, self.patch, self.patch)
+        return pixels.permute(0, 3, 1, 4, 2, 5).reshape(len(z), self.channels, down * self.patch, across * self.patch)
 
 
-def _waves(side: int, width: int) -> Tensor:
-    """Sines and cosines of a place's row and column (Vaswani et al. 2017, in two dimensions), (side^2, width)."""
+def _waves(down: int, across: int, width: int) -> Tensor:
+    """Sines and cosines of a place's row and column (Vaswani et al. 2017, in two dimensions), (places, width)."""
     rates = torch.exp(-math.log(10_000) * torch.arange(width // 4) / (width // 4))
-    angles = torch.arange(side)[:, None] * rates
+    angles = torch.arange(max(down, across))[:, None] * rates
     one = torch.cat([angles.sin(), angles.cos()], 1)  # (side, width / 2)
-    rows, columns = one[:, None].expand(-1, side, -1), one[None].expand(side, -1, -1)
+    rows, columns = one[:down, None].expand(-1, across, -1), one[None, :across].expand(down, -1, -1)
     return torch.cat([rows, columns], 2).flatten(0, 1)
 
 

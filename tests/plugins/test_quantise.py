@@ -256,7 +256,7 @@ def test_an_alarm_before_all_codes_are_one() -> None:
         (lambda: codebooks.VQ((4,), decay=1.0), "decay is what is kept of a mean"),
         (lambda: codebooks.ResidualVQ((4,), books=0), "books 0 is none"),
         (lambda: networks.Encoder(3, factor=8), r"5 levels, .* which does not make a factor of 8"),
-        (lambda: networks.Decoder(3, 64, (4, 24, 24)), "codes of side 24 do not divide images of side 64"),
+        (lambda: networks.Decoder(3, 64, (4, 24, 24)), "codes of 24 x 24 places do not divide images of 64 x 64"),
     ],
 )
 def test_what_cannot_be_is_refused(make: object, told: str) -> None:

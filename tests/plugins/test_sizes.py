@@ -5,7 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+import zoo_quantise.networks
 import zoo_timm.encoder
+import zoo_timm.frozen
+import zoo_timm.maps
 from PIL import Image
 from zoo_critics.patch import MultiScale, Patch
 from zoo_data.decode import View
@@ -112,6 +115,26 @@ def test_timm_models_take_a_height_and_a_width():
         ValueError, match=r"'test_vit' cannot take 32 x 40 images: .*set patch to a divisor of 32 and 40"
     ):
         zoo_timm.encoder.Encoder(3, (32, 40), 5, model="test_vit")
+
+
+def test_maps_of_codes_have_a_height_and_a_width():
+    x, z = torch.rand(2, 3, 32, 48) * 2 - 1, torch.randn(2, 4, 8, 12)
+    options = {"width": 4, "multipliers": (1, 1, 1), "blocks": 1}
+    assert zoo_quantise.networks.Decoder(3, (32, 48), (4, 8, 12), **options)(z).shape == x.shape
+    vit = zoo_timm.maps.VitDecoder(3, (32, 48), (4, 8, 12), width=8, blocks=1, heads=2)
+    square = zoo_timm.maps.VitDecoder(3, 32, (4, 8, 8), width=8, blocks=1, heads=2)
+    assert vit(z).shape == x.shape
+    assert torch.equal(vit.places.view(8, 12, 8)[:, :8], square.places.view(8, 8, 8))
+    with pytest.raises(ValueError, match="codes of 8 x 8 places do not divide images of 32 x 48"):
+        zoo_timm.maps.VitDecoder(3, (32, 48), (4, 8, 8))
+    encoder = zoo_timm.maps.MapEncoder(3, (32, 48), model="test_vit", pretrained=False, depth=64)
+    assert encoder(x).mean.shape == (2, 64, 2, 3)
+    with pytest.raises(
+        ValueError, match="64 features for each of 2 x 3 places at 32 x 48 px: set depth to 64 and factor"
+    ):
+        zoo_timm.maps.MapEncoder(3, (32, 48), model="test_vit", pretrained=False, depth=8)
+    critic = zoo_timm.frozen.Frozen(3, (32, 64), model="test_resnet", pretrained=False, width=4, taps=3)
+    assert critic(torch.rand(2, 3, 32, 64)).logit.shape[1:] == (3, 1, 2)
 
 
 def test_what_a_network_cannot_have_is_told_at_the_size():

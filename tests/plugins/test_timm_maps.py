@@ -25,7 +25,7 @@ def test_codes_are_the_last_block_normalised_and_never_move() -> None:
     assert codes.shape == (2, 64, 2, 2)
     torch.testing.assert_close(codes, expected)
     assert not codes.requires_grad
-    with pytest.raises(ValueError, match="gives 64 features for each of 2 x 2 places at 32 px: set depth to 64 and"):
+    with pytest.raises(ValueError, match="gives 64 features for each of 2 x 2 places at 32 x 32 px: set depth to 64"):
         MapEncoder(3, 32, model="test_vit", pretrained=False, depth=768)
 
 
