@@ -90,6 +90,11 @@ def test_a_loss_that_may_be_below_zero_is_no_saturation(healthy: Engine) -> None
     assert looks(healthy, {"critic/discriminate": -40.0}) == [[], []]
 
 
+def test_a_network_says_itself_that_it_is_about_to_fail(healthy: Engine) -> None:
+    healthy.model.encoder.alarm = lambda: "half of it is asleep"
+    assert looks(healthy, {}) == [[], ["step 200: slot 'encoder': half of it is asleep"]]
+
+
 def test_looks_are_seldom_and_each_alarm_is_told_once(healthy: Engine) -> None:
     silence(healthy.model.generator)
     told = looks(healthy, {}, (50, 99, 100, 120, 125, 150, 160, 400))
