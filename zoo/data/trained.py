@@ -42,11 +42,11 @@ class TrainedRun:
     """
 
     def __init__(self, trained: Trained, load: Callable[[Recipe, Sequence[str]], Examples]) -> None:
-        self._load = load
-        self._place, self._read, self._had = trained.place, trained.read, dict[str, Examples]()
+        self._place, self._load, self._had = trained.place, load, dict[str, Examples]()
         if not Path(os.path.expandvars(trained.place)).expanduser().is_dir():
             raise RequestError(f"the run {trained.place} is gone; bring it back")
         self.fields: Mapping[str, Field] = trained.fields
+        self._recipe = trained.recipe
         self._weights = find_weights(trained.place, "")
         try:
             noted = json.loads((self._weights.file.parent / RUN_DATA).read_text())
@@ -81,8 +81,8 @@ class TrainedRun:
         """The items of a field from a position on, (B, ...) at a time, in their order; of ``x`` float32 codes."""
         size, like = self._size, self.like(field)
         for first in range(start // size * size, self.count(split), size):  # a code may depend on its batch
-            stored = self._stored(self._own(field), split)[first : first + size] if field != "x" else None
-            found = self._encoded(split, first) if stored is None else stored
+            stored = self._stored(self._own(field), split)[first : first + size]
+            found = self._encoded(split, first) if field == "x" else stored
             yield found[max(start - first, 0) :].to(like.dtype)
 
     def _own(self, field: str) -> str:
@@ -95,10 +95,6 @@ class TrainedRun:
             if others := differ(self._data, known_images(self._had[name])):
                 raise RequestError(f"{self._place} {others}; bring them back")
         return split_of(self._had[name], split, self._recipe)[name]
-
-    @cached_property
-    def _recipe(self) -> Recipe:
-        return self._read()
 
     @cached_property
     def _size(self) -> int:
@@ -115,12 +111,7 @@ class TrainedRun:
 
     def _encoded(self, split: str, first: int) -> Tensor:
         """The posterior means of the items from a position on."""
-        model = self._model
-        self._stored(self._recipe.x.name, split)
-        given = items(self._had[self._recipe.x.name], split, self._recipe, first, self._size, model.device, model.dtype)
+        model, examples = self._model, self._had[self._recipe.x.name]
+        given = items(examples, split, self._recipe, first, self._size, model.device, model.dtype)
         (posterior,) = model.compute(model.output("posterior"), given=model.batch(given), seed=0)
-        mean = posterior.mean
-        code = self._recipe.sizes.code
-        if tuple(mean.shape[1:]) != code:
-            raise RequestError(f"{self._place}: its codes are {tuple(mean.shape[1:])}, and {code} are promised")
-        return mean.float().cpu()  # type: ignore[no-any-return]
+        return posterior.mean.cpu()  # type: ignore[no-any-return]
