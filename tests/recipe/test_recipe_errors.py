@@ -57,7 +57,7 @@ ONE_LINE = [
     ("slots: {encoder: {use: Timm}}", "4:24: there is no encoder 'Timm'; did you mean 'timm'?"),
     (
         "slots: {encoder: {use: timm, width: 32}}",
-        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' or 'mlp' has it",
+        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' or 'mlp' or 'residual' has it",
     ),
     (
         "slots: {encoder: {kind: term}}",
