@@ -80,6 +80,6 @@ class LeCam(nn.Module):
         term = torch.where(self.seen > 0, term, 0 * term)
         if self.training:
             now = torch.stack([real.detach().mean(), fake.detach().mean()])
-            self.averages = torch.lerp(now.to(self.averages), self.averages, self.decay)
-            self.seen = torch.lerp(torch.ones_like(self.seen), self.seen, self.decay)
+            self.averages.lerp_(now.to(self.averages), 1 - self.decay)
+            self.seen.lerp_(torch.ones_like(self.seen), 1 - self.decay)
         return term

@@ -93,29 +93,29 @@ class Codebook(nn.Module):
         """Takes a batch into the running sums, and keeps a code of it for each entry that may need one."""
         entries = len(self.usage)
         share = summed(index, torch.ones_like(codes[:, 0]), entries) / len(codes)
-        self.usage = torch.lerp(share, self.usage, self.decay)
+        self.usage.lerp_(share, 1 - self.decay)  # where it lies: a recorded step finds it there
         if self.ema:
-            self.sums = torch.lerp(summed(index, codes, entries) / len(codes), self.sums, self.decay)
+            self.sums.lerp_(summed(index, codes, entries) / len(codes), 1 - self.decay)
         count, rank = (dist.get_world_size(), dist.get_rank()) if _several() else (1, 0)
         # entry i takes a code of the whole batch, which one process has: the mean over all is that code
         total = len(codes) * count
         place = (torch.arange(entries, device=codes.device) * STRIDE + self.turn * JUMP) % total - rank * len(codes)
         mine = ((place >= 0) & (place < len(codes))).to(codes)
-        self.spare = codes[place.clamp(0, len(codes) - 1)] * (mine * count)[:, None]
-        self.whole = torch.full_like(self.whole, float(count if rank == 0 else 0))  # whose mean is 1
-        self.turn = self.turn + 1
+        self.spare.copy_(codes[place.clamp(0, len(codes) - 1)] * (mine * count)[:, None])
+        self.whole.fill_(count if rank == 0 else 0)  # whose mean is 1
+        self.turn.add_(1)
 
     @torch.no_grad()
     def _revive(self) -> None:
         """Puts entries that are hardly used where codes were, once what is spare is the whole of what processes had."""
         least = self.revive / len(self.usage)
         dead = (self.usage < least) & (self.whole == 1)
-        self.usage = torch.where(dead, 2 * least, self.usage)
+        self.usage.copy_(torch.where(dead, 2 * least, self.usage))
         if self.ema:
-            self.anchor = torch.where(dead[:, None], self.spare, self.anchor)
-            self.sums = torch.where(dead[:, None], self.spare * self.usage[:, None], self.sums)
+            self.anchor.copy_(torch.where(dead[:, None], self.spare, self.anchor))
+            self.sums.copy_(torch.where(dead[:, None], self.spare * self.usage[:, None], self.sums))
         else:
-            self.shift = torch.where(dead[:, None], self.spare - self.weight, self.shift)
+            self.shift.copy_(torch.where(dead[:, None], self.spare - self.weight, self.shift))
 
 
 @torch.no_grad()

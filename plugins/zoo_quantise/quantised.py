@@ -71,7 +71,7 @@ class Quantiser(nn.Module):
         """Takes the entries of a training batch, (B, Q, ...), into ``usage``."""
         if self.training and torch.is_grad_enabled():
             shares = [shares_of(one, n) for one, n in zip(index.unbind(1), self.sizes, strict=True)]
-            self.usage = torch.lerp(torch.cat(shares).to(self.usage), self.usage, self.keep)
+            self.usage.lerp_(torch.cat(shares).to(self.usage), 1 - self.keep)
 
 
 def shares_of(index: Tensor, entries: int) -> Tensor:

@@ -61,6 +61,7 @@ def test_losses_of_logits_and_of_maps_of_them(shape: tuple[int, ...]) -> None:
 def test_lecam_pulls_towards_averages_of_the_batches_before() -> None:
     term, decay = adversarial.LeCam(decay=0.9).double(), 0.9
     real, fake = randn(3, B, 1, 2, 2) + 1, randn(3, B, 1, 2, 2, seed=1)
+    places = [buffer.data_ptr() for buffer in term.buffers()]
     assert term(CriticOutput(real[0]), CriticOutput(fake[0])) == 0
     for n in (1, 2):
         weights = torch.tensor([decay ** (n - 1 - i) for i in range(n)], dtype=torch.float64)
@@ -69,6 +70,7 @@ def test_lecam_pulls_towards_averages_of_the_batches_before() -> None:
         )
         expected = (real[n] - of_fakes).clamp(0).square().mean() + (of_x - fake[n]).clamp(0).square().mean()
         torch.testing.assert_close(term(CriticOutput(real[n]), CriticOutput(fake[n])), expected, rtol=1e-12, atol=0)
+    assert [buffer.data_ptr() for buffer in term.buffers()] == places, "a recorded step finds them there"
     again = adversarial.LeCam(decay=0.9).double().eval()
     again.load_state_dict(term.eval().state_dict())
     found = [each(CriticOutput(real[0]), CriticOutput(fake[0])) for each in (term, again, again)]

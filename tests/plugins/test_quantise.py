@@ -199,10 +199,13 @@ def test_lfq_is_that_of_the_library() -> None:
 def test_a_codebook_begins_at_codes_and_dead_entries_are_revived(learn: str) -> None:
     vq = codebooks.VQ((D, 32), entries=8, learn=learn).double().train()
     first, z = vq.books[0].table().clone(), randn(B, D, 32) + 40
+    places = {name: buffer.data_ptr() for name, buffer in vq.named_buffers()}
     vq(z)
     assert vq(z).index.unique().numel() > 4, "far from all codes, only one entry would be used"
     stayed = torch.isclose(first, vq.books[0].table()).all(1).sum()
     assert stayed == (learn == "gradient"), "but for the one entry that the first codes were given"
+    there = {name: buffer.data_ptr() for name, buffer in vq.named_buffers()}
+    assert there == places, "a recorded step finds what is kept where it was"
     codes = last(z).flatten(0, 1)
     dead = 5
     vq.books[0].usage[dead] = 0.0
