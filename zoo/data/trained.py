@@ -46,7 +46,7 @@ class TrainedRun:
         if not Path(os.path.expandvars(trained.place)).expanduser().is_dir():
             raise RequestError(f"the run {trained.place} is gone; bring it back")
         self.fields: Mapping[str, Field] = trained.fields
-        self._recipe = trained.recipe
+        self._recipe = trained.read()
         self._weights = find_weights(trained.place, "")
         try:
             noted = json.loads((self._weights.file.parent / RUN_DATA).read_text())

@@ -43,14 +43,9 @@ class Trained:
     read: Callable[[], Recipe]
 
     @cached_property
-    def recipe(self) -> Recipe:
-        """That recipe."""
-        return self.read()
-
-    @cached_property
     def fields(self) -> dict[str, Field]:
         """``x``, its codes, ``original``, what those are of, and its data's other fields; else a RequestError."""
-        run = self.recipe
+        run = self.read()
         if "posterior" not in run.outputs or len(run.sizes.code) > len(OF_DIMENSIONS):
             raise RequestError(f"{self.place} has no codes: its recipe has no output 'posterior'")
         found = {"x": Field(OF_DIMENSIONS[len(run.sizes.code) - 1], " ".join(map(str, run.sizes.code)))}

@@ -142,8 +142,6 @@ class SlotReader(PhaseReader):
         node = self.root.get((key,))
         return node is None or node.value is None
 
-    # -- what is another run's -----------------------------------------------------------------------------------
-
     def run_at(self, place: str) -> Recipe:
         """The recipe of a run, which plugins of this registry must have; a RequestError if there is none."""
         file = File(os.path.expandvars(place)).expanduser() / RUN_RECIPE
@@ -185,16 +183,14 @@ class SlotReader(PhaseReader):
                 found[name] = as_code(sides)
         return found
 
-    # -- what is fitted at the end -------------------------------------------------------------------------------
-
     def after(self, slots: Mapping[str, Part], phases: Iterable[Phase], outputs: Mapping[str, str]) -> dict[str, str]:
         """Reads ``after``: slot -> the value that it is fitted on, by default the output 'posterior'."""
         node = self.root.get(("after",))
         if node is None or node.value is None:
             return {}
         written = node.value if isinstance(node.value, dict) else None
-        labels = node.plain() if written is None else [*written]
-        labels = [labels] if isinstance(labels, str) else labels
+        plain = node.plain() if written is None else [*written]
+        labels = [plain] if isinstance(plain, str) else plain
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             self.error(("after",), f"'after' lists slots, or is {{slot: value}}, not {shown(node.plain())}")
             return {}
@@ -202,16 +198,16 @@ class SlotReader(PhaseReader):
         found: dict[str, str] = {}
         for label in labels:
             path: Path = ("after", label) if written is not None else ("after",)
-            value = written[label].value if written is not None else None
-            value = outputs.get("posterior") if value is None else value
+            value = (written[label].value if written else None) or outputs.get("posterior")
             if label not in slots:
                 if label not in self.mapping(("slots",)):
                     self.error(path, f"'after' fits slots, and '{label}' is none{did_you_mean(label, slots)}")
             elif label in players:
                 self.error(path, f"'{label}' learns in a row already; 'after' fits what does not")
             elif not isinstance(value, str):
-                cure = "write {slot: value} to say on which codes"
-                self.error(path, f"'{label}' is fitted on the output 'posterior', and the recipe has none; {cure}")
+                self.error(
+                    path, f"'{label}' is fitted on the output 'posterior', and the recipe has none; name a value"
+                )
             else:
                 found[label] = value
         return found

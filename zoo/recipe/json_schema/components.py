@@ -152,7 +152,7 @@ class Parts:
         bound = dict.fromkeys(entry.signature.bindable, self.bound())
         text = "Other slots or values for what it asks for: {parameter: name}."
         binding = mapping(text, bound, False, null=self.over)
-        use = self.or_null(self._names(kind, [entry.name]))
+        use = self.or_null({**TEXT, "pattern": f"^([^/]+/)?{entry.name}$"})  # what it is, options() tells
         keys = {"use": use, **options, "with": binding, **self._beside(kind)}
         return {**mapping(entry.summary, keys, False), **(self.needs(*choice.needed) if choice.needed else {})}
 
@@ -164,10 +164,18 @@ class Parts:
             return {"weight": {"default": 1.0, **part(self.weight(), self.schedule(), self.pieces())}, "from": begins}
         if kind == "optimizer":
             return {"rate": self.rate()}
+        return {"kind": self.kind(kind), "of": self.of(), "weights": self.begins()} if kind in NETWORKS else {}
+
+    @definition
+    def kind(self, kind: str) -> Schema:
+        """What a slot is."""
         text = "What the slot is, where the last word of its name does not say."
-        kinds = {"description": text, **self.or_null({"enum": [kind]})}
-        weights = {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
-        return {"kind": kinds, "of": self.of(), "weights": weights} if kind in NETWORKS else {}
+        return {"description": text, **self.or_null({"enum": [kind]})}
+
+    @definition
+    def begins(self) -> Schema:
+        """What a slot begins with."""
+        return {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
 
     @definition
     def of(self) -> Schema:

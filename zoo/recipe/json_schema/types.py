@@ -69,7 +69,7 @@ def says(key: str) -> Schema:
 
 def mapping(text: str, keys: Mapping[str, Any], other: Schema | bool, *, null: bool = False, least: int = 0) -> Schema:
     """A mapping that offers some keys, and takes what it says of any ``other``."""
-    kind = {"type": ["object", "null"] if null else "object", "minProperties": least}
+    kind = {"type": ["object", "null"] if null else "object", **({"minProperties": least} if least else {})}
     return {"description": text, **kind, "properties": keys, "additionalProperties": other}
 
 
