@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.errors import ZooError
+from zoo.recipe import weights
 from zoo.registry import load_registry
 from zoo.runs.export import export_model
 
@@ -151,6 +152,22 @@ def test_names_of_old_folders_are_those_of_today(kl: nn.Module, here: Path) -> N
     assert torch.equal(zoo.build("r.yaml").reconstruct(x), both(kl, x)[1])
 
 
+@pytest.mark.usefixtures("here")
+def test_a_folder_of_the_hub_is_read_file_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = theirs("AutoencoderTiny", Path("hub/vae")), []
+
+    def fetched(where: str) -> Path:
+        asked.append(where)
+        return Path("hub/vae", where.rpartition("/")[2])
+
+    monkeypatch.setattr(weights, "_fetched", fetched)
+    Path("r.yaml").write_text(RECIPE.replace("weights: theirs", "weights: hf://ORG/NAME@v1/vae"))
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(zoo.build("r.yaml").reconstruct(x), both(model, x)[1])
+    names = ("config.json", "diffusion_pytorch_model.safetensors")
+    assert set(asked) == {f"hf://ORG/NAME@v1/vae/{name}" for name in names}
+
+
 @pytest.mark.usefixtures("kl")
 def test_a_run_needs_the_folder_no_more_and_its_weights_bring_their_options(here: Path, run_zoo: Run) -> None:
     done = run_zoo("build", "r.yaml", "--no-tensorboard", "--stop-after", "train")
@@ -234,5 +251,9 @@ def test_what_is_in_no_row_is_the_folders_to_the_last_bit(recipe: str, kept: tup
         assert digest(tensors) == digest(there)
         assert (digest(model.network(slot).state_dict()) == digest(there)) == (slot in kept)
     assert torch.equal(model.encode(x).mean, codes)
+    if "generator" in model.recipe.slots:
+        exporter = load_registry().find("exporter", "diffusers")
+        with pytest.raises(ZooError, match="slot 'generator' takes noise, which no autoencoder of diffusers does"):
+            export_model(model, exporter, Path("out"), {"decoder": "generator"})
     learner = model.generator if "generator" in model.recipe.slots else model.decoder
     assert not torch.equal(learner.decoder.conv_in.weight.detach(), kl.decoder.conv_in.weight.detach())
