@@ -69,7 +69,7 @@ def test_a_section(run_zoo: Run, name: str) -> None:
 
 def test_variants_say_which_they_are(run_zoo: Run) -> None:
     described = json.loads(run_zoo("show", "entropy", "--json").out)
-    values = ["knn", "score", "mutual_information"]
+    values = ["knn", "knn_batch", "score", "mutual_information"]
     assert [one["where"] for one in described] == [{"estimator": value} for value in values]
     told = run_zoo("show", "entropy").out
     assert re.findall(r"^where estimator is (\w+)$", told, re.MULTILINE) == values
