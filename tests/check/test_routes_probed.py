@@ -25,7 +25,7 @@ def cut(critic, generated):
     return critic(generated.detach())
 
 
-def distance(reconstruction, x):
+def far(reconstruction, x):
     """A distance of networks that nobody should train, and with them nothing is."""
     with torch.no_grad():
         return (reconstruction - x).square().mean()
@@ -60,7 +60,7 @@ class Half(nn.Module):
 def zoo_components():
     return [
         api.Component("value", "fooled", f"{__name__}:cut", "cut"),
-        api.Component("term", "distance", f"{__name__}:distance", "dead"),
+        api.Component("term", "far", f"{__name__}:far", "dead"),
         api.Component("term", "half_cut", f"{__name__}:half_cut", "half"),
         api.Component("term", "no_code", f"{__name__}:no_code", "no code"),
         api.Component("term", "straight", f"{__name__}:cut_and_straight", "straight"),
@@ -91,7 +91,7 @@ def test_a_gradient_cut_inside_a_value_is_an_error_with_its_place(tmp_path, regi
 @pytest.mark.parametrize(
     ("term", "said"),
     [
-        ("distance", "moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"),
+        ("far", "moves nothing: no gradient of it arrives; look for no_grad(), detach() or item() in it"),
         (
             "half_cut",
             "declares that its gradient moves 'decoder', and none does: a gradient is cut on the way",
