@@ -54,16 +54,17 @@ def text_of(part: Part) -> str:
 
 
 def stated(entry: Entry, options: Mapping[str, Any]) -> str:
-    """The contract of a component, or else of its kind, with some options."""
+    """The contract of a component, or else of its kind, with its options; empty where one of these is wrong."""
     text = entry.part.contract or DEFAULTS.get(entry.kind, "")
-    return str(told(text, options)) if ":" in text else text
+    return str(told(text, options) or "") if ":" in text else text
 
 
 def told(function: str, options: Mapping[str, Any]) -> Any:
-    """What ``package.module:function`` says of some options, for which it asks by name."""
+    """What ``package.module:function`` says of some options, for which it asks by name; None where one lacks."""
     module, _, attribute = function.partition(":")
     says = getattr(import_module(module), attribute)
-    return says(**{name: options[name] for name in inspect.signature(says).parameters})
+    asked = inspect.signature(says).parameters
+    return says(**{name: options[name] for name in asked}) if asked.keys() <= options.keys() else None
 
 
 def numbers_of(part: Part, sizes: Sizes) -> dict[str, int | tuple[int, ...]]:

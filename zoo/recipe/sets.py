@@ -63,4 +63,4 @@ def _described(part: Part) -> tuple[Mapping[str, Field], Mapping[str, Any]]:
     except Exception as error:  # a stranger's function may raise anything
         said = str(error) if isinstance(error, RequestError) else said_of(error)
         raise RecipeError([Problem(part.position, f"data '{part.entry.name}': {said}")]) from error
-    return found if isinstance(found, tuple) else (found, {})
+    return found if isinstance(found, tuple) else (found or {}, {})

@@ -86,8 +86,9 @@ class Built(GivesTensors, Saved):
         return (first, second) if second else (first,)
 
     def _taken(self, sides: Sequence[int], beside: Numbers, refusals: list[str]) -> Iterator[Sizes]:
-        vector = self.entry.signature.annotations.get("latent") == "int"
-        beside = [numbers for numbers in beside if not (vector and isinstance(numbers[1], tuple))]
+        said = self.entry.signature.annotations.get("latent", "")
+        rank = said.count("int") if said.startswith("tuple[") and "..." not in said else int(said == "int")
+        beside = [numbers for numbers in beside if not rank or rank == len(crossed(numbers[1]).split("x"))]
         for sizes in [Sizes.square(c, side, k, a) for side in sides for c, k, a in beside]:
             try:
                 contract_of(self.part, sizes)
