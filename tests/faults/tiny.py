@@ -16,7 +16,7 @@ TRAIN = ("train.batch=4", f"train.steps={STEPS}", "train.log_every=1", "train.em
 PUBLISHED = {"kl-f4", "kl-f8", "kl-f16", "vqgan", "llamagen-vq", "fsq", "lfq", "rae"}
 """Judged by LPIPS, whose weights come in no package; their ``-mini`` is tried, which differs in sizes and judge."""
 BEGUN = {"finetune-decoder", "sharp"}
-"""What begins with an autoencoder that is there: ``tests/plugins/test_kl.py`` has both."""
+"""What begins with an autoencoder that is there: ``tests/plugins/test_diffusers.py`` has both."""
 CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channels: 3, norm_num_groups: 2}"
 SMALL = {
     "kl-f8-mini": [f"slots.{slot}.config={CONFIG}" for slot in ("encoder", "decoder")],
