@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run
+from helpers.forks import Forks
 from torch import Tensor, nn
 
 import zoo
@@ -533,6 +534,19 @@ def test_traced_steps_are_the_eager_ones(monkeypatch: pytest.MonkeyPatch) -> Non
         zoo.train(model, progress=False)
     for (key, a), b in zip(eager.named_parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=key)
+
+
+def test_two_processes_are_one(forks: Forks, tmp_path: Path) -> None:
+    """Every model here: the shares of each set's batches, of noise, of labels."""
+    lives = forks.ranks(2, tmp_path / "found.pt", module="helpers.ranks_fields", cwd=tmp_path)
+    assert not any(life.code for life in lives), lives[0].log
+    found = torch.load(tmp_path / "found.pt")
+    assert len(found) == len(RECIPES) - 1  # the second stage needs a first
+    for name, (shared, alone) in found.items():
+        for key, value in alone.items():
+            torch.testing.assert_close(
+                shared[key], value, rtol=1e-9, atol=1e-11, msg=lambda m, k=key, n=name: f"{n} {k}: {m}"
+            )
 
 
 def test_a_batch_in_parts_is_the_batch() -> None:
