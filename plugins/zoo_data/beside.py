@@ -56,6 +56,8 @@ def _of_pairs(pairs: Mapping[str, str], masks: Masks) -> dict[str, api.Field]:
         classes = said if isinstance(said, int) else tuple(said)
         if (classes if isinstance(classes, int) else len(classes)) not in range(2, 257):
             raise ValueError(f"folder: option 'masks' says {said} of {name!r}; give 2 to 256 classes, or their names.")
+        if not isinstance(classes, int) and len({*classes}) < len(classes):
+            raise ValueError(f"folder: option 'masks' says {[*classes]} of {name!r}; name each class once.")
         fields[name] = api.Field("mask", "H W", classes=classes)
     return fields
 

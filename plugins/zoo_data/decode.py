@@ -30,6 +30,9 @@ TURNS = {
 }
 """EXIF orientation -> what sets the picture upright (EXIF 2.32, tag 0x0112)."""
 
+TURNED = [turn for number, turn in TURNS.items() if number >= 5]
+"""Those that make height of width."""
+
 ROWS = 256
 """Rows of a transparent image that are laid on white at a time."""
 
@@ -58,7 +61,7 @@ class View:
             the proportions of ``size``; ``none`` for the whole, squeezed; a number of pixels for such a part of that
             shorter side; ``paper`` for 0.6 of each side, as ``tf.image.central_crop`` rounds it, squeezed.
         resize: ``antialias`` (Pillow's bicubic) or ``published`` (``pixels.nearest_four``); or ``classes``, where a
-            pixel is the number of a class: the nearest.
+            pixel is the number of a class: the nearest; or ``sides``, for no pixels: ``SIDES``.
     """
 
     size: Size
@@ -113,6 +116,10 @@ class View:
         if self.resize == "antialias" and self.crop in {"square", "none"}:
             height, width = sides_of(self.size)
             image.draft(None, (2 * width, 2 * height))
+
+
+SIDES = View((1, 8), 1, "none", "sides")
+"""Of an image its width and its height alone, upright: two whole numbers of 32 bits, the lowest byte first."""
 
 
 class Chunk(NamedTuple):
@@ -199,6 +206,10 @@ def _read(content: Content, view: View) -> np.ndarray | str:
             return "an empty file"
         file.seek(0)
         with Image.open(file, formats=FORMATS) as image:
+            if view.resize == "sides":
+                across, down = image.size
+                sides = (down, across) if _turn(image) in TURNED else (across, down)
+                return np.array(sides, "<u4").view(np.uint8).reshape(view.shape)
             view.draft(image)
             _scale_key(image)
             image.load()
@@ -218,11 +229,15 @@ def _scale_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(sample >> 8 for sample in key)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        turn = TURNS.get(image.getexif().get(0x0112, 1))
+        return TURNS.get(image.getexif().get(0x0112, 1))
     except Exception:  # noqa: BLE001 - garbled metadata does not spoil the pixels
-        turn = None
+        return None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _turn(image)
     return image if turn is None else image.transpose(turn)
 
 

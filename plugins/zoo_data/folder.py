@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zipfile import ZipFile
@@ -14,14 +15,15 @@ from torch import Tensor
 from zoo import api
 from zoo_data.bad import Bad, judge, printable
 from zoo_data.beside import TEST, TRAIN, directory, folder_fields, labelled, paired, place_of
+from zoo_data.cache import Packed
 from zoo_data.decode import View
 from zoo_data.files import user_path
 from zoo_data.find import Search
 from zoo_data.listed import content, signature
-from zoo_data.pack import check_workers, pack, whole
+from zoo_data.pack import alike, check_workers, pack, whole
 from zoo_data.pixels import Size, check_common
 from zoo_data.read import of_classes, read
-from zoo_data.sources import Items, Source, files_source, zipped
+from zoo_data.sources import Items, Source, files_source, of_good, zipped
 
 
 def folder(
@@ -53,9 +55,10 @@ def folder(
         labels: ``folders`` for a field ``label``, whose classes are the sub-folders, in sorted order; or names of
             sub-folders, in the order of the classes: what else is there is not used.
         pairs: field -> sub-folder, ``x`` first, such as {x: photos, y: maps}: images of one name, but for the
-            extension, belong together.
+            extension, belong together. They have the same proportions, and where ``crop`` is a number the same size;
+            others are bad, unless ``crop`` is ``none``.
         masks: which of these fields are masks: field -> how many classes, or their names. The value of a pixel, or
-            its place in a palette, is its class; of two classes, 255 counts as 1.
+            its place in a palette, is its class; of two classes, 255 counts as 1. One with another class is bad.
         test: share of the images held out, between 0 and 1; or the directory of the test images, its name below
             ``path`` or absolute. Where ``path`` has directories ``train`` and ``test`` (or ``val``), those are the
             splits.
@@ -69,7 +72,7 @@ def folder(
 
     Raises:
         ValueError: for a value outside its range, fewer than two good images, or (``error``) a bad one; for a class
-            without an image, or a mask with a class that it has not.
+            without an image.
         OSError: when ``path`` is missing, no directory, or unreadable; when the cache cannot be written.
     """
     _check(workers, test, size=size, channels=channels, seed=seed, crop=crop)
@@ -80,18 +83,21 @@ def folder(
     notes = [*split.notes, *_passed_over(search, where)]
     inside = split.inside()
     names, alone = paired(inside, pairs) if pairs else ({"x": [*inside]}, [])
-    numbers = labelled(inside, described["label"].classes) if "label" in described else {}
+    numbers = labelled(inside, described["label"].classes) if labels != "none" else {}
     names = {"x": [*numbers]} if numbers else names
     notes += _unused(len(inside) - sum(map(len, names.values())) - len(alone), len(inside), where)
     views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
-    packs = {name: pack(_source(root, own), views[described[name].kind], workers) for name, own in names.items()}
+    sources = {name: _source(root, own) for name, own in names.items()}
+    packs = {name: pack(source, views[described[name].kind], workers) for name, source in sources.items()}
+    packs = alike(names, packs, sources, crop, workers)
+    packs = {name: _checked(name, packed, described[name], names[name]) for name, packed in packs.items()}
     found, good, lost = whole(names, packs)
     bad = sorted([*search.bad, *alone, *lost])
     notes += judge("folder", bad, len(good) * len(names), f"files in {where}", on_error, packs["x"].page)
     _require_two(len(good), bad, root)
     kept = {name: [own[place] for place in good] for name, own in names.items()}
     for name in (name for name in names if described[name].kind == "mask"):
-        found[name] = _checked(name, found[name][:, 0], described[name], kept[name])
+        found[name] = found[name][:, 0]
     if numbers:
         found["label"] = torch.tensor([numbers[name] for name in kept["x"]])
     told = dict.fromkeys(note for packed in packs.values() for note in packed.notes)
@@ -130,18 +136,19 @@ def _require_two(good: int, bad: list[Bad], root: Path) -> None:
         )
 
 
-def _checked(name: str, mask: Tensor, field: api.Field, names: list[str]) -> Tensor:
-    """Masks, black and white as 0 and 1; a ValueError where one has a class that there is not."""
+def _checked(name: str, packed: Packed, field: api.Field, names: list[str]) -> Packed:
+    """A field as it is, or masks with black and white as 0 and 1, bad where they have a class that there is not."""
+    if field.kind != "mask":
+        return packed
     count = len(field.classes) if isinstance(field.classes, tuple) else int(field.classes)
-    mask = of_classes(mask, count)
-    highest = mask.flatten(1).amax(1)
-    if (wrong := (highest >= count).nonzero()).numel():
-        first = int(wrong[0])
-        raise ValueError(
-            f"folder: {printable(names[first])} has class {int(highest[first])}, and {name} has {count}: 0 to "
-            f"{count - 1}; it is the value of a pixel, or its place in the palette."
-        )
-    return mask
+    masks, spoilt = of_classes(packed.pixels, count), {one.name for one in packed.bad}
+    there = [inside for inside in names if inside not in spoilt]
+    wrong = [
+        Bad(inside, f"a mask with class {highest}, and {name} has {count}, the values of its pixels: 0 to {count - 1}")
+        for inside, highest in zip(there, masks.flatten(1).amax(1).tolist(), strict=True)
+        if highest >= count
+    ]
+    return replace(packed, pixels=of_good(masks, there, wrong), bad=(*packed.bad, *wrong))
 
 
 class Splits(NamedTuple):

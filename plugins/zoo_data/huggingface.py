@@ -15,7 +15,7 @@ from zoo_data.files import user_path
 from zoo_data.find import Search
 from zoo_data.hub import huggingface_fields, load
 from zoo_data.listed import File, signature
-from zoo_data.pack import CHUNK, check_workers, pack, whole
+from zoo_data.pack import CHUNK, alike, check_workers, pack, whole
 from zoo_data.pixels import Size, check_common
 from zoo_data.read import read
 from zoo_data.sources import Items, Source, how_many
@@ -101,6 +101,7 @@ def _packed(
 ) -> tuple[dict[str, Tensor], list[int], list[str]]:
     """Of each column of images the pixels of the rows that are good in all of them, which these are, and notes."""
     packs = {own: pack(source, view, workers) for own, source in sources.items()}
+    packs = alike(dict.fromkeys(sources, names), packs, sources, view.crop, workers)
     found, good, bad = whole(dict.fromkeys(sources, names), packs)
     notes = [note for packed in packs.values() for note in packed.notes]
     where, page = sources["x"].where, packs["x"].page

@@ -16,7 +16,7 @@ import torch
 from zoo import api
 from zoo_data.bad import Bad, judge
 from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest, exposed
-from zoo_data.decode import Chunk, Content, MachineError, Square, View, decode_chunk
+from zoo_data.decode import SIDES, Chunk, Content, MachineError, Square, View, decode_chunk
 from zoo_data.listed import CHANGED
 from zoo_data.part import Part
 from zoo_data.sources import Items, Source, how_many, of_good
@@ -95,6 +95,45 @@ def whole(
         found[name] = of_good(packs[name].pixels, there, alone)
         lost += [*packs[name].bad, *alone]
     return found, good, lost
+
+
+def alike(
+    names: Mapping[str, Sequence[str]],
+    packs: Mapping[str, Packed],
+    sources: Mapping[str, Source],
+    crop: int | str,
+    workers: int,
+) -> dict[str, Packed]:
+    """The fields of items; bad is what shows another part of a scene, once it is cropped, than the ``x`` beside it.
+
+    It has other proportions than that, by more than 1 % and a pixel, or for a ``crop`` of so many pixels another size.
+    """
+    if len(names) == 1 or crop == "none":
+        return dict(packs)
+    sides, found = {name: _sides(names[name], sources[name], workers) for name in names}, dict(packs)
+    for name, own in names.items():
+        odd = list[Bad]()
+        for first, other in zip(names["x"], own, strict=True):
+            if first not in sides["x"] or other not in sides[name]:
+                continue  # bad in any case
+            (wide, high), (across, down) = sides["x"][first], sides[name][other]
+            apart, near = abs(wide * down - high * across), max(0.01 * wide * down, wide, high, across, down)
+            if apart > near if crop == "square" else (wide, high) != (across, down):
+                what = "proportions" if crop == "square" else "size"
+                odd.append(Bad(other, f"{across} x {down} pixels, and its x has {wide} x {high}: other {what}"))
+        bad, known = found[name].bad, {one.name for one in found[name].bad}
+        there = [inside for inside in own if inside not in known]
+        more = [one for one in odd if one.name not in known]
+        found[name] = replace(found[name], pixels=of_good(found[name].pixels, there, more), bad=(*bad, *more))
+    return found
+
+
+def _sides(names: Sequence[str], source: Source, workers: int) -> dict[str, list[int]]:
+    """Width and height of the images that have any, by name."""
+    packed = pack(source, SIDES, workers)
+    bad = {one.name for one in packed.bad}
+    known = packed.pixels.numpy().reshape(-1, 8).view("<u4").tolist()
+    return dict(zip((name for name in names if name not in bad), known, strict=True))
 
 
 def pack_labels(name: str, split: str, count: int, labels: Callable[[], Iterable[int]], identity: Any) -> torch.Tensor:

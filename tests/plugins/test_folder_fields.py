@@ -153,6 +153,39 @@ def test_what_has_no_partner_is_told_or_refused(tmp_path):
         read(tmp_path, pairs=pairs, on_error="error")
 
 
+def test_partners_that_show_other_parts_of_a_scene_are_bad(tmp_path):
+    partners(tmp_path, 6)
+    grey(tmp_path / "photos/a/1.jpg", 10, (100, 80))
+    grey(tmp_path / "maps/a/1.png", 15, (40, 80))
+    grey(tmp_path / "masks/a/1.png", 1, (50, 40))
+    grey(tmp_path / "photos/a/2.jpg", 20, (100, 75))
+    grey(tmp_path / "maps/a/2.png", 25, (33, 25))  # what a third of it rounds to
+    grey(tmp_path / "masks/a/3.png", 0, (8, 16))
+    turned = Image.new("L", (80, 40), 45)
+    turned.getexif()[0x0112] = 6  # upright it is 40 x 80
+    turned.save(tmp_path / "maps/a/4.png", exif=turned.getexif())
+    grey(tmp_path / "photos/a/4.jpg", 40, (20, 40))
+    grey(tmp_path / "masks/a/4.png", 1, (20, 40))
+    grey(tmp_path / "masks/a/2.png", 2, (200, 150))
+    found = read(tmp_path, pairs=PAIRS, masks={"mask": 3}, test=1e-9)
+    assert [levels(part) for part in found.fields["y"]] == [[5, 25, 45], [55]]
+    odd = "maps/a/1.png (40 x 80 pixels, and its x has 100 x 80: other proportions), "
+    also = "maps/a/3.png (its partner masks/a/3.png is bad), masks/a/1.png (its partner maps/a/1.png is bad), "
+    assert found.notes[0].startswith(f"folder: skipped 6 of 18 files in {tmp_path}: {odd}{also}masks/a/3.png (8 x 16 ")
+    squeezed = read(tmp_path, pairs=PAIRS, masks={"mask": 3}, crop="none")
+    assert len(squeezed.train) + len(squeezed.test) == 6  # each shows all of the scene
+    with pytest.raises(
+        ValueError, match=r"none of the 18 .* first maps/a/0.png \(16 x 16 pixels, and its x has 8 x 8: other size"
+    ):
+        read(tmp_path, pairs=PAIRS, masks={"mask": 3}, crop=8)
+
+
+def test_a_mask_may_have_any_name(tmp_path):
+    partners(tmp_path)
+    found = read(tmp_path, pairs={"x": "photos", "label": "masks"}, masks={"label": ("a", "b", "c")}, test=1e-9)
+    assert found.fields["label"][0].shape == (8, 8, 8)
+
+
 def test_pairs_lie_in_the_directories_of_their_splits(tmp_path):
     for split in ("train", "test"):
         partners(tmp_path / split, 3 if split == "train" else 2)
@@ -176,12 +209,17 @@ def test_a_pixel_of_a_mask_is_its_class(image, expected):
     assert classes_of(larger, (2, 2)).tolist() == [expected]  # nothing between two classes
 
 
-def test_masks_with_classes_that_there_are_not_are_refused_by_name(tmp_path):
+def test_masks_with_classes_that_there_are_not_are_bad(tmp_path):
     partners(tmp_path)
     pairs = {"x": "photos", "mask": "masks"}
-    said = r"^folder: masks/a/2.png has class 2, and mask has 2: 0 to 1; it is the value of a pixel, or its place"
-    with pytest.raises(ValueError, match=said):
-        read(tmp_path, pairs=pairs, masks={"mask": 2}, test=1e-9)
+    found = read(tmp_path, pairs=pairs, masks={"mask": 2}, test=1e-9)
+    assert found.fields["mask"][0][:, 0, 0].tolist() == [0, 1, 0, 1, 0]
+    assert levels(found.train) == [0, 10, 30, 40, 60]
+    said = "masks/a/2.png (a mask with class 2, and mask has 2, the values of its pixels: 0 to 1), "
+    assert said in found.notes[1]
+    assert "photos/a/2.jpg (its partner masks/a/2.png is bad)" in found.notes[1]
+    with pytest.raises(ValueError, match=r"6 of 18 files in .* cannot be used, first masks/a/2.png"):
+        read(tmp_path, pairs=pairs, masks={"mask": 2}, on_error="error")
     for i in range(9):
         grey(tmp_path / f"masks/a/{i}.png", 255 * (i % 2))
     found = read(tmp_path, pairs=pairs, masks={"mask": ("dark", "bright")}, test=1e-9)
@@ -209,6 +247,10 @@ def test_masks_with_classes_that_there_are_not_are_refused_by_name(tmp_path):
         (
             "pairs: {x: cat, y: dog}, masks: {y: 1}",
             "option 'masks' says 1 of 'y'; give 2 to 256 classes, or their names",
+        ),
+        (
+            "pairs: {x: cat, y: dog}, masks: {y: [a, b, a]}",
+            "option 'masks' says ['a', 'b', 'a'] of 'y'; name each class once",
         ),
         ("path: in/cat, labels: folders", "in/cat has no sub-folders, and 'labels' makes a class of each"),
         ("path: none, labels: folders", "none does not exist; give a directory of images"),
