@@ -57,8 +57,8 @@ def huggingface(
         held_out: that share, between 0 and 1.
         column: the one with the images; empty where only one has.
         columns: others that become fields of their names: classes (ClassLabel, or true and false) a label, numbers and
-            lists of so many numbers a vector, images an image; or a mapping that says which, as a run's recipe has
-            it: {label: [cat, dog], pose: 3, depth: image}.
+            lists of so many numbers a vector, images (of the first one's proportions) an image; or a mapping that says
+            which, as a run's recipe has it: {label: [cat, dog], pose: 3, depth: image}.
         size: image side in pixels, or [height, width].
         channels: 3, or 1 (luma).
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
