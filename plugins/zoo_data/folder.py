@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -87,10 +87,7 @@ def folder(
     names = {"x": [*numbers]} if numbers else names
     notes += _unused(len(inside) - sum(map(len, names.values())) - len(alone), len(inside), where)
     views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
-    sources = {name: _source(root, own) for name, own in names.items()}
-    packs = {name: pack(source, views[described[name].kind], workers) for name, source in sources.items()}
-    packs = alike(names, packs, sources, crop, workers)
-    packs = {name: _checked(name, packed, described[name], names[name]) for name, packed in packs.items()}
+    packs = _packed(root, names, described, views, workers)
     found, good, lost = whole(names, packs)
     bad = sorted([*search.bad, *alone, *lost])
     notes += judge("folder", bad, len(good) * len(names), f"files in {where}", on_error, packs["x"].page)
@@ -134,6 +131,20 @@ def _require_two(good: int, bad: list[Bad], root: Path) -> None:
         raise ValueError(
             f"folder: {root} holds one good image{besides}; add another, for train and test need one each."
         )
+
+
+def _packed(
+    root: Path,
+    names: Mapping[str, list[str]],
+    described: Mapping[str, api.Field],
+    views: Mapping[str, View],
+    workers: int,
+) -> dict[str, Packed]:
+    """Each field by its view; bad are those too that do not fit the ``x`` beside them, or the field."""
+    sources = {name: _source(root, own) for name, own in names.items()}
+    packs = {name: pack(source, views[described[name].kind], workers) for name, source in sources.items()}
+    packs = alike(names, packs, sources, views["image"].crop, workers)
+    return {name: _checked(name, packed, described[name], names[name]) for name, packed in packs.items()}
 
 
 def _checked(name: str, packed: Packed, field: api.Field, names: list[str]) -> Packed:
