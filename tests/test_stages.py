@@ -270,12 +270,56 @@ def test_a_training_that_is_killed_before_it_fits_goes_on_bit_for_bit(run_zoo: R
     assert "When the training ends, 'scale' is fitted on 'posterior'." in explained
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"slots.fitted.components": 100}, "on posterior, B x 3: 40 codes are too few for 100 components"),
+        ({"after": {"fitted": "x"}}, "on x, B x 3 x 8 x 8: it is a mixture of codes of shape (3,), not (3, 8, 8)"),
+        ({"after": {"scale": "x"}}, "on x, B x 3 x 8 x 8: RuntimeError"),
+    ],
+)
+def test_what_cannot_be_fitted_is_said_before_the_training(
+    change: dict[str, Any], told: str, here: Path, run_zoo: Run
+) -> None:
+    Path("first.yaml").write_text(write(FIRST))
+    said = [f"--set={path}={json.dumps(value)}" for path, value in change.items()]
+    for command in (("check", "first.yaml"), ("build", "first.yaml", "--no-tensorboard")):
+        outcome = run_zoo(*command, *said)
+        assert (outcome.code, told in outcome.err + outcome.out) == (2, True), outcome.err + outcome.out
+    assert not (here / "runs" / "first" / "state" / "step-00000003.json").exists()
+
+
 @pytest.mark.usefixtures("here")
-def test_a_fit_that_fails_is_a_sentence() -> None:
-    model = zoo.build(FIRST, overrides={"slots.fitted.components": 100})
-    told = r"slot 'fitted' \(prior 'mixture'\) cannot be fitted: 40 codes are too few for 100 components"
-    with pytest.raises(RecipeError, match=told):
-        zoo.train(model, progress=False)
+def test_more_components_than_a_fit_is_first_tried_on_are_no_fault() -> None:
+    model = zoo.build(FIRST, overrides={"slots.fitted.components": 70, "data.train": 80})
+    zoo.train(model, steps=1, progress=False)
+    assert model.fitted.weights.sum() == pytest.approx(1)
+    with pytest.raises(RecipeError, match=r"slot 'fitted' \(prior 'mixture'\) cannot be fitted on posterior, B x 3: "):
+        zoo.train(zoo.build(FIRST, overrides={"slots.fitted.components": 41}), progress=False)
+
+
+def test_what_is_fitted_may_be_another_and_the_training_is_kept(beside: Path, run_zoo: Run) -> None:
+    """A finished run's weights stay to the last bit; a mixture of others is that of a training with them."""
+    build, fewer = ("build", "first", "--no-tensorboard", "--device", "cpu"), "slots.fitted.components=3"
+    before = zoo.load(beside / "first").state_dict()
+    again = run_zoo(*build, "--set", fewer)
+    assert again.code == 0, again.err
+    assert "from here on, slots.fitted.components: 3 (it was 2)" in again.err
+    assert "fitting fitted on posterior of 40 items" in again.err
+    whole, now = zoo.build(FIRST, overrides=[fewer]), zoo.load(beside / "first")
+    zoo.train(whole, progress=False)
+    for name, tensor in now.state_dict().items():
+        assert torch.equal(tensor, whole.state_dict()[name]), name
+        assert name.startswith("fitted.") or torch.equal(tensor, before[name]), name
+    assert "up to date" in run_zoo("build", "first").out
+    other = run_zoo(*build, "--set", "slots.encoder.width=8", "--set", fewer)
+    assert (other.code, "slots.encoder.width is 4 there" in other.err) == (2, True)
+    shutil.rmtree(beside / "first" / "state")
+    lost = run_zoo(*build, "--set", "slots.fitted.components=4")
+    assert (
+        lost.code,
+        "has no checkpoint (first/state) from which its 3 steps could be fitted on anew" in lost.err,
+    ) == (2, True)
 
 
 def test_a_value_may_be_named_that_is_fitted_on() -> None:

@@ -68,8 +68,10 @@ class Mixture(nn.Module):
             draw: the numbers that seeds are chosen by.
 
         Raises:
-            ValueError: if there are fewer codes than components.
+            ValueError: if there are fewer codes than components, or they are of another shape.
         """
+        if codes.shape[1:] != self.shape:
+            raise ValueError(f"it is a mixture of codes of shape {self.shape}, not {tuple(codes.shape[1:])}")
         count, components = len(codes), len(self.weights)
         if count < components:
             raise ValueError(f"{count} codes are too few for {components} components; set 'components' lower")

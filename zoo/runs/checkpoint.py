@@ -91,7 +91,7 @@ def take_up(folder: Path, path: Path, engine: Engine) -> Manifest:
         raise Damaged("it belongs to a run of another recipe")
     known = {name: tensor for name, tensor in engine.state()[0].items() if name.startswith(CHECKED)}
     wanted = engine.shards.like({**known, **_moments(engine)})
-    tensors = read_tensors(folder, path, manifest, wanted, extended=bool(history(folder)))
+    tensors = read_tensors(folder, path, manifest, wanted, engine.recipe.after)
     if engine.average:  # averages that the run took up later begin at the weights
         tensors = {f"ema/{name}": tensors[f"model/{name}"] for name in engine.average.averaged} | tensors
     with judged():
@@ -129,26 +129,32 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
 
 
 def read_tensors(
-    folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], *, extended: bool = False
+    folder: Path, path: Path, manifest: Manifest, wanted: Mapping[str, Tensor], fitted: Iterable[str] = ()
 ) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint; Damaged if the file is not what its manifest says, or does not fit.
 
     ``wanted`` are the tensors of ``CHECKED`` that must be in it, and no others; and ones that may be in it: all of them
-    in these types and shapes. A run that was ``extended`` may have averages now and not then, or the other way round.
+    in these types and shapes. A run with a history may have averages now and not then, or the other way round, and
+    the slots that are ``fitted`` at its end may be others: they stay as they are ``wanted``.
     """
-    file = manifest.files[path.name]
+    file, extended = manifest.files[path.name], bool(history(folder))
+    anew = tuple(f"{kind}{slot}." for kind in CHECKED for slot in fitted) if extended else ()
+    own = {name: tensor for name, tensor in wanted.items() if name.startswith(anew)}
+    rest = {name: tensor for name, tensor in wanted.items() if name not in own}
     with judged():
         refuse_larger(path, file.bytes)
     try:
-        return _read(folder, f"state/{path.name}", file, wanted, extended)
+        return own | _read(folder, f"state/{path.name}", file, rest, extended, anew)
     except FileNotFoundError:
         raise Damaged("its tensors are gone") from None
 
 
 @judged()
-def _read(folder: Path, name: str, file: File, wanted: Mapping[str, Tensor], extended: bool) -> dict[str, Tensor]:
+def _read(
+    folder: Path, name: str, file: File, wanted: Mapping[str, Tensor], extended: bool, left_out: tuple[str, ...]
+) -> dict[str, Tensor]:
     with checked(folder, name, file.bytes, file.sha256) as tensors:
-        names = set(tensors.keys())
+        names = {name for name in tensors.keys() if not name.startswith(left_out)}  # noqa: SIM118
         if extended and not (_averaged(names) and _averaged(wanted)):
             wanted = {name: tensor for name, tensor in wanted.items() if name not in _averaged(wanted)}
             names -= _averaged(names)

@@ -133,7 +133,7 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     """Refuses to build a recipe into the run of another; settings of ``FREE`` may differ.
 
     A RequestError names what differs; it is a RunError if the run's recipe is damaged or lost, and neither its end nor
-    its checkpoints say that it is this one.
+    its checkpoints say that it is this one. What ``after`` fits may be another, and is fitted anew.
 
     To ``extend`` a run is to go on under other settings of its training: what is other comes back as
     sentences.
@@ -148,12 +148,13 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
     kept = max(steps_of(run.folder, "json"), default=0)
     done = kept or (there["train.steps"] if run.path("model.safetensors").is_file() else 0)
-    _refuse_length(run, recipe.train.steps, kept, done)
+    others = [path for path in sorted(there.keys() | here.keys()) if there.get(path) != here.get(path)]
+    fitted = [path for path in others if f"{path}.".startswith(_fitted(recipe))]
+    _refuse_length(run, recipe.train.steps, kept, done, again=bool(fitted))
     differ = [
         path
-        for path in sorted(there.keys() | here.keys())
-        if there.get(path) != here.get(path)
-        and not (_free(path, recipe, run) or _begun_alike(path, here.get(path), run))
+        for path in others
+        if not (path in fitted or _free(path, recipe, run) or _begun_alike(path, here.get(path), run))
     ]
     extensible = all(map(EXTENDED.match, differ))
     if differ and not (extend and extensible):
@@ -169,12 +170,17 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
         )
     if differ and done == recipe.train.steps == there["train.steps"]:
         raise RequestError(f"{run.folder}: has all of its {done} steps; to train on, ask for more train.steps")
-    changed = [*differ, *(["train.steps"] if there["train.steps"] != recipe.train.steps else [])]
+    changed = [*differ, *fitted, *(["train.steps"] if there["train.steps"] != recipe.train.steps else [])]
     return changes(recipe, there, here, changed, done) if done else []
 
 
-def _refuse_length(run: Run, steps: int, kept: int, done: int) -> None:
-    """Refuses fewer steps than a run has, and more where no checkpoint is ``kept`` to go on from."""
+def _fitted(recipe: Recipe) -> tuple[str, ...]:
+    """How the paths begin of what ``after`` fits: it may be another without another training."""
+    return tuple(f"{section}.{slot}." for slot in recipe.after for section in ("after", "slots"))
+
+
+def _refuse_length(run: Run, steps: int, kept: int, done: int, again: bool) -> None:
+    """Refuses fewer steps than a run has, and more, or to fit ``again``, where no checkpoint is ``kept``."""
     if done > steps:
         whole = run.path("model.safetensors").is_file()
         end = "" if whole else f"end it where it is with --set train.steps={done} --extend, or "
@@ -182,9 +188,10 @@ def _refuse_length(run: Run, steps: int, kept: int, done: int) -> None:
             f"{run.folder}: has {done} steps in all, more than the {steps} asked for; "
             f"{end}build it as it is with {build_again(run.folder)}, or choose another --out"
         )
-    if done and not kept and done < steps:
+    if done and not kept and (done < steps or again):
+        on = "be trained on" if done < steps else "be fitted on anew"
         raise RequestError(
-            f"{run.folder}: has no checkpoint ({run.path('state')}) from which its {done} steps could be trained on; "
+            f"{run.folder}: has no checkpoint ({run.path('state')}) from which its {done} steps could {on}; "
             f"bring one back, or train all {steps} anew with another --out"
         )
 

@@ -27,6 +27,7 @@ from zoo.model.tensorfile import (
     sealed,
     tensors_in,
 )
+from zoo.recipe.schema import Recipe
 from zoo.recipe.weights import RUN_FILES
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import (
@@ -37,7 +38,7 @@ from zoo.runs.checkpoint import (
     read_tensors,
     tensors_path,
 )
-from zoo.runs.history import history, own_identities
+from zoo.runs.history import own_identities
 from zoo.runs.manifest import Manifest, identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run, steps_of
@@ -55,11 +56,14 @@ def save_weights(run: Run, engine: Engine) -> None:
         remove(run.path(RUN_FILES["ema"]))  # of a training that averaged, and went on without
 
 
-def trained_steps(folder: Path) -> int:
-    """Counts the steps behind a run's finished weights; 0 if there are none, or they are damaged."""
+def trained_steps(folder: Path, recipe: Recipe | None = None) -> int:
+    """Counts the steps behind a run's finished weights; 0 if there are none, they are damaged, or what ``after`` fits
+    is another in the ``recipe``.
+    """
     try:
         _, plain = _unpacked(folder, "raw")
         whole = not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"]
+        whole &= not (recipe and recipe.after) or plain["recipe"] == identity(recipe.plain())
         return int(plain["step"]) if whole else 0
     except (FileNotFoundError, Damaged):
         return 0
@@ -163,9 +167,7 @@ def _of_checkpoint(model: Model, folder: Path, manifest: Manifest, weights: str 
         wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
     if manifest.recipe not in own_identities(folder, _identity(folder)):
         raise Damaged("it belongs to a run of another recipe")
-    tensors = read_tensors(
-        folder, tensors_path(folder, manifest.step), manifest, wanted, extended=bool(history(folder))
-    )
+    tensors = read_tensors(folder, tensors_path(folder, manifest.step), manifest, wanted, model.recipe.after)
     kinds = CHECKED[:1] if weights == "raw" else CHECKED
     return {name.removeprefix(kind): t for kind in kinds for name, t in tensors.items() if name.startswith(kind)}
 

@@ -171,12 +171,14 @@ def _prepared(
     from zoo.check.probe import probe_model
     from zoo.data.batches import load_images
     from zoo.machine.device import choose_device
+    from zoo.training.after import try_fits
 
     model = assemble(recipe, choose_device(device), restored=restored)
     probe_model(model)
     images = load_images(recipe)
     for note in (*images.notes, *probe_model(model, images)):
         say(note)
+    try_fits(model, images)
     return model, images
 
 
@@ -220,7 +222,7 @@ def _train(
     from zoo.training.loop import train
 
     settings = model.recipe.train
-    if trained_steps(run.folder) != settings.steps:
+    if trained_steps(run.folder, model.recipe) != settings.steps:
         refuse_lost_weights(run)
         together = processes or ALONE
         together.told("resume" if steps_of(run.folder, "json") else "train")

@@ -23,6 +23,7 @@ from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run, steps_of
 from zoo.runs.weights import save_weights, trained_steps
 from zoo.training import loop
+from zoo.training.after import try_fits
 from zoo.training.build import begin, describe
 from zoo.training.journal import Journal
 from zoo.training.watchers import Guarded, ProgressWatcher
@@ -78,6 +79,7 @@ def train(
     recipe, done = model.recipe, _done(model, run)
     images = load_images(recipe) if data is None else data
     images = images if isinstance(images, Examples) else examples_of(images, recipe, value_range)
+    try_fits(model, images)
     if recipe.train.epochs:
         recipe = model.last(lasting(recipe, len(images.train), registry_for({}, model.plugins)))
     whole = recipe.train.steps
