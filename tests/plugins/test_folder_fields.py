@@ -340,6 +340,22 @@ def test_a_model_of_pairs_is_built_pictured_and_used(tmp_path, run_zoo):
     photo = tmp_path / "town/photos/a/1.jpg"
     given = ("--given", f"y={maps / '1.png'}", "--given", f"mask={tmp_path / 'town/masks/a/1.png'}")
     assert run_zoo("reconstruct", run, photo, *given, *plugin).code == 0
+    (maps / "1.png").unlink()  # of folders, those of one name belong together
+    (tmp_path / "town/photos/a/3.jpg").write_bytes(b"no image")
+    grey(masks / "3.png", 1)
+    given = ("--given", f"y={maps}", "--given", f"mask={masks}")
+    numbers = ("--to", tmp_path / "found.npz")
+    paired = run_zoo("reconstruct", run, photo.parent, *given, *plugin, *numbers)
+    assert paired.code == 0
+    assert f"x: left out, for it has no partner: {photo}\n" in paired.err
+    assert f"3: left out: {photo.with_name('3.jpg')}: cannot be read as an image: not an image" in paired.err
+    together = np.load(tmp_path / "found.npz")
+    one = ("--given", f"y={maps / '2.png'}", "--given", f"mask={masks / '2.png'}")
+    assert run_zoo("reconstruct", run, photo.with_name("2.jpg"), *one, *plugin, *numbers).code == 0
+    (key,) = together.files
+    assert len(together[key]) == 10  # 0, 10, 11, 2, 4 ...
+    alone = np.load(tmp_path / "found.npz")[key][0].astype(int)
+    assert abs(together[key][3] - alone).max() <= 1 < abs(together[key][2] - alone).max()
 
 
 PAINTER = """

@@ -34,7 +34,7 @@ def sample(arguments: argparse.Namespace) -> int:
 
     _at_least(64 if arguments.n is None else arguments.n, 1, "-n")
     model = _model(arguments)
-    given = _fields(arguments, model)
+    given = _inputs(arguments, model)
     read = [len(value) for name, value in given.items() if model.recipe.fields[name].spatial]
     images = sampled(model, arguments.n or max(read, default=64), arguments.seed, given)
     return _write(arguments, "sample.png", square(images), images)
@@ -46,7 +46,7 @@ def reconstruct(arguments: argparse.Namespace) -> int:
 
     model = _model(arguments)
     model.output("reconstruction")
-    batch = model.batch({model.recipe.x.name: _given(arguments, model), **_fields(arguments, model)})
+    batch = model.batch(_inputs(arguments, model, arguments.images))
     rows = reconstruction_rows(model, batch, arguments.seed)
     return _write(arguments, "reconstruct.png", rows, rows[-1])
 
@@ -68,6 +68,26 @@ def interpolate(arguments: argparse.Namespace) -> int:
         raise RequestError(f"a path goes from one image to another, and here are {len(ends)}; give two")
     path = path_between(model, ends, arguments.steps, arguments.seed)
     return _write(arguments, "interpolate.png", [torch.cat([ends[:1], path, ends[1:]])], path)
+
+
+def _inputs(arguments: argparse.Namespace, model: Any, images: Sequence[Path] = ()) -> dict[str, Any]:
+    """Fields that are given, and the images; where several are directories, their files by name, as in training."""
+    from zoo.data.fields import seen
+    from zoo.data.given import read_partners
+
+    fields, x = model.recipe.fields, model.recipe.x.name
+    said = [(x, images[0])] if len(images) == 1 else []
+    said += [(name, Path(value)) for name, _, value in (one.partition("=") for one in arguments.given)]
+    folders = {name: path for name, path in said if name in fields and fields[name].spatial and path.is_dir()}
+    if len(folders) < 2:
+        return {**({x: _read(images, model, fields[x])} if images else {}), **_fields(arguments, model)}
+    read, notes = read_partners(folders, model.recipe)
+    for note in notes:
+        tell(note)
+    arguments.given = [one for one in arguments.given if one.partition("=")[0] not in folders]
+    found = {name: seen(pixels.to(model.device), fields[name], model.dtype) for name, pixels in read.items()}
+    found |= {x: _read(images, model, fields[x])} if images and x not in folders else {}
+    return {**found, **_fields(arguments, model)}
 
 
 def _fields(arguments: argparse.Namespace, model: Any) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from zoo.types import Examples
 SHAPE = "(N, C, H, W)"
 FIELDS = ("x", "image", "img", "images", "pixel_values")
 """What an item of a data set may call its image."""
+MOST_NAMED = 10
+"""Files that a sentence names."""
 PIECE = 256
 """Items of a data set that become pixels together."""
 
@@ -66,6 +68,52 @@ def read_images(
     except (ValueError, OSError) as error:
         raise RequestError(text_of(error)) from None
     return found, notes
+
+
+def read_partners(folders: Mapping[str, Path], recipe: Recipe) -> tuple[dict[str, Tensor], list[str]]:
+    """Files of several directories as items: of one name below each, but for the extension, and all of them good.
+
+    Args:
+        folders: field, of images or masks -> the directory with its files.
+        recipe: whose fields these are.
+
+    Returns:
+        Field -> uint8 (N, C, H, W), of masks (N, H, W), in the order of the names; and sentences on the files left out.
+
+    Raises:
+        RequestError: where no item is whole.
+    """
+    found, notes = {field: _by_name(Path(folder)) for field, folder in folders.items()}, list[str]()
+    for field, files in found.items():
+        alone = [str(file) for name, file in files.items() if any(name not in other for other in found.values())]
+        if alone:
+            more = f" and {len(alone) - MOST_NAMED} more" if len(alone) > MOST_NAMED else ""
+            notes.append(f"{field}: left out, for it has no partner: {', '.join(alone[:MOST_NAMED])}{more}")
+    read: dict[str, list[Tensor]] = {field: [] for field in folders}
+    for name in sorted(set.intersection(*map(set, found.values()))):
+        try:
+            item = {field: read_images([found[field][name]], recipe, recipe.fields[field])[0] for field in folders}
+        except RequestError as error:
+            notes.append(f"{name}: left out: {error}")
+            continue
+        for field, value in item.items():
+            read[field].append(value)
+    if not all(read.values()):
+        said = " and ".join(f"{field} ({folder})" for field, folder in folders.items())
+        raise RequestError(". ".join([f"{said} have no two good images of one name, but for the extension", *notes]))
+    return {field: torch.cat(values) for field, values in read.items()}, notes
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Images below a directory by their names there, without extension; none that begins with a dot."""
+    known = {"", *Image.registered_extensions()}
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in known and file.is_file()]
+    below = [(file.relative_to(folder), file) for file in files]
+    return {
+        name.with_suffix("").as_posix(): file
+        for name, file in reversed(below)
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def examples_of(data: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Examples:
