@@ -18,7 +18,8 @@ from torch import Tensor
 import zoo
 from zoo.data.batches import Batches, load_images
 from zoo.data.fields import items
-from zoo.errors import RecipeError
+from zoo.data.given import read_images
+from zoo.errors import RecipeError, RequestError
 from zoo.recipe import load_recipe, registry_for
 from zoo.recipe.yaml.read import write
 
@@ -151,6 +152,12 @@ def test_codes_may_be_maps_or_tokens(encoder: Any, decoder: Any, kind: str, shap
     over = (0, *range(2, expected.ndim)) if kind == "image" else (0, 1)
     mean = codes_of(zoo.load("first", plugins=[MAPS]), "train").mean(over, keepdim=True)[0]
     torch.testing.assert_close(zoo.load("first", plugins=[MAPS]).scale.mean, mean)
+    with pytest.raises(RequestError, match="x is a code, and files are read of images and masks alone"):
+        read_images(["x.png"], second)
+    with pytest.raises(
+        RecipeError, match=r"first was built with plugins that are not here: give it again, --plugin .*map_p"
+    ):
+        load_recipe({**second.plain(), "data": {"use": "codes", "run": "first"}})
 
 
 @pytest.mark.usefixtures("beside")

@@ -335,6 +335,10 @@ def test_a_slot_of_a_kind_that_nobody_knows(run_zoo: Run) -> None:
     assert said.endswith(
         "; write thing: {kind: encoder, use: ...}; choices: critic, decoder, encoder, generator, module, prior"
     )
+    [said] = problems(run_zoo, BASE + "slots: {thing: normal}\n")
+    assert "; write thing: {kind: prior, use: normal}" in said
+    [said] = problems(run_zoo, BASE + "slots: {encoder: mlp}\n")
+    assert said.endswith("'features' is a size of a vector, and the data has channels 3, height 8, width 8")
 
 
 def test_a_slot_that_is_missing_is_told_with_the_route_that_asks_for_it(run_zoo: Run) -> None:

@@ -67,6 +67,9 @@ def test_codes_of_a_data_set(run: Path, run_zoo: Run, monkeypatch: pytest.Monkey
     assert {name: (here / "codes" / name).read_bytes() for name in names} == before
     assert {name: (here / "codes" / name).stat().st_mtime_ns for name in times} == times
     assert sorted(path.name for path in (here / "codes").iterdir()) == sorted([*names, "codes.json"])
+    larger = run_zoo("encode", run, "data:test", "--to", "larger", "--set", "data.size=32")
+    assert "its weights do not fit a model with another 'data': tensor 'decoder." in larger.err
+    assert (larger.code, "zoo build" in larger.err) == (2, False)
     refused = run_zoo("encode", run, "data:test", "--to", "codes")
     assert (refused.code, "holds codes of another run, of other data, or none; choose another --to" in refused.err) == (
         2,

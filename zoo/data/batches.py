@@ -127,12 +127,7 @@ class Batches:
 
     @classmethod
     def of(
-        cls,
-        recipe: Recipe,
-        examples: Examples,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        shard: Shard = WHOLE,
+        cls, recipe: Recipe, examples: Examples, device: torch.device | str, dtype: torch.dtype, shard: Shard = WHOLE
     ) -> Batches:
         """The batches that a recipe's model is trained on: of the fields that it asks for, and the first."""
         settings, stored = recipe.train, split_of(examples, "train", recipe)

@@ -51,8 +51,10 @@ def read_images(
         RequestError: where one is not there, or none can be read, or a mask has a class that there is not.
     """
     field = field or recipe.x
-    if field.kind not in ("image", "mask"):
-        raise RequestError(f"{field.name} is {a(field.kind)}, and files are read of images and masks alone")
+    coded = recipe.sets[field.of].trained is not None and field.own == "x"
+    if coded or field.kind not in ("image", "mask"):
+        kind = "a code" if coded else a(field.kind)
+        raise RequestError(f"{field.name} is {kind}, and files are read of images and masks alone")
     for image in images:
         if isinstance(image, str | Path) and not os.path.lexists(image):
             raise RequestError(f"{image}: there is no such file")

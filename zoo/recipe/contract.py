@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zoo.api import SIZES
-from zoo.errors import did_you_mean
+from zoo.api import SHAPES, SIZES
+from zoo.errors import a, did_you_mean
 from zoo.recipe.dimensions import ANY, BATCH, Shape, names_in
 from zoo.registry.option_types import shown
 
@@ -109,7 +109,11 @@ def _check_words(tensors: Sequence[Sequence[str]], numbers: Mapping[str, object]
             names = set(names_in(word))
             for name in sorted(names - numbers.keys()):
                 if name in SIZES or name in LETTERS:
-                    raise ValueError(f"'{name}' is a size that no field of the data has")
+                    kinds = [a(kind) for kind, sizes in SHAPES.items() if LETTERS.get(name, name) in sizes.split()]
+                    of = f" of {' or '.join(kinds)}" if kinds else ""
+                    has = ", ".join(f"{LETTERS[one]} {numbers[one]}" for one in LETTERS if one in numbers)
+                    but = f"the data has {has}" if has else "no field of the data has it"
+                    raise ValueError(f"'{name}' is a size{of}, and {but}")
                 if len(name) > 1:
                     choices = did_you_mean(name, [BATCH, *(n for n in numbers if _size_of(numbers[n]) is not None)])
                     raise ValueError(f"'{name}' is no size and no option{choices}")

@@ -17,16 +17,7 @@ from zoo.recipe.data_fields import Sizes
 from zoo.recipe.misfit import code_misfits
 from zoo.recipe.parts import Path, a
 from zoo.recipe.schema import PLACES, Part, Recipe, Trained
-from zoo.recipe.sections import (
-    DEFAULT_LATENT,
-    DEFAULT_WATCHER,
-    LONGEST_NAME,
-    NEEDED,
-    OUTPUTS,
-    SECTIONS,
-    SLIP,
-    TAKES,
-)
+from zoo.recipe.sections import DEFAULT_LATENT, DEFAULT_WATCHER, LONGEST_NAME, NEEDED, OUTPUTS, SECTIONS, SLIP, TAKES
 from zoo.recipe.sets import fields_of
 from zoo.recipe.slots import SlotReader
 from zoo.recipe.wiring import Demand, connect

@@ -17,6 +17,7 @@ from zoo.recipe.data_fields import DataField, Number
 from zoo.recipe.graph import BUILTINS, Graph
 from zoo.recipe.parts import Path
 from zoo.recipe.playing import PhaseReader
+from zoo.recipe.provided import absent
 from zoo.recipe.schema import Part, Phase, Recipe, Row
 from zoo.recipe.sections import NETWORKS
 from zoo.recipe.weights import FORMS, HUB, RUN_RECIPE, SUFFIX, options_saved, split_part
@@ -119,7 +120,10 @@ class SlotReader(PhaseReader):
             hint = did_you_mean(str(kind), NETWORKS)
             self.error((*path, "kind"), f"slot '{label}' has no kind {shown(node.plain())}{hint}")
         else:
-            cure = f"write {label}: {{kind: encoder, use: ...}}{did_you_mean(str(kind), NETWORKS)}"
+            use = self.root.get((*path, "use")) or self.root.get(path)
+            kinds = {e.kind for e in self.registry.components() if use and e.name == use.value} & {*NETWORKS}
+            what = f"kind: {kinds.pop()}, use: {use.value}" if use and len(kinds) == 1 else "kind: encoder, use: ..."
+            cure = f"write {label}: {{{what}}}{did_you_mean(str(kind), NETWORKS)}"
             self.error(path, f"slot '{label}' does not say what kind it is, and its name tells none; {cure}")
         return None
 
@@ -150,6 +154,8 @@ class SlotReader(PhaseReader):
         except OSError as error:
             raise RequestError(f"{place} is no run: {RUN_RECIPE} cannot be read ({error.strerror})") from None
         except RecipeError as error:
+            if cures := absent(file.parent, self.registry):
+                raise RequestError(f"{place} was built with plugins that are not here: {'; '.join(cures)}") from None
             raise RequestError(f"the recipe of {place} cannot be used here: {error.problems[0]}") from None
         return found  # type: ignore[no-any-return]
 

@@ -140,11 +140,10 @@ def read_tensors(
     file, extended = manifest.files[path.name], bool(history(folder))
     anew = tuple(f"{kind}{slot}." for kind in CHECKED for slot in fitted) if extended else ()
     own = {name: tensor for name, tensor in wanted.items() if name.startswith(anew)}
-    rest = {name: tensor for name, tensor in wanted.items() if name not in own}
     with judged():
         refuse_larger(path, file.bytes)
     try:
-        return own | _read(folder, f"state/{path.name}", file, rest, extended, anew)
+        return own | _read(folder, f"state/{path.name}", file, wanted, extended, anew)
     except FileNotFoundError:
         raise Damaged("its tensors are gone") from None
 
@@ -155,6 +154,7 @@ def _read(
 ) -> dict[str, Tensor]:
     with checked(folder, name, file.bytes, file.sha256) as tensors:
         names = {name for name in tensors.keys() if not name.startswith(left_out)}  # noqa: SIM118
+        wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith(left_out)}
         if extended and not (_averaged(names) and _averaged(wanted)):
             wanted = {name: tensor for name, tensor in wanted.items() if name not in _averaged(wanted)}
             names -= _averaged(names)

@@ -13,13 +13,13 @@ from typing import Any
 from zoo.errors import Damaged, RequestError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
+from zoo.recipe.provided import FILE as PLUGINS
 from zoo.recipe.schema import PLACES, WHEREABOUTS
 from zoo.recipe.sections import Timing, Training
 from zoo.recipe.weights import RUN_DATA, find_weights, split_part
 from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
-from zoo.runs.provenance import FILE as PLUGINS
 from zoo.runs.provenance import build_again, own_recipe
 from zoo.runs.run import DONE, Run, steps_of
 
@@ -149,13 +149,10 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     kept = max(steps_of(run.folder, "json"), default=0)
     done = kept or (there["train.steps"] if run.path("model.safetensors").is_file() else 0)
     others = [path for path in sorted(there.keys() | here.keys()) if there.get(path) != here.get(path)]
-    fitted = [path for path in others if f"{path}.".startswith(_fitted(recipe))]
+    after = tuple(f"{section}.{slot}." for slot in recipe.after for section in ("after", "slots"))
+    fitted = [path for path in others if f"{path}.".startswith(after)]
     _refuse_length(run, recipe.train.steps, kept, done, again=bool(fitted))
-    differ = [
-        path
-        for path in others
-        if not (path in fitted or _free(path, recipe, run) or _begun_alike(path, here.get(path), run))
-    ]
+    differ = [p for p in others if not (p in fitted or _free(p, recipe, run) or _begun_alike(p, here.get(p), run))]
     extensible = all(map(EXTENDED.match, differ))
     if differ and not (extend and extensible):
         steps = ["train.steps"] if there["train.steps"] != recipe.train.steps else []  # what others may come of
@@ -172,11 +169,6 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
         raise RequestError(f"{run.folder}: has all of its {done} steps; to train on, ask for more train.steps")
     changed = [*differ, *fitted, *(["train.steps"] if there["train.steps"] != recipe.train.steps else [])]
     return changes(recipe, there, here, changed, done) if done else []
-
-
-def _fitted(recipe: Recipe) -> tuple[str, ...]:
-    """How the paths begin of what ``after`` fits: it may be another without another training."""
-    return tuple(f"{section}.{slot}." for slot in recipe.after for section in ("after", "slots"))
 
 
 def _refuse_length(run: Run, steps: int, kept: int, done: int, again: bool) -> None:

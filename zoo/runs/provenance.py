@@ -16,12 +16,11 @@ from typing import Any
 from zoo.errors import Damaged, RecipeError, RequestError, RunError
 from zoo.machine.disk import inside, read_text
 from zoo.recipe import RUN_RECIPE, Overrides, Recipe, Source, load_recipe, registry_for
+from zoo.recipe.provided import FILE, absent, files_of, noted
 from zoo.recipe.yaml.read import read
 from zoo.registry import LOCAL, Registry
 from zoo.runs.manifest import seal_holds
 from zoo.runs.run import steps_of
-
-FILE = "plugins.json"
 
 
 def provenance(recipe: Recipe, registry: Registry) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def resolved(source: Source, overrides: Overrides = (), plugins: Sequence[Path] 
     try:
         return load_recipe(file, overrides, registry), registry
     except RecipeError as error:
-        if folder and (cures := _absent(folder, registry)):
+        if folder and (cures := absent(folder, registry)):
             raise RequestError(f"{folder}: was built with plugins that are not here: {'; '.join(cures)}") from None
         if folder and not noted(folder)["parts"]:
             cure = "give their files again, --plugin FILE, or install their packages"
@@ -132,37 +131,6 @@ def _recipe_again(folder: Path, text: str = "") -> str:
 
 def build_again(folder: Path, recipe: str = "") -> str:
     """The command that goes on with a run, or makes again what it lost; from a ``recipe`` where its own is lost."""
-    files = [f" --plugin {shlex.quote(file)}" for file in _files(folder).values()]
+    files = [f" --plugin {shlex.quote(file)}" for file in files_of(folder).values()]
     what = f"{shlex.quote(recipe)} --out {shlex.quote(str(folder))}" if recipe else shlex.quote(str(folder))
     return f"zoo build {what}{''.join(files)}"
-
-
-def noted(folder: Path) -> dict[str, list[Any]]:
-    """Gives ``parts`` and ``plugins`` of ``plugins.json`` as far as it can be read: for advice, and to be shown."""
-    try:
-        known = json.loads(read_text(folder, FILE) or "{}")
-        listed = {"parts": known["parts"].values(), "plugins": known["plugins"]}
-        return {name: [each for each in those if isinstance(each, dict)] for name, those in listed.items()}
-    except (RunError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {"parts": [], "plugins": []}
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """The files that a run was given with ``--plugin`` and that some part of it is of, by plugin."""
-    known = noted(folder)
-    used = {part.get("plugin") for part in known["parts"] if part.get("distribution") == LOCAL}
-    return {p["plugin"]: p.get("file", f"{p['plugin']}.py") for p in known["plugins"] if p.get("plugin") in used}
-
-
-def _absent(folder: Path, registry: Registry) -> list[str]:
-    """For each plugin that a run's parts are of and that is not here, how to have it."""
-    here = {(p.distribution, p.name if p.distribution == LOCAL else "") for p in registry.plugins}
-    cures = {}
-    files = _files(folder)
-    for part in noted(folder)["parts"]:
-        distribution, name = part.get("distribution"), part.get("plugin")
-        if distribution == LOCAL and (LOCAL, name) not in here:
-            cures[name] = f"give it again, --plugin {shlex.quote(files.get(name, f'{name}.py'))}"
-        elif distribution != LOCAL and (distribution, "") not in here:
-            cures[distribution] = f"pip install {distribution}=={part.get('version')}"
-    return list(cures.values())

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo.engine.engine import Engine
-from zoo.errors import Damaged, RunError
+from zoo.errors import Damaged, RequestError, RunError
 from zoo.machine.disk import opened, read_text, remove, write_atomically
 from zoo.model.model import Model
 from zoo.model.tensorfile import (
@@ -30,16 +30,9 @@ from zoo.model.tensorfile import (
 from zoo.recipe.schema import Recipe
 from zoo.recipe.weights import RUN_FILES
 from zoo.recipe.yaml.read import read
-from zoo.runs.checkpoint import (
-    CHECKED,
-    best_checkpoint,
-    checkpoints,
-    read_manifest,
-    read_tensors,
-    tensors_path,
-)
+from zoo.runs.checkpoint import CHECKED, best_checkpoint, checkpoints, read_manifest, read_tensors, tensors_path
 from zoo.runs.history import own_identities
-from zoo.runs.manifest import Manifest, identity
+from zoo.runs.manifest import SHAPING, Manifest, identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run, steps_of
 
@@ -57,9 +50,7 @@ def save_weights(run: Run, engine: Engine) -> None:
 
 
 def trained_steps(folder: Path, recipe: Recipe | None = None) -> int:
-    """Counts the steps behind a run's finished weights; 0 if there are none, they are damaged, or what ``after`` fits
-    is another in the ``recipe``.
-    """
+    """Counts the steps behind a run's weights; 0 if those are not there, damaged, or not fitted as ``recipe`` says."""
     try:
         _, plain = _unpacked(folder, "raw")
         whole = not plain["averaged"] or _unpacked(folder, "ema")[1]["step"] == plain["step"]
@@ -90,7 +81,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     They are ``raw``, ``ema``, ``best`` (those that scored best, as ``train.keep_best`` says; averaged where there are
     averages), or, where nothing is asked, the averaged ones where there are any. If they are missing, are not what was
     written, or do not fit, that is a RunError. Of a training that goes on, or was stopped, they are those of its newest
-    good checkpoint, with a warning.
+    good checkpoint, with a warning. Where they are whole and the model is of other settings, it is a RequestError.
     """
     if weights == "best":
         model.load_state_dict(_best(model, folder))
@@ -115,6 +106,11 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
         with judged():
             model.load_state_dict(tensors)
     except Damaged as error:
+        own, asked = _recipe(folder), model.recipe.plain()
+        other = [name for name in ("data", *SHAPING) if own.get(name) != asked.get(name)]
+        if other and trained_steps(folder):  # the file is whole
+            said = f"its weights do not fit a model with another {' and '.join(map(repr, other))}: {error}"
+            raise RequestError(f"{folder}: {said}; leave that as the run has it") from None
         again = f"; to have it made again, run: {build_again(folder)}"
         raise RunError(f"{path}: cannot be loaded: {error}{again}") from None
     return chosen
@@ -142,7 +138,11 @@ def _unpacked(
 
 def _identity(folder: Path) -> str:
     """Identifies a run's recipe as its file says it, whatever is installed here."""
-    return identity(read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain())
+    return identity(_recipe(folder))
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    return read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain()  # type: ignore[no-any-return]
 
 
 def _best(model: Model, folder: Path) -> dict[str, Tensor]:

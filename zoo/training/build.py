@@ -14,13 +14,14 @@ from zoo.errors import Interrupted, Problem, RecipeError, TrainingError, reason
 from zoo.machine.process import import_torch
 from zoo.recipe import Recipe, write_recipe
 from zoo.recipe.dimensions import crossed
+from zoo.recipe.provided import FILE as PLUGINS
+from zoo.recipe.provided import noted
 from zoo.registry import Registry
 from zoo.runs.data import compare_images, in_steps, note_images
 from zoo.runs.history import keep, told
 from zoo.runs.identity import BEGUN, VOUCHED, lost, plain_json, refuse_another, up_to_date, vouch
 from zoo.runs.manifest import sealed
-from zoo.runs.provenance import FILE as PLUGINS
-from zoo.runs.provenance import noted, other_versions, provenance, software
+from zoo.runs.provenance import other_versions, provenance, software
 from zoo.runs.run import Run, check_own, steps_of
 from zoo.training.journal import Journal, few, read_journal
 from zoo.training.watchers import Bell, Guarded
