@@ -101,6 +101,13 @@ def test_overrides_count(run_zoo: Run) -> None:
         "--set data.size=30: error: encoder 'dcgan' of slot 'encoder': dcgan networks cannot have size 30, "
         "which is no 4, 5, 6 or 7 times 2, 4, 8 ... 64: choose 28 or 32 (set data.size)."
     ]
+    Path("two.yaml").write_text(
+        "extends: vae\nslots: {y_encoder: {use: dcgan, of: y}}\nphases: [{y_encoder: {kl: 1}}]\n"
+        "values: {posterior: {with: {encoder: y_encoder, x: y}}}\ndata: {x: sprites, y: {use: sprites, size: 30}}\n"
+    )
+    [line] = run_zoo("check", "two.yaml").errors
+    assert line.startswith("two.yaml:5:38: error: encoder 'dcgan' of slot 'y_encoder'")
+    assert line.endswith("choose 28 or 32 (set data.y.size).")
 
 
 def test_nothing_is_written_and_what_is_plain_is_seen_within_a_second(here: Path) -> None:

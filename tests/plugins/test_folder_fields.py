@@ -268,6 +268,41 @@ def test_options_that_do_not_go_together_are_told_with_their_place(tmp_path, run
     assert outcome.err.count("\n") == 1
 
 
+MAPS = "pairs: {x: maps, %s: maps2}"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (MAPS % "draw", "2:48: error: field 'draw' has the name of what the zoo provides; call it something else"),
+        (MAPS % "train_size", "2:48: error: field 'train_size' has the name of what the zoo provides"),
+        (MAPS % "x_held", "2:48: error: field 'x_held' has the name of 'x' with its gradient stopped"),
+        (MAPS % "a b", "2:48: error: field 'a b' is not a name; write it with letters, digits and '_'"),
+        (MAPS % "1m", "2:48: error: field '1m' is not a name"),
+        ("x: {use: sprites}, shape: {use: digits}", "'shape' of set 'x' and 'x' of set 'shape'; call set 'shape' "),
+        ("label: {use: digits}", "two fields are called 'label', 'x' of set 'label' and 'label' of set 'label'"),
+        ("use: folder, path: in, labels: folder", "error: data 'folder' option 'labels' must be"),
+        (
+            "use: folder, path: in, labels: [10, 2, 0]",
+            "or a list of texts, not [10, 2, 0]; write what is text in quotes: ['10', '2', '0']",
+        ),
+        ("pairs: [cat, dog]", "option 'pairs' must be a mapping or null"),
+        ("pairs: {x: cat, m: dog}, masks: {m: [a, b, 3]}", "write what is text in quotes: ['a', 'b', '3']"),
+        ("use: folder, path: in, size: 0", "error: 'size' must be at least 1, not 0"),
+        ("use: folder, path: in", "nor a value; data 'folder' may have it with 'labels: folders'"),
+    ],
+)
+def test_names_of_fields_and_options_that_bring_them(tmp_path, run_zoo, data, says):
+    data = f"use: folder, path: in, {data}" if data.startswith("pairs") else data
+    (tmp_path / "r.yaml").write_text(
+        f"extends: vae\ndata: {{{data}}}\nvalues: {{reconstruction: {{with: {{z_posterior: label}}}}}}\n"
+    )
+    outcome = run_zoo("check", tmp_path / "r.yaml")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith(f"{tmp_path / 'r.yaml'}:")
+    assert says in outcome.err
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -87,6 +87,7 @@ class PartReader:
         self.problems: list[Problem] = []
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
         self.lacking: dict[str, list[Lack]] = {}
+        self.offered: dict[str, str] = {}  # options by which the data may bring other fields -> what to write
         self._homes: dict[str, str] = {}
 
     def error(self, path: Path, message: str) -> None:

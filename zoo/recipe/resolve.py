@@ -13,12 +13,12 @@ from zoo.api import IMAGE
 from zoo.errors import RecipeError, closest
 from zoo.recipe.codes import Code, as_code, code_told
 from zoo.recipe.contract import contract_of
-from zoo.recipe.data_fields import Sizes
+from zoo.recipe.data_fields import DataField, Sizes
 from zoo.recipe.misfit import code_misfits
 from zoo.recipe.parts import Path, a
 from zoo.recipe.schema import PLACES, Part, Recipe, Trained
 from zoo.recipe.sections import DEFAULT_LATENT, DEFAULT_WATCHER, LONGEST_NAME, NEEDED, OUTPUTS, SECTIONS, SLIP, TAKES
-from zoo.recipe.sets import fields_of
+from zoo.recipe.sets import fields_of, offered
 from zoo.recipe.slots import SlotReader
 from zoo.recipe.wiring import Demand, connect
 from zoo.recipe.yaml.read import Node
@@ -45,7 +45,7 @@ class Reader(SlotReader):
         demands += self._shown(outputs, evaluate, top["noise"])
         demands += [Demand(f"'after' of '{s}'", (v,), self.root.at(("after", s))) for s, v in after.items()]
         graph, values = connect(self, (*self.fields,) or ("x",), slots, values, demands, phases)
-        if self.fields or not sets:  # else any name may be that of a field
+        if self.fields or self._absent("data"):  # else any name may be that of a field
             self.report_lacking()
         self.refuse_played(graph, after, rows)
         if self.problems or not sets:
@@ -103,10 +103,18 @@ class Reader(SlotReader):
         parts = {key: self._data(path) for key, path in paths.items()}
         sets = {key: part for key, part in parts.items() if part}
         try:
-            self.fields, sets = fields_of(sets) if len(sets) == len(paths) else ({}, sets)
+            fields, sets = fields_of(sets) if len(sets) == len(paths) else ({}, sets)
+            wrong = [name for name, field in fields.items() if not self._named(name, field, paths[field.of], sets)]
+            if not wrong:
+                self.fields, self.offered = fields, offered(sets)
         except RecipeError as error:
             self.problems += error.problems
         return sets
+
+    def _named(self, name: str, field: DataField, path: Path, sets: Mapping[str, Part]) -> bool:
+        """Checks a field's name where an option of its set gives it, else at the set."""
+        places = ((*path, option, field.own) for option in sets[field.of].options)
+        return self._name("field", next((place for place in places if self.root.get(place)), path), name)
 
     def _data(self, path: Path) -> Part | None:
         part = self.part(path, "data", "data")

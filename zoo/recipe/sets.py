@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from zoo.api import SHAPES, Field
 from zoo.errors import Problem, RecipeError, RequestError, a, reason, said_of
 from zoo.recipe.contract import told
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Part
+from zoo.registry.option_types import arms
 
 
 def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str, Part]]:
@@ -22,8 +23,25 @@ def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str,
     for key, part in sets.items():
         described, said = _described(part)
         settled[key] = part = replace(part, options={**part.options, **said})
-        fields |= {named(key, own, sets): _bound(key, own, field, part, sets) for own, field in described.items()}
+        for own, field in described.items():
+            bound = _bound(key, own, field, part, sets)
+            if before := fields.get(bound.name):
+                both = f"'{before.own}' of set '{before.of}' and '{own}' of set '{key}'"
+                cure = f"call set '{key}' something else"
+                raise RecipeError([Problem(part.position, f"two fields are called '{bound.name}', {both}; {cure}")])
+            fields[bound.name] = bound
     return fields, settled
+
+
+def offered(sets: Mapping[str, Part]) -> dict[str, str]:
+    """Options by which sets of data may bring other fields than they do: option -> what to write."""
+    found = dict[str, str]()
+    for part in (part for part in sets.values() if isinstance(part.entry.part.fields, str)):
+        for option in part.entry.signature.options:
+            choices = [c for arm in arms(option.type) if get_origin(arm) is Literal for c in get_args(arm)]
+            if others := [choice for choice in choices if choice != part.options[option.name]]:
+                found[option.name] = f"data '{part.entry.name}' may have it with '{option.name}: {others[0]}'"
+    return found
 
 
 def named(key: str, own: str, sets: Mapping[str, Part]) -> str:

@@ -14,7 +14,7 @@ from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe.codes import as_code
 from zoo.recipe.contract import asked_sizes
 from zoo.recipe.data_fields import DataField, Number
-from zoo.recipe.graph import BUILTINS, Graph
+from zoo.recipe.graph import BUILTINS, HELD, Graph
 from zoo.recipe.parts import Path
 from zoo.recipe.playing import PhaseReader
 from zoo.recipe.provided import absent
@@ -127,10 +127,12 @@ class SlotReader(PhaseReader):
             self.error(path, f"slot '{label}' does not say what kind it is, and its name tells none; {cure}")
         return None
 
-    def _name(self, what: str, path: Path) -> bool:
-        """Checks that parameters can ask for a slot or value by its name."""
-        label = str(path[-1])
+    def _name(self, what: str, path: Path, name: str = "") -> bool:
+        """Checks that parameters can ask for a field, slot or value by its name, the last of ``path`` if not given."""
+        label = name or str(path[-1])
         taken = "what the zoo provides" if label in (*BUILTINS, *self.fields) else ""
+        if what != "value" and label.endswith(HELD):
+            taken = f"'{label.removesuffix(HELD)}' with its gradient stopped"
         if what == "value" and label in self.mapping(("slots",)):
             taken = "a slot"
         if not label.isidentifier() or iskeyword(label):

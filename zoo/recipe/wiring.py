@@ -145,6 +145,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
         if demand.who.startswith("metric ") and error.name in KINDS:
             said = message.partition("; ")[0]
             message = f"{said}; leave the metric out ('zoo list metric' has others), or give it {a(error.name)}"
+        if option := closest(error.name, reader.offered, SLIP):
+            message = f"{message.partition('; ')[0]}; {reader.offered[option]}"
         reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
     idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]
