@@ -382,7 +382,7 @@ def test_a_model_of_pairs_is_built_pictured_and_used(tmp_path, run_zoo):
     numbers = ("--to", tmp_path / "found.npz")
     paired = run_zoo("reconstruct", run, photo.parent, *given, *plugin, *numbers)
     assert paired.code == 0
-    assert f"x: left out, for it has no partner: {photo}\n" in paired.err
+    assert f"x: left out 1 without a partner of its name: {photo}\n" in paired.err
     assert f"3: left out: {photo.with_name('3.jpg')}: cannot be read as an image: not an image" in paired.err
     together = np.load(tmp_path / "found.npz")
     one = ("--given", f"y={maps / '2.png'}", "--given", f"mask={masks / '2.png'}")

@@ -63,7 +63,7 @@ def interpolate(arguments: argparse.Namespace) -> int:
     if not arguments.images:
         rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed)
         return _write(arguments, "interpolate.png", rows, torch.cat(rows))
-    ends = _given(arguments, model)
+    ends = _read(arguments.images, model, model.recipe.x)
     if len(ends) != 2:
         raise RequestError(f"a path goes from one image to another, and here are {len(ends)}; give two")
     path = path_between(model, ends, arguments.steps, arguments.seed)
@@ -79,9 +79,8 @@ def _inputs(arguments: argparse.Namespace, model: Any, images: Sequence[Path] = 
     said = [(x, images[0])] if len(images) == 1 else []
     said += [(name, Path(value)) for name, _, value in (one.partition("=") for one in arguments.given)]
     folders = {name: path for name, path in said if name in fields and fields[name].spatial and path.is_dir()}
-    if len(folders) < 2:
-        return {**({x: _read(images, model, fields[x])} if images else {}), **_fields(arguments, model)}
-    read, notes = read_partners(folders, model.recipe)
+    folders = folders if len(folders) > 1 else {}
+    read, notes = read_partners(folders, model.recipe) if folders else ({}, [])
     for note in notes:
         tell(note)
     arguments.given = [one for one in arguments.given if one.partition("=")[0] not in folders]
@@ -113,11 +112,6 @@ def _fields(arguments: argparse.Namespace, model: Any) -> dict[str, Any]:
         elif field.kind != "label":
             given[name] = _read([value], model, field)
     return given
-
-
-def _given(arguments: argparse.Namespace, model: Any) -> Any:
-    """The images that are named, (N, C, H, W) in [-1, 1] on the model's device."""
-    return _read(arguments.images, model, model.recipe.x)
 
 
 def _read(paths: Sequence[str | Path], model: Any, field: DataField) -> Any:

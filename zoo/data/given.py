@@ -26,8 +26,6 @@ from zoo.types import Examples
 SHAPE = "(N, C, H, W)"
 FIELDS = ("x", "image", "img", "images", "pixel_values")
 """What an item of a data set may call its image."""
-MOST_NAMED = 10
-"""Files that a sentence names."""
 PIECE = 256
 """Items of a data set that become pixels together."""
 
@@ -75,47 +73,34 @@ def read_images(
 def read_partners(folders: Mapping[str, Path], recipe: Recipe) -> tuple[dict[str, Tensor], list[str]]:
     """Files of several directories as items: of one name below each, but for the extension, and all of them good.
 
-    Args:
-        folders: field, of images or masks -> the directory with its files.
-        recipe: whose fields these are.
-
-    Returns:
-        Field -> uint8 (N, C, H, W), of masks (N, H, W), in the order of the names; and sentences on the files left out.
-
-    Raises:
-        RequestError: where no item is whole.
+    ``folders`` are by the fields, images or masks, that are in them. Returns each field as ``read_images`` does, in the
+    order of the names, and sentences on the files left out; a RequestError where no item is whole.
     """
-    found, notes = {field: _by_name(Path(folder)) for field, folder in folders.items()}, list[str]()
+    found, notes, items = {field: _by_name(folder) for field, folder in folders.items()}, list[str](), []
     for field, files in found.items():
-        alone = [str(file) for name, file in files.items() if any(name not in other for other in found.values())]
-        if alone:
-            more = f" and {len(alone) - MOST_NAMED} more" if len(alone) > MOST_NAMED else ""
-            notes.append(f"{field}: left out, for it has no partner: {', '.join(alone[:MOST_NAMED])}{more}")
-    read: dict[str, list[Tensor]] = {field: [] for field in folders}
+        if alone := [str(file) for name, file in files.items() if any(name not in other for other in found.values())]:
+            notes.append(f"{field}: left out {len(alone):,} without a partner of its name: {', '.join(alone[:10])}")
     for name in sorted(set.intersection(*map(set, found.values()))):
         try:
-            item = {field: read_images([found[field][name]], recipe, recipe.fields[field])[0] for field in folders}
+            items.append(
+                {field: read_images([found[field][name]], recipe, recipe.fields[field])[0] for field in folders}
+            )
         except RequestError as error:
             notes.append(f"{name}: left out: {error}")
-            continue
-        for field, value in item.items():
-            read[field].append(value)
-    if not all(read.values()):
-        said = " and ".join(f"{field} ({folder})" for field, folder in folders.items())
-        raise RequestError(". ".join([f"{said} have no two good images of one name, but for the extension", *notes]))
-    return {field: torch.cat(values) for field, values in read.items()}, notes
+    if not items:
+        said = f"{' and '.join(map(str, folders.values()))} have no good images of one name, but for the extension"
+        raise RequestError(". ".join([said, *notes]))
+    return {field: torch.cat([item[field] for item in items]) for field in folders}, notes
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
     """Images below a directory by their names there, without extension; none that begins with a dot."""
-    known = {"", *Image.registered_extensions()}
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in known and file.is_file()]
-    below = [(file.relative_to(folder), file) for file in files]
-    return {
-        name.with_suffix("").as_posix(): file
-        for name, file in reversed(below)
-        if not any(part.startswith(".") for part in name.parts)
-    }
+    known, found = {"", *Image.registered_extensions()}, dict[str, Path]()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).with_suffix("")
+        if file.suffix.lower() in known and not any(part[0] == "." for part in name.parts) and file.is_file():
+            found.setdefault(name.as_posix(), file)
+    return found
 
 
 def examples_of(data: Any, recipe: Recipe, value_range: tuple[float, float] | None = None) -> Examples:

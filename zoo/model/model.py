@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draws import Draw, Draws, forked, fresh, seed_global
-from zoo.errors import Position, Problem, RecipeError, RequestError, did_you_mean, reason
+from zoo.errors import Problem, RecipeError, RequestError, did_you_mean, reason
 from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, nothing_begun_on_meta, out_of_memory, pickled_by
 from zoo.model.begin import begin_with
@@ -340,22 +340,15 @@ def build_part(recipe: Recipe, part: Part, device: torch.device | str = "cpu", o
                 raise NotImplementedError(reason(error)) from error  # the caller tries it on the CPU
             whose = "" if owned else f" of slot '{part.label}'"
             cure = "; it asks for more memory than there is: make it smaller" if out_of_memory(error) else ""
-            said, place = _of_set(f"{what}{whose}: {reason(error)}{cure}", part, recipe)
+            path = ("data", *filter(None, [recipe.fields[part.of or recipe.x.name].of]), "size")
+            place = recipe.source.at(path) if "set data.size" in reason(error) else part.position
+            said = f"{what}{whose}: {reason(error)}{cure}".replace("set data.size", f"set {'.'.join(path)}")
             raise RecipeError([Problem(place, said)]) from error
     if why := _unfit(built, part, slot=not owned):
         raise RecipeError([Problem(part.position, f"{what} {why}")])
     if isinstance(built, nn.Module):
         unexpand(built)
     return built
-
-
-def _of_set(said: str, part: Part, recipe: Recipe) -> tuple[str, Position]:
-    """A sentence that may say to set ``data.size``, of the set whose sizes a part has, and its place."""
-    if "set data.size" not in said:
-        return said, part.position
-    of = recipe.fields[part.of].of if part.of else recipe.x.of
-    path = ("data", of, "size") if of else ("data", "size")
-    return said.replace("data.size", ".".join(path)), recipe.source.at(path)
 
 
 def _unfit(built: Any, part: Part, slot: bool) -> str:

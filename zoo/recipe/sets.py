@@ -26,9 +26,10 @@ def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str,
         for own, field in described.items():
             bound = _bound(key, own, field, part, sets)
             if before := fields.get(bound.name):
-                both = f"'{before.own}' of set '{before.of}' and '{own}' of set '{key}'"
-                cure = f"call set '{key}' something else"
-                raise RecipeError([Problem(part.position, f"two fields are called '{bound.name}', {both}; {cure}")])
+                both = (
+                    f"'{before.own}' of set '{before.of}' and '{own}' of set '{key}'; call set '{key}' something else"
+                )
+                raise RecipeError([Problem(part.position, f"two fields are called '{bound.name}', {both}")])
             fields[bound.name] = bound
     return fields, settled
 

@@ -166,7 +166,8 @@ def _inside(kind: Any, step: str | int) -> Any:
 def _hint(kind: Any, value: Any) -> str:
     """For a text: the choice that was perhaps meant, or ``" (text)"`` where it only looks like what was wanted."""
     if not isinstance(value, str):
-        return _in_quotes(kind, value)
+        texts = isinstance(value, list) and any(tuple[str, ...] == arm for arm in arms(kind))
+        return f"; write what is text in quotes: {[*map(str, value)]}" if texts else ""
     literals = [arm for arm in arms(kind) if get_origin(arm) is Literal]
     if not literals and str not in arms(kind):
         whole, comma, rest = value.partition(",")
@@ -174,11 +175,3 @@ def _hint(kind: Any, value: Any) -> str:
         return f" (text); write {whole}.{rest}" if decimal else " (text)"
     choices = [choice for literal in literals for choice in get_args(literal) if isinstance(choice, str)]
     return did_you_mean(value, choices, listed=False)
-
-
-def _in_quotes(kind: Any, value: Any) -> str:
-    """For numbers where texts are wanted: the same as texts."""
-    several = [arm for arm in arms(kind) if get_origin(arm) in (list, tuple) and str in get_args(arm)]
-    if isinstance(value, list | tuple) and several and {*map(type, value)} & {int, float} and str not in arms(kind):
-        return f"; write what is text in quotes: {[str(one) for one in value]}"
-    return f"; write text in quotes: '{value}'" if type(value) in (int, float) and str in arms(kind) else ""
