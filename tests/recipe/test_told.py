@@ -140,3 +140,10 @@ def test_an_exporter_fills_an_empty_folder_or_says_why_not(plugin: Path) -> None
     with pytest.raises(RequestError, match="full: cannot be written: No space left on device"):
         export_model(model, exporter, Path("full"), {"full": True})
     assert sorted(path.name for path in Path().iterdir()) == ["out"]
+
+
+def test_a_slot_that_is_wrong_is_told_once_though_it_is_to_be_fitted(plugin: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        made(plugin, slots={"late": {"kind": "prior", "use": "nothing"}}, after=["late"])
+    assert str(caught.value).startswith("<recipe>:5:28: error: there is no prior 'nothing'")
+    assert len(caught.value.problems) == 1

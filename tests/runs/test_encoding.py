@@ -92,6 +92,12 @@ def test_codes_of_a_folder(run: Path, here: Path) -> None:
         codes = file.get_tensor("codes")
     grey = to_model(torch.tensor([100, 100, 200], dtype=torch.uint8)).view(3, 1, 1, 1).expand(3, 3, 16, 16)
     torch.testing.assert_close(codes, model.reconstruct(grey, seed=0), rtol=1e-5, atol=1e-6)
-    assert told["items"] == 3
+    assert told["items"] == encoding.encode(model, "pictures", here / "singly", batch=1)["items"] == 3
     with pytest.raises(RequestError, match="holds no images"):
         encoding.encode(model, str(here / "codes"), here / "none")
+
+
+def test_of_several_tensors_none_is_what_is_scaled() -> None:
+    sums = [[2, 2.0, 4.0]]
+    assert encoding._statistics([{"sums": {"a": sums, "b": sums}}]).keys() == {"a", "b"}
+    assert encoding._statistics([{"sums": {"a": sums}}])["scale_factor"] == pytest.approx(1.0)
