@@ -18,6 +18,15 @@ class Bad(NamedTuple):
         return f"{printable(self.name)} ({self.reason})"
 
 
+PARTNER = "its partner "
+"""How the reason begins of an image that is good itself."""
+
+
+def by_fault(bad: Sequence[Bad]) -> list[Bad]:
+    """Those that are at fault, and then their partners."""
+    return sorted(bad, key=lambda one: one.reason.startswith(PARTNER))
+
+
 def printable(name: str) -> str:
     """A name as it can be shown: it may hold newlines, or bytes that no terminal prints."""
     return name if name.isprintable() else ascii(name)[1:-1]

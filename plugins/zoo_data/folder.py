@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import api
-from zoo_data.bad import Bad, judge, printable
+from zoo_data.bad import Bad, by_fault, judge, printable
 from zoo_data.beside import TEST, TRAIN, directory, folder_fields, labelled, paired, place_of
 from zoo_data.cache import Packed
 from zoo_data.decode import View
@@ -89,7 +89,7 @@ def folder(
     views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
     packs = _packed(root, names, described, views, workers)
     found, good, lost = whole(names, packs)
-    bad = sorted([*search.bad, *alone, *lost])
+    bad = by_fault(sorted([*search.bad, *alone, *lost]))
     notes += judge("folder", bad, len(good) * len(names), f"files in {where}", on_error, packs["x"].page)
     _require_two(len(good), bad, root)
     kept = {name: [own[place] for place in good] for name, own in names.items()}

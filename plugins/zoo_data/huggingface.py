@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo import api
-from zoo_data.bad import Bad, judge, printable
+from zoo_data.bad import Bad, by_fault, judge, printable
 from zoo_data.decode import Content, View
 from zoo_data.files import user_path
 from zoo_data.find import Search
@@ -105,7 +105,7 @@ def _packed(
     found, good, bad = whole(dict.fromkeys(sources, names), packs)
     notes = [note for packed in packs.values() for note in packed.notes]
     where, page = sources["x"].where, packs["x"].page
-    return found, good, [*notes, *judge("huggingface", bad, len(good) * len(sources), where, on_error, page)]
+    return found, good, [*notes, *judge("huggingface", by_fault(bad), len(good) * len(sources), where, on_error, page)]
 
 
 def _values(data: Any, fields: Mapping[str, api.Field], rows: Sequence[int]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from zoo import api
-from zoo_data.bad import Bad, judge
+from zoo_data.bad import PARTNER, Bad, judge
 from zoo_data.cache import FORMAT, CacheError, DamagedError, Entry, Packed, digest, exposed
 from zoo_data.decode import SIDES, Chunk, Content, MachineError, Square, View, decode_chunk
 from zoo_data.listed import CHANGED
@@ -89,7 +89,7 @@ def whole(
     found, lost = dict[str, torch.Tensor](), list[Bad]()
     for name, own in names.items():
         alone = [
-            Bad(own[place], f"its partner {by} is bad") for place, by in spoilt.items() if own[place] not in bad[name]
+            Bad(own[place], f"{PARTNER}{by} is bad") for place, by in spoilt.items() if own[place] not in bad[name]
         ]
         there = [inside for inside in own if inside not in bad[name]]
         found[name] = of_good(packs[name].pixels, there, alone)

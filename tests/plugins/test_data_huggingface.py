@@ -22,8 +22,8 @@ def _apart(tmp_path, monkeypatch):
     datasets.disable_progress_bars()
 
 
-def greys(levels: range) -> list[dict[str, object]]:
-    return [{"bytes": encoded(Image.new("RGB", (12, 8), (level,) * 3), "png"), "path": None} for level in levels]
+def greys(levels: range, sides: tuple[int, int] = (12, 8)) -> list[dict[str, object]]:
+    return [{"bytes": encoded(Image.new("RGB", sides, (level,) * 3), "png"), "path": None} for level in levels]
 
 
 def made(images: list[object], column: str = "image") -> object:
@@ -121,7 +121,7 @@ def test_a_recipe_takes_it(tmp_path):
 
 
 def wide(path: Path, count: int = 6) -> str:
-    """Rows whose every column says which they are; depth is missing in the last for training."""
+    """Rows whose every column says which they are; depth is missing in the last for training, and high before it."""
     kinds = {"animal": datasets.ClassLabel(names=["cat", "dog", "owl"]), "big": datasets.Value("bool")}
     kinds |= {"pose": datasets.List(datasets.Value("float64"), length=2), "age": datasets.Value("int32")}
     kinds |= {"words": datasets.Value("string"), "photo": datasets.Image(), "depth": datasets.Image()}
@@ -136,7 +136,7 @@ def wide(path: Path, count: int = 6) -> str:
             "age": [*numbers],
             "words": [str(n) for n in numbers],
             "photo": greys(numbers),
-            "depth": depths if first else [*depths[:-1], None],
+            "depth": depths if first else [*depths[:-2], *greys(range(1), (8, 12)), None],
         }
 
     made = {split: datasets.Dataset.from_dict(rows(n), datasets.Features(kinds)) for split, n in SPLITS.items()}
@@ -150,7 +150,7 @@ SPLITS = {"train": 0, "test": 50}
 def test_columns_are_fields(tmp_path):
     columns = ("animal", "big", "pose", "age", "depth")
     found = read(wide(tmp_path / "set"), columns=columns, train=6)
-    for split, numbers in enumerate((range(5), range(50, 56))):
+    for split, numbers in enumerate((range(4), range(50, 56))):
         assert levels((found.train, found.test)[split]) == [*numbers]
         assert levels(found.fields["depth"][split]) == [n + 100 for n in numbers]
         assert found.fields["animal"][split].tolist() == [n % 3 for n in numbers]
@@ -158,8 +158,10 @@ def test_columns_are_fields(tmp_path):
         assert found.fields["pose"][split].tolist() == [[n, -n] for n in numbers]
         assert found.fields["age"][split].tolist() == [[n] for n in numbers]
     (note,) = found.notes
-    assert "skipped 2 of 12 images of" in note
-    assert "train[5] (its partner train[5] is bad), train[5] (no image)" in note
+    assert "skipped 4 of 12 images of" in note
+    assert (
+        "train[5] (no image), train[4] (8 x 12 pixels, and its x has 12 x 8: other proportions), train[4] (its" in note
+    )
 
 
 def test_a_run_s_recipe_says_what_the_columns_are(tmp_path):
