@@ -22,10 +22,13 @@ from zoo.data.batches import Batches, load_images
 from zoo.data.fields import split_of
 from zoo.engine.engine import Engine
 from zoo.errors import RecipeError, RequestError
+from zoo.model import given as giving
 from zoo.model.model import Model
 from zoo.recipe import load_recipe, registry_for
 from zoo.recipe.yaml.read import write
-from zoo.types import Batch
+from zoo.report.codes import interpolation_rows
+from zoo.report.figures import show
+from zoo.types import Batch, to_model
 
 PLUGIN = Path(__file__).parent / "parts" / "field_parts.py"
 TRAIN = {"steps": 3, "batch": 4, "optimizer": {"use": "adam", "lr": 1e-3}}
@@ -381,6 +384,61 @@ def test_what_cannot_be_given_is_said(given: dict[str, Any], told: str) -> None:
         made("class-vae").sample(3, given=given)
 
 
+def test_what_is_made_of_items_takes_their_labels() -> None:
+    model = made("class-vae")
+    x, label = batch_of(model)["x"], batch_of(model)["label"]
+    said = "takes label too, and it is not given; give {'x': ..., 'label': ...} (--given label=...)"
+    for function in (model, model.losses, model.reconstruct, model.encode):
+        with pytest.raises(RequestError, match=re.escape(said)):
+            function(x)
+        function({"x": x, "label": label})
+    with pytest.raises(RequestError, match=re.escape(said.replace("label too", "x too").replace("label=", "x="))):
+        model({"label": label})
+    assert len(model.compute("decoded_c", given={"z": torch.zeros(3, 6).double()})[0]) == 3  # these draw labels
+
+
+def test_a_row_of_codes_has_one_class() -> None:
+    model = made("class-vae")
+    data = load_images(model.recipe)
+    x, label = to_model(data.test, torch.float64), data.fields["label"][1]
+    means = model.encode({"x": x, "label": label}).mean
+    model.frequencies.label.copy_(torch.tensor([2, 0, 3]))
+    pictures = {picture.file: picture.rows for picture in show(model, data)}
+    assert [name for name, _ in pictures["samples-label.png"]] == ["red", "blue"]
+    for pair, (_, row) in enumerate(pictures["interpolations.png"]):
+        a, b = means[2 * pair], means[2 * pair + 1]
+        codes = torch.stack([torch.lerp(a, b, part / 5) for part in range(6)])
+        torch.testing.assert_close(row[1:-1], model.decode(codes, given={"label": int(label[2 * pair])}))
+    for name, row in pictures["traversals.png"]:
+        codes = means[:1].repeat(7, 1)
+        codes[:, int(name.split()[1])] = torch.linspace(-2, 2, 7)
+        torch.testing.assert_close(row, model.decode(codes, given={"label": int(label[0])}))
+
+    model = made("class-gan")
+    z, labels = model.compute("z", batch=16, seed=3)[0], model.compute("label", batch=8, seed=3)[0]
+    rows = interpolation_rows(model, 8, 3, 3, {})
+    for end, codes in ((0, z[:8]), (-1, z[8:])):
+        expected = model.decode(codes, given={"label": labels})
+        torch.testing.assert_close(torch.stack([row[end] for row in rows]), expected, atol=1e-4, rtol=0)
+    assert len(labels.unique()) > 1
+
+
+def test_names_of_classes_come_before_their_numbers() -> None:
+    recipe = made("class-vae").recipe
+    label = replace(recipe.fields["label"], names=("0", "10", "2"))
+
+    def given(value: Any, **names: Any) -> list[int]:
+        told = replace(recipe, fields={**recipe.fields, "label": replace(label, **names)})
+        return giving.one("label", value, 1, told, torch.device("cpu"), torch.float32).tolist()
+
+    assert [given(value) for value in ("2", "10", 1, [2])] == [[2], [1], [1], [2]]
+    with pytest.raises(RequestError, match="label has no class '1'"):
+        given("1")
+    assert given("1", names=("0", "1", "cat")) == [1]
+    for typed in ("caf\u00e9", "cafe\u0301"):
+        assert given(typed, names=("a", "caf\u00e9", "b")) == given(typed, names=("a", "cafe\u0301", "b")) == [1]
+
+
 def test_what_a_sample_is_made_of_must_be_given() -> None:
     model = made("translation")
     with pytest.raises(RequestError, match="translated cannot be had without images y"):
@@ -399,6 +457,19 @@ def test_the_command_line_gives_them_too(here: Path, run_zoo: Run) -> None:
     assert torch.equal(torch.load("0.pt"), torch.load("1.pt"))
     wrong = run_zoo("sample", "run", "--given", "label=4", *plugin)
     assert (wrong.code, wrong.err) == (2, "zoo: error: label=4: its classes are 0 to 2\n")
+    wrong = run_zoo("sample", "run", "--given", "label=1", "--given", "label=blue", *plugin)
+    assert (wrong.code, wrong.err) == (2, "zoo: error: --given label=blue: label is given before it; give it once\n")
+    picture = here / "run" / "samples.png"
+    wrong = run_zoo("reconstruct", "run", picture, *plugin)
+    assert wrong.code == 2
+    assert "takes label too, and it is not given; give {'x': ..., 'label': ...} (" in wrong.err
+    assert run_zoo("reconstruct", "run", picture, "--given", "label=blue", *plugin).code == 0
+    model, blue = zoo.load("run", plugins=[PLUGIN]), ("--given", "label=blue", "--to", "path.pt", *plugin)
+    assert run_zoo("interpolate", "run", "-n", "1", "--steps", "2", *blue).code == 0
+    expected = model.decode(model.compute("z", batch=2, seed=0)[0], given={"label": 2})
+    torch.testing.assert_close(torch.load("path.pt"), expected, atol=1e-3, rtol=0)
+    assert run_zoo("interpolate", "run", picture, picture, "--steps", "2", *blue).code == 0
+    torch.testing.assert_close(*torch.load("path.pt"))  # of one image: both ends are of its code
 
 
 # -- what is handed to a training ---------------------------------------------------------------------------------

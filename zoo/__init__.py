@@ -64,11 +64,7 @@ def _python(function: Callable[P, T]) -> Callable[P, T]:
 
 @_python
 def build(
-    recipe: Source,
-    *,
-    overrides: Overrides = (),
-    device: str | torch.device = "cpu",
-    plugins: Sequence[str | Path] = (),
+    recipe: Source, *, overrides: Overrides = (), device: str | torch.device = "cpu", plugins: Sequence[str | Path] = ()
 ) -> TrainableModel:
     """The model of a recipe: every slot filled, initialised from the recipe's seed, shapes checked.
 

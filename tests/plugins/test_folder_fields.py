@@ -13,6 +13,7 @@ from zoo_data.decode import classes_of
 from zoo_data.folder import folder
 
 from zoo import api
+from zoo.data.batches import load_images
 from zoo.data.given import read_images
 from zoo.errors import RequestError
 from zoo.recipe import load_recipe, registry_for
@@ -81,6 +82,11 @@ def test_splits_have_the_same_classes(tmp_path):
     assert levels(found.test)[:8] == [*range(108, 116)]
     apart = read(tmp_path / "train", labels="folders", test="../val")
     assert torch.equal(apart.fields["label"][1], found.fields["label"][1])
+    path = tmp_path / "vae.yaml"
+    path.write_text("extends: vae\ndata: {use: folder, path: ., size: 8, labels: folders}\n")
+    recipe = load_recipe(path, (), registry_for({}))
+    said = ("label has no training item of class 'owl'",)
+    assert load_images(recipe, ["label"]).notes == load_images(recipe).notes + said
 
 
 def test_a_bad_image_takes_its_label_with_it(tmp_path):

@@ -30,7 +30,7 @@ def test_an_interpolation_goes_straight_from_map_to_map(model: Model) -> None:
     for place, part in ((1, 0.0), (3, 0.4), (6, 1.0)):
         expected = model.decode(torch.lerp(mean[:1], mean[1:], part))
         torch.testing.assert_close(row[place : place + 1], expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(path_between(model, x, 6), row[1:7])
+    torch.testing.assert_close(path_between(model, x, 6, 0, {}), row[1:7])
 
 
 def test_a_traversal_moves_one_number_of_a_map(model: Model) -> None:
@@ -49,7 +49,7 @@ def test_a_traversal_moves_one_number_of_a_map(model: Model) -> None:
 
 def test_great_circles_keep_the_length_of_a_map(model: Model) -> None:
     (ends,) = model.compute("z", batch=2, seed=0)
-    [row] = interpolation_rows(model, 1, 3, seed=0)
+    [row] = interpolation_rows(model, 1, 3, 0, {})
     a, b = ends.flatten(1)
     angle = torch.acos(torch.nn.functional.cosine_similarity(a, b, dim=0))
     middle = ((angle / 2).sin() / angle.sin()) * (a + b)

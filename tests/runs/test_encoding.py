@@ -75,6 +75,8 @@ def test_codes_of_a_data_set(run: Path, run_zoo: Run, monkeypatch: pytest.Monkey
         2,
         True,
     )
+    refused = run_zoo("encode", run, "data", "--to", "r.yaml")
+    assert (refused.code, refused.err) == (2, "zoo: error: --to r.yaml: is a file; give a directory\n")
     with pytest.raises(RequestError, match="is no folder of images, and not the run's data; give a folder, data"):
         encoding.encode(model, "digits", here / "others")
 

@@ -64,8 +64,7 @@ def made(recipe: Recipe, device: torch.device | str, *, restored: bool = False) 
 def untrainable(model: Model) -> Iterator[Problem]:
     """What stands in the way of a training, though the model can be made."""
     yield from _unkept(model)
-    absent = list(_absent_players(model))
-    yield from absent or _shared_weights(model)
+    yield from list(_absent_players(model)) or _shared_weights(model)
     yield from _bad_optimizers(model.recipe)
     yield from _bad_keep_best(model.recipe)
     yield from _not_fitted(model)

@@ -218,10 +218,8 @@ class _Probe:
         """Tries each augmentation on two images on the CPU: they are made of memory already, and cost little."""
         batch, tickets = blank(self.recipe, BATCH), torch.arange(BATCH)
         for part in self.recipe.augment:
-            alone = replace(self.recipe, augment=(part,))
-            what = f"augmentation '{part.label}'"
-            tried = partial(_augmented, alone, batch, tickets)
-            self.placed(tried, what, part.position)
+            tried = partial(_augmented, replace(self.recipe, augment=(part,)), batch, tickets)
+            self.placed(tried, f"augmentation '{part.label}'", part.position)
 
     def _row(self, engine: Engine, number: int, row: Row) -> Iterator[Reach]:
         """Takes the gradient of each term of a row, and follows the ways that it took."""
@@ -234,9 +232,8 @@ class _Probe:
             gradients = take()
             if self.real and gradients and not any(bool(gradient.any()) for gradient in gradients.values()):
                 self.idle.append(f"term '{term.label}' of row '{row.label}' has a gradient of 0 on the first images")
-            reached = frozenset(gradients)
             declared = route(self.recipe.graph, row.slots, [term.part.arguments])
-            found.append(_Way(term, reached, declared, self._passed_through(row, term, declared)))
+            found.append(_Way(term, frozenset(gradients), declared, self._passed_through(row, term, declared)))
 
         run = partial(engine.by_term, plan, self.batch, look)
         if self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None:

@@ -41,8 +41,7 @@ def shares(recipe: Recipe) -> list[Share]:
     """
     model = assemble(recipe, "cpu")
     engine = Engine(model.train(), optimizers=False)
-    draw = Draw(recipe.seed, "explain", device=model.device, dtype=model.dtype)
-    batch = made_up(recipe, BATCH, draw)
+    batch = made_up(recipe, BATCH, Draw(recipe.seed, "explain", device=model.device, dtype=model.dtype))
     return [share for number in range(len(recipe.phases)) for share in _of_phase(engine, number, batch)]
 
 

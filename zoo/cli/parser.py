@@ -153,7 +153,6 @@ def _run_verbs(verbs: Any) -> None:
         to = "one picture: .png, .jpg; all images: .npz, .pt, or a directory for a file each (a PNG in RUN)"
         verb.add_argument("--to", "--out", type=Path, metavar="DIR|FILE", help=to)
         verb.add_argument("--seed", type=int, default=0, help="which draw of codes and noise (0)")
-    for verb in (sample, reconstruct):
         _list(verb, "--given", "FIELD=VALUE", "a field of the data: label=3, label=cat, y=map.png")
     reconstruct.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file or a directory")
     interpolate.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="two, to go from one to the other")

@@ -61,12 +61,12 @@ def interpolate(arguments: argparse.Namespace) -> int:
     _at_least(arguments.steps, 2, "--steps")
     model = _model(arguments)
     if not arguments.images:
-        rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed)
+        rows = interpolation_rows(model, arguments.n, arguments.steps, arguments.seed, _fields(arguments, model))
         return _write(arguments, "interpolate.png", rows, torch.cat(rows))
     ends = _read(arguments.images, model, model.recipe.x)
     if len(ends) != 2:
         raise RequestError(f"a path goes from one image to another, and here are {len(ends)}; give two")
-    path = path_between(model, ends, arguments.steps, arguments.seed)
+    path = path_between(model, ends, arguments.steps, arguments.seed, _fields(arguments, model))
     return _write(arguments, "interpolate.png", [torch.cat([ends[:1], path, ends[1:]])], path)
 
 
@@ -103,6 +103,8 @@ def _fields(arguments: argparse.Namespace, model: Any) -> dict[str, Any]:
             raise RequestError(
                 f"--given {said}: the data has no field '{name}'{did_you_mean(name, model.recipe.fields)}"
             )
+        if name in given:
+            raise RequestError(f"--given {said}: {name} is given before it; give it once")
         given[name] = value
         if field.kind == "vector":
             try:

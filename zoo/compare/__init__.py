@@ -69,8 +69,7 @@ def compare(
     def check(members: Sequence[Member]) -> None:
         columns(_scores([*planned.given, *members]), planned.metrics)
 
-    built = build_cells(planned.cells, Site(registry, device, watchers, stop, say), check)
-    members = (*planned.given, *built)
+    members = (*planned.given, *build_cells(planned.cells, Site(registry, device, watchers, stop, say), check))
     made = columns(_scores(members), planned.metrics)
     runs: dict[str, dict[str, Path]] = {}  # of each data set, the first one of each model
     for member in members:

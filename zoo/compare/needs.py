@@ -27,8 +27,7 @@ def outlook(cells: Sequence[Cell]) -> tuple[States, Lacking]:
     for cell in cells:
         state = "begun" if (cell.folder / "recipe.yaml").is_file() else "to build"
         states.append((cell, "up to date" if up_to_date(cell.folder, cell.recipe) else state))
-    left = [cell for cell, state in states if state != "up to date"]
-    return states, problems(left)
+    return states, problems([cell for cell, state in states if state != "up to date"])
 
 
 def problems(cells: Sequence[Cell]) -> Lacking:

@@ -111,8 +111,7 @@ def _loaded(folder: Path, registry: Registry, device: str) -> Model:
     from zoo.machine.device import choose_device
     from zoo.runs.weights import load_weights
 
-    recipe = load_recipe(own_recipe(folder), (), registry)
-    model = assemble(recipe, choose_device(device), restored=True)
+    model = assemble(load_recipe(own_recipe(folder), (), registry), choose_device(device), restored=True)
     load_weights(model, folder)
     return model
 

@@ -49,9 +49,8 @@ def as_text(comparison: Comparison, width: int = 120, bold: Callable[[str], str]
             parts[-1] = more
         else:
             parts.append(replace(comparison, columns=(column,)))
-    tables = [_text(part, bold) for part in parts]
     about = words.difference(comparison)
-    return "\n\n".join([*tables, *([about, *map(_text, parts)] if about else [])])
+    return "\n\n".join([*(_text(part, bold) for part in parts), *([about, *map(_text, parts)] if about else [])])
 
 
 def _text(comparison: Comparison, bold: Callable[[str], str] | None = None) -> str:

@@ -6,12 +6,13 @@ import inspect
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
-from zoo.data.fields import check, seen, split_of
+from zoo.data.fields import check, seen, split_of, unseen
 from zoo.data.trained import TrainedRun
 from zoo.draws import WHOLE, Shard, seeded
 from zoo.errors import Problem, RequestError, said_of
@@ -44,7 +45,7 @@ def load_images(recipe: Recipe, also: Collection[str] = ()) -> Examples:
     whole = Examples(*fields.pop(recipe.x.name), tuple(notes), fields)
     with placed(recipe.data.position, f"data '{recipe.data.entry.name}'"):
         check(whole, recipe)
-    return whole
+    return replace(whole, notes=(*notes, *unseen(whole, recipe)))
 
 
 def lent(part: Part) -> dict[str, TrainedRun]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zoo.draws import Draw, seeded
-from zoo.recipe.data_fields import COUNTED, DataField
+from zoo.recipe.data_fields import COUNTED, DataField, class_name
 from zoo.recipe.schema import Recipe
 from zoo.types import Batch, Examples, to_model
 
@@ -60,8 +60,7 @@ def items(
     end = min(first + count, len(stored[recipe.x.name]))
     found = {}
     for name, tensor in stored.items():
-        whole = end <= len(tensor)
-        some = tensor[first:end] if whole else tensor[torch.arange(first, end) % len(tensor)]
+        some = tensor[first:end] if end <= len(tensor) else tensor[torch.arange(first, end) % len(tensor)]
         found[name] = seen(some.to(device), recipe.fields[name], dtype)
     return found
 
@@ -104,15 +103,13 @@ def invented(recipe: Recipe, train: int, test: int, seed: int = 0) -> Examples:
         return low + (high - low) * torch.rand(shape, generator=generator)
 
     both = {name: (stored(f, train, "train"), stored(f, test, "test")) for name, f in recipe.fields.items()}
-    first = both.pop(recipe.x.name)
-    return Examples(*first, fields=both)
+    return Examples(*both.pop(recipe.x.name), fields=both)
 
 
 def known_images(images: Examples) -> dict[str, Any]:
     """Says for both splits how many images they have and what these hash to, as plain data."""
-    splits = {"train": (images.train, 0), "test": (images.test, 1)}
     known: dict[str, Any] = {}
-    for name, (pixels, split) in splits.items():
+    for name, (pixels, split) in {"train": (images.train, 0), "test": (images.test, 1)}.items():
         fields = {field: _digest(both[split]) for field, both in images.fields.items()}
         known[name] = {"images": len(pixels), "blake2b": _digest(pixels), **({"fields": fields} if fields else {})}
     return known
@@ -160,6 +157,15 @@ def check(examples: Any, recipe: Recipe) -> None:
                     f"has {len(stored[recipe.x.name]):,} {split} items of {recipe.x.name} and {len(stored[name]):,} of "
                     f"{name}; each item has one of both"
                 )
+
+
+def unseen(examples: Examples, recipe: Recipe) -> list[str]:
+    """A sentence for each label of which some class has no training item."""
+    stored = split_of(examples, "train", recipe).items()
+    labels = [(recipe.fields[name], {*items.tolist()}) for name, items in stored if recipe.fields[name].kind == "label"]
+    gone = {f.name: [class_name(f, n) for n in range(f.classes) if n not in there] for f, there in labels}
+    named = {name: ", ".join(map(repr, classes[:5])) + " ..." * (len(classes) > 5) for name, classes in gone.items()}
+    return [f"{name} has no training item of class {classes}" for name, classes in named.items() if classes]
 
 
 def check_field(tensor: Tensor, field: DataField, items: str = "items") -> None:

@@ -49,10 +49,7 @@ class Compiled:
                 weighing = dict(zip(map(id, self._terms), others, strict=False))
                 noise = _Given(self._drawn, others[len(self._terms) :])
                 losses, gradients = plan.compute(
-                    fields,
-                    step,
-                    lambda _: noise,
-                    lambda term: weighing.get(id(term), term.weight(0)),
+                    fields, step, lambda _: noise, lambda term: weighing.get(id(term), term.weight(0))
                 )
                 self._losses, self._gradients = [*losses], [*gradients]
                 return [*losses.values(), *gradients.values()]

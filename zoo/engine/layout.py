@@ -60,8 +60,7 @@ class Layout:
     """
 
     def __init__(self, model: Model, processes: Processes) -> None:
-        settings = model.recipe.train
-        self.collective = settings.fully_shard and processes.count > 1
+        self.collective = model.recipe.train.fully_shard and processes.count > 1
         self.read: Mapping[str, Tensor] = {}
         self._model, self._processes = model, processes
         self._places = _sharded(model) if self.collective else []

@@ -14,6 +14,7 @@ from zoo.engine.engine import Engine
 from zoo.engine.parametrised import computed_once
 from zoo.engine.phases import PhasePlan
 from zoo.errors import RequestError
+from zoo.model.given import refuse_without
 from zoo.model.model import Model
 from zoo.types import Batch, count_of
 
@@ -69,6 +70,8 @@ class TrainableModel(Model):
         found: dict[str, RowLosses] = {}
         for number in phases if phase is None else [phase]:
             plan = engine.plan_now(number)
+            asked = {name for one in plan.program for _, name in one.values} - known.keys()
+            refuse_without(self.recipe, sorted(asked.intersection(self.recipe.graph.fields)), known)
             engine.count((number, 0))
             draw = (number, 0) if self.recipe.phases[number].fresh else ()
             for row, losses in _losses(plan, known, step, streams.draws(step, draw, WHOLE, count_of(known))).items():

@@ -34,12 +34,7 @@ class SlotView:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        learns: bool,
-        dtype: torch.dtype | None,
-        again: bool = False,
-        elsewhere: bool = False,
+        self, module: nn.Module, learns: bool, dtype: torch.dtype | None, again: bool = False, elsewhere: bool = False
     ) -> None:
         self._module = module
         self._dtype = dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,15 @@ def checked(given: Tensor | Mapping[str, Any], recipe: Recipe, device: torch.dev
     return {name: one(name, value, first, recipe, device, dtype) for name, value in batch.items()}
 
 
+def refuse_without(recipe: Recipe, missing: Sequence[str], known: Mapping[str, Any]) -> None:
+    """A RequestError where items are given, and fields of theirs are missing."""
+    all_of_them = ", ".join(f"'{name}': ..." for name in recipe.graph.fields if name in known or name in missing)
+    cure = f"give {{{all_of_them}}} ({' '.join(f'--given {name}=...' for name in missing)})"
+    them = "it is" if len(missing) == 1 else "they are"
+    if missing:
+        raise RequestError(f"recipe '{recipe.name}' takes {' and '.join(missing)} too, and {them} not given; {cure}")
+
+
 def one(name: str, value: Any, count: int, recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A field as a model takes it, (count, ...): of a single class or item, which all have; of classes by name too."""
     if name not in recipe.graph.fields:
@@ -33,7 +43,11 @@ def one(name: str, value: Any, count: int, recipe: Recipe, device: torch.device,
     field = recipe.fields[name]
     if field.kind == "label":
         return _classes(field, value, count).to(device)
-    if not isinstance(value, Tensor) or value.shape[1:] != field.shape or not _fits(field, value):
+    if (
+        not isinstance(value, Tensor)
+        or value.shape[1:] != field.shape
+        or value.is_floating_point() == (field.kind == "mask")
+    ):
         what = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         shape = f"{('B', *field.shape)}".replace("'B'", "B")
         takes = f"classes {shape}, whole numbers" if field.kind == "mask" else f"floats {shape}"
@@ -44,10 +58,6 @@ def one(name: str, value: Any, count: int, recipe: Recipe, device: torch.device,
         raise RequestError(f"{len(value)} items are given of {name}, and {count} of the others; give as many")
     whole = value if len(value) == count else value.expand(count, *value.shape[1:])
     return whole.to(device) if field.kind == "mask" else whole.to(device, dtype)
-
-
-def _fits(field: DataField, value: Tensor) -> bool:
-    return not value.is_floating_point() if field.kind == "mask" else value.is_floating_point()
 
 
 def _classes(field: DataField, value: Any, count: int) -> Tensor:
@@ -62,12 +72,14 @@ def _classes(field: DataField, value: Any, count: int) -> Tensor:
 
 
 def _class(field: DataField, value: Any) -> int:
-    if isinstance(value, str) and value in field.names:
-        return field.names.index(value)
-    text = str(value)
-    if text.isascii() and text.isdigit() and int(text) < field.classes:
+    named, text = isinstance(value, str), str(value)
+    for names, name in ((field.names, text), ([normalize("NFC", n) for n in field.names], normalize("NFC", text))):
+        if named and name in names:
+            return names.index(name)
+    otherwise = named and any(n.isdigit() and n != str(number) for number, n in enumerate(field.names))
+    if text.isascii() and text.isdigit() and int(text) < field.classes and not otherwise:
         return int(text)
-    if isinstance(value, str) and field.names and not text.isdigit():
+    if named and field.names and (otherwise or not text.isdigit()):
         raise RequestError(f"{field.name} has no class '{value}'{did_you_mean(value, field.names)}")
     raise RequestError(f"{field.name}={value}: its classes are 0 to {field.classes - 1}")
 
@@ -85,11 +97,15 @@ class Frequencies(nn.Module):
         for name, counts in self.named_buffers():
             counts.copy_(torch.bincount(stored[name].long().flatten(), minlength=len(counts)))
 
+    def of(self, field: DataField) -> Tensor:
+        """How often each class of a label was seen, (classes,); once each where nothing is known of that."""
+        counts = dict(self.named_buffers()).get(field.name)
+        return counts if counts is not None and counts.any() else torch.ones(field.classes)
+
 
 def drawn(frequencies: Frequencies, field: DataField, count: int, draw: Draw) -> Tensor:
     """Classes (count,) as often as they were seen; all alike where nothing is known of that."""
-    seen = dict(frequencies.named_buffers()).get(field.name, torch.zeros(field.classes)).double().cpu()
-    weights = seen if seen.any() else torch.ones_like(seen)
+    weights = frequencies.of(field).double().cpu()
     numbers = draw.uniform(count)
     ends = (weights.cumsum(0) / weights.sum()).to(numbers)
     return torch.searchsorted(ends, numbers, right=True).clamp(max=field.classes - 1)

@@ -18,7 +18,7 @@ from zoo.machine.process import weights_follow
 from zoo.machine.torch_private import lacks_numbers, nothing_begun_on_meta, out_of_memory, pickled_by
 from zoo.model.begin import begin_with
 from zoo.model.forward import evaluating
-from zoo.model.given import Frequencies, batch_size, checked, drawn, one
+from zoo.model.given import Frequencies, batch_size, checked, drawn, one, refuse_without
 from zoo.model.kept import keep_once, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import COUNTS, Graph, UnknownNameError
@@ -145,16 +145,23 @@ class Model(nn.Module):
         Args:
             names: values, or outputs of the recipe (``sample``, ``reconstruction``).
             given: values that are known, such as ``{"x": images}`` or ``{"z": codes}``. Labels that are needed and
-                not given are drawn as the training saw them.
+                not given are drawn as the training saw them, but those of items that are given.
             batch: how many, where nothing given says so.
             seed: which draw of the noise; a new one at each call when None.
             generator: where a new draw comes from; torch's own, which ``torch.manual_seed`` sets, when None.
 
         Raises:
-            RequestError: if a name is unknown, or needs images and none were given.
+            RequestError: if a name is unknown, or needs images, or labels of these, and none were given.
         """
         wanted, known = [self.recipe.outputs.get(name, name) for name in names], self._known(given or {}, batch)
-        draws = self._drawing(seed, generator)
+        if known.keys() & {*self.recipe.graph.fields} - self.drawable:
+            labels = [name for name in self._missing(wanted, known) if name in self.drawable]
+            refuse_without(self.recipe, labels, known)
+        return self._completed(wanted, known, self._drawing(seed, generator))
+
+    @torch.no_grad()
+    def _completed(self, wanted: list[str], known: dict[str, Any], draws: Draws) -> tuple[Any, ...]:
+        """Values in evaluation mode; labels that are not known are drawn, other fields must be."""
         for name in self._missing(wanted, known):
             if name not in self.drawable:
                 what, kind = ", ".join(dict.fromkeys(wanted)), self.recipe.fields[name].kind
@@ -216,7 +223,9 @@ class Model(nn.Module):
 
         As for any module: in the mode it is in, with gradients, and with new noise at each call.
         """
-        return self.values([self.output("reconstruction")], self._known(self.batch(x)), self._drawing())[0]
+        target, known = self.output("reconstruction"), self._known(self.batch(x))
+        refuse_without(self.recipe, self._missing([target], known), known)
+        return self.values([target], known, self._drawing())[0]
 
     def batch(self, given: Tensor | Mapping[str, Any]) -> Batch:
         """Fields as its networks take them, on its device; a tensor alone is images x. A RequestError if it is none."""
@@ -265,7 +274,7 @@ class Model(nn.Module):
             known[name] = one(name, value, n, self.recipe, self.device, self.dtype)
             if not needs(self.recipe.graph, [target], name, {}):
                 raise RequestError(f"recipe '{self.recipe.name}': its samples do not depend on {name}")
-        (images,) = self.compute(target, given=known, batch=n, seed=seed, generator=generator)
+        (images,) = self._completed([target], self._known(known, n), self._drawing(seed, generator))
         return images  # type: ignore[no-any-return]
 
     def encode(self, x: Tensor | Mapping[str, Any]) -> Any:
@@ -273,12 +282,7 @@ class Model(nn.Module):
         return self.compute(self.output("posterior"), given=self.batch(x))[0]
 
     def decode(
-        self,
-        z: Tensor,
-        *,
-        noise: Tensor | None = None,
-        given: Mapping[str, Any] | None = None,
-        seed: int | None = None,
+        self, z: Tensor, *, noise: Tensor | None = None, given: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> Tensor:
         """The images of codes, (B, K) or maps, as ``sample`` makes them of the prior's: (B, C, H, W) in [-1, 1]."""
         return self.sample(z=z, noise=noise, given=given, seed=seed)

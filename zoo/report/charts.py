@@ -62,8 +62,7 @@ def charts(records: Sequence[Mapping[str, Any]]) -> str:
     for record in sorted(records, key=lambda r: as_number(r["step"])):
         for key, value in record["losses"].items():
             row, term, _ = TermKey.read(key)
-            points = rows.setdefault(row, {}).setdefault(term, [])
-            points.append((as_number(record["step"]), as_number(value)))
+            rows.setdefault(row, {}).setdefault(term, []).append((as_number(record["step"]), as_number(value)))
     return _charts(rows) if rows else '<p class="none">No step has been recorded.</p>'
 
 

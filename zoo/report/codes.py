@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from zoo.machine.device import halving
 from zoo.metrics.evaluate import batch_of
 from zoo.model.model import Model, needs
 from zoo.report.pictures import COLUMNS, Picture
-from zoo.types import Examples, count_of
+from zoo.types import Batch, Examples, count_of
 
 ENOUGH = 1000
 """Test images over which the variance of codes is taken."""
@@ -33,13 +34,13 @@ def walks(model: Model, examples: Examples, seed: int = 0) -> list[Picture]:
     if not model.samples or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         return []
     means = posterior_means(model, examples)
-    if means is None:
-        (codes,) = model.compute("z", batch=COLUMNS, seed=seed)
-    else:
-        codes = means[:COLUMNS]
-    pictures = [_interpolations(model, examples, means, seed), _traversals(model, means, codes[:1], seed)]
+    codes = model.compute("z", batch=COLUMNS, seed=seed)[0] if means is None else means[:COLUMNS]
+    shown = items(examples, "test", model.recipe, 0, 2 * COLUMNS, model.device, model.dtype)
+    asked = model.drawable.intersection(model.recipe.graph.order([model.output("sample")]))
+    labels = {name: of for name, of in shown.items() if name in asked and means is not None}
+    pictures = [_interpolations(model, shown, means, labels, seed), _traversals(model, means, codes[:1], labels, seed)]
     if model.recipe.sizes.noise and needs(model.recipe.graph, [model.output("sample")], "noise", {}):
-        pictures.append(_other_noise(model, codes[: COLUMNS // 2], seed))
+        pictures.append(_other_noise(model, codes[: COLUMNS // 2], labels, seed))
     return pictures
 
 
@@ -62,23 +63,22 @@ def _means(model: Model, examples: Examples, batch: int) -> Tensor | None:
     return torch.cat(means)
 
 
-def _interpolations(model: Model, examples: Examples, means: Tensor | None, seed: int) -> Picture:
-    file, title = "interpolations.png", "Interpolations"
+def _interpolations(model: Model, shown: Batch, means: Tensor | None, labels: Batch, seed: int) -> Picture:
     pairs = 0 if means is None else min(len(means) // 2, COLUMNS)
     if means is None or not pairs:
         caption = "Between two codes of the prior, along great circles."
-        rows = [("", row) for row in interpolation_rows(model, COLUMNS, COLUMNS, seed)]
-        return Picture(file, title, caption, rows)
+        rows = [("", row) for row in interpolation_rows(model, COLUMNS, COLUMNS, seed, {})]
+        return Picture("interpolations.png", "Interpolations", caption, rows)
     codes = torch.stack([_straight(a, b, COLUMNS - 2) for a, b in torch.split(means[: 2 * pairs], 2)])
-    shown = items(examples, "test", model.recipe, 0, 2 * pairs, means.device, means.dtype)
-    made = [*decoded(model, codes, seed)]
-    ends = torch.split(shown[(model.recipe.field_shaped(made[0].shape[1:]) or model.recipe.x).name], 2)
+    made = [*decoded(model, codes, seed, {name: of[: 2 * pairs : 2] for name, of in labels.items()})]
+    ends = torch.split(shown[(model.recipe.field_shaped(made[0].shape[1:]) or model.recipe.x).name][: 2 * pairs], 2)
     rows = [("", torch.cat([pair[:1], row, pair[1:]])) for row, pair in zip(made, ends, strict=True)]
     caption = "Straight lines between the codes of two test images, which stand at the ends of each row."
-    return Picture(file, title, caption, rows)
+    caption += f" All of a row have the {' and '.join(labels)} of its first image." if labels else ""
+    return Picture("interpolations.png", "Interpolations", caption, rows)
 
 
-def _traversals(model: Model, means: Tensor | None, base: Tensor, seed: int) -> Picture:
+def _traversals(model: Model, means: Tensor | None, base: Tensor, labels: Batch, seed: int) -> Picture:
     """A dimension a row; those whose posterior means vary most over test images (Burda et al. 2016, "active units")."""
     shape = base.shape[1:]
     names = {d: f"z {_index(d, shape)}" for d in range(min(COLUMNS, shape.numel()))}
@@ -94,7 +94,8 @@ def _traversals(model: Model, means: Tensor | None, base: Tensor, seed: int) -> 
     codes = base.flatten(1).repeat(len(names), STEPS, 1)  # (dimensions, steps, K)
     for row, d in enumerate(names):
         codes[row, :, d] = torch.linspace(-REACH, REACH, STEPS, dtype=base.dtype, device=base.device)
-    made = decoded(model, codes.reshape(len(names), STEPS, *shape), seed, held=True)
+    first = {name: of[:1] for name, of in labels.items()}
+    made = decoded(model, codes.reshape(len(names), STEPS, *shape), seed, first, held=True)
     return Picture("traversals.png", "Traversals", caption, list(zip(names.values(), made, strict=True)))
 
 
@@ -107,17 +108,16 @@ def _index(dimension: int, shape: torch.Size) -> str:
     return ",".join(map(str, reversed(place)))
 
 
-def _other_noise(model: Model, codes: Tensor, seed: int) -> Picture:
-    count = len(codes) * COLUMNS
-    (noise,) = model.compute("noise", batch=count, seed=seed)
-    given = {"z": codes.repeat_interleave(COLUMNS, 0), "noise": noise}
-    (images,) = model.compute(model.output("sample"), given=given, seed=seed)
+def _other_noise(model: Model, codes: Tensor, labels: Batch, seed: int) -> Picture:
+    (noise,) = model.compute("noise", batch=len(codes) * COLUMNS, seed=seed)
+    given = {**{name: of[: len(codes)] for name, of in labels.items()}, "noise": noise}
+    rows = decoded(model, torch.stack([codes] * COLUMNS, 1), seed, given)
     caption = "A code a row; only the auxiliary noise differs: what of an image its code does not say."
-    return Picture("noise.png", "Same code, other noise", caption, [("", row) for row in images.split(COLUMNS)])
+    return Picture("noise.png", "Same code, other noise", caption, [("", row) for row in rows])
 
 
-def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> list[Tensor]:
-    """Rows of samples on paths between codes of the prior, the auxiliary noise held along a path.
+def interpolation_rows(model: Model, paths: int, steps: int, seed: int, given: Mapping[str, Any]) -> list[Tensor]:
+    """Rows of samples on paths between codes of the prior; auxiliary noise and labels are held along a path.
 
     Paths are great circles (White 2016, "Sampling generative networks"), which keep a Gaussian code's length typical; a
     straight line would pass nearer to 0 than any sample. Samples that are not made from codes ``z`` are a RequestError.
@@ -125,38 +125,39 @@ def interpolation_rows(model: Model, paths: int, steps: int, seed: int = 0) -> l
     if not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         raise RequestError(f"recipe '{model.recipe.name}': its samples are not made from codes 'z'")
     (ends,) = model.compute("z", batch=2 * paths, seed=seed)
-    return list(decoded(model, _great_circles(ends[:paths], ends[paths:], steps), seed))
+    return list(decoded(model, _great_circles(ends[:paths], ends[paths:], steps), seed, given))
 
 
-def path_between(model: Model, ends: Tensor, steps: int, seed: int = 0) -> Tensor:
+def path_between(model: Model, ends: Tensor, steps: int, seed: int, given: Mapping[str, Any]) -> Tensor:
     """Samples (steps, C, H, W) on the straight line between the codes of two images (2, C, H, W) in [-1, 1]."""
-    mean = getattr(model.encode(ends), "mean", None)
+    mean = getattr(model.encode({model.recipe.x.name: ends, **given}), "mean", None)
     if mean is None or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
         raise RequestError(f"recipe '{model.recipe.name}': it has no codes 'z' of images that samples are made from")
-    return next(decoded(model, _straight(mean[0], mean[1], steps)[None], seed))
+    return next(decoded(model, _straight(mean[0], mean[1], steps)[None], seed, given))
 
 
-def decoded(model: Model, codes: Tensor, seed: int = 0, *, held: bool = False) -> Iterator[Tensor]:
+def decoded(model: Model, codes: Tensor, seed: int, given: Mapping[str, Any], held: bool = False) -> Iterator[Tensor]:
     """Samples made from codes (P, S, ...), S on each of P paths: a row (S, C, H, W) for each path.
 
-    All paths have the same auxiliary noise if it is ``held``; else each has its own, the same along it.
+    All paths have the same auxiliary noise, and labels, if they are ``held``; else each has its own, the same along it.
+    What is ``given`` is noise and fields: of all, of each path, or of each sample.
     """
-    paths, steps = codes.shape[:2]
-    target = model.output("sample")
-    given = {"z": codes.flatten(0, 1)}
-    if needs(model.recipe.graph, [target], "noise", {}):
-        (noise,) = model.compute("noise", batch=1 if held else paths, seed=seed)
-        given["noise"] = noise.repeat_interleave(paths * steps // len(noise), 0)
-    (images,) = model.compute(target, given=given, seed=seed)
-    yield from images.split(steps)
+    (paths, steps), known = codes.shape[:2], dict(given)
+    others = [name for name in ("noise", *model.drawable) if name not in known]
+    names = [name for name in others if needs(model.recipe.graph, [model.output("sample")], name, {})]
+    known |= zip(names, model.compute(*names, batch=1 if held else paths, seed=seed), strict=True)
+    for name, of in known.items():
+        if isinstance(of, Tensor) and len(of) in (1, paths):
+            known[name] = of.repeat_interleave(paths * steps // len(of), 0)
+    images = model.sample(z=codes.flatten(0, 1), noise=known.pop("noise", None), given=known, seed=seed)
+    yield from torch.split(images, steps)
 
 
 def _great_circles(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Codes (P, ...) and (P, ...) -> (P, steps, ...) on the arcs between them; a map is one long vector."""
     shape, start, end = start.shape[1:], start.flatten(1), end.flatten(1)
     t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[None, :, None]
-    cosine = torch.nn.functional.cosine_similarity(start, end)[:, None, None]
-    angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    angle = torch.nn.functional.cosine_similarity(start, end)[:, None, None].clamp(-1 + 1e-6, 1 - 1e-6).acos()
     a, b = ((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()
     return (a * start[:, None] + b * end[:, None]).reshape(len(start), steps, *shape)
 

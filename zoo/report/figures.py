@@ -73,7 +73,7 @@ def _by_class(model: Model) -> list[Picture]:
     for name in (name for name in model.recipe.graph.fields if name in model.drawable):
         field, target = model.recipe.fields[name], [model.output("sample")]
         if needs(model.recipe.graph, target, name, {}):
-            shown = range(min(field.classes, MOST_CLASSES))
+            shown = model.frequencies.of(field).nonzero().flatten().tolist()[:MOST_CLASSES]
             rows = [(class_name(field, c), model.sample(COLUMNS, given={name: c}, seed=SEED)) for c in shown]
             caption = f"A row for each {name}; codes and noise are alike in all rows."
             pictures.append(Picture(f"samples-{name}.png", f"Samples by {name}", caption, rows))

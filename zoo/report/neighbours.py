@@ -62,8 +62,7 @@ def nearest(asked: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
         squares = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
         here = torch.arange(start, start + len(b), device=a.device).expand(len(a), -1)
         order = torch.cat([best, squares], 1).sort(dim=1, stable=True)
-        best = order.values[:, :k]
-        index = torch.cat([index, here], 1).gather(1, order.indices[:, :k])
+        best, index = order.values[:, :k], torch.cat([index, here], 1).gather(1, order.indices[:, :k])
     return best.sqrt().cpu(), index.cpu()
 
 

@@ -80,8 +80,7 @@ def _facts(records: Sequence[Mapping[str, Any]]) -> str:
 def time_of(records: Sequence[Mapping[str, Any]]) -> float:
     """Seconds of training in all; the clock of a record begins again whenever a training is taken up."""
     seconds = [s for s in (as_number(record["seconds"]) for record in records) if math.isfinite(s)]
-    ends = [now for now, then in zip(seconds, [*seconds[1:], -math.inf], strict=False) if then < now]
-    return sum(ends)
+    return sum(now for now, then in zip(seconds, [*seconds[1:], -math.inf], strict=False) if then < now)
 
 
 def _notes(notes: Sequence[str]) -> str:

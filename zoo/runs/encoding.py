@@ -113,6 +113,8 @@ def encode(model: Model, place: str, to: Path, *, output: str = "posterior", bat
         RequestError: the directory holds something else, or the model has no such value.
     """
     sources, work = sources_of(place, model.recipe), Work.of(model, output, batch)
+    if to.is_file():
+        raise RequestError(f"--to {to}: is a file; give a directory")
     to.mkdir(parents=True, exist_ok=True)
     for left in filter(temporary, to.glob(".*")):
         remove(left)

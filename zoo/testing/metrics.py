@@ -116,8 +116,7 @@ class Metric(Setting):
             made.update(**mapped(lambda t, piece=piece: t[piece].clone() if t.ndim else t, shown))  # type: ignore[misc]
         if training := optional(made, "training"):
             training(to_model(self.data.train))
-        pieces = float(made.compute())
-        same = math.isclose(whole, pieces, rel_tol=1e-4, abs_tol=1e-6)
+        same = math.isclose(whole, pieces := float(made.compute()), rel_tol=1e-4, abs_tol=1e-6)
         told = f"comes to {whole:.6g} on {IMAGES} images at once and to {pieces:.6g} in batches of 2, 1 and 1"
         self.require(same, f"{told}; sum over images and divide once, in compute()")
 

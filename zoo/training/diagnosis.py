@@ -105,9 +105,8 @@ def diagnose(engine: Engine, poisoned: Poisoned, batches: Batches) -> Fault:
         engine.shares(plan, x, poisoned.which)
     term = _guilty(engine, plan, x, poisoned)
     spoilt = tuple(engine.shards.spoilt(engine.players))
-    value = f"{float(poisoned.losses[term]):g}"
+    value, module = f"{float(poisoned.losses[term]):g}", outputs[0] if outputs else ""
     images = tuple(batches.images_of(engine.turn(poisoned.which)).tolist())
-    module = outputs[0] if outputs else ""
     return Fault(engine.step_index, number, play, term.row, term.term, value, module, spoilt, images)
 
 

@@ -102,8 +102,8 @@ def _between(bench: _Bench, run: Run, newest: Path, older: Path) -> Replayed:
     """Compares a checkpoint of the run's with the steps to it, taken once more from the one before."""
     first, last = step_of(older), step_of(newest)
     there = bench.played(partial(take_up, run.folder, newest), 0)
-    again = bench.played(partial(take_up, run.folder, older), last - first)
-    return Replayed(first, last, "as they were taken and once more", _same(there, again))
+    same = _same(there, bench.played(partial(take_up, run.folder, older), last - first))
+    return Replayed(first, last, "as they were taken and once more", same)
 
 
 def _same(one: Engine, other: Engine) -> str:
