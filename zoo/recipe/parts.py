@@ -153,6 +153,7 @@ class PartReader:
             by = entry.part.by
             chosen = spec[by].plain() if by and by in spec else None
             entry = entry.variant(chosen)
+            signature = entry.signature  # which raises where the target is not what it should be
         except RequestError as error:
             place, said = (spec[key].position if key in spec else self.root.at(path) for key in ("use", "kind"))
             # a slot's kind, where that is laid over a base's use
@@ -164,7 +165,7 @@ class PartReader:
             return None
         beside = ("use", "with", *reserved)
         options = {key: node for key, node in spec.items() if key not in beside}
-        checked = self.options(path, options, entry.signature, f"{kind} '{entry.name}'", beside, kind)
+        checked = self.options(path, options, signature, f"{kind} '{entry.name}'", beside, kind)
         wiring = self._bindings((*path, "with"), spec.get("with"), entry)
         bound = {need: self.root.at((*path, "with", need)) for need in wiring}
         return Part(label, entry, checked, self.root.at(path), wiring, bound=bound, home=home)
