@@ -1,7 +1,7 @@
 """CelebA (Liu et al. 2015), the aligned and cropped faces, 178 x 218, from the publisher's archive or its folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,6 +110,17 @@ celeba.ready = _places
 celeba.read = read
 
 
+def _lines(place: Path, check: bool) -> Iterable[tuple[int, str]]:
+    """The lines of a text of the publisher's, counted from 1; its own file's checksum is looked at, if asked."""
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise OSError(f"celeba: {place} cannot be read: {error.strerror}.") from None
+    if check and place.name in (PARTITION, ATTRIBUTES):
+        check_md5("celeba", str(place), content, MD5[place.name])
+    return enumerate(content.decode("ascii", "replace").splitlines(), 1)
+
+
 def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]]:
     """Image names for ``train`` and for ``test``, in the publisher's order.
 
@@ -117,15 +128,9 @@ def split_names(partition: Path, split: str, check: bool) -> dict[str, list[str]
         ValueError: if the partition file is damaged.
         OSError: if it cannot be read.
     """
-    try:
-        content = partition.read_bytes()
-    except OSError as error:
-        raise OSError(f"celeba: {partition} cannot be read: {error.strerror}.") from None
-    if check and partition.name == PARTITION:
-        check_md5("celeba", str(partition), content, MD5[PARTITION])
     parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
     everything = []
-    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+    for number, line in _lines(partition, check):
         if number == 1 and line == "image_id,partition":
             continue
         if not (match := LINE.fullmatch(line.strip())):
@@ -155,14 +160,8 @@ def read_attributes(place: Path, names: Sequence[str], check: bool) -> Tensor:
         ValueError: if it is damaged, or an image is not in it.
         OSError: if it cannot be read.
     """
-    try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise OSError(f"celeba: {place} cannot be read: {error.strerror}.") from None
-    if check and place.name == ATTRIBUTES:
-        check_md5("celeba", str(place), content, MD5[ATTRIBUTES])
     wanted, rows = {*names}, dict[str, list[bool]]()
-    for number, line in enumerate(content.decode("ascii", "replace").splitlines(), 1):
+    for number, line in _lines(place, check):
         name, *values = line.replace(",", " ").split() or [""]
         if not name.endswith((".jpg", ".jpeg", ".png")):
             continue  # how many there are, and the attributes' names
