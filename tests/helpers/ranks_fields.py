@@ -1,6 +1,6 @@
 """What each process of ``test_fields.py`` does: steps of its models, by all processes together and by one alone.
 
-torchrun --nproc-per-node N -m helpers.ranks_fields FILE
+torchrun --nproc-per-node N -m helpers.ranks_fields FILE RUN
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 import torch
-from test_fields import RECIPES, made
+from test_fields import RECIPES, follow, made
 from torch import Tensor
 
 from zoo.data.batches import Batches, load_images
@@ -16,8 +16,6 @@ from zoo.engine.engine import Engine
 from zoo.machine.processes import ALONE, Processes, joined
 
 STEPS = 2
-NAMES = [name for name, recipe in RECIPES.items() if "FIRST" not in str(recipe)]
-"""All but the one that needs another's run."""
 
 
 def trained(name: str, processes: Processes) -> dict[str, Tensor]:
@@ -33,8 +31,9 @@ def trained(name: str, processes: Processes) -> dict[str, Tensor]:
 
 def main() -> None:
     found = {}
+    follow(sys.argv[2])
     with joined("cpu") as (processes, _):
-        for name in NAMES:
+        for name in RECIPES:
             shared = trained(name, processes)
             if processes.first:
                 found[name] = shared, trained(name, ALONE)
