@@ -37,9 +37,26 @@ def zoo_components() -> Sequence[api.Component]:
 def zoo_recipes() -> Sequence[api.Recipe]:
     """The default, the review's telling of it, ours, and the published one."""
     return (
-        api.Recipe("avae", "zoo_avae:avae.yaml", "AVAE (Plumerault et al. 2020): a VAE's codes, a GAN's texture"),
-        api.Recipe("avae-joint", "zoo_avae:avae-joint.yaml", "AVAE whose generator's loss shapes the encoder too"),
-        api.Recipe("avae-plus", "zoo_avae:avae-plus.yaml", "ours: AVAE whose generator is trained to reconstruct too"),
-        api.Recipe("avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option"),
+        api.Recipe(
+            "avae",
+            "zoo_avae:avae.yaml",
+            "AVAE (Plumerault et al. 2020): a VAE's codes, a GAN's texture",
+            family="hybrid",
+        ),
+        api.Recipe(
+            "avae-joint",
+            "zoo_avae:avae-joint.yaml",
+            "AVAE whose generator's loss shapes the encoder too",
+            family="hybrid",
+        ),
+        api.Recipe(
+            "avae-plus",
+            "zoo_avae:avae-plus.yaml",
+            "ours: AVAE whose generator is trained to reconstruct too",
+            family="hybrid",
+        ),
+        api.Recipe(
+            "avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option", family="hybrid"
+        ),
         api.Recipe("paper-table", "zoo_avae:paper-table.yaml", "the AVAE paper's table, as published", table=True),
     )

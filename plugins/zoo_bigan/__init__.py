@@ -30,7 +30,14 @@ def zoo_components() -> Sequence[api.Component]:
 def zoo_recipes() -> Sequence[api.Recipe]:
     """The default, its sibling, and the published comparison's."""
     return (
-        api.Recipe("bigan", "zoo_bigan:bigan.yaml", "BiGAN (Donahue et al. 2016)"),
-        api.Recipe("ali", "zoo_bigan:ali.yaml", "ALI (Dumoulin et al. 2016): BiGAN with a sampled code"),
-        api.Recipe("bigan-paper", "zoo_bigan:bigan-paper.yaml", "the BiGAN of the AVAE paper's comparison"),
+        api.Recipe("bigan", "zoo_bigan:bigan.yaml", "BiGAN (Donahue et al. 2016)", family="bidirectional"),
+        api.Recipe(
+            "ali", "zoo_bigan:ali.yaml", "ALI (Dumoulin et al. 2016): BiGAN with a sampled code", family="bidirectional"
+        ),
+        api.Recipe(
+            "bigan-paper",
+            "zoo_bigan:bigan-paper.yaml",
+            "the BiGAN of the AVAE paper's comparison",
+            family="bidirectional",
+        ),
     )

@@ -53,4 +53,6 @@ def zoo_recipes() -> tuple[api.Recipe, ...]:
         "sharp": "ours: AVAE's sharp generator on an autoencoder that stays as it is",
         "kl-f16": "KL autoencoder, 16 times smaller, at 256 px (Rombach et al. 2022)",
     }
-    return tuple(api.Recipe(name, f"zoo_diffusers:{name}.yaml", summary) for name, summary in about.items())
+    return tuple(
+        api.Recipe(name, f"zoo_diffusers:{name}.yaml", summary, family="tokenizer") for name, summary in about.items()
+    )

@@ -9,6 +9,8 @@ from zoo import api
 def zoo_recipes() -> Sequence[api.Recipe]:
     """The default, and the published comparison's."""
     return (
-        api.Recipe("gan", "zoo_gan:gan.yaml", "GAN (Goodfellow et al. 2014)"),
-        api.Recipe("gan-paper", "zoo_gan:gan-paper.yaml", "the GAN of the AVAE paper's comparison"),
+        api.Recipe("gan", "zoo_gan:gan.yaml", "GAN (Goodfellow et al. 2014)", family="adversarial"),
+        api.Recipe(
+            "gan-paper", "zoo_gan:gan-paper.yaml", "the GAN of the AVAE paper's comparison", family="adversarial"
+        ),
     )

@@ -62,4 +62,4 @@ def zoo_components() -> Sequence[api.Component]:
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
     """Tokenizers at their published sizes, and small ones."""
-    return [api.Recipe(name, f"zoo_quantise:{name}.yaml", text) for name, text in RECIPES.items()]
+    return [api.Recipe(name, f"zoo_quantise:{name}.yaml", text, family="tokenizer") for name, text in RECIPES.items()]

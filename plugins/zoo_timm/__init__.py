@@ -47,4 +47,8 @@ def zoo_components() -> tuple[api.Component, ...]:
 @api.hookimpl
 def zoo_recipes() -> tuple[api.Recipe, ...]:
     """Autoencoders on a timm model's features."""
-    return (api.Recipe("rae", "zoo_timm:rae.yaml", "a decoder of frozen DINO features (Zheng et al. 2025)"),)
+    return (
+        api.Recipe(
+            "rae", "zoo_timm:rae.yaml", "a decoder of frozen DINO features (Zheng et al. 2025)", family="tokenizer"
+        ),
+    )

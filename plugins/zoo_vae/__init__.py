@@ -9,6 +9,8 @@ from zoo import api
 def zoo_recipes() -> Sequence[api.Recipe]:
     """The default, and the published comparison's."""
     return (
-        api.Recipe("vae", "zoo_vae:vae.yaml", "VAE (Kingma & Welling 2014)"),
-        api.Recipe("vae-paper", "zoo_vae:vae-paper.yaml", "the VAE of the AVAE paper's comparison"),
+        api.Recipe("vae", "zoo_vae:vae.yaml", "VAE (Kingma & Welling 2014)", family="variational"),
+        api.Recipe(
+            "vae-paper", "zoo_vae:vae-paper.yaml", "the VAE of the AVAE paper's comparison", family="variational"
+        ),
     )

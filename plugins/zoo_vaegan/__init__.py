@@ -32,6 +32,11 @@ def zoo_components() -> Sequence[api.Component]:
 def zoo_recipes() -> Sequence[api.Recipe]:
     """The default, and the published comparison's."""
     return (
-        api.Recipe("vaegan", "zoo_vaegan:vaegan.yaml", "VAE/GAN (Larsen et al. 2016)"),
-        api.Recipe("vaegan-paper", "zoo_vaegan:vaegan-paper.yaml", "the VAE/GAN of the AVAE paper's comparison"),
+        api.Recipe("vaegan", "zoo_vaegan:vaegan.yaml", "VAE/GAN (Larsen et al. 2016)", family="hybrid"),
+        api.Recipe(
+            "vaegan-paper",
+            "zoo_vaegan:vaegan-paper.yaml",
+            "the VAE/GAN of the AVAE paper's comparison",
+            family="hybrid",
+        ),
     )

@@ -215,12 +215,14 @@ class Recipe:
         path: ``"package:relative/path.yaml"`` of the file inside the package.
         summary: one line for ``zoo list``.
         table: whether it is a table of recipes instead, for ``zoo compare NAME`` alone.
+        family: the systems that it stands among in ``zoo list recipe``, such as ``"adversarial"``.
     """
 
     name: str
     path: str
     summary: str
     table: bool = False
+    family: str = ""
 
 
 # -- hooks ---------------------------------------------------------------------------------------------------

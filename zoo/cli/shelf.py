@@ -42,6 +42,9 @@ def list_parts(arguments: argparse.Namespace) -> int:
         print(json_text(rows))
         return 0
     columns = ["kind", "name", "package", "summary"]
+    if any(row.get("family") for row in rows) and len({row["kind"] for row in rows}) == 1:
+        columns[0] = "family"
+        rows.sort(key=lambda row: (not row["family"], row["family"], row["name"]))
     print(table([columns, *([row[column] for column in columns] for row in rows)]))
     ill = [plugin.name for plugin in registry.plugins if plugin.state not in ("ok", "disabled")]
     if ill:

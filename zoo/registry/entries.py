@@ -132,6 +132,10 @@ class RecipeEntry(Named):
 
     part: api.Recipe
 
+    def row(self) -> dict[str, str]:
+        """What a list of recipes says of it."""
+        return {**super().row(), "family": self.part.family}
+
     @property
     def file(self) -> Path:
         """The YAML file, found without importing more than its package's parents; RequestError if it is not there."""
