@@ -1,4 +1,4 @@
-"""What the tests of systems share: a tiny recipe in float64, its batch, the gradients of the engine and those by hand."""
+"""What tests of systems share: a tiny recipe in float64, its batch, the engine's gradients and those by hand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoo import api
 from zoo.data.batches import Batches, load_images
 from zoo.engine.engine import Engine
 from zoo.model.model import Model
+from zoo.recipe import load_recipe
 from zoo.types import Batch
 
 Gradients = Mapping[str, Tensor]
@@ -22,7 +23,9 @@ Gradients = Mapping[str, Tensor]
 def small(name: str, *overrides: str) -> Model:
     """A bundled recipe with networks of width 4 and images of 16 px, in float64, without EMA or augmentation."""
     plain = ("train.ema=0", "train.precision=float32", "augment=[]")
-    return Model(tiny(name, *plain, *overrides)).to(torch.float64)
+    few = {"train": 16, "test": 8}
+    counts = [f"data.{key}={few[key]}" for key in few.keys() & load_recipe(name).data.options.keys()]
+    return Model(tiny(name, *plain, *counts, *overrides)).to(torch.float64)
 
 
 def batch_of(model: Model, turn: int = 0) -> Batch:
