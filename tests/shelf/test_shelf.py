@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from faults.tiny import PUBLISHED, bundled
+from gallery import KEYS, header
 
 from zoo.recipe import load_recipe
 from zoo.recipe.routes import routes
@@ -17,22 +18,10 @@ from zoo.registry import load_registry
 GOLDEN = Path(__file__).parents[1] / "golden" / "explain"
 PLUGINS = Path(__file__).parents[2] / "plugins"
 SYSTEMS = sorted({*bundled(), *PUBLISHED})
+PAPERS = {name for name in SYSTEMS if name.endswith("-paper")}
+"""The comparison of AVAE's paper, whose headers say what is published otherwise."""
 LINES = 40
 """Of a recipe, its header among them."""
-KEYS = ("Loss", "When", "Paper")
-"""What a system's header says, each on a line of its own, beside the first, which is its title."""
-
-
-def header(text: str) -> dict[str, str]:
-    """The lines above a recipe: its title under ``""``; a key's text, the lines that are set in below it too."""
-    said, key = {}, ""
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        found = line[2:].partition(": ")
-        key = found[0] if found[0] in KEYS else key
-        said[key] = f"{said.get(key, '')} {found[2] if found[0] == key else line[1:].strip()}".strip()
-    return said
 
 
 def test_a_system_is_a_short_recipe() -> None:
@@ -43,6 +32,17 @@ def test_a_system_is_a_short_recipe() -> None:
 
 def test_a_recipe_is_of_a_family() -> None:
     assert [recipe.name for recipe in load_registry().recipes() if not recipe.part.family] == []
+
+
+def test_a_system_says_what_it_is_what_for_and_where_from() -> None:
+    own = [recipe for recipe in load_registry().recipes() if recipe.name not in PUBLISHED | PAPERS]
+    lacking = {one.name: [key for key in KEYS if not header(one.file.read_text()).get(key)] for one in own}
+    assert {name: keys for name, keys in lacking.items() if keys} == {}
+
+
+def test_a_header_is_read_line_by_line() -> None:
+    text = "# A (B 2000): what: it is.\n# More.\n# Loss: one:\n#   two.\n# Paper: C.\ndata: digits  # When: no\n"
+    assert header(text) == {"": "A (B 2000): what: it is.", "About": "More.", "Loss": "one: two.", "Paper": "C."}
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
