@@ -1,16 +1,20 @@
-"""GAN (Goodfellow et al. 2014): recipes of shared values and terms; they need no code of their own."""
+"""GANs (Goodfellow et al. 2014 and after): recipes of shared values, terms and networks; they need no code."""
 
 from collections.abc import Sequence
 
 from zoo import api
 
+RECIPES = {
+    "gan": "GAN (Goodfellow et al. 2014)",
+    "gan-paper": "the GAN of the AVAE paper's comparison",
+    "hinge-gan": "a GAN to begin with: hinge loss, spectral norm (Lim & Ye 2017)",
+    "lsgan": "least squares, whose gradients do not vanish (Mao et al. 2017)",
+    "wgan-gp": "a critic whose loss is a distance, by a gradient penalty (Gulrajani et al. 2017)",
+    "r1-gan": "a critic that is flat at real images, for stable training (Mescheder et al. 2018)",
+}
+
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The default, and the published comparison's."""
-    return (
-        api.Recipe("gan", "zoo_gan:gan.yaml", "GAN (Goodfellow et al. 2014)", family="adversarial"),
-        api.Recipe(
-            "gan-paper", "zoo_gan:gan-paper.yaml", "the GAN of the AVAE paper's comparison", family="adversarial"
-        ),
-    )
+    """Each by the name of its file."""
+    return [api.Recipe(name, f"zoo_gan:{name}.yaml", what, family="adversarial") for name, what in RECIPES.items()]

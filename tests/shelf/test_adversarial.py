@@ -1,0 +1,133 @@
+"""Adversarial systems: a step of each against one written by hand, and what each learns of a small world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, small, softplus
+from torch import Tensor
+from torch.nn.functional import relu
+from torch.nn.utils import parametrize
+
+import zoo
+from zoo.data.batches import Batches, load_images
+from zoo.engine.engine import Engine
+from zoo.model.model import Model
+
+Draw = tuple[int, ...]
+"""Which of the repetitions of a step's phase it is."""
+
+
+def expected(model: Model, slot: str, loss: Callable[[Model], Tensor]) -> Mapping[str, Tensor]:
+    """A gradient by hand, of a copy: weights under spectral norm are computed once, with one iteration."""
+    copied = deepcopy(model)
+    with parametrize.cached():
+        return by_hand(copied, slot, loss=lambda: loss(copied))
+
+
+def fakes(model: Model, count: int, draw: Draw = ()) -> Tensor:
+    """G(z, z_a) of the numbers that the engine draws."""
+    z = drawn(model, "z", draw).normal(count, model.recipe.latent)
+    return model.generator(z, z[:, :0])
+
+
+def slope(model: Model, points: Tensor) -> Tensor:
+    """dC/dx, recorded, (B, C, H, W)."""
+    points = points.detach().clone().requires_grad_()
+    return torch.autograd.grad(model.critic(points).logit.sum(), points, create_graph=True)[0]
+
+
+# -- losses --------------------------------------------------------------------------------------------------
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of the logits of real and of generated images."""
+
+PAIRS: dict[str, tuple[Loss, Loss]] = {
+    "hinge-gan": (lambda x, g: relu(1 - x).mean() + relu(1 + g).mean(), lambda _, g: -g.mean()),
+    "lsgan": (lambda x, g: ((x - 1) ** 2).mean() / 2 + (g**2).mean() / 2, lambda _, g: ((g - 1) ** 2).mean() / 2),
+    "r1-gan": (lambda x, g: softplus(-x) + softplus(g), lambda _, g: softplus(-g)),
+}
+"""What the critic and what the generator minimises, where both move together in the first phase."""
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_step_of_both_is_the_one_by_hand(name: str) -> None:
+    model = small(name)
+    batch = batch_of(model)
+    x = batch["x"]
+    of_critic, of_generator = (
+        lambda copy, loss=loss: loss(copy.critic(x).logit, copy.critic(fakes(copy, len(x))).logit)
+        for loss in PAIRS[name]
+    )
+    wanted = {**expected(model, "critic", of_critic), **expected(model, "generator", of_generator)}
+    assert_same(gradients(model, batch), wanted)
+
+
+def wgan_critic(copy: Model, x: Tensor, draw: Draw) -> Tensor:
+    fake = fakes(copy, len(x), draw)
+    u = drawn(copy, "interpolates", draw).uniform(len(x), 1, 1, 1)
+    norms = slope(copy, u * x + (1 - u) * fake).square().sum((1, 2, 3)).sqrt()
+    return copy.critic(fake).logit.mean() - copy.critic(x).logit.mean() + 10 * ((norms - 1) ** 2).mean()
+
+
+ALONE: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {"wgan-gp": wgan_critic}
+"""What the critic minimises in a first phase of its own, on a batch of its own."""
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_step_of_the_critic_and_one_of_the_generator_are_those_by_hand(name: str) -> None:
+    model, draw = small(name), (0, 3)
+    batch = batch_of(model)
+    x = batch["x"]
+    wanted = expected(model, "critic", lambda copy: ALONE[name](copy, x, draw))
+    assert_same(gradients(model, batch, draw=draw), wanted)
+    wanted = expected(model, "generator", lambda copy: -copy.critic(fakes(copy, len(x))).logit.mean())
+    assert_same(gradients(model, batch, phase=1), wanted)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_five_steps_of_the_critic_are_on_batches_of_their_own(name: str) -> None:
+    model, seen = small(name), []
+    batches = Batches.of(model.recipe, load_images(model.recipe), "cpu", torch.float64)
+    Engine(model).step(lambda turn: seen.append(turn) or batches(turn))
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_r1_is_16_times_as_strong_every_16_steps() -> None:
+    model = small("r1-gan")
+    batch = batch_of(model)
+    x = batch["x"]
+    wanted = expected(model, "critic", lambda copy: 16 * slope(copy, x).square().sum() / 2 / len(x))
+    assert_same(gradients(model, batch, phase=1), wanted)
+    assert model.recipe.phases[1].every == 16
+
+
+# -- learning ------------------------------------------------------------------------------------------------
+
+CLOUD = Path(__file__).parents[1] / "parts" / "cloud_parts.py"
+STEPS = {"hinge-gan": 500, "lsgan": 500, "wgan-gp": 120, "r1-gan": 500}
+"""About a second of each."""
+
+
+def distance_of_cloud(name: str, steps: int) -> float:
+    """|difference of means|^2 + |difference of deviations|^2 of samples and points of the plane, after a training."""
+    small = {"use": "mlp", "width": 32}
+    source = {"extends": name, "data": "cloud", "latent": 2, "slots": {"generator": small, "critic": small}}
+    rates = ("train.optimizer.lr=0.001", "train.optimizers={critic: {lr: 0.003}}")
+    plain = (f"train.steps={steps}", "train.batch=64", "train.ema=0.9", "train.precision=float32", "evaluate=[]")
+    model = zoo.build(source, overrides=[*rates, *plain], plugins=[CLOUD])
+    images = load_images(model.recipe)
+    zoo.train(model, images, steps=steps, progress=False)
+    samples = model.sample(2048)
+    errors = [of(samples) - of(images.train) for of in (lambda x: x.mean(0), lambda x: x.std(0))]
+    return float(sum(error.square().sum() for error in errors))
+
+
+@pytest.mark.parametrize(("name", "steps"), STEPS.items())
+def test_it_learns_a_cloud_of_points(name: str, steps: int) -> None:
+    assert distance_of_cloud(name, 1) > 1.0
+    assert distance_of_cloud(name, steps) < 0.2
