@@ -32,6 +32,14 @@ TERMS = {
         "adaptive_fooling": "-C(x_rec), its gradient as large as the distance's at the decoder's last layer",
     },
     "codes": {"feature_alignment": "codes that look like a teacher's features (VA-VAE)"},
+    "aggregate": {
+        "capacity": "how far the KL is from so many nats (Burgess 2018)",
+        "covariance_off_diagonal": "covariances of codes, squared (DIP-VAE)",
+        "covariance_diagonal": "variances of codes less 1, squared (DIP-VAE)",
+        "code_information": "what codes tell of which image it is, nats (beta-TCVAE)",
+        "total_correlation": "how far dimensions of codes are from independent, nats (beta-TCVAE)",
+        "dimension_kl": "KL to the prior of each dimension's own distribution, nats (beta-TCVAE)",
+    },
 }
 VALUES = {
     "slopes": {"interpolates": "points between real and generated images"},
@@ -53,6 +61,10 @@ VALUES = {
         "turns": "quarter turns of each image, for half of them none",
         "x_turned": "images, turned",
         "codes_turned": "codes, turned (EQ-VAE)",
+    },
+    "aggregate": {
+        "code_covariance": "covariance of codes over a batch",
+        "code_log_densities": "log density of each code by each image's posterior, by dimension",
     },
 }
 

@@ -1,16 +1,21 @@
-"""VAE (Kingma & Welling 2014): recipes of shared values and terms; they need no code of their own."""
+"""VAEs (Kingma & Welling 2014) and what followed: recipes of shared values and terms, without code of their own."""
 
 from collections.abc import Sequence
 
 from zoo import api
 
+RECIPES = {
+    "vae": "VAE (Kingma & Welling 2014)",
+    "vae-paper": "the VAE of the AVAE paper's comparison",
+    "beta-vae": "factors of variation, at the price of blur (Higgins 2017)",
+    "capacity-vae": "factors of variation within so many nats (Burgess 2018)",
+    "dip-vae": "uncorrelated codes (DIP-VAE II, Kumar 2018)",
+    "beta-tcvae": "factors of variation by independent codes (Chen 2018)",
+    "sigma-vae": "a VAE without a weight to search for (Rybkin 2021)",
+}
+
 
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
-    """The default, and the published comparison's."""
-    return (
-        api.Recipe("vae", "zoo_vae:vae.yaml", "VAE (Kingma & Welling 2014)", family="variational"),
-        api.Recipe(
-            "vae-paper", "zoo_vae:vae-paper.yaml", "the VAE of the AVAE paper's comparison", family="variational"
-        ),
-    )
+    """The default, the published comparison's, and those of other bounds, priors and penalties."""
+    return tuple(api.Recipe(name, f"zoo_vae:{name}.yaml", text, family="variational") for name, text in RECIPES.items())

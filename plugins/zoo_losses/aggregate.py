@@ -1,0 +1,116 @@
+"""Terms of codes as a set: how many nats they may cost, how they vary together, how their density falls into parts.
+
+B batch, K dimensions of a code, whatever its shape; N training images. q(z) is the mean of q(z|x) over these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zoo import api
+from zoo_losses.terms import kl
+
+
+def capacity(posterior: api.Gaussian, prior: Any, z_posterior: Tensor, *, nats: api.Scheduled = 25.0) -> Tensor:
+    """|KL(q(z|x) || p(z)) - C|, of the batch's mean KL: codes are to cost C nats (Burgess et al. 2018, eq. 8).
+
+    Args:
+        posterior: q, of codes (B, K) or of any other shape.
+        prior: p, as ``kl`` takes it.
+        z_posterior: codes from q.
+        nats: C, which rises from 0.
+
+    Raises:
+        ValueError: if C is negative.
+    """
+    if nats < 0:
+        raise ValueError(f"'nats' is at least 0, not {nats}: no code costs less")
+    return (kl(posterior, prior, z_posterior) - nats).abs()
+
+
+def code_covariance(posterior: api.Gaussian, *, of: Literal["codes", "means"] = "codes") -> Tensor:
+    """Cov(mu) + E diag sigma^2, the covariance of codes z ~ q(z), or Cov(mu) alone (Kumar et al. 2018, eq. 5), (K, K).
+
+    Args:
+        posterior: q(z|x) of a batch.
+        of: ``codes`` for DIP-VAE II, ``means`` for DIP-VAE I.
+    """
+    mean = posterior.mean.flatten(1)
+    apart = mean - mean.mean(0)
+    covariance = apart.T @ apart / len(mean)
+    return covariance if of == "means" else covariance + (2 * posterior.log_sigma.flatten(1)).exp().mean(0).diag()
+
+
+def covariance_off_diagonal(code_covariance: Tensor) -> Tensor:
+    """sum over i != j of Cov_ij^2 (Kumar et al. 2018, eq. 6, 7), a scalar."""
+    return code_covariance.square().sum() - code_covariance.diagonal().square().sum()
+
+
+def covariance_diagonal(code_covariance: Tensor) -> Tensor:
+    """sum_i (Cov_ii - 1)^2 (Kumar et al. 2018, eq. 6, 7), a scalar."""
+    return (code_covariance.diagonal() - 1).square().sum()
+
+
+def code_log_densities(posterior: api.Gaussian, z_posterior: Tensor) -> Tensor:
+    """log q(z_ik|x_j), the code of image i by the posterior of image j, each dimension by itself, (B, B, K), nats.
+
+    Args:
+        posterior: q(z|x), of codes (B, K) or of any other shape.
+        z_posterior: codes from it.
+    """
+    mean, log_sigma, z = (t.flatten(1) for t in (posterior.mean, posterior.log_sigma, z_posterior))
+    squares = (z[:, None] - mean[None]).square() * (-2 * log_sigma).exp()
+    return -0.5 * squares - log_sigma - 0.5 * math.log(2 * math.pi)
+
+
+def code_information(code_log_densities: Tensor, train_size: int) -> Tensor:
+    """log q(z|x) - log q(z): what codes tell of which image it is (Chen et al. 2018, eq. 2), nats, a scalar.
+
+    log q(z) is estimated of the batch by minibatch weighting, log sum_j q(z|x_j) - log(N B) (Chen et al. 2018, eq. S5).
+
+    Args:
+        code_log_densities: (B, B, K).
+        train_size: N.
+    """
+    own = code_log_densities.sum(2).diagonal()
+    return (own - _joint(code_log_densities, train_size)).mean()
+
+
+def total_correlation(code_log_densities: Tensor, train_size: int) -> Tensor:
+    """log q(z) - sum_k log q(z_k), by minibatch weighting: 0 of independent dimensions (Chen et al. 2018, eq. 2).
+
+    In nats, a scalar; the estimate is lower than what it estimates, and may be negative.
+
+    Args:
+        code_log_densities: (B, B, K).
+        train_size: N.
+    """
+    return (_joint(code_log_densities, train_size) - _marginals(code_log_densities, train_size)).mean()
+
+
+def dimension_kl(code_log_densities: Tensor, train_size: int, prior: Any, z_posterior: Tensor) -> Tensor:
+    """sum_k log q(z_k) - log p(z_k), by minibatch weighting (Chen et al. 2018, eq. 2), nats, a scalar.
+
+    With ``code_information`` and ``total_correlation`` it comes to log q(z|x) - log p(z), whose mean is the KL.
+
+    Args:
+        code_log_densities: (B, B, K).
+        train_size: N.
+        prior: p, whose dimensions are independent; ``log_prob(z)`` gives (B,).
+        z_posterior: the codes.
+    """
+    return (_marginals(code_log_densities, train_size) - prior.log_prob(z_posterior)).mean()
+
+
+def _joint(densities: Tensor, count: int) -> Tensor:
+    """log q(z), (B,)."""
+    return torch.logsumexp(densities.sum(2), 1) - math.log(count * len(densities))
+
+
+def _marginals(densities: Tensor, count: int) -> Tensor:
+    """sum_k log q(z_k), (B,)."""
+    return (torch.logsumexp(densities, 1) - math.log(count * len(densities))).sum(1)
