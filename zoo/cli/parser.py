@@ -114,6 +114,7 @@ def _shelf_verbs(verbs: Any) -> None:
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
     show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
+    _verb(verbs, "doctor", "what a bug report needs, and what is wrong with the installation", "doctor")
     _verb(verbs, "completion", 'a script by which bash and zsh complete: eval "$(zoo completion)"', "shelf")
     schema = _verb(verbs, "schema", "a JSON Schema of recipes, by which editors complete them", "shelf")
     schema.add_argument("--out", type=Path, metavar="FILE", help="such as zoo.schema.json")
