@@ -11,6 +11,7 @@
 # make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
 # make gallery a page and pictures of each system into docs/gallery: an hour or two on 2 cores if started anew
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
+# make release sdist and wheel into dist/, tried in a fresh environment outside the clone: 10 minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +29,7 @@ COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests
 COVERING += $(addprefix tests/training/test_,begins.py epochs.py extend.py) tests/test_fields.py tests/test_stages.py
 COVERING += $(addprefix tests/plugins/test_,diffusers.py folder_fields.py data_huggingface.py sizes.py)
 
-.PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak gallery sweep-timm
+.PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak gallery release sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -87,6 +88,10 @@ results: $(DEV_STAMP)
 # Stopped, it goes on with the same command; SYSTEMS="vae gan" for some.
 gallery: $(DEV_STAMP)
 	$(BIN)/python tests/gallery.py $(SYSTEMS)
+
+release: $(DEV_STAMP)
+	$(PIP) build twine
+	$(BIN)/python tests/release.py
 
 sweep-timm: $(DEV_STAMP)
 	$(BIN)/python tests/sweep_timm.py --size native

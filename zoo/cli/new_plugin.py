@@ -31,6 +31,7 @@ LAYOUT = {
     "pyproject.toml": "pyproject.toml.txt",
     "README.md": "README.md.txt",
     ".gitignore": "gitignore.txt",
+    ".github/workflows/test.yml": "test.yml.txt",
     "src/$module/__init__.py": "entry.py.txt",
     "src/$module/networks.py": "networks.py.txt",
     "src/$module/terms.py": "terms.py.txt",
