@@ -3,10 +3,11 @@
 from zoo import api
 
 PERCEPTRONS = (
-    ("encoder", "a vector to a diagonal Gaussian", "B features -> B latent"),
-    ("decoder", "a code to a vector", "B latent -> B features"),
-    ("generator", "a code and noise to a vector", "B latent, B noise -> B features"),
-    ("critic", "a vector to one logit", "B features -> B"),
+    ("encoder", "mlp", "Encoder", "a vector to a diagonal Gaussian", "B features -> B latent"),
+    ("decoder", "mlp", "Decoder", "a code to a vector", "B latent -> B features"),
+    ("generator", "mlp", "Generator", "a code and noise to a vector", "B latent, B noise -> B features"),
+    ("critic", "mlp", "Critic", "a vector to one logit", "B features -> B"),
+    ("critic", "mlp-codes", "CodeCritic", "a code to one logit", "B latent -> B"),
 )
 
 
@@ -30,8 +31,10 @@ def zoo_components() -> tuple[api.Component, ...]:
             "B latent -> B latent",
         ),
         *(
-            api.Component(kind, "mlp", f"zoo_values.perceptrons:{kind.title()}", f"{does}, by hidden layers", contract)
-            for kind, does, contract in PERCEPTRONS
+            api.Component(
+                kind, name, f"zoo_values.perceptrons:{target}", f"{does}, by hidden layers", contract, kind == "critic"
+            )
+            for kind, name, target, does, contract in PERCEPTRONS
         ),
         _value("posterior", "q(z|x): the encoder at the images"),
         _value("z_posterior", "a reparameterised sample of the posterior"),

@@ -1,6 +1,7 @@
-"""Multilayer perceptrons for vectors: rows of tables, codes of another model."""
+"""Multilayer perceptrons for vectors: rows of tables, codes of another model; and a critic of codes."""
 
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -95,3 +96,21 @@ class Critic(nn.Module):
     def forward(self, x: Tensor) -> "api.CriticOutput":
         """Vectors (B, F) -> logits (B,)."""
         return api.CriticOutput(self.body(x)[:, 0])
+
+
+class CodeCritic(nn.Module):
+    """Codes to a logit each, as adversarial autoencoders have it (Makhzani et al. 2015, appendix A).
+
+    Args:
+        latent: K, dimensions of a code, or its shape, all of which is seen at once.
+        width: of a hidden layer.
+        depth: hidden layers.
+    """
+
+    def __init__(self, latent: int | tuple[int, ...], *, width: int = 256, depth: int = 2) -> None:
+        super().__init__()
+        self.body = layers(latent if isinstance(latent, int) else prod(latent), 1, width, depth)
+
+    def forward(self, z: Tensor) -> "api.CriticOutput":
+        """Codes (B, K), or of any other shape -> logits (B,)."""
+        return api.CriticOutput(self.body(z.flatten(1))[:, 0])
