@@ -11,6 +11,7 @@ RECIPES = {
     "lsgan": "least squares, whose gradients do not vanish (Mao et al. 2017)",
     "wgan-gp": "a critic whose loss is a distance, by a gradient penalty (Gulrajani et al. 2017)",
     "r1-gan": "a critic that is flat at real images, for stable training (Mescheder et al. 2018)",
+    "sn-gan": "residual networks, spectral norm, five critic steps for each (Miyato et al. 2018)",
 }
 
 

@@ -22,11 +22,24 @@ Draw = tuple[int, ...]
 """Which of the repetitions of a step's phase it is."""
 
 
-def expected(model: Model, slot: str, loss: Callable[[Model], Tensor]) -> Mapping[str, Tensor]:
-    """A gradient by hand, of a copy: weights under spectral norm are computed once, with one iteration."""
+def expected(model: Model, slot: str, loss: Callable[[Model], Tensor], still: str = "") -> Mapping[str, Tensor]:
+    """A gradient by hand, of a copy: weights under spectral norm are computed once, with one iteration.
+
+    Args:
+        model: whose copy it is.
+        slot: that learns.
+        loss: what it minimises.
+        still: a slot that plays in no row of the phase, whose weights take no iteration.
+    """
     copied = deepcopy(model)
+
+    def of_copy() -> Tensor:
+        if still:
+            getattr(copied, still).eval()
+        return loss(copied)
+
     with parametrize.cached():
-        return by_hand(copied, slot, loss=lambda: loss(copied))
+        return by_hand(copied, slot, loss=of_copy)
 
 
 def fakes(model: Model, count: int, draw: Draw = ()) -> Tensor:
@@ -74,7 +87,11 @@ def wgan_critic(copy: Model, x: Tensor, draw: Draw) -> Tensor:
     return copy.critic(fake).logit.mean() - copy.critic(x).logit.mean() + 10 * ((norms - 1) ** 2).mean()
 
 
-ALONE: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {"wgan-gp": wgan_critic}
+def sn_critic(copy: Model, x: Tensor, draw: Draw) -> Tensor:
+    return relu(1 - copy.critic(x).logit).mean() + relu(1 + copy.critic(fakes(copy, len(x), draw)).logit).mean()
+
+
+ALONE: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {"sn-gan": sn_critic, "wgan-gp": wgan_critic}
 """What the critic minimises in a first phase of its own, on a batch of its own."""
 
 
@@ -85,7 +102,7 @@ def test_a_step_of_the_critic_and_one_of_the_generator_are_those_by_hand(name: s
     x = batch["x"]
     wanted = expected(model, "critic", lambda copy: ALONE[name](copy, x, draw))
     assert_same(gradients(model, batch, draw=draw), wanted)
-    wanted = expected(model, "generator", lambda copy: -copy.critic(fakes(copy, len(x))).logit.mean())
+    wanted = expected(model, "generator", lambda copy: -copy.critic(fakes(copy, len(x))).logit.mean(), "critic")
     assert_same(gradients(model, batch, phase=1), wanted)
 
 

@@ -1,0 +1,30 @@
+"""Networks that GANs were published with: residual ones, of a class or of none."""
+
+from zoo import api
+
+
+def _network(kind: str, name: str, target: str, summary: str, contract: str = "") -> api.Component:
+    return api.Component(kind, name, f"zoo_gan_networks.{target}", summary, contract, double_backward=kind == "critic")
+
+
+@api.hookimpl
+def zoo_components() -> tuple[api.Component, ...]:
+    """Generators and critics."""
+    return (
+        _network("generator", "resnet", "resnet:Generator", "residual blocks (SN-GAN, Miyato et al. 2018)"),
+        _network("critic", "resnet", "resnet:Critic", "residual blocks, spectral norm (SN-GAN, Miyato et al. 2018)"),
+        _network(
+            "generator",
+            "resnet-class",
+            "resnet:ClassGenerator",
+            "residual blocks whose norms are of a class (Miyato & Koyama 2018)",
+            "B latent, B -> B C H W",
+        ),
+        _network(
+            "critic",
+            "resnet-projection",
+            "resnet:ProjectionCritic",
+            "residual blocks, a class by projection (Miyato & Koyama 2018)",
+            "B C H W, B -> B",
+        ),
+    )
