@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
-from torch.linalg import eigh, svdvals
+from torch.linalg import svdvals
 
 from zoo_metrics.backbones import LITE0
 from zoo_metrics.features import INCEPTION, Features
 from zoo_metrics.protocols import PROTOCOLS, Protocol
 from zoo_metrics.sets import Split, TwoSets
-from zoo_metrics.statistics import Moments
+from zoo_metrics.statistics import Moments, root
 
 
 class Gaussians(TwoSets):
@@ -64,10 +64,11 @@ class Gaussians(TwoSets):
             ValueError: fewer than two images, which have no covariance.
         """
         over, made = self.features.view.covariance, self.moments[False]
-        real = self._given or (self.moments[True].mean, self.moments[True].covariance(over))
-        if real[0].shape != made.mean.shape:
-            raise ValueError(f"the reference has {len(real[0])} features, and these are {len(made.mean)}")
-        return frechet(*real, made.mean, made.covariance(over))
+        real = self._given[0] if self._given else self.moments[True].mean
+        if real.shape != made.mean.shape:
+            raise ValueError(f"the reference has {len(real)} features, and these are {len(made.mean)}")
+        spread = root(self._given[1]) if self._given else self.moments[True].root(over)
+        return _distance(real, spread, made.mean, made.root(over))
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -225,18 +226,17 @@ class FdLite0(Gaussians):
 
 
 def frechet(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
-    """The distance of two Gaussians, means (F,) and covariances (F, F) in float64.
+    """The distance of two Gaussians, means (F,) and covariances (F, F) in float64."""
+    return _distance(mean1, root(covariance1), mean2, root(covariance2))
 
-    tr (S1^1/2 S2 S1^1/2)^1/2 is the sum of the singular values of S1^1/2 S2^1/2. Taken so, nothing is squared
-    and rooted again: null directions of few images add rounding errors, not the roots of rounding errors.
+
+def _distance(mean1: Tensor, root1: Tensor, mean2: Tensor, root2: Tensor) -> float:
+    """The same of roots of the covariances, S = R R^T.
+
+    tr (S1^1/2 S2 S1^1/2)^1/2 is the sum of the singular values of S1^1/2 S2^1/2, which are those of R1^T R2 but for
+    zeros. Taken so, nothing is squared and rooted again: null directions of few images add rounding errors, not the
+    roots of rounding errors.
     """
-    overlap = svdvals(_root(covariance1).T @ _root(covariance2)).sum()
-    spread = covariance1.trace() + covariance2.trace() - 2 * overlap
+    overlap = svdvals(root1.T @ root2).sum()
+    spread = root1.square().sum() + root2.square().sum() - 2 * overlap
     return max(0.0, float((mean1 - mean2).square().sum() + spread))
-
-
-def _root(covariance: Tensor) -> Tensor:
-    """R with R R^T = S (F, rank); S1^1/2 S2^1/2 and R1^T R2 have the same singular values but for zeros."""
-    values, vectors = eigh(covariance)
-    there = values > len(values) * torch.finfo(values.dtype).eps * values[-1]  # few images have few directions
-    return vectors[:, there] * values[there].sqrt()

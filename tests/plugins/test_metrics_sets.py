@@ -15,7 +15,7 @@ import torch
 from helpers.timm import MODEL, pictures, saved_weights
 from torch import Tensor
 from zoo_metrics import features as feature_room
-from zoo_metrics.backbones import PACKAGED, backbone
+from zoo_metrics.backbones import PACKAGED, Pooled, backbone
 from zoo_metrics.frechet import FdLite0, Fid, Frechet, frechet
 from zoo_metrics.inception import PUBLISHED
 from zoo_metrics.inception_score import InceptionScore
@@ -96,6 +96,20 @@ def measured(metric, x: Tensor, y: Tensor, batch: int):
     for real, made in zip(x.split(batch), y.split(batch), strict=True):
         metric.update(real, made)
     return metric
+
+
+@pytest.mark.parametrize("n", [7, 8, 9, 20])
+def test_the_root_of_a_covariance_whether_vectors_are_few_or_many(n: int):
+    vectors = torch.randn(n, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 3
+    parts = [Moments(), Moments()]
+    for moments, part in zip(parts, vectors.split((5, n - 5)), strict=True):
+        moments.update(part[:1])
+        moments.update(part[1:])
+    parts[0].merge(parts[1])
+    for over, correction in (("n - 1", 1), ("n", 0)):
+        root = parts[0].root(over)
+        assert root.shape[1] == (n if n <= 8 else 8)
+        torch.testing.assert_close(root @ root.T, vectors.T.cov(correction=correction))
 
 
 @pytest.mark.parametrize("kind", [Frechet, KernelDistance])
@@ -266,6 +280,10 @@ def test_lite0_is_the_packaged_network():
             backbone("lite0", True, 224)[0](cup),
             network.forward_head(network.forward_features(cup * 2 - 1), pre_logits=True),
         )
+        pooled, _ = backbone("lite0", True, 224)
+        expected, folded = pooled(cup), Pooled(pooled)
+        assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+        torch.testing.assert_close(folded(cup * 2 - 1)["pool"], expected, rtol=1e-4, atol=1e-5)
     metric = measured(FdLite0(), pictures(3), pictures(3, 1), 3)
     assert metric.compute() > 0
     assert metric.protocol["feature_weights"] == f"sha256:{PACKAGED.sha256}"
