@@ -12,6 +12,8 @@ RECIPES = {
     "wgan-gp": "a critic whose loss is a distance, by a gradient penalty (Gulrajani et al. 2017)",
     "r1-gan": "a critic that is flat at real images, for stable training (Mescheder et al. 2018)",
     "sn-gan": "residual networks, spectral norm, five critic steps for each (Miyato et al. 2018)",
+    "relativistic-gan": "which of a pair is real: no kind of image is dropped (Jolicoeur-Martineau 2019)",
+    "r3gan": "relativistic, flat at real and fake images: a GAN without tricks (Huang et al. 2024)",
 }
 
 

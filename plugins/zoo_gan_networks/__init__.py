@@ -27,4 +27,6 @@ def zoo_components() -> tuple[api.Component, ...]:
             "residual blocks, a class by projection (Miyato & Koyama 2018)",
             "B C H W, B -> B",
         ),
+        _network("generator", "r3gan", "r3gan:Generator", "grouped residual blocks, no normalisation (R3GAN 2024)"),
+        _network("critic", "r3gan", "r3gan:Critic", "grouped residual blocks, no normalisation (R3GAN 2024)"),
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate
-from zoo_gan_networks import resnet
+from zoo_gan_networks import r3gan, resnet
 from zoo_gan_networks.sides import doubled, halved, halvings
 
 K, A, CLASSES = 5, 3, 4
@@ -133,3 +133,40 @@ def test_every_weight_of_a_spectral_critic_has_a_largest_singular_value_of_1() -
 def test_no_width_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="0 is none: choose 1 or more"):
         resnet.Critic(3, 8, **options)
+
+
+# -- R3GAN's -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 28, (16, 24)])
+@pytest.mark.parametrize("options", [{}, {"widest": 1, "group": 3, "blocks": 1, "expansion": 3}])
+def test_shapes_of_grouped_networks(size: Any, options: dict[str, int]) -> None:
+    sides = (size, size) if isinstance(size, int) else size
+    image = r3gan.Generator(3, size, K, A, width=4, **options)(torch.randn(2, K), torch.randn(2, A))
+    assert image.shape == (2, 3, *sides)
+    told = r3gan.Critic(3, size, width=4, **options)(image)
+    assert told.logit.shape == (2,)
+    assert list(told.taps)[-1] == f"level{halvings(size)[0] + 1}"
+
+
+def test_grouped_blocks_are_the_identity_at_first_and_as_large_as_published() -> None:
+    block, x = r3gan.Block(32, 64, 16, 81), torch.randn(2, 32, 4, 4)
+    assert torch.equal(block(x), x)
+    assert block.mix.groups == 4
+    for layer, inputs in ((block.widen, 32), (block.mix, 16 * 9)):  # N(0, 2 / (1 + 0.2^2) / fan-in), times 81^(-1/4)
+        assert float(layer.weight.detach().std()) == pytest.approx((2 / 1.04 / inputs) ** 0.5 / 3, rel=0.1)
+
+
+def test_levels_scale_a_learned_map_by_the_code() -> None:
+    generator = r3gan.Generator(1, 8, K, 0, width=4)
+    for parameter in generator.parameters():
+        parameter.requires_grad_(False)
+    z = torch.randn(2, K)
+    one, two = (generator(factor * z, torch.empty(2, 0)) for factor in (1.0, 2.0))
+    torch.testing.assert_close(two, 2 * one)  # blocks being the identity, the rest is linear
+
+
+@pytest.mark.parametrize("options", [{"blocks": 0}, {"group": 0}, {"expansion": 0}])
+def test_no_blocks_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="0 is none: choose 1 or more"):
+        r3gan.Critic(3, 8, **options)

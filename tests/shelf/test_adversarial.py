@@ -42,9 +42,9 @@ def expected(model: Model, slot: str, loss: Callable[[Model], Tensor], still: st
         return by_hand(copied, slot, loss=of_copy)
 
 
-def fakes(model: Model, count: int, draw: Draw = ()) -> Tensor:
+def fakes(model: Model, count: int, draw: Draw = (), step: int = 0) -> Tensor:
     """G(z, z_a) of the numbers that the engine draws."""
-    z = drawn(model, "z", draw).normal(count, model.recipe.latent)
+    z = drawn(model, "z", draw, step).normal(count, model.recipe.latent)
     return model.generator(z, z[:, :0])
 
 
@@ -63,6 +63,7 @@ PAIRS: dict[str, tuple[Loss, Loss]] = {
     "hinge-gan": (lambda x, g: relu(1 - x).mean() + relu(1 + g).mean(), lambda _, g: -g.mean()),
     "lsgan": (lambda x, g: ((x - 1) ** 2).mean() / 2 + (g**2).mean() / 2, lambda _, g: ((g - 1) ** 2).mean() / 2),
     "r1-gan": (lambda x, g: softplus(-x) + softplus(g), lambda _, g: softplus(-g)),
+    "relativistic-gan": (lambda x, g: softplus(g - x), lambda x, g: softplus(x - g)),
 }
 """What the critic and what the generator minimises, where both move together in the first phase."""
 
@@ -114,11 +115,34 @@ def test_five_steps_of_the_critic_are_on_batches_of_their_own(name: str) -> None
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
+def squared_slopes(copy: Model, *points: Tensor) -> Tensor:
+    """1/2 |dC/dx|^2, at each of some points, summed."""
+    return sum(slope(copy, x).square().sum() / 2 / len(x) for x in points)
+
+
+@pytest.mark.parametrize(("step", "gamma"), [(0, 0.05), (5, 0.0275), (10, 0.005)])
+def test_r3gan_is_flat_on_both_sides_the_less_the_later(step: int, gamma: float) -> None:
+    model = small("r3gan", "train.steps=10")
+    for p in model.parameters():  # blocks are the identity at first
+        p.data += 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1), dtype=p.dtype)
+    batch = batch_of(model)
+    x = batch["x"]
+
+    def pair(copy: Model, sign: int) -> Tensor:
+        return softplus(sign * (copy.critic(fakes(copy, len(x), step=step)).logit - copy.critic(x).logit))
+
+    def of_critic(copy: Model) -> Tensor:
+        return pair(copy, 1) + gamma * squared_slopes(copy, x, fakes(copy, len(x), step=step))
+
+    wanted = {**expected(model, "critic", of_critic), **expected(model, "generator", lambda copy: pair(copy, -1))}
+    assert_same(gradients(model, batch, step=step), wanted)
+
+
 def test_r1_is_16_times_as_strong_every_16_steps() -> None:
     model = small("r1-gan")
     batch = batch_of(model)
     x = batch["x"]
-    wanted = expected(model, "critic", lambda copy: 16 * slope(copy, x).square().sum() / 2 / len(x))
+    wanted = expected(model, "critic", lambda copy: 16 * squared_slopes(copy, x))
     assert_same(gradients(model, batch, phase=1), wanted)
     assert model.recipe.phases[1].every == 16
 
@@ -126,7 +150,7 @@ def test_r1_is_16_times_as_strong_every_16_steps() -> None:
 # -- learning ------------------------------------------------------------------------------------------------
 
 CLOUD = Path(__file__).parents[1] / "parts" / "cloud_parts.py"
-STEPS = {"hinge-gan": 500, "lsgan": 500, "wgan-gp": 120, "r1-gan": 500}
+STEPS = {"hinge-gan": 500, "lsgan": 500, "wgan-gp": 120, "r1-gan": 500, "relativistic-gan": 500, "r3gan": 250}
 """About a second of each."""
 
 

@@ -53,6 +53,7 @@ OPTIONS = {
     **of("encoder/timm", "critic/timm", model="test_resnet"),
     **of("critic/timm-frozen", model="test_resnet", pretrained=False, width=4, taps=3),
     **of("critic/timm-joint", model="test_resnet", hidden=8),
+    **of("generator/r3gan", "critic/r3gan", **NARROW),
     **of("generator/resnet", "critic/resnet", "generator/resnet-class", "critic/resnet-projection", **NARROW),
     **of("critic/patch", "critic/multi-scale", width=4, layers=1),
     **of("encoder/residual", width=4, factor=4, multipliers=(1, 1, 1), blocks=1),
