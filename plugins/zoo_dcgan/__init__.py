@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from zoo import api
 
+NETWORKS = {
+    "encoder": "strided convolutions to a diagonal Gaussian (Radford 2016)",
+    "decoder": "a code to an image: dense, then resize or transposed convolutions (Radford, Odena 2016)",
+    "generator": "a code and noise to an image, with the decoder's layers (Radford, Odena 2016)",
+    "critic": "strided convolutions to one logit, spectral norm by default (Radford 2016, Miyato 2018)",
+}
+LABELS = {
+    "encoder": {"input": "Encoder"},
+    "decoder": {"input": "Decoder"},
+    "generator": {"input": "Generator", "norm": "Generator"},
+    "critic": {"input": "Critic", "projection": "Critic", "predicted": "ClassifyingCritic"},
+}
+"""Of each kind, where a class may come in, and the network in ``classes`` that takes it there."""
+
+
+def _network(kind: str) -> api.Component:
+    """A network without a class, and those with one, which its option ``label`` chooses."""
+    plain = f"zoo_dcgan.networks:{kind.title()}"
+    classed = {label: f"zoo_dcgan.classes:{name}" for label, name in LABELS[kind].items()}
+    return api.Component(
+        kind=kind,
+        name="dcgan",
+        target=plain,
+        summary=NETWORKS[kind],
+        contract=f"zoo_dcgan.shapes:{kind}",
+        double_backward=kind == "critic",
+        by="label",
+        variants={"none": plain, **classed},
+    )
+
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """The five networks of this package."""
     return (
-        api.Component(
-            kind="encoder",
-            name="dcgan",
-            target="zoo_dcgan.networks:Encoder",
-            summary="strided convolutions to a diagonal Gaussian (Radford 2016)",
-            contract="B C H W -> B latent",
-        ),
-        api.Component(
-            kind="decoder",
-            name="dcgan",
-            target="zoo_dcgan.networks:Decoder",
-            summary="a code to an image: dense, then resize or transposed convolutions (Radford, Odena 2016)",
-            contract="B latent -> B C H W",
-        ),
-        api.Component(
-            kind="generator",
-            name="dcgan",
-            target="zoo_dcgan.networks:Generator",
-            summary="a code and noise to an image, with the decoder's layers (Radford, Odena 2016)",
-            contract="B latent, B noise -> B C H W",
-        ),
-        api.Component(
-            kind="critic",
-            name="dcgan",
-            target="zoo_dcgan.networks:Critic",
-            summary="strided convolutions to one logit, spectral norm by default (Radford 2016, Miyato 2018)",
-            contract="B C H W -> B",
-            double_backward=True,
-        ),
+        *map(_network, NETWORKS),
         api.Component(
             kind="critic",
             name="dcgan-joint",

@@ -26,6 +26,7 @@ class Encoder(nn.Module):
         size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
             multiple of that 2^k.
         latent: K.
+        label: where a class comes in: nowhere, with ``none``.
         width: channels of the first stage; at least 1.
         norm: normalisation after every convolution but the first.
         sigma: ``head`` gives every image its own log sigma; ``global`` is one free vector, 0 at first.
@@ -40,11 +41,13 @@ class Encoder(nn.Module):
         size: Size,
         latent: int,
         *,
+        label: Literal["none"] = "none",
         width: int = 64,
         norm: Literal["batch", "group", "none"] = "batch",
         sigma: Literal["head", "global"] = "head",
     ) -> None:
         super().__init__()
+        self.label: str = label
         widths, sides = stages_of(size, width)
         self.trunk = nn.Sequential(*down_stages(channels, widths, norm), Rearrange("B C H W -> B (H W C)"))
         self.mean = nn.Linear(widths[-1] * prod(sides), latent)
@@ -67,6 +70,7 @@ class Decoder(nn.Module):
         size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
             multiple of that 2^k.
         latent: K.
+        label: where a class comes in: nowhere, with ``none``.
         width: channels of the widest-side stage; at least 1.
         norm: normalisation after the dense layer and every convolution but the last.
         upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
@@ -81,11 +85,13 @@ class Decoder(nn.Module):
         size: Size,
         latent: int,
         *,
+        label: Literal["none"] = "none",
         width: int = 64,
         norm: Literal["batch", "group", "none"] = "batch",
         upsample: Literal["resize", "transpose"] = "resize",
     ) -> None:
         super().__init__()
+        self.label: str = label
         self.paint = painter(channels, size, width, latent, norm, upsample)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -104,6 +110,7 @@ class Generator(nn.Module):
             multiple of that 2^k.
         latent: K.
         noise: A, may be 0.
+        label: where a class comes in: nowhere, with ``none``.
         width: channels of the widest-side stage; at least 1.
         norm: normalisation after the dense layer and every convolution but the last.
         upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
@@ -119,11 +126,13 @@ class Generator(nn.Module):
         latent: int,
         noise: int,
         *,
+        label: Literal["none"] = "none",
         width: int = 64,
         norm: Literal["batch", "group", "none"] = "batch",
         upsample: Literal["resize", "transpose"] = "resize",
     ) -> None:
         super().__init__()
+        self.label: str = label
         self.paint = painter(channels, size, width, latent + noise, norm, upsample)
 
     def forward(self, z: Tensor, noise: Tensor) -> Tensor:
@@ -143,6 +152,7 @@ class Critic(nn.Module):
         channels: C.
         size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
             multiple of that 2^k.
+        label: where a class comes in: nowhere, with ``none``.
         width: channels of the first stage; at least 1.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
 
@@ -155,10 +165,12 @@ class Critic(nn.Module):
         channels: int,
         size: Size,
         *,
+        label: Literal["none"] = "none",
         width: int = 64,
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
         super().__init__()
+        self.label: str = label
         widths, sides = stages_of(size, width)
         self.stages = nn.ModuleList(down_stages(channels, widths, norm))
         self.logit = dense(widths[-1] * prod(sides), 1, norm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 from itertools import pairwise
 
 import pytest
@@ -24,11 +25,10 @@ def critics(norm: str = "spectral", size: int = 16) -> list[tuple[nn.Module, tup
 
 
 def test_every_target_can_be_imported_and_is_named_once():
-    import zoo_dcgan.networks as networks
-
     components = zoo_components()
     assert len({(c.kind, c.name) for c in components}) == 5
-    assert all(hasattr(networks, c.target.removeprefix("zoo_dcgan.networks:")) for c in components)
+    targets = [target.split(":") for c in components for target in (c.target, *c.variants.values())]
+    assert all(hasattr(import_module(module), name) for module, name in targets)
 
 
 @pytest.mark.parametrize("size", [8, 12, 14, 16, 20, 28, 32, 48, 64, 96, 320])

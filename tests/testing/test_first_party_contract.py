@@ -29,6 +29,7 @@ from helpers.data import cifar_folder, encoded, random_pixels, smooth
 from helpers.judge import Judge
 from PIL import Image
 from test_metrics_references import trunk
+from zoo_dcgan import LABELS
 
 import zoo
 from zoo.testing import contract_tests
@@ -47,7 +48,8 @@ def of(*names: str, **options: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 OPTIONS = {
-    **of("encoder/dcgan", "decoder/dcgan", "generator/dcgan", "critic/dcgan", "critic/dcgan-joint", **NARROW),
+    **of("critic/dcgan-joint", **NARROW),
+    **{f"{kind}/dcgan": [{"label": each, **NARROW} for each in ("none", *LABELS[kind])] for kind in LABELS},
     **of("encoder/avae-paper", "decoder/avae-paper", "generator/avae-paper", **NARROW),
     **of("critic/avae-paper", "critic/avae-paper-joint", **NARROW),
     **of("encoder/timm", "critic/timm", model="test_resnet"),

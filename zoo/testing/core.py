@@ -155,9 +155,11 @@ class Bench:
             readable.append((others, len(recipe.slots), entry.name, recipe))
         yield from (recipe for *_, recipe in sorted(readable, key=lambda found: found[:3]))
 
-    def example(self, kind: str, name: str) -> Mapping[str, Any]:
-        """The first example of a part's options; none where there is none."""
-        return next(iter(self.options.get(f"{kind}/{name}", ())), {})
+    def example(self, kind: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The first example of options for a part of a recipe, of the variant that it is; none where there is none."""
+        by, name = self.registry.find(kind, part["use"]).part.by, part["use"].rsplit("/", 1)[-1]
+        given = self.options.get(f"{kind}/{name}", ())
+        return next((each for each in given if each.get(by, part.get(by)) == part.get(by)), {})
 
 
 GIVEN = {"optimizer": ("parameters",), **TAKES}

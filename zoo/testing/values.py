@@ -41,9 +41,8 @@ def tiny(plain: Plain, bench: Bench, size: int | list[int]) -> Plain:
     """A recipe with images of a size, few codes, and networks as the examples of options say, or of width 4."""
 
     def small(part: Plain, kind: str) -> Plain:
-        example = bench.example(kind, part["use"].rsplit("/", 1)[-1])
         width = {"width": WIDTH} if kind not in ("value", "term") and type(part.get("width")) is int else {}
-        return {**part, **width, **example}
+        return {**part, **width, **bench.example(kind, part)}
 
     sets = {"": plain["data"]} if "use" in plain["data"] else plain["data"]
     data = {key: {**p, "size": size} if "size" in p else p for key, p in sets.items()}
