@@ -13,8 +13,8 @@ NETWORKS = {
 LABELS = {
     "encoder": {"input": "Encoder"},
     "decoder": {"input": "Decoder"},
-    "generator": {"input": "Generator", "norm": "Generator"},
-    "critic": {"input": "Critic", "projection": "Critic", "predicted": "ClassifyingCritic"},
+    "generator": {"input": "Generator", "norm": "NormGenerator"},
+    "critic": {"input": "Critic", "projection": "ProjectionCritic", "predicted": "ClassifyingCritic"},
 }
 """Of each kind, where a class may come in, and the network in ``classes`` that takes it there."""
 

@@ -95,11 +95,7 @@ class Decoder(networks.Decoder):
 
 
 class Generator(networks.Generator):
-    """A code, noise and a class to an image.
-
-    With ``input`` the class is concatenated to code and noise (Mirza & Osindero 2014). With ``norm`` every batch norm
-    has a scale and a shift of each class (Dumoulin et al. 2017), as generators of projection critics have
-    (Miyato & Koyama 2018, section 4).
+    """A code, noise and a class, concatenated, to an image (Mirza & Osindero 2014).
 
     Args:
         channels: C.
@@ -107,13 +103,13 @@ class Generator(networks.Generator):
         latent: K.
         noise: A, may be 0.
         classes: how many there are.
-        label: where the class comes in: ``input`` or ``norm``.
+        label: where the class comes in: ``input``.
         width: channels of the widest-side stage; at least 1.
         norm: normalisation after the dense layer and every convolution but the last.
         upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
 
     Raises:
-        ValueError: a size or width that these networks cannot have, or ``label: norm`` without batch norm.
+        ValueError: a size or width that these networks cannot have.
     """
 
     def __init__(
@@ -124,40 +120,69 @@ class Generator(networks.Generator):
         noise: int,
         classes: int,
         *,
-        label: Literal["input", "norm"] = "input",
+        label: Literal["input"] = "input",
         width: int = 64,
         norm: Literal["batch", "group", "none"] = "batch",
         upsample: Literal["resize", "transpose"] = "resize",
     ) -> None:
-        if label == "norm" and norm != "batch":
-            raise ValueError(
-                f"'label: norm' gives each class a batch norm, and 'norm' is {norm}: leave one of them out"
-            )
-        wider = classes if label == "input" else 0
-        super().__init__(channels, size, latent + wider, noise, width=width, norm=norm, upsample=upsample)
+        super().__init__(channels, size, latent + classes, noise, width=width, norm=norm, upsample=upsample)
         self.label, self.classes = label, classes
-        if label == "norm":
-            _by_class(self.paint, classes)
 
     def forward(self, z: Tensor, noise: Tensor, label: Tensor) -> Tensor:
         """Codes (B, K), noise (B, A) and classes (B,) -> images (B, C, H, W) in [-1, 1]."""
-        if self.label == "input":
-            return super().forward(beside(z, label, self.classes), noise)
+        return super().forward(beside(z, label, self.classes), noise)
+
+
+class NormGenerator(networks.Generator):
+    """A code and noise to an image, each batch norm with a scale and a shift of each class (Dumoulin et al. 2017).
+
+    So are generators of projection critics (Miyato & Koyama 2018, section 4).
+
+    Args:
+        channels: C.
+        size: as for the generator without a class.
+        latent: K.
+        noise: A, may be 0.
+        classes: how many there are.
+        label: where the class comes in: at each ``norm``.
+        width: channels of the widest-side stage; at least 1.
+        upsample: ``resize`` is nearest neighbour and a 3x3 convolution, ``transpose`` a 4x4 transposed one.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        latent: int,
+        noise: int,
+        classes: int,
+        *,
+        label: Literal["norm"] = "norm",
+        width: int = 64,
+        upsample: Literal["resize", "transpose"] = "resize",
+    ) -> None:
+        super().__init__(channels, size, latent, noise, width=width, upsample=upsample)
+        self.label = label
+        _by_class(self.paint, classes)
+
+    def forward(self, z: Tensor, noise: Tensor, label: Tensor) -> Tensor:
+        """Codes (B, K), noise (B, A) and classes (B,) -> images (B, C, H, W) in [-1, 1]."""
         return _run(self.paint, torch.cat([z, noise], dim=1), label)
 
 
 class Critic(networks.Critic):
-    """An image and a class to a logit, real = positive.
+    """An image and a class to a logit, real = positive (Mirza & Osindero 2014).
 
-    With ``input`` the class is further channels of the image, one of them 1 (Mirza & Osindero 2014). With
-    ``projection`` the logit is that of the image alone, phi(h), and the inner product of a vector of the class with the
-    sum of the last stage over its places, psi(h) (Miyato & Koyama 2018, eq. 5). Taps as without a class.
+    The class is as many further channels of the image as there are classes, one of them 1. Taps as without a class.
 
     Args:
         channels: C.
         size: as for the critic without a class.
         classes: how many there are.
-        label: where the class comes in: ``input`` or ``projection``.
+        label: where the class comes in: ``input``.
         width: channels of the first stage; at least 1.
         norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
 
@@ -171,21 +196,52 @@ class Critic(networks.Critic):
         size: Size,
         classes: int,
         *,
-        label: Literal["input", "projection"] = "input",
+        label: Literal["input"] = "input",
         width: int = 64,
         norm: Literal["spectral", "batch", "none"] = "spectral",
     ) -> None:
-        wider = classes if label == "input" else 0
-        super().__init__(channels + wider, size, width=width, norm=norm)
+        super().__init__(channels + classes, size, width=width, norm=norm)
         self.label, self.classes = label, classes
-        if label == "projection":
-            vectors = nn.Embedding(classes, stages_of(size, width)[0][-1])
-            self.of_class = spectral_norm(vectors) if norm == "spectral" else vectors
 
     def forward(self, x: Tensor, label: Tensor) -> api.CriticOutput:
         """Images (B, C, H, W) in [-1, 1] and classes (B,) -> logit (B,), unbounded, and the taps."""
-        if self.label == "input":
-            return super().forward(beside(x, label, self.classes))
+        return super().forward(beside(x, label, self.classes))
+
+
+class ProjectionCritic(networks.Critic):
+    """An image and a class to a logit: phi(h) of the image alone, and the inner product of psi(h) and the class.
+
+    psi(h) is the sum of the last stage over its places (Miyato & Koyama 2018, eq. 5). Taps as without a class.
+
+    Args:
+        channels: C.
+        size: as for the critic without a class.
+        classes: how many there are.
+        label: where the class comes in: by ``projection``.
+        width: channels of the first stage; at least 1.
+        norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        classes: int,
+        *,
+        label: Literal["projection"] = "projection",
+        width: int = 64,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+    ) -> None:
+        super().__init__(channels, size, width=width, norm=norm)
+        self.label = label
+        vectors = nn.Embedding(classes, stages_of(size, width)[0][-1])
+        self.of_class = spectral_norm(vectors) if norm == "spectral" else vectors
+
+    def forward(self, x: Tensor, label: Tensor) -> api.CriticOutput:
+        """Images (B, C, H, W) in [-1, 1] and classes (B,) -> logit (B,), unbounded, and the taps."""
         found = super().forward(x)
         psi = found.taps[f"stage{len(self.stages)}"].sum((2, 3))
         return api.CriticOutput(found.logit + (psi * self.of_class(label)).sum(1), found.taps)
