@@ -56,6 +56,12 @@ def zoo_recipes() -> Sequence[api.Recipe]:
             family="hybrid",
         ),
         api.Recipe(
+            "avae-two-critics",
+            "zoo_avae:avae-two-critics.yaml",
+            "ours: AVAE whose codes are held to the prior by a critic",
+            family="hybrid",
+        ),
+        api.Recipe(
             "avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option", family="hybrid"
         ),
         api.Recipe("paper-table", "zoo_avae:paper-table.yaml", "the AVAE paper's table, as published", table=True),

@@ -37,7 +37,7 @@ def _network(kind: str) -> api.Component:
 
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
-    """The five networks of this package."""
+    """The networks of this package."""
     return (
         *map(_network, NETWORKS),
         api.Component(
@@ -45,6 +45,14 @@ def zoo_components() -> tuple[api.Component, ...]:
             name="dcgan-joint",
             target="zoo_dcgan.networks:JointCritic",
             summary="one logit for a pair of image and code (BiGAN, Donahue 2016)",
+            contract="B C H W, B latent -> B",
+            double_backward=True,
+        ),
+        api.Component(
+            kind="critic",
+            name="dcgan-scores",
+            target="zoo_dcgan.networks:ScoresCritic",
+            summary="a logit each for an image, a code and the pair (BigBiGAN, Donahue 2019)",
             contract="B C H W, B latent -> B",
             double_backward=True,
         ),

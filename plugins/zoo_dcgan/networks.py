@@ -222,3 +222,45 @@ class JointCritic(nn.Module):
         features, taps = run_stages(self.stages, x)
         joint = self.joint(torch.cat([features, self.code(z)], dim=1))
         return api.CriticOutput(self.logit(joint).squeeze(1), {**taps, "joint": joint})
+
+
+class ScoresCritic(JointCritic):
+    """A pair of image and code to three logits: of the image, of the code, and of both; the logit is their sum.
+
+    Source: BigBiGAN (Donahue & Simonyan 2019, section 2), s_x + s_z + s_xz.
+    Taps are those of ``JointCritic``, and ``s_x``, ``s_z``, ``s_xz``, each (B,).
+
+    Args:
+        channels: C.
+        size: side of the image, 4, 5, 6 or 7 times 2^k, from 8 to 448; or its height and width, the longer side a
+            multiple of that 2^k.
+        latent: K.
+        width: channels of the first stage; the dense layers have 8 * width units.
+        norm: ``spectral`` on every layer, ``batch`` after every convolution but the first, or ``none``.
+
+    Raises:
+        ValueError: a size or width that these networks cannot have.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: Size,
+        latent: int,
+        *,
+        width: int = 64,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+    ) -> None:
+        super().__init__(channels, size, latent, width=width, norm=norm)
+        (widths, sides), units = stages_of(size, width), 8 * width
+        self.of_x = dense(widths[-1] * prod(sides), 1, norm)
+        self.of_z = dense(units, 1, norm)
+
+    def forward(self, x: Tensor, z: Tensor) -> api.CriticOutput:
+        """Image (B, C, H, W) in [-1, 1] and code (B, K) -> logit (B,), unbounded, and the taps."""
+        features, taps = run_stages(self.stages, x)
+        code = self.code(z)
+        joint = self.joint(torch.cat([features, code], dim=1))
+        scores = {"s_x": self.of_x(features), "s_z": self.of_z(code), "s_xz": self.logit(joint)}
+        scores = {name: score.squeeze(1) for name, score in scores.items()}
+        return api.CriticOutput(sum(scores.values()), {**taps, "joint": joint, **scores})

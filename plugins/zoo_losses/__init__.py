@@ -24,6 +24,7 @@ TERMS = {
         "gradient_penalty": "the critic's slope held at 1, between real and generated images",
         "r1": "the critic's slope held at 0, at real images",
         "r2": "the critic's slope held at 0, at generated images",
+        "r1_of_code": "the slope of a critic of codes held at 0, at real images (ALAE)",
     },
     "distances": {
         "distance": "the value 'distance': what an autoencoder is from its images",

@@ -5,6 +5,8 @@ Shapes: inputs (B, ...), of images or codes alike. Of a map of logits the slope 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,18 @@ def r2(critic: nn.Module, generated_held: Tensor) -> Tensor:
     return r1(critic, generated_held)
 
 
-def _slopes(critic: nn.Module, points: Tensor) -> Tensor:
+def r1_of_code(encoder: nn.Module, critic: nn.Module, x: Tensor) -> Tensor:
+    """1/2 |d C(E(x)) / dx|^2 at real images: R1 of a critic of codes through the encoder (Pidhorskyi et al. 2020).
+
+    Args:
+        encoder: without batch norm, which would mix images.
+        critic: of codes.
+        x: images (B, ...).
+    """
+    return 0.5 * _slopes(lambda images: critic(encoder(images).mean), x).square().sum(1).mean()
+
+
+def _slopes(critic: Callable[[Tensor], api.CriticOutput], points: Tensor) -> Tensor:
     """dC/dx, (B, F), itself recorded."""
     leaves = points.detach().requires_grad_()  # a new leaf: others' points stay as they are
     logit = critic(leaves).logit.reshape(len(leaves), -1).mean(1)

@@ -8,6 +8,7 @@ PERCEPTRONS = (
     ("generator", "mlp", "Generator", "a code and noise to a vector", "B latent, B noise -> B features"),
     ("critic", "mlp", "Critic", "a vector to one logit", "B features -> B"),
     ("critic", "mlp-codes", "CodeCritic", "a code to one logit", "B latent -> B"),
+    ("module", "mlp", "Mapping", "a code to a code", "B latent -> B latent"),
 )
 
 
@@ -44,6 +45,7 @@ def zoo_components() -> tuple[api.Component, ...]:
         _value("noise", "auxiliary noise z_a of the generator"),
         _value("generated", "the generator at codes from the prior"),
         _value("generated_from_posterior", "the generator at the posterior's sample"),
+        _value("mapped", "a code from the prior through a mapping: a style"),
         _value("decoded_prior", "the decoder at codes from the prior"),
         _value("posterior_generated", "the encoder at generated images"),
         _value("scaled", "x by the moments of codes"),

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons for vectors: rows of tables, codes of another model; and a critic of codes."""
+"""Multilayer perceptrons for vectors: rows of tables, codes of another model; and a critic and a map of codes."""
 
 from itertools import pairwise
 from math import prod
@@ -114,3 +114,22 @@ class CodeCritic(nn.Module):
     def forward(self, z: Tensor) -> "api.CriticOutput":
         """Codes (B, K), or of any other shape -> logits (B,)."""
         return api.CriticOutput(self.body(z.flatten(1))[:, 0])
+
+
+class Mapping(nn.Module):
+    """Codes to codes of the same shape: z to w of generators that have a style (Karras et al. 2019, section 2).
+
+    Args:
+        latent: K, dimensions of a code, or its shape.
+        width: of a hidden layer.
+        depth: hidden layers.
+    """
+
+    def __init__(self, latent: int | tuple[int, ...], *, width: int = 256, depth: int = 2) -> None:
+        super().__init__()
+        self.shape = (latent,) if isinstance(latent, int) else latent
+        self.body = layers(prod(self.shape), prod(self.shape), width, depth)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Codes -> codes, (B, K) or of any other shape."""
+        return self.body(z.flatten(1)).view(-1, *self.shape)

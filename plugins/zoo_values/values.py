@@ -38,6 +38,11 @@ def z(prior: Prior, batch: int, draw: Draw) -> Tensor:
     return prior.sample(batch, draw)
 
 
+def mapped(mapping: nn.Module, z: Tensor) -> Tensor:
+    """w = F(z), z ~ p(z), a code through the slot ``mapping`` (Karras et al. 2019), (B, K)."""
+    return mapping(z)
+
+
 def noise(batch: int, draw: Draw, sizes: Any) -> Tensor:
     """z_a ~ N(0, I): all of an image that its code does not tell (Plumerault et al. 2020), (B, A)."""
     return draw.normal(batch, sizes.noise)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, sampled, small, softplus, squared
+from helpers.spots import spots
 from torch import Tensor
 from zoo_matched.mmd import mmd
 
@@ -144,14 +145,6 @@ def test_a_critic_of_codes_by_hand(name: str) -> None:
 
 QUICK = ("latent=4", "train.batch=32", "train.steps=150", "train.optimizer={use: adam, lr: 3e-3, betas: [0.5, 0.999]}")
 CRITIC = ("train.optimizers={code_critic: {lr: 1e-2}}", "slots.code_critic.width=16")
-
-
-def spots(count: int = 256) -> Tensor:
-    """A bright spot somewhere, uint8 (N, 3, 16, 16)."""
-    middle = torch.rand(count, 2, 1, 1, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    place = torch.linspace(-1, 1, 16)
-    grey = torch.exp(-5 * ((place - middle[:, 0]) ** 2 + (place[:, None] - middle[:, 1]) ** 2))
-    return api.to_pixels(2 * grey - 1)[:, None].expand(-1, 3, -1, -1).contiguous()
 
 
 @pytest.mark.parametrize(("name", "more"), [("wae-mmd", ()), ("wae-gan", CRITIC)])

@@ -1,0 +1,25 @@
+"""Systems of a VAE and a GAN together."""
+
+from __future__ import annotations
+
+from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, sampled, small, softplus
+from torch import Tensor
+
+
+def test_a_second_critic_leaves_the_generator_alone_and_pulls_the_encoder() -> None:
+    one, two = small("avae"), small("avae-two-critics")
+    batch = batch_of(two)
+    alone, both = gradients(one, batch), gradients(two, batch)
+    untouched = {key: value for key, value in alone.items() if not key.startswith("encoder")}
+    assert_same({key: both[key] for key in untouched}, untouched)
+
+    def logit() -> Tensor:
+        return two.code_critic(sampled(two, two.encoder(batch["x"]))).logit
+
+    def told() -> Tensor:
+        return softplus(-two.code_critic(drawn(two, "z").normal(4, 5)).logit) + softplus(logit())
+
+    pull = by_hand(two, "encoder", loss=lambda: softplus(-logit()))
+    assert_same({key: both[key] - alone[key] for key in pull}, pull)
+    critic = by_hand(two, "code_critic", loss=told)
+    assert_same({key: both[key] for key in both.keys() - alone.keys()}, critic)
