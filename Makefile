@@ -9,6 +9,7 @@
 # make reliability  every promise of docs/reliability.md tried, and that page written
 # make soak    2,000 kills, and half an hour of kills under pressure of memory and disk
 # make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
+# make docs    the site into docs/_build/html, its tutorials run: 15 minutes on 2 cores
 # make gallery a page and pictures of each system into docs/gallery: an hour or two on 2 cores if started anew
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
 # make release sdist and wheel into dist/, tried in a fresh environment outside the clone: 10 minutes
@@ -29,7 +30,7 @@ COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests
 COVERING += $(addprefix tests/training/test_,begins.py epochs.py extend.py) tests/test_fields.py tests/test_stages.py
 COVERING += $(addprefix tests/plugins/test_,diffusers.py folder_fields.py data_huggingface.py sizes.py)
 
-.PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak gallery release sweep-timm
+.PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak docs gallery release sweep-timm
 
 setup: $(DEV_STAMP)
 
@@ -84,6 +85,10 @@ soak: $(DEV_STAMP)
 results: $(DEV_STAMP)
 	$(BIN)/zoo compare docs/results.yaml --out runs/results --to runs/results/table.md
 	cp runs/results/table.md runs/results/*.png docs/results
+
+docs: $(DEV_STAMP)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 # Stopped, it goes on with the same command; SYSTEMS="vae gan" for some.
 gallery: $(DEV_STAMP)

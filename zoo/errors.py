@@ -1,13 +1,15 @@
 """Errors are sentences. The command line prints them; none is ever shown as a traceback.
 
-ZooError                the work failed                              exit 1
-|- RunError             a run directory cannot be read or written    exit 1
-|  |- Damaged           its bytes are not those that were written    exit 1
-|  `- Busy              another process is at work in it             exit 1
-|- TrainingError        training itself failed                       exit 1
-|- Interrupted          asked to stop; what was done is saved        exit 130
-`- RequestError         the request is wrong                         exit 2
-   `- RecipeError       a recipe is wrong: every problem, placed     exit 2
+Which is what, with the command line's exit code::
+
+    ZooError                the work failed                              exit 1
+    |- RunError             a run directory cannot be read or written    exit 1
+    |  |- Damaged           its bytes are not those that were written    exit 1
+    |  `- Busy              another process is at work in it             exit 1
+    |- TrainingError        training itself failed                       exit 1
+    |- Interrupted          asked to stop; what was done is saved        exit 130
+    `- RequestError         the request is wrong                         exit 2
+       `- RecipeError       a recipe is wrong: every problem, placed     exit 2
 """
 
 from __future__ import annotations
