@@ -220,8 +220,8 @@ class Body(nn.Module):
         _check(width=width, blocks=blocks, patch=patch, multipliers=min(multipliers, default=0))
         step = patch * 2 ** (len(multipliers) - 1)
         if odd := [side for side in ((size, size) if isinstance(size, int) else size) if side % step]:
-            told = f"patches of {patch} and {len(multipliers)} levels, multipliers {list(multipliers)}, divide a side by {step}"
-            raise ValueError(f"{told}, and {odd[0]} cannot be: take fewer, or a multiple (set data.size)")
+            told = f"patches of {patch} and {len(multipliers)} levels, multipliers {list(multipliers)},"
+            raise ValueError(f"{told} divide a side by {step}, and {odd[0]} cannot be: take fewer (or data.size)")
         widths, self.features = [width * multiplier for multiplier in multipliers], 4 * width
         self.time = Time(width, self.features)
         self.begin = nn.Sequential(nn.PixelUnshuffle(patch), nn.Conv2d(inputs * patch**2, widths[0], 3, padding=1))

@@ -7,6 +7,7 @@ as many steps as its options say, and is computed where a sample is asked for, i
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -169,7 +170,8 @@ def ddim_sample(
 ) -> Tensor:
     """x_T ~ N(0, I), then down through ``steps`` of the schedule's (Song et al. 2021, eq. 12 and 16), of x's shape:
 
-        x_s = sqrt(a_s) x_hat + sqrt(1 - a_s - sigma^2) eps_hat + sigma eps,  x_hat = (x_t - sqrt(1 - a_t) eps_hat) / sqrt(a_t)
+        x_hat = (x_t - sqrt(1 - a_t) eps_hat) / sqrt(a_t)
+        x_s = sqrt(a_s) x_hat + sqrt(1 - a_s - sigma^2) eps_hat + sigma eps
 
     Args:
         denoiser: eps_hat.
@@ -189,8 +191,8 @@ def ddim_sample(
         raise ValueError(f"steps {steps}: choose 1 to {schedule.steps}, which the schedule has")
     x = draw.normal(batch, *shape_of(sizes))
     stops = [round(schedule.steps * n / steps) / schedule.steps for n in range(steps, -1, -1)]
-    for now, then in zip(stops[:-1], stops[1:], strict=True):
-        time = torch.full_like(x[:, :1].flatten(), now)[:batch]
+    for now, then in pairwise(stops):
+        time = x.new_full((batch,), now)
         left, next_left = (along(schedule(torch.full_like(time, t)), x) for t in (now, then))
         guess = denoiser(x, time)
         clean = (x - (1 - left).sqrt() * guess) / left.sqrt()

@@ -10,12 +10,12 @@ from torch import Tensor
 
 import zoo
 from faults.tiny import STEPS, bundled, tiny
+from zoo.data.fields import invented
 from zoo.engine.engine import Engine
 from zoo.errors import Interrupted
 from zoo.recipe import Recipe, write_recipe
 from zoo.runs.run import Run
 from zoo.training.loop import train
-from zoo.types import Examples
 
 ENTROPIES = ("{estimator: knn, weight: -0.01}", "{estimator: score, weight: -0.01}")
 MUTUAL = "{estimator: mutual_information, weight: -0.01}"
@@ -24,15 +24,12 @@ MUTUAL = "{estimator: mutual_information, weight: -0.01}"
 def trained(recipe: Recipe, folder: Path, until: int = STEPS) -> Engine | None:
     """What a process does: everything anew, the run taken up, steps up to some, and saved."""
     seen = iter(range(10))
-    stream = torch.Generator().manual_seed(7)
-    fields = {name: recipe.fields[name] for name in recipe.asked_fields}
-    made = {n: torch.randint(f.classes or 256, (24, *f.shape), generator=stream).byte() for n, f in fields.items()}
-    data = Examples(made["x"], made["x"][:0], fields={n: (of, of[:0]) for n, of in made.items() if n != "x"})
+    examples = invented(recipe, 24, 8)
     with Run(folder) as run:
         run.write("recipe.yaml", write_recipe(recipe))
         model = zoo.model.model.Model(recipe)
         try:
-            return train(model, data, run=run, stop=lambda: next(seen) + 1 == until < STEPS)
+            return train(model, examples, run=run, stop=lambda: next(seen) + 1 == until < STEPS)
         except Interrupted:
             return None
 

@@ -9,7 +9,9 @@ from zoo.recipe import Recipe, load_recipe
 from zoo.registry import load_registry
 
 STEPS = 2
-SETTINGS = ("data.channels=3", "augment=[flip, {crop: {padding: 1}}]", "evaluate=[]", "watch=[]")
+SETTINGS = ("evaluate=[]", "watch=[]")
+MOVED = "augment=[flip, {crop: {padding: 1}}]"
+"""What images go through."""
 TRAIN = ("train.batch=4", f"train.steps={STEPS}", "train.log_every=1", "train.ema=0.9")
 
 
@@ -39,8 +41,10 @@ def settings(name: str) -> tuple[str, ...]:
     widths += SMALL.get(name, [])
     noise = ["noise=3"] if recipe.sizes.noise else []
     noise += ["latent=5"] if isinstance(recipe.latent, int) else []
-    size = 32 if name.endswith("-paper") else 16
-    return (*SETTINGS, *TRAIN, *widths, *noise, f"data.size={size}")
+    sizes = {"channels": 3, "size": 32 if name.endswith("-paper") else 16}
+    data = [f"data.{key}={value}" for key, value in sizes.items() if key in recipe.data.options]
+    moved = [MOVED] if recipe.x.kind == "image" else []
+    return (*SETTINGS, *moved, *TRAIN, *data, *noise, *widths)
 
 
 def in_turn(recipe: Recipe) -> list[Any]:

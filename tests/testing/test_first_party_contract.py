@@ -65,6 +65,9 @@ OPTIONS = {
     **of("decoder/vit", width=8, blocks=1, heads=2),
     **of("module/lpips", net="squeeze", pretrained=str(FILES / "squeeze.pt")),
     **of("encoder/diffusers", "decoder/diffusers", "generator/diffusers", config=TWO_LEVELS),
+    **of("module/unet", "module/unet-class", "decoder/unet", width=4, blocks=1, multipliers=(1, 2)),
+    **of("module/mlp-time", width=8, blocks=1),
+    **of("value/flow_sample", "value/flow_sample_class", "value/flow_decoded", "value/ddim_sample", steps=2),
     **of("term/perceptual", **SMALL),
     **of("data/photos", "data/sprites", train=32, test=8),
     "data/folder": [
