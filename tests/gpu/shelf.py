@@ -12,6 +12,8 @@ from typing import Any
 
 from gpu.told import results
 
+from zoo.recipe import load_recipe
+
 PAPER = ("avae", "vae", "vaegan", "bigan", "gan")
 STEPS = 50_000
 """The paper's."""
@@ -41,10 +43,11 @@ def shelf(until: float) -> list[str]:  # noqa: ARG001
 
 
 def bundled() -> list[str]:
-    """The recipes that are not the paper's."""
+    """The recipes that are not the paper's, of images alone: sprites have no ``label`` and are no signals."""
     listed = subprocess.run([sys.executable, "-m", "zoo", "list", "recipe", "--json"], capture_output=True, check=True)
     names = [line["name"] for line in json.loads(listed.stdout) if line["kind"] == "recipe"]
-    return [name for name in names if not name.endswith("-paper")]
+    recipes = {name: load_recipe(name) for name in names if not name.endswith("-paper")}
+    return [name for name, recipe in recipes.items() if recipe.x.kind == "image" and {*recipe.graph.fields} <= {"x"}]
 
 
 def compared(names: Sequence[str], seeds: int, settings: Sequence[str]) -> list[str]:
