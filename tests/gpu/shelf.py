@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from gpu.told import results
-
 from zoo.recipe import load_recipe
 
 PAPER = ("avae", "vae", "vaegan", "bigan", "gan")
