@@ -40,7 +40,13 @@ TERMS = {
         "code_information": "what codes tell of which image it is, nats (beta-TCVAE)",
         "total_correlation": "how far dimensions of codes are from independent, nats (beta-TCVAE)",
         "dimension_kl": "KL to the prior of each dimension's own distribution, nats (beta-TCVAE)",
+        "code_norm": "half the squared length of codes",
     },
+    "importance": {
+        "importance_bound": "the bound on -log p(x) of several codes an image, nats (IWAE)",
+        "doubly_reparameterised": "what gives an encoder that bound's gradient (DReG)",
+    },
+    "ladder": {"kl_level": "KL of a level of codes, given the one above it, nats, less free bits"},
 }
 VALUES = {
     "slopes": {"interpolates": "points between real and generated images"},
@@ -66,6 +72,16 @@ VALUES = {
     "aggregate": {
         "code_covariance": "covariance of codes over a batch",
         "code_log_densities": "log density of each code by each image's posterior, by dimension",
+        "codes_permuted": "codes, each dimension from another image (FactorVAE)",
+    },
+    "importance": {
+        "importance_codes": "several samples of each image's posterior",
+        "importance_reconstructions": "the decoder at all of these",
+        "log_importance_weights": "log p(x, z) - log q(z|x) of each, nats",
+    },
+    "ladder": {
+        "level_above": "a level of codes, of the one below or above it",
+        "merged_level": "a level of codes, as images and the level above say",
     },
 }
 

@@ -70,7 +70,7 @@ def code_log_densities(posterior: api.Gaussian, z_posterior: Tensor) -> Tensor:
 def code_information(code_log_densities: Tensor, train_size: int) -> Tensor:
     """log q(z|x) - log q(z): what codes tell of which image it is (Chen et al. 2018, eq. 2), nats, a scalar.
 
-    log q(z) is estimated of the batch by minibatch weighting, log sum_j q(z|x_j) - log(N B) (Chen et al. 2018, eq. S5).
+    log q(z) is estimated of a batch by minibatch weighting, log sum_j q(z|x_j) - log(N B) (Chen et al. 2018, 3.1).
 
     Args:
         code_log_densities: (B, B, K).
@@ -114,3 +114,23 @@ def _joint(densities: Tensor, count: int) -> Tensor:
 def _marginals(densities: Tensor, count: int) -> Tensor:
     """sum_k log q(z_k), (B,)."""
     return (torch.logsumexp(densities, 1) - math.log(count * len(densities))).sum(1)
+
+
+def code_norm(z_posterior: Tensor) -> Tensor:
+    """|z|^2 / 2, what keeps a deterministic autoencoder's codes together (Ghosh et al. 2020, eq. 11), a scalar.
+
+    Args:
+        z_posterior: codes (B, K) or of any other shape, summed over all but the batch.
+    """
+    return 0.5 * z_posterior.square().sum() / len(z_posterior)
+
+
+def codes_permuted(z_posterior: Tensor, draw: api.Draw) -> Tensor:
+    """Codes of the batch, each dimension in an order of its own: of prod_k q(z_k) (Kim & Mnih 2018, algorithm 1).
+
+    Args:
+        z_posterior: codes (B, K) or of any other shape.
+        draw: a number for each code and dimension, whose order it is.
+    """
+    codes = z_posterior.flatten(1)
+    return codes.gather(0, draw.uniform(*codes.shape).argsort(0)).view_as(z_posterior)

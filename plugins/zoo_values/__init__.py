@@ -10,6 +10,27 @@ PERCEPTRONS = (
     ("critic", "mlp-codes", "CodeCritic", "a code to one logit", "B latent -> B"),
     ("module", "mlp", "Mapping", "a code to a code", "B latent -> B latent"),
 )
+OTHERS = (
+    ("prior", "normal", "priors:Normal", "standard normal N(0, I)"),
+    ("prior", "mixture", "mixture:Mixture", "a Gaussian mixture that 'after' fits (Ghosh 2020)"),
+    ("prior", "learned-mixture", "learned:LearnedMixture", "a Gaussian mixture that learns"),
+    ("prior", "flow", "learned:Flow", "affine coupling layers that learn (RealNVP)"),
+    ("value", "vamp_prior", "learned:vamp_prior", "the posteriors of pseudo-inputs, as a prior"),
+    (
+        "module",
+        "pseudo-inputs",
+        "learned:PseudoInputs",
+        "images that learn, of whose codes VampPrior is made",
+        "-> count C H W",
+    ),
+    (
+        "module",
+        "moments",
+        "moments:Moments",
+        "scales codes by the mean and deviation that 'after' fits",
+        "B latent -> B latent",
+    ),
+)
 
 
 def _value(name: str, summary: str) -> api.Component:
@@ -20,17 +41,7 @@ def _value(name: str, summary: str) -> api.Component:
 def zoo_components() -> tuple[api.Component, ...]:
     """Values by the names that terms ask for, and the prior."""
     return (
-        api.Component("prior", "normal", "zoo_values.priors:Normal", "standard normal N(0, I)"),
-        api.Component(
-            "prior", "mixture", "zoo_values.mixture:Mixture", "a Gaussian mixture that 'after' fits (Ghosh 2020)"
-        ),
-        api.Component(
-            "module",
-            "moments",
-            "zoo_values.moments:Moments",
-            "scales codes by the mean and deviation that 'after' fits",
-            "B latent -> B latent",
-        ),
+        *(api.Component(kind, name, f"zoo_values.{target}", *told) for kind, name, target, *told in OTHERS),
         *(
             api.Component(
                 kind, name, f"zoo_values.perceptrons:{target}", f"{does}, by hidden layers", contract, kind == "critic"

@@ -22,6 +22,8 @@ BEGUN = {"finetune-decoder", "sharp"}
 CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channels: 3, norm_num_groups: 2}"
 SMALL = {
     "kl-f8-mini": [f"slots.{slot}.config={CONFIG}" for slot in ("encoder", "decoder")],
+    "ladder-vae": ["slots.mid_from_top.of.features=5"],
+    "vampprior": ["slots.pseudo_inputs.count=6"],
     "vqgan-mini": ["slots.quantiser.entries=8"],
 }
 """What else makes a recipe tiny."""

@@ -47,6 +47,7 @@ def admits(text: str, *shapes: tuple[int, ...], **numbers: Any) -> bool:
     [
         ("B C H W -> B depth H/factor W/factor", [(2, 3, 32, 48), (2, 4, 4, 6)], True),
         ("B C H W -> B depth H/factor W/factor", [(2, 3, 32, 48), (2, 4, 6, 4)], False),
+        ("-> depth latent", [(4, 64)], True),  # what takes nothing
         ("B C H W -> B latent", [(2, 3, 32, 48), (1, 64)], False),  # the batch is one number, too
         ("B C H W -> 2*B latent", [(2, 3, 32, 48), (4, 64)], True),
         ("B N K, B N -> B K", [(2, 5, 9), (2, 5), (2, 9)], True),

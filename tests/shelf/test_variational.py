@@ -7,10 +7,24 @@ from collections.abc import Callable
 import pytest
 import torch
 import zoo_losses.aggregate as aggregate
-from helpers.shelf import Gradients, assert_same, batch_of, by_hand, gradients, kl, sampled, small, squared
+import zoo_losses.terms as terms
+from helpers.shelf import (
+    Gradients,
+    assert_same,
+    batch_of,
+    by_hand,
+    drawn,
+    gradients,
+    kl,
+    sampled,
+    small,
+    softplus,
+    squared,
+)
 from torch import Tensor
 from torch.distributions import Normal
 from zoo_values import priors
+from zoo_values.perceptrons import CodeCritic
 
 import zoo
 from zoo import api
@@ -89,6 +103,25 @@ def test_a_sigma_vae_s_step_is_the_one_by_hand() -> None:
     assert_same(gradients(model, batch), expected)
 
 
+def test_a_factor_vae_s_phases_are_those_by_hand() -> None:
+    model = small("factor-vae")
+    batch = batch_of(model)
+
+    def bound() -> Tensor:
+        q = model.encoder(batch["x"])
+        z = sampled(model, q)
+        return squared(batch["x"], model.decoder(z)) + kl(q) - 20 * model.code_critic(z).logit.mean()
+
+    def told_apart() -> Tensor:
+        z = sampled(model, model.encoder(batch["x"])).detach()
+        order = drawn(model, "codes_permuted").uniform(*z.shape).argsort(0)
+        permuted = torch.stack([z[order[:, k], k] for k in range(z.shape[1])], 1)
+        return softplus(model.code_critic(z).logit) + softplus(-model.code_critic(permuted).logit)
+
+    assert_same(gradients(model, batch), by_hand(model, "encoder", "decoder", loss=bound))
+    assert_same(gradients(model, batch, 1), by_hand(model, "code_critic", loss=told_apart))
+
+
 # -- parts of losses -------------------------------------------------------------------------------------------
 
 
@@ -139,6 +172,14 @@ def test_codes_of_a_map_are_as_those_of_a_vector() -> None:
     torch.testing.assert_close(aggregate.code_covariance(maps), aggregate.code_covariance(flat))
 
 
+def test_permuted_codes_are_the_same_numbers_dimension_by_dimension() -> None:
+    z = numbers(50, 2, 3)
+    found = aggregate.codes_permuted(z, api.Draw("p", device=torch.device("cpu"), dtype=torch.float64))
+    assert torch.equal(found.sort(0).values, z.sort(0).values)
+    rows = {tuple(row.tolist()) for row in z.flatten(1)}
+    assert not any(tuple(row.tolist()) in rows for row in found.flatten(1))
+
+
 # -- what they learn ---------------------------------------------------------------------------------------------
 
 
@@ -181,3 +222,20 @@ def test_total_correlation_finds_the_turn_at_which_codes_are_independent() -> No
         aggregate.total_correlation(densities, len(square)).backward()
         optimizer.step()
     assert float(turn.detach()) == pytest.approx(0, abs=0.1)
+
+
+def test_a_critic_of_permuted_codes_finds_how_far_they_are_from_independent() -> None:
+    """Two numbers with a correlation of .9 are -log(1 - .9^2) / 2 nats away."""
+    torch.manual_seed(0)
+    critic = CodeCritic(2, width=32)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=0.01)
+    for step in range(200):
+        first, other = torch.randn(2, 256)
+        z = torch.stack([first, 0.9 * first + 0.19**0.5 * other], 1)
+        permuted = aggregate.codes_permuted(z, api.Draw(step, device=torch.device("cpu"), dtype=torch.float32))
+        optimizer.zero_grad()
+        terms.discriminate(critic(permuted), critic(z)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = float(terms.reverse_kl(critic(z)))
+    assert found == pytest.approx(0.83, abs=0.25)

@@ -91,6 +91,7 @@ def bound(text: str, numbers: Mapping[str, object]) -> Contract:
     if not arrow:
         raise ValueError(f"contract '{text}' has no '->'")
     inputs, outputs = (tuple(tuple(tensor.split()) for tensor in side.split(",")) for side in (left, right))
+    inputs = inputs if left.strip() else ()
     try:
         _check_words([*inputs, *outputs], numbers)
         known = {name: size for name, value in numbers.items() if (size := _size_of(value)) is not None}

@@ -218,7 +218,9 @@ class Network(Built):
         self.require(not moved, f"changes {' and '.join(moved)} in evaluation mode; do so only if self.training")
 
     def check_batch_independence(self) -> None:
-        """In evaluation mode what an image gives does not depend on the rest of its batch."""
+        """In evaluation mode what an image gives does not depend on the rest of its batch, if there is one."""
+        if not self.contract().inputs:
+            return
         whole = tensors(self.compute(dtype=torch.float64))
         alone = tensors(self.fresh().double()(*(x[:1] for x in self.inputs(dtype=torch.float64))))
         cure = "statistics of the batch belong to training only (batch norm keeps running ones)"
@@ -334,7 +336,10 @@ class Prior(Built):
         self.require(other, "gives the same codes whatever 'draw' says; take its random numbers from it")
 
     def check_gradients(self) -> None:
-        """Autograd connects its codes with every parameter that can learn."""
+        """Autograd connects its codes, or their ``log_prob``, with every parameter that can learn."""
         built = self.fresh()
-        idle = missed(total(self.sample(built, 4)), learners(built))
-        self.require(not idle, f"has parameters that its codes do not depend on: {', '.join(idle)}; freeze them")
+        codes = self.sample(built, 4)
+        density = total(built.log_prob(codes.detach())) if hasattr(built, "log_prob") else 0.0
+        idle = missed(total(codes) + density, learners(built))
+        told = "has parameters that neither its codes nor their log_prob() depend on"
+        self.require(not idle, f"{told}: {', '.join(idle)}; freeze them")
