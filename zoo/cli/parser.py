@@ -144,10 +144,14 @@ def _run_verbs(verbs: Any) -> None:
     encode.add_argument("--output", default="posterior", help="an output or value of the recipe (posterior)")
     encode.add_argument("--batch", type=int, default=0, metavar="N", help="images at a time")
     _list(encode, "--set", "PATH=VALUE", "such as data.size=512, data={use: digits, size: 32}")
-    for verb in (sample, reconstruct, interpolate, evaluate, export, encode):
+    explore = _verb(verbs, "explore", "a page on which codes and noise are moved and images dropped in", "runs")
+    explore.add_argument("--host", default="127.0.0.1", help="who may look: 0.0.0.0 for everybody (this machine alone)")
+    explore.add_argument("--port", type=int, default=7860, help="0 for a free one (7860)")
+    for verb in (sample, reconstruct, interpolate, evaluate, export, encode, explore):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
+    explore.add_argument("others", type=Path, nargs="*", metavar="RUN", help="beside it")
     encode.add_argument("data", metavar="DATA", help="a folder of images; data, the run's own, or data:train")
     export.add_argument("out", type=Path, metavar="DIR", help="a new directory")
     for verb in (sample, reconstruct, interpolate):

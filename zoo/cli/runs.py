@@ -165,6 +165,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def explore(arguments: argparse.Namespace) -> int:
+    """``zoo explore RUN [RUN]``: serves the page until Ctrl-C."""
+    from zoo.report.explore import launch
+
+    runs = [arguments.folder, *arguments.others]
+    models = {str(run): _model(argparse.Namespace(**{**vars(arguments), "folder": run})) for run in runs}
+    served = launch(models, arguments.host, arguments.port)
+    print(f"{served.local_url} shows {', '.join(models)}; Ctrl-C ends it", flush=True)
+    served.block_thread()
+    return 0
+
+
 def export(arguments: argparse.Namespace) -> int:
     """``zoo export RUN --to EXPORTER DIR``."""
     from zoo.recipe.yaml.read import read_option
