@@ -43,6 +43,7 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
         "shape": api.Field("label", classes=SHAPES),
         "texture": api.Field("label", classes=TEXTURES),
         "mask": api.Field("mask", "H W", classes=("ground", "shape")),
+        "flat": api.IMAGE,
     },
     "digits": labelled(DIGITS),
     "fashion-mnist": labelled(api.Field("label", classes=CLOTHES)),

@@ -36,11 +36,16 @@ def sprites(
     train: int = 20000,
     test: int = 1000,
     ground: Literal["plain", "textured", "both"] = "both",
+    textures: tuple[Literal["stripes", "checks", "dots", "waves", "hair", "grain"], ...] = (),
     seed: int = 0,
 ) -> api.Examples:
     """A shape of one of six kinds at a place, of a size, a turn and a colour, filled with one of six textures, on a
     ground that is plain or textured too. No two are alike: where a stripe, a hair or a grain lies is drawn anew.
-    With each image come its ``shape`` and ``texture``, as labels, and the ``mask`` of the shape.
+    With each image come its ``shape`` and ``texture``, as labels, the ``mask`` of the shape, and ``flat``, the same
+    without textures.
+
+    Sprites that differ in ``textures`` alone are of the same shapes, places and colours one by one: two domains, whose
+    pairs are known.
 
     Args:
         size: image side in pixels, or [height, width]; textures need 16 or more to be seen.
@@ -48,6 +53,8 @@ def sprites(
         train: number of training images.
         test: number of test images; they are the same whatever ``train`` is.
         ground: what is behind the shape: ``plain``, ``textured``, or either with a probability of a half.
+        textures: those that there are; none for all of them. Where their number does not divide six, the first ones are
+            met more often.
         seed: which ones.
 
     Raises:
@@ -59,8 +66,8 @@ def sprites(
         if count < 1:
             raise ValueError(f"sprites: option '{option}' is {count}; choose at least 1 image.")
     drawings = (
-        Sprites("train", train, size, channels, ground, seed),
-        Sprites("test", test, size, channels, ground, seed),
+        Sprites("train", train, size, channels, ground, seed, textures),
+        Sprites("test", test, size, channels, ground, seed, textures),
     )
     sources = (_source(drawing) for drawing in drawings)
     return pack_splits(*sources, View(size, channels, "none"), workers=1, on_error="error")
@@ -79,17 +86,22 @@ class Sprites:
     channels: int
     ground: Literal["plain", "textured", "both"]
     seed: int
+    textures: tuple[str, ...] = ()
 
     def drawn(self, start: int = 0) -> Iterator[np.ndarray]:
         """Each sprite from a position on, uint8 (C, H, W)."""
+        return self._each(start, self._pixels)
 
-        def pixels(known: Factors, rng: np.random.Generator) -> np.ndarray:
-            images = rendered(known, self.size, rng)
-            if self.channels == 1:
-                images = images @ np.array([0.299, 0.587, 0.114])[:, None]  # BT.601
-            return (images * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
+    def flat(self, start: int = 0) -> Iterator[np.ndarray]:
+        """The same without textures."""
+        bare = dict.fromkeys(("texture", "ground_texture"), np.full(CHUNK, -1))
+        return self._each(start, lambda known, rng: self._pixels({**known, **bare}, rng))
 
-        return self._each(start, pixels)
+    def _pixels(self, known: Factors, rng: np.random.Generator) -> np.ndarray:
+        images = rendered(known, self.size, rng)
+        if self.channels == 1:
+            images = images @ np.array([0.299, 0.587, 0.114])[:, None]  # BT.601
+        return (images * 255 + 0.5).astype(np.uint8).transpose(0, 3, 1, 2)
 
     def masks(self, start: int = 0) -> Iterator[np.ndarray]:
         """Which pixels each sprite's shape covers half of at least, from a position on, uint8 (1, H, W)."""
@@ -102,19 +114,20 @@ class Sprites:
     def _each(self, start: int, of: Callable[[Factors, np.random.Generator], np.ndarray]) -> Iterator[np.ndarray]:
         for chunk in range(start // CHUNK, -(-self.count // CHUNK)):
             rng = np.random.default_rng((self.seed, ("train", "test").index(self.split), chunk))
-            yield from of(factors(CHUNK, self.ground, rng), rng)[
-                max(start - chunk * CHUNK, 0) : self.count - chunk * CHUNK
-            ]
+            known = factors(CHUNK, self.ground, rng, self.textures)
+            yield from of(known, rng)[max(start - chunk * CHUNK, 0) : self.count - chunk * CHUNK]
 
 
-def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
+def factors(count: int, ground: str, rng: np.random.Generator, textures: tuple[str, ...] = ()) -> Factors:
     """What is known of some sprites: lengths in halves of the shorter side, angles in radians, the rest from 0 to 1.
 
     ``shape``, ``texture`` and ``ground_texture`` are places in ``SHAPES`` and ``TEXTURES``;
     ``ground_texture`` is -1 where the ground is plain.
     """
     plain = {"plain": 1.0, "textured": 0.0, "both": 0.5}[ground]
-    grounds = rng.integers(len(TEXTURES), size=count)
+    kinds = np.array([list(TEXTURES).index(name) for name in textures or TEXTURES])
+    kinds = np.resize(kinds, len(TEXTURES))  # as many numbers are drawn whatever there is to choose from
+    grounds = kinds[rng.integers(len(TEXTURES), size=count)]
     return {
         "shape": rng.integers(len(SHAPES), size=count),
         "x": rng.uniform(-0.2, 0.2, count),
@@ -122,7 +135,7 @@ def factors(count: int, ground: str, rng: np.random.Generator) -> Factors:
         "radius": rng.uniform(0.6, 0.85, count),
         "turn": rng.uniform(0, 2 * np.pi, count),
         "hue": rng.uniform(0, 1, count),
-        "texture": rng.integers(len(TEXTURES), size=count),
+        "texture": kinds[rng.integers(len(TEXTURES), size=count)],
         "direction": rng.uniform(0, np.pi, count),
         "ground_hue": rng.uniform(0, 1, count),
         "ground_light": rng.uniform(0.25, 0.6, count),
@@ -251,11 +264,12 @@ def _source(drawing: Sprites) -> Source:
 
         return Source("sprites", split, drawing.count, items, [VERSION, asdict(drawing)], "sprites", fields)
 
-    masks = source(f"{drawing.split}-masks", drawing.masks)
+    masks, flat = source(f"{drawing.split}-masks", drawing.masks), source(f"{drawing.split}-flat", drawing.flat)
     return source(
         drawing.split,
         drawing.drawn,
         shape=lambda _: drawing.labels("shape"),
         texture=lambda _: drawing.labels("texture"),
         mask=lambda _: noted(pack(masks, View(drawing.size, 1, "none"), 1))[:, 0],
+        flat=lambda _: noted(pack(flat, View(drawing.size, drawing.channels, "none"), 1)),
     )

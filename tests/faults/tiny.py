@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from zoo.recipe import Recipe, load_recipe
+from zoo.recipe.schema import Part
 from zoo.registry import load_registry
 
 STEPS = 2
@@ -44,9 +45,15 @@ def settings(name: str) -> tuple[str, ...]:
     noise = ["noise=3"] if recipe.sizes.noise else []
     noise += ["latent=5"] if isinstance(recipe.latent, int) else []
     sizes = {"channels": 3, "size": 32 if name.endswith("-paper") else 16}
-    data = [f"data.{key}={value}" for key, value in sizes.items() if key in recipe.data.options]
+    sets = placed(recipe).items()
+    data = [f"{place}.{key}={value}" for place, part in sets for key, value in sizes.items() if key in part.options]
     moved = [MOVED] if recipe.x.kind == "image" else []
     return (*SETTINGS, *moved, *TRAIN, *data, *noise, *widths)
+
+
+def placed(recipe: Recipe) -> dict[str, Part]:
+    """Where a recipe writes its sets of data -> each of them."""
+    return {f"data.{key}".rstrip("."): part for key, part in recipe.sets.items()}
 
 
 def in_turn(recipe: Recipe) -> list[Any]:

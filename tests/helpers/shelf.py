@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from faults.tiny import tiny
+from faults.tiny import placed, tiny
 from torch import Tensor
 
 from zoo import api
@@ -24,7 +24,8 @@ def small(name: str, *overrides: str) -> Model:
     """A bundled recipe with networks of width 4 and images of 16 px, in float64, without EMA or augmentation."""
     plain = ("train.ema=0", "train.precision=float32", "augment=[]")
     few = {"train": 16, "test": 8}
-    counts = [f"data.{key}={few[key]}" for key in few.keys() & load_recipe(name).data.options.keys()]
+    sets = placed(load_recipe(name)).items()
+    counts = [f"{place}.{key}={few[key]}" for place, part in sets for key in few.keys() & part.options.keys()]
     return Model(tiny(name, *plain, *counts, *overrides)).to(torch.float64)
 
 

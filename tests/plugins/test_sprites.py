@@ -114,6 +114,30 @@ def test_a_mask_is_where_the_ground_is_not() -> None:
         assert masks[one].sum().item() == pytest.approx(AREAS["circle"] * (radii[one] * SIZE / 2) ** 2, rel=0.02)
 
 
+def test_a_flat_sprite_has_the_colours_of_its_factors() -> None:
+    """Two colours, by hand, and between them an edge a pixel wide."""
+    given = sprites(size=SIZE, train=20, test=5, ground="textured")
+    known, flat = factors(CHUNK, "textured", np.random.default_rng((0, 0, 0))), given.fields["flat"][0]
+    for one in range(20):
+        shape = 255 * np.array(colorsys.hsv_to_rgb(known["hue"][one], 0.75, 0.8))
+        ground = 255 * np.array(colorsys.hsv_to_rgb(known["ground_hue"][one], 0.5, known["ground_light"][one]))
+        pixels = flat[one].permute(1, 2, 0).reshape(-1, 3).numpy()
+        far = [np.abs(pixels - colour).max(1) > 0.51 for colour in (shape, ground)]
+        between = (far[0] & far[1]).mean()
+        assert 0 < between < 0.2
+        assert np.abs(pixels[far[1]] - shape).max(1).min() < 0.51
+        assert not np.array_equal(flat[one], given.train[one])
+
+
+def test_sprites_of_other_textures_are_the_same_but_for_these() -> None:
+    stripes, dots = (sprites(size=16, train=12, test=5, textures=(name,)) for name in ("stripes", "dots"))
+    for name in ("shape", "mask", "flat"):
+        assert torch.equal(stripes.fields[name][0], dots.fields[name][0])
+    assert (stripes.train != dots.train).flatten(1).any(1).all()
+    labels = [set(one.fields["texture"][0].tolist()) for one in (stripes, dots)]
+    assert labels == [{[*TEXTURES].index("stripes")}, {[*TEXTURES].index("dots")}]
+
+
 def test_in_grey_it_is_the_luma() -> None:
     colour, grey = (sprites(size=16, channels=channels, train=4, test=1) for channels in (3, 1))
     luma = (colour.train.float() * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)

@@ -58,6 +58,8 @@ OPTIONS = {
     **of("generator/r3gan", "critic/r3gan", **NARROW),
     **of("generator/resnet", "critic/resnet", "generator/resnet-class", "critic/resnet-projection", **NARROW),
     **of("critic/patch", "critic/multi-scale", width=4, layers=1),
+    **of("generator/unet", width=4, drops=1),
+    **of("generator/translator", width=4, halvings=1, blocks=1),
     **of("encoder/residual", width=4, factor=4, multipliers=(1, 1, 1), blocks=1),
     **of("decoder/residual", width=4, multipliers=(1, 1, 1), blocks=1),
     **of("module/vq", "module/simvq", "module/residual-vq", entries=8),
