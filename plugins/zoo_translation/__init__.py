@@ -9,7 +9,7 @@ NETWORKS = (
         "generator",
         "unet",
         "unet:UNet",
-        "a U-Net from image to image, dropout by the numbers it is handed",
+        "a U-Net from image to image, dropout by the factors it is handed",
         "zoo_translation.shapes:unet",
     ),
     (
@@ -21,7 +21,7 @@ NETWORKS = (
     ),
 )
 VALUES = {
-    "dropped": "numbers by which a U-Net drops features",
+    "dropped": "factors by which a U-Net drops features",
     "translated": "the generator at the image y",
     "critic_pair_y": "the critic at (x, y)",
     "critic_pair_translated": "the critic at (G(y), y)",

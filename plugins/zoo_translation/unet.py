@@ -23,7 +23,7 @@ class UNet(nn.Module):
 
     Level i has min(2^i, 8) * width features. Normalised are all but the first and the innermost, which may be one
     place. The innermost ``drops`` levels on the way up lose features by chance, at sampling too: all that is random of
-    an image. Ours: whole features are dropped (Tompson et al. 2015), by numbers that the network is handed.
+    an image. Ours: whole features are dropped (Tompson et al. 2015), by factors 0 and 2 that the network is handed.
 
     Args:
         channels: C, of what it gives.
@@ -71,18 +71,18 @@ class UNet(nn.Module):
         wider = widths[0] if levels > 1 else 0
         self.paint = _convolution(nn.ConvTranspose2d, widths[0] + wider, channels, "none")
 
-    def forward(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
-        """Images (B, takes, H, W) in [-1, 1] and numbers in [0, 1), (B, 8 width drops) -> (B, C, H, W) in [-1, 1]."""
+    def forward(self, image: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Images (B, takes, H, W) in [-1, 1] and factors on features (B, 8 width drops) -> (B, C, H, W) in [-1, 1]."""
         passed = []
         for level in self.down:
             image = level(image)
             passed.append(image)
         x = passed.pop()
-        kept = () if numbers is None else (numbers >= 0.5).to(x.dtype).chunk(self.drops, 1)
+        chances = () if factors is None else factors.chunk(self.drops, 1)
         for i, level in enumerate(self.up):
             x = level(x)
-            if i < len(kept):
-                x = 2 * x * kept[i][:, : x.shape[1], None, None]
+            if i < len(chances):
+                x = x * chances[i][:, : x.shape[1], None, None]
             x = torch.cat([x, passed.pop()], 1)
         return self.paint(x).tanh()
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def dropped(generator: Any, batch: int, draw: Draw) -> Tensor:
-    """u ~ U[0, 1), by which the generator, a ``unet``, drops features: its noise (Isola et al. 2017, section 3.2)."""
-    return draw.uniform(batch, generator.numbers)
+    """0 or 2, for each feature that a ``unet`` loses by chance: its noise (Isola et al. 2017, section 3.2), (B, N)."""
+    u = draw.uniform(batch, generator.numbers)
+    return 2 * (u >= 0.5).to(u.dtype)
 
 
 def translated(generator: nn.Module, y: Tensor, dropped: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
 
 def painted(model: Model, batch: Batch) -> Tensor:
     y = batch["flat"]
-    return model.generator(y, drawn(model, "dropped").uniform(len(y), model.generator.numbers))
+    return model.generator(y, 2.0 * (drawn(model, "dropped").uniform(len(y), model.generator.numbers) >= 0.5))
 
 
 def told(model: Model, image: Tensor, batch: Batch) -> Tensor:
@@ -72,8 +72,8 @@ def test_a_unet_drops_the_features_that_its_numbers_say() -> None:
     seen: list[Tensor] = []
     net.up[1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     keep = torch.zeros(2, 16).double()
-    keep[:, 3] = 0.5
-    for numbers in (keep, torch.full_like(keep, 0.99)):
+    keep[:, 3] = 2
+    for numbers in (keep, torch.full_like(keep, 2)):
         net(image, numbers)
     features = 8  # of the level above the innermost: 4 times width
     assert seen[0][:, [i for i in range(features) if i != 3]].eq(0).all()
