@@ -136,12 +136,30 @@ class Bench:
     recipes: Mapping[str, Source]
     sizes: Mapping[str, Sequence[int]]
     _loaded: dict[str, Recipe] = field(default_factory=dict)
+    _tiny: dict[str, Recipe] = field(default_factory=dict)
+    _kept: tuple[object, dict[str, Any]] = (None, {})
 
     def recipe(self, entry: RecipeEntry) -> Recipe:
         """A bundled recipe, read once."""
         if entry.id not in self._loaded:
             self._loaded[entry.id] = load_recipe(entry.file, (), self.registry)
         return self._loaded[entry.id]
+
+    def tiny(self, plain: Mapping[str, Any]) -> Recipe:
+        """A recipe that was made tiny, read once: that of many parts is one and the same."""
+        key = repr(plain)
+        if key not in self._tiny:
+            self._tiny[key] = load_recipe(plain, (), self.registry)
+        return self._tiny[key]
+
+    def kept(self, subject: object, name: str, make: Callable[[], T]) -> T:
+        """What several checks of a subject need, made once; that of the subject before it is forgotten."""
+        if self._kept[0] is not subject:
+            self._kept = (subject, {})
+        found = self._kept[1]
+        if name not in found:
+            found[name] = make()
+        return found[name]  # type: ignore[no-any-return]
 
     def bundled(self, first: str = "") -> Iterator[Recipe]:
         """Every recipe there is that can be read: those of a distribution (this one) first, then the smallest."""

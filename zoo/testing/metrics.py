@@ -55,9 +55,13 @@ class Metric(Setting):
         """A new one."""
         return self._measured(lambda: Meter.of(self.used(self.recipes[0]), self.recipes[0]))
 
+    def model(self, device: str = "cpu") -> Model:
+        """What is measured, made once for all checks: measuring changes nothing of it."""
+        return self.bench.kept(self, f"model on {device}", lambda: Model(self.recipes[0], device))
+
     def score(self, device: str = "cpu") -> dict[str, Any]:
         """Measures the test images: the value and its protocol."""
-        model = Model(self.recipes[0], device)
+        model = self.model(device)
         score = self._measured(lambda: evaluate(model, self.data, batch=IMAGES))[self.name]
         return score if "why" not in score else self._refused(score["why"])
 
@@ -79,13 +83,13 @@ class Metric(Setting):
     def shown(self) -> dict[str, Any]:
         """The arguments that ``update`` is given for the test images."""
         seen = _Seen()
-        moment = Moment(Model(self.recipes[0]), self.batch("test", 0, IMAGES), 0, 1)
+        moment = Moment(self.model(), self.batch("test", 0, IMAGES), 0, 1)
         moment.give([Meter(self.used(self.recipes[0]), seen)], again=False)
         return seen.given
 
     def apart(self, device: str = "cpu") -> tuple[Any, list[Any]]:
         """One that is shown every test image, and one for each batch of them and for samples that come after."""
-        model, whole, seen = Model(self.recipes[0], device), self.make(), []
+        model, whole, seen = self.model(device), self.make(), []
         shown = [self.batch("test", piece.start, piece.stop, device) for piece in PIECES]
         shown += shown[:1] if whole.more else []
         for turn, x in enumerate(shown):

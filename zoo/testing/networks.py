@@ -103,7 +103,7 @@ class Built(GivesTensors, Saved):
     def build(self, sizes: Sizes, seed: int = 0, device: torch.device | str = CPU) -> Any:
         """A new one of some sizes, in evaluation mode, its weights a function of the seed."""
         with torch.random.fork_rng(devices=[]), torch.device(device):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed keeps a trace of the stack for each GPU
             built = self.target(**self.part.arguments_for(sizes))
         self.require(isinstance(built, nn.Module), f"is {type(built).__name__}; a slot is filled with an nn.Module")
         return built.eval()

@@ -8,7 +8,7 @@ from contextlib import chdir, contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -25,7 +25,7 @@ from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import FIRST_PARTY, RecipeEntry
-from zoo.testing.arrays import equal, fields, finite, sides
+from zoo.testing.arrays import copied, equal, fields, finite, sides
 from zoo.testing.core import Bench, Component, ContractError, Subject, require
 from zoo.testing.values import SIDES, sizes_of, tiny
 from zoo.types import Batch
@@ -46,6 +46,15 @@ def resumed(old: Engine, new: Engine) -> Engine:
     tensors, plain = old.state()
     new.restore(safetensors.torch.load(b"".join(pieces(tensors, {}))), plain)
     return new
+
+
+class Begun(NamedTuple):
+    """A training, the terms of its first step, the players that stood still in it, and the state that it led to."""
+
+    engine: Engine
+    terms: Mapping[str, Tensor]
+    still: set[str]
+    after: Mapping[str, Any]
 
 
 class Shipped(Subject):
@@ -83,6 +92,19 @@ class Shipped(Subject):
             return recipe
         raise ContractError(f"{self} cannot be made small: {reasons[-1]}; give examples of its parts' options")
 
+    def begun(self) -> Begun:
+        """A training of it, one step on."""
+        engine = Engine(Model(self.small))
+        weights = lambda: {name: copied([*p.parameters.values()]) for name, p in engine.players.items()}  # noqa: E731
+        before, terms, after = weights(), self.step(engine), weights()
+        still = {name for name in before if equal(before[name], after[name])}
+        return Begun(engine, terms, still, copied(engine.model.state_dict()))
+
+    @property
+    def first(self) -> Begun:
+        """The training that several checks look at, and one takes further."""
+        return self.bench.kept(self, "first", self.begun)
+
     def step(self, engine: Engine) -> Mapping[str, Tensor]:
         """The terms of a step; what is not finite moves nothing, and is ``training``'s to tell."""
         try:
@@ -112,32 +134,23 @@ class Shipped(Subject):
 
     def check_training(self) -> None:
         """One step at tiny size gives finite terms and moves every player that has a rate."""
-        engine = Engine(Model(self.small))
-        players = engine.players.items()
-        before = {name: [p.detach().clone() for p in player.parameters.values()] for name, player in players}
-        wrong = [name for name, value in self.step(engine).items() if not finite(value)]
+        begun = self.first
+        wrong = [name for name, value in begun.terms.items() if not finite(value)]
         require(not wrong, f"{self}: {' and '.join(wrong)} is not finite at the first step, at tiny size")
         rows = [row for phase in self.small.phases if phase.start == 0 for row in phase.played]
         due = {player for row in rows for player in row.players if any(term.weight(0) for term in row.terms)}
-        still = [
-            name
-            for name, player in players
-            if name in due and player.rate(0) and equal(before[name], [p.detach() for p in player.parameters.values()])
-        ]
+        players = begun.engine.players.items()
+        still = [name for name, player in players if name in due and player.rate(0) and name in begun.still]
         require(not still, f"{self}: {' and '.join(still)} does not move in the first step; what does its row reach?")
 
     def check_determinism(self) -> None:
         """Two trainings of one seed are equal, bit for bit."""
-        engines = [Engine(Model(self.small)) for _ in range(2)]
-        for engine in engines:
-            self.step(engine)
-        same = equal(*(engine.model.state_dict() for engine in engines))
+        same = equal(self.first.after, self.begun().after)
         self.require(same, "trains otherwise the second time; look for random numbers that are not from 'draw'")
 
     def check_state_round_trip(self) -> None:
         """Saved after a step and taken up again, it ends as if it had not been: nothing is remembered elsewhere."""
-        whole, new = (Engine(Model(self.small)) for _ in range(2))
-        self.step(whole)
+        whole, new = self.first.engine, Engine(Model(self.small))
         for engine in (whole, resumed(whole, new)):
             self.step(engine)
         same = equal(whole.model.state_dict(), new.model.state_dict())

@@ -98,7 +98,7 @@ class Setting(Component):
     def _tried(self, plain: Plain, size: int | list[int], reasons: dict[bool, str]) -> Recipe | None:
         recipe = None
         try:
-            recipe = load_recipe(self._placed(tiny(plain, self.bench, size)), (), self.bench.registry)
+            recipe = self.bench.tiny(self._placed(tiny(plain, self.bench, size)))
             self.try_out(recipe)
         except (RequestError, ContractError) as error:
             problems = getattr(error, "problems", ())
@@ -172,10 +172,15 @@ class Graph(Setting, GivesTensors):
         except Exception:  # noqa: BLE001 - its checks say so
             return
 
-    @cached_property
+    @property
     def inside(self) -> Inside:
         """It, in the first of its recipes."""
-        return Inside(self, self.recipes[0])
+        recipe = self.recipes[0]
+        return self.bench.kept(self, "inside", lambda: Inside(self, recipe))
+
+    def model(self, recipe: Recipe) -> Model:
+        """A recipe's model, made once for all checks: calling a value or a term changes no network."""
+        return self.bench.kept(self, f"model {id(recipe)}", lambda: ready(Model(recipe)))
 
     def insides(self) -> Iterator[tuple[Recipe, tuple[Any, ...]]]:
         """Computes it at each size of the recipe, in two batch sizes."""
@@ -271,6 +276,12 @@ class LearningTerm(Term, Saved):
             require(not idle, f"{told}; use it, remove it or freeze it")
 
 
+def ready(model: Model) -> Model:
+    """A model in evaluation mode, whose players' parameters learn, and no others."""
+    Engine(model, optimizers=False)
+    return model.eval()
+
+
 class Inside:
     """A value or a term, or if ``learning`` a term's ``learn``, inside a model: its arguments, and calling it."""
 
@@ -284,9 +295,8 @@ class Inside:
         learning: bool = False,
     ) -> None:
         self.recipe, self.part = recipe, graph.used(recipe, learning)
-        self.model = Model(recipe, device).to(dtype)
-        Engine(self.model, optimizers=False)  # lets the players' parameters learn, and no others
-        self.model.eval()
+        shared = (device, dtype) == (CPU, torch.float32)
+        self.model = graph.model(recipe) if shared else ready(Model(recipe, device).to(dtype))
         model, sizes, value = self.model, recipe.sizes, graph.kind == "value"
         self.function = model.functions[self.part.label] if value else model.terms[self.part.key]
         found = {name: tensor.to(device) for name, tensor in fields(recipe, batch, dtype=dtype).items()}
