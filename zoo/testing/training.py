@@ -95,9 +95,9 @@ class Shipped(Subject):
     def begun(self) -> Begun:
         """A training of it, one step on."""
         engine = Engine(Model(self.small))
-        weights = lambda: {name: copied([*p.parameters.values()]) for name, p in engine.players.items()}  # noqa: E731
-        before, terms, after = weights(), self.step(engine), weights()
-        still = {name for name in before if equal(before[name], after[name])}
+        players = {name: [*player.parameters.values()] for name, player in engine.players.items()}
+        before, terms = copied(players), self.step(engine)
+        still = {name for name, weights in players.items() if equal(before[name], weights)}
         return Begun(engine, terms, still, copied(engine.model.state_dict()))
 
     @property
