@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.recipe.schema import Part
     from zoo.types import Images
 
+gc.disable()  # until every file of tests is imported: libraries are millions of objects that stay
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
 os.environ["ZOO_CONFIG"] = os.devnull  # nobody's own settings
 os.environ.pop("ZOO_PLUGINS", None)
@@ -53,6 +55,10 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 @pytest.fixture
