@@ -36,6 +36,7 @@ RECIPES = {
     "flow-matching": "Flow matching: a network tells where noise flows to become images (Lipman et al. 2023)",
     "flow-matching-class": "Flow matching of classes, with guidance (Lipman et al. 2023, Ho & Salimans 2021)",
     "ddpm": "Diffusion: a network guesses the noise in images (Ho et al. 2020)",
+    "flow-prior": "Flow matching of a finished run's codes, decoded by it (Rombach et al. 2022)",
     "diffusion-decoder": "An autoencoder whose decoder paints step by step (Preechakul et al. 2022)",
 }
 
@@ -57,4 +58,11 @@ def zoo_components() -> Sequence[api.Component]:
 @api.hookimpl
 def zoo_recipes() -> Sequence[api.Recipe]:
     """Systems that sample step by step."""
-    return [api.Recipe(name, f"zoo_diffusion:{name}.yaml", text, family="iterative") for name, text in RECIPES.items()]
+    first = api.Recipe(
+        "kl-lite",
+        "zoo_diffusion:kl-lite.yaml",
+        "KL autoencoder of few layers: flow-prior's first stage",
+        family="tokenizer",
+    )
+    named = RECIPES.items()
+    return [first, *(api.Recipe(n, f"zoo_diffusion:{n}.yaml", text, family="iterative") for n, text in named)]

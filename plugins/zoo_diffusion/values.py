@@ -62,8 +62,9 @@ def flow_sample(
     *,
     steps: int = 50,
     method: Literal["euler", "heun"] = "euler",
+    of: Literal["x", "code"] = "x",
 ) -> Tensor:
-    """dx/dt = v(x, t) from noise at t = 0 to a sample at t = 1 (Lipman et al. 2023, eq. 1), of the shape of x.
+    """dx/dt = v(x, t) from noise at t = 0 to a sample at t = 1 (Lipman et al. 2023, eq. 1), of that shape.
 
     Args:
         denoiser: v.
@@ -72,8 +73,9 @@ def flow_sample(
         sizes: of the recipe.
         steps: of equal length.
         method: Euler's, or Heun's, which asks twice a step and errs less.
+        of: what a sample is one of, an item of the data or a code.
     """
-    return integrated(denoiser, draw.normal(batch, *shape_of(sizes)), steps, method)
+    return integrated(denoiser, draw.normal(batch, *shape_of(sizes, of)), steps, method)
 
 
 # -- of a class, with guidance --------------------------------------------------------------------------------------
@@ -262,6 +264,6 @@ def along(numbers: Tensor, like: Tensor) -> Tensor:
     return numbers.view(-1, *[1] * (like.ndim - 1))
 
 
-def shape_of(sizes: Any) -> tuple[int, ...]:
-    """The shape of an item of the data, which is the first of their fields."""
-    return next(iter(sizes.fields.values())).shape
+def shape_of(sizes: Any, of: str = "x") -> tuple[int, ...]:
+    """The shape of an item of the data, which is the first of their fields, or of a code."""
+    return sizes.code if of == "code" else next(iter(sizes.fields.values())).shape

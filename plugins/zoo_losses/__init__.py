@@ -60,6 +60,7 @@ VALUES = {
         "perceptual_distance": "that, and a judge's distance beside each number",
         "scaled_distance": "that, scaled by a learned variance",
         "fooling": "-C(x_rec)",
+        "fooling_squared": "(C(x_rec) - 1)^2 / 2",
         "adaptive_weight": "ratio of two gradients' norms at the decoder's last layer",
     },
     "codes": {

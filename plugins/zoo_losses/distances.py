@@ -98,6 +98,11 @@ def fooling(critic_reconstruction: api.CriticOutput) -> Tensor:
     return -critic_reconstruction.logit.mean()
 
 
+def fooling_squared(critic_reconstruction: api.CriticOutput) -> Tensor:
+    """(C(x_rec) - 1)^2 / 2, the same against a critic of least squares (Mao et al. 2017, eq. 9), a scalar."""
+    return 0.5 * (critic_reconstruction.logit - 1).square().mean()
+
+
 def adaptive_weight(
     distance: Tensor, fooling: Tensor, decoder: nn.Module, *, layer: str = "", eps: float = 1e-4, most: float = 1e4
 ) -> Tensor:

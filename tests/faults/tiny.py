@@ -22,6 +22,9 @@ BEGUN = {"finetune-decoder", "sharp"}
 """What begins with an autoencoder that is there: ``tests/plugins/test_diffusers.py`` has both."""
 CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channels: 3, norm_num_groups: 2}"
 SMALL = {
+    "flow-prior": ["slots.denoiser.of={channels: 4, size: 4, height: 4, width: 4}"],
+    "kl-3d": ["data.side=8"],
+    "codec": ["data.length=1024", "slots.quantiser.entries=8"],
     "kl-f8-mini": [f"slots.{slot}.config={CONFIG}" for slot in ("encoder", "decoder")],
     "ladder-vae": ["slots.mid_from_top.of.features=5"],
     "vampprior": ["slots.pseudo_inputs.count=6"],

@@ -107,6 +107,22 @@ def test_a_diffusion_decoder_s_step() -> None:
     assert_same(gradients(model, batch), by_hand(model, "encoder", "decoder", loss=loss))
 
 
+def test_a_flow_of_codes_leaves_the_autoencoder_as_it_is() -> None:
+    model = woken(small("flow-prior", STEADY))
+    model.scale.fit(torch.randn(50, 4, 4, 4, generator=torch.Generator().manual_seed(1)) * 3 + 1)
+    batch = batch_of(model)
+    model.eval()
+    z = ((model.encoder(batch["x"]).mean - model.scale.mean) / model.scale.sigma).detach()
+    z_t, t, velocity = on_the_way(model, z)
+
+    def loss() -> Tensor:
+        return (model.denoiser(z_t, t) - velocity).square().sum() / len(z)
+
+    assert_same(gradients(model, batch), by_hand(model, "denoiser", loss=loss))
+    code = values.flow_sample(model.denoiser, 3, draw(1), model.recipe.sizes, steps=2, of="code")
+    assert code.shape == (3, 4, 4, 4)
+
+
 @pytest.mark.parametrize("name", ["flow-matching", "flow-matching-class", "ddpm", "diffusion-decoder"])
 def test_a_training_step_builds_no_sample(name: str) -> None:
     model = small(name, STEADY)

@@ -70,6 +70,12 @@ OPTIONS = {
     **of("module/unet", "module/unet-class", "decoder/unet", width=4, blocks=1, multipliers=(1, 2)),
     **of("module/mlp-time", width=8, blocks=1),
     **of("value/flow_sample", "value/flow_sample_class", "value/flow_decoded", "value/ddim_sample", steps=2),
+    **of("encoder/conv1d", "encoder/conv3d", width=4, factor=4, multipliers=(1, 1, 1), blocks=1),
+    **of("decoder/conv1d", "decoder/conv3d", width=4, multipliers=(1, 1, 1), blocks=1),
+    **of("critic/patch3d", width=4, layers=1),
+    **of("critic/waves", width=4, layers=1, periods=(2,), windows=(16,)),
+    **of("data/tones", length=64, train=8, test=4),
+    **of("data/solids", side=8, train=8, test=4),
     **of("term/perceptual", **SMALL),
     **of("data/photos", "data/sprites", train=32, test=8),
     "data/folder": [

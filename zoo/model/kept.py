@@ -82,3 +82,10 @@ def unexpand(module: nn.Module) -> None:
             places = zip(buffer.shape, buffer.stride(), strict=True) if buffer.layout == torch.strided else ()
             if any(n > 1 and not step for n, step in places):
                 part._buffers[name] = buffer.clone(memory_format=torch.contiguous_format)
+
+
+def lay_innermost(module: nn.Module) -> None:
+    """Lays a module's tensors of four dimensions with channels innermost in memory; volumes' stay as they are."""
+    for tensor in chain(module.parameters(), module.buffers()):
+        if not is_lazy(tensor) and tensor.layout == torch.strided and tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)

@@ -19,7 +19,7 @@ from zoo.machine.torch_private import lacks_numbers, nothing_begun_on_meta, out_
 from zoo.model.begin import begin_with
 from zoo.model.forward import evaluating
 from zoo.model.given import Frequencies, batch_size, checked, drawn, one, refuse_without
-from zoo.model.kept import keep_once, unexpand, unmade
+from zoo.model.kept import keep_once, lay_innermost, unexpand, unmade
 from zoo.model.program import Function, bound, given_in, names_computed, run
 from zoo.recipe.graph import COUNTS, Graph, UnknownNameError
 from zoo.recipe.schema import Part, Recipe
@@ -64,7 +64,7 @@ class Model(nn.Module):
         asked = [recipe.fields[name] for name in recipe.asked_fields[1:]]
         self.frequencies = Frequencies({field.name: field.classes for field in asked if field.kind == "label"}, device)
         if recipe.train.channels_last:
-            self.to(memory_format=torch.channels_last)
+            lay_innermost(self)
         keep_once(self)
         elsewhere = restored or torch.device(device).type == "meta"
         self.begun: dict[str, Any] = {} if elsewhere else begin_with(self, recipe)

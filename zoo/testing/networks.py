@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.check.shapes import PROMISED, given_by, named_tensors
 from zoo.draws import Draw
-from zoo.model.kept import unkept
+from zoo.model.kept import lay_innermost, unkept
 from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
 from zoo.recipe.data_fields import COUNTED, Sizes
@@ -238,7 +238,8 @@ class Network(Built):
         """With channels innermost in memory (``train.channels_last``, the default) it gives the same output."""
         innermost = torch.channels_last
         try:
-            built = self.fresh().to(memory_format=innermost)
+            built = self.fresh()
+            lay_innermost(built)
             given = built(*(x.contiguous(memory_format=innermost) if x.ndim == 4 else x for x in self.inputs()))
         except RuntimeError as error:
             told = f"{self} cannot work with channels innermost in memory: {str(error).splitlines()[0]}"
