@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pad
 
 from zoo import api
+from zoo_grids.networks import Conv3d
 
 
 class VolumePatch(nn.Module):
@@ -32,8 +33,8 @@ class VolumePatch(nn.Module):
         super().__init__()
         _check(width=width, layers=layers)
         widths = [channels, *(width * 2**i for i in range(layers))]
-        self.layers = nn.ModuleList(nn.Conv3d(a, b, 4, 2, 1) for a, b in pairwise(widths))
-        self.logit = nn.Conv3d(widths[-1], 1, 3, padding=1)
+        self.layers = nn.ModuleList(Conv3d(a, b, 4, 2, 1) for a, b in pairwise(widths))
+        self.logit = Conv3d(widths[-1], 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> api.CriticOutput:
         """Volumes (B, C, X, Y, Z) -> logits (B, 1, X / 2^layers, ...), and the taps."""

@@ -5,6 +5,7 @@ B batch, C channels, L length, X, Y, Z sides, K channels of a code.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 from math import gcd
 from typing import Literal
@@ -15,7 +16,22 @@ from torch.nn.functional import interpolate
 
 from zoo import api
 
-CONVOLUTIONS = {1: nn.Conv1d, 3: nn.Conv3d}
+
+class Conv3d(nn.Conv3d):
+    """A convolution of volumes, in the precision of its weights where a side is shorter than the kernel: there oneDNN's
+    gradient of weights in bfloat16 is partly what lay in the memory before (torch 2.11 on CPUs)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Volumes (B, C, X, Y, Z) -> the same, convolved."""
+        if min(input.shape[2:]) >= self.kernel_size[0]:
+            return super().forward(input)
+        device = input.device.type
+        whole = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with whole:
+            return super().forward(input.to(self.weight.dtype))
+
+
+CONVOLUTIONS = {1: nn.Conv1d, 3: Conv3d}
 """By how many sides an item has."""
 SPREAD = {1: 3, 3: 1}
 """How much wider than the last a level's next block looks: sounds are long (Zeghidour et al. 2021, section III-A)."""

@@ -18,6 +18,8 @@ VALUES = {
     "quantised": "these codes through the quantiser",
     "quantised_in_part": "these codes, in training through some of its codebooks alone",
     "code": "quantised codes, with the encoder's gradient",
+    "codes_told": "codes with what a coarser map says of them (VQ-VAE-2)",
+    "code_and_told": "quantised codes beside what a coarser map says (VQ-VAE-2)",
     "random_codes": "codes of random entries",
 }
 TERMS = {
@@ -31,6 +33,7 @@ RECIPES = {
     "llamagen-vq": "LlamaGen's VQ-16: entries of length 1 (Sun et al. 2024)",
     "fsq": "VQGAN with finite scalar quantisation (Mentzer et al. 2023)",
     "fsq-mini": "FSQ at 64 px for two cores",
+    "vq-vae-2": "a coarse map of entries, and a finer one that knows it (Razavi et al. 2019)",
     "lfq": "VQGAN with lookup-free quantisation (Yu et al. 2023)",
 }
 

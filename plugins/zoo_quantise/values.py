@@ -52,6 +52,19 @@ def code(quantised: Quantised) -> Tensor:
     return quantised.code
 
 
+def codes_told(posterior_mean: Tensor, told: Tensor) -> Tensor:
+    """A map of codes with what a coarser map says of it, ``told``, of the same shape (Razavi et al. 2019, algorithm 1).
+
+    Both come out of learned layers, so that their sum is any linear map of the two.
+    """
+    return posterior_mean + told
+
+
+def code_and_told(code: Tensor, told: Tensor) -> Tensor:
+    """A map of quantised codes, and beside it what the coarser one says (Razavi et al. 2019, algorithm 1)."""
+    return torch.cat([code, told], 1)
+
+
 def random_codes(quantiser: Any, batch: int, draw: api.Draw, sizes: Any) -> Tensor:
     """Codes of entries drawn one by one, all as likely: a model of codes has yet to learn which go together."""
     books = torch.tensor(quantiser.sizes).view(-1, *[1] * (len(sizes.code) - 1))

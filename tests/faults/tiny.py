@@ -24,6 +24,14 @@ CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channel
 SMALL = {
     "flow-prior": ["slots.denoiser.of={channels: 4, size: 4, height: 4, width: 4}"],
     "kl-3d": ["data.side=8"],
+    "vq-vae-2": [
+        "slots.top_encoder.of={channels: 16, size: 4, height: 4, width: 4}",
+        "slots.top_quantiser.of.latent=[16, 2, 2]",
+        "slots.top_decoder.of={latent: [16, 2, 2], channels: 16, size: 4, height: 4, width: 4}",
+        "slots.decoder.of.latent=[32, 4, 4]",
+        "slots.quantiser.entries=8",
+        "slots.top_quantiser.entries=8",
+    ],
     "codec": ["data.length=1024", "slots.quantiser.entries=8"],
     "kl-f8-mini": [f"slots.{slot}.config={CONFIG}" for slot in ("encoder", "decoder")],
     "ladder-vae": ["slots.mid_from_top.of.features=5"],

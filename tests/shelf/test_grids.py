@@ -10,6 +10,7 @@ from helpers.shelf import assert_same, batch_of, by_hand, gradients, kl, sampled
 from torch import Tensor
 from zoo_grids import data
 from zoo_grids.critics import Waves, folded, spectrum
+from zoo_grids.networks import Conv3d
 from zoo_grids.terms import feature_distance, log_mel, mel_filters
 
 import zoo
@@ -134,6 +135,18 @@ def test_data_are_what_they_say() -> None:
     assert float(solids[:, :, [0, -1], [0, -1], [0, -1]].max()) == 0  # corners are empty
     with pytest.raises(ValueError, match="option 'side' is 0; choose 1 or more"):
         data.solids(side=0)
+
+
+def test_volumes_smaller_than_a_kernel_have_the_gradient_in_bfloat16_that_they_have_in_full() -> None:
+    layer, x = Conv3d(16, 16, 3, padding=1), torch.randn(4, 16, 2, 2, 2, generator=torch.Generator().manual_seed(1))
+    found = []
+    for less in (False, True):
+        spoilt = [torch.full((16 * 16 * 27 + n,), float("nan")) for n in range(8)]
+        del spoilt
+        with torch.autocast("cpu", torch.bfloat16, enabled=less):
+            y = layer(x)
+        found.append(torch.autograd.grad(y.float().square().sum(), layer.weight)[0])
+    torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=0.02)
 
 
 def test_an_autoencoder_of_volumes_learns_to_reconstruct() -> None:
