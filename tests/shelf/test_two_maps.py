@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from helpers.shelf import assert_same, batch_of, by_hand, gradients, small, squared
+from helpers.shelf import batch_of, by_hand, gradients, small, squared
 from torch import Tensor
 
 
@@ -27,4 +27,7 @@ def test_both_maps_are_committed_to_and_the_finer_knows_the_coarser() -> None:
         return far + 0.25 * sum(gap.square().sum() for gap in gaps) / len(x)
 
     players = ("encoder", "top_encoder", "top_decoder", "decoder")
-    assert_same(gradients(model, batch), by_hand(model, *players, loss=loss))
+    found, expected = gradients(model, batch), by_hand(model, *players, loss=loss)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():  # a bias before a norm of its own channel moves nothing, but for rounding
+        torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-10, msg=key)
