@@ -34,6 +34,7 @@ RECIPES = {
     "fsq": "VQGAN with finite scalar quantisation (Mentzer et al. 2023)",
     "fsq-mini": "FSQ at 64 px for two cores",
     "vq-vae-2": "a coarse map of entries, and a finer one that knows it (Razavi et al. 2019)",
+    "dc-ae-lite": "maps 32 times smaller than images, by shortcuts from space to channels (Chen et al. 2024)",
     "lfq": "VQGAN with lookup-free quantisation (Yu et al. 2023)",
 }
 
@@ -52,6 +53,10 @@ def zoo_components() -> Sequence[api.Component]:
         ),
         api.Component(
             "decoder", "residual", "zoo_quantise.networks:Decoder", "residual blocks from a map", "B latent -> B C H W"
+        ),
+        api.Component("encoder", "deep", "zoo_quantise.deep:Encoder", "residual blocks to a far smaller map", maps),
+        api.Component(
+            "decoder", "deep", "zoo_quantise.deep:Decoder", "residual blocks from such a map", "B latent -> B C H W"
         ),
         *(api.Component("value", name, f"zoo_quantise.values:{name}", summary) for name, summary in VALUES.items()),
         *(api.Component("term", name, f"zoo_quantise.values:{name}", summary) for name, summary in TERMS.items()),

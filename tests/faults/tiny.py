@@ -24,6 +24,7 @@ CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channel
 SMALL = {
     "flow-prior": ["slots.denoiser.of={channels: 4, size: 4, height: 4, width: 4}"],
     "kl-3d": ["data.side=8"],
+    "dc-ae-lite": ["slots.encoder.factor=4", *(f"slots.{s}.multipliers=[1, 1, 2]" for s in ("encoder", "decoder"))],
     "vq-vae-2": [
         "slots.top_encoder.of={channels: 16, size: 4, height: 4, width: 4}",
         "slots.top_quantiser.of.latent=[16, 2, 2]",

@@ -72,6 +72,8 @@ OPTIONS = {
     **of("value/flow_sample", "value/flow_sample_class", "value/flow_decoded", "value/ddim_sample", steps=2),
     **of("encoder/conv1d", "encoder/conv3d", width=4, factor=4, multipliers=(1, 1, 1), blocks=1),
     **of("decoder/conv1d", "decoder/conv3d", width=4, multipliers=(1, 1, 1), blocks=1),
+    **of("encoder/deep", width=4, factor=4, multipliers=(1, 1, 2)),
+    **of("decoder/deep", width=4, multipliers=(1, 1, 2)),
     **of("critic/patch3d", width=4, layers=1),
     **of("critic/waves", width=4, layers=1, periods=(2,), windows=(16,)),
     **of("data/tones", length=64, train=8, test=4),
