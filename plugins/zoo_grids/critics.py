@@ -100,10 +100,11 @@ def folded(x: Tensor, period: int) -> Tensor:
 
 def spectrum(x: Tensor, window: int) -> Tensor:
     """Signals (B, C, L) -> real and imaginary parts (B, 2 C, bands, frames), of Hann windows."""
-    shape = torch.hann_window(window, device=x.device, dtype=torch.float32).to(x)
+    full = x if x.dtype in (torch.float32, torch.float64) else x.float()  # torch has no other spectra on CPUs
+    shape = torch.hann_window(window, device=x.device, dtype=full.dtype)
     options: dict[str, Any] = {"hop_length": max(window // 4, 1), "window": shape, "return_complex": True}
-    found = torch.view_as_real(torch.stft(x.flatten(0, 1), window, normalized=True, **options))
-    return found.movedim(3, 1).unflatten(0, x.shape[:2]).flatten(1, 2)
+    found = torch.view_as_real(torch.stft(full.flatten(0, 1), window, normalized=True, **options))
+    return found.movedim(3, 1).unflatten(0, x.shape[:2]).flatten(1, 2).to(x.dtype)
 
 
 def _trunk(inputs: int, kernel: tuple[int, int], stride: tuple[int, int], width: int, layers: int) -> nn.ModuleList:

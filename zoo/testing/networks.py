@@ -26,8 +26,17 @@ from zoo.types import CriticOutput
 SIDES = (16, 32, 64, 8, 28, 128, 224, 256, 299)
 """Image sides that are tried, in this order, until two are found that the part takes."""
 Numbers = Sequence[tuple[int, int | tuple[int, ...], int]]
-FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16), (3, (4, 4, 4), 0), (3, (16, 8), 0))
-SECOND: Numbers = ((1, 16, 0), (1, 16, 4), (3, 16, 0), (3, 16, 4), (3, 8, 4), (3, (4, 8, 8), 0), (3, (64, 8), 0))
+FIRST: Numbers = ((3, 8, 4), (1, 8, 4), (3, 8, 0), (3, 64, 16), (3, (4, 4, 4), 0), (3, (16, 8), 0), (3, (4,) * 4, 0))
+SECOND: Numbers = (
+    (1, 16, 0),
+    (1, 16, 4),
+    (3, 16, 0),
+    (3, 16, 4),
+    (3, 8, 4),
+    (3, (4, 8, 8), 0),
+    (3, (64, 8), 0),
+    (3, (4, 8, 8, 8), 0),
+)
 """Channels, latent and noise that go with them; the first that the part takes."""
 BATCHES = (1, 3)
 
