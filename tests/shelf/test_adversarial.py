@@ -12,6 +12,7 @@ from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, smal
 from torch import Tensor
 from torch.nn.functional import relu
 from torch.nn.utils import parametrize
+from zoo_losses.augmented import augmented
 
 import zoo
 from zoo.data.batches import Batches, load_images
@@ -89,7 +90,7 @@ def wgan_critic(copy: Model, x: Tensor, draw: Draw) -> Tensor:
 
 
 def sn_critic(copy: Model, x: Tensor, draw: Draw) -> Tensor:
-    return relu(1 - copy.critic(x).logit).mean() + relu(1 + copy.critic(fakes(copy, len(x), draw)).logit).mean()
+    return hinge(copy, x, fakes(copy, len(x), draw))
 
 
 ALONE: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {"sn-gan": sn_critic, "wgan-gp": wgan_critic}
@@ -136,6 +137,64 @@ def test_r3gan_is_flat_on_both_sides_the_less_the_later(step: int, gamma: float)
 
     wanted = {**expected(model, "critic", of_critic), **expected(model, "generator", lambda copy: pair(copy, -1))}
     assert_same(gradients(model, batch, step=step), wanted)
+
+
+def hinge(copy: Model, x: Tensor, g: Tensor) -> Tensor:
+    return relu(1 - copy.critic(x).logit).mean() + relu(1 + copy.critic(g).logit).mean()
+
+
+def test_lecam_pulls_the_critic_to_the_averages_of_steps_before() -> None:
+    model = small("lecam-gan")
+    before, batch = batch_of(model, turn=1), batch_of(model)
+    x = batch["x"]
+    model.critic.eval()
+    real, fake = (model.critic(images).logit.mean().detach() for images in (before["x"], fakes(model, len(x))))
+
+    def loss(copy: Model) -> Tensor:
+        g = fakes(copy, len(x))
+        far = relu(copy.critic(x).logit - fake).square().mean() + relu(real - copy.critic(g).logit).square().mean()
+        return hinge(copy, x, g) + 0.05 * far
+
+    (lecam,) = (part for part in model.modules() if hasattr(part, "averages"))
+    lecam.averages.copy_(0.01 * torch.stack([real, fake]))
+    lecam.seen.fill_(0.01)
+    wanted = expected(model, "critic", loss)
+    found = gradients(model, batch)
+    assert_same({key: found[key] for key in wanted}, wanted)
+
+
+def test_the_critic_of_diffaugment_sees_no_image_as_it_is() -> None:
+    model = small("diffaugment-gan")
+    batch = batch_of(model)
+    x = batch["x"]
+
+    def through(images: Tensor, name: str) -> Tensor:
+        return augmented(images, drawn(model, name), ("colour", "translation", "cutout"))
+
+    def of_critic(copy: Model) -> Tensor:
+        return hinge(copy, through(x, "augmented_x"), through(fakes(copy, len(x)), "augmented_generated"))
+
+    def of_generator(copy: Model) -> Tensor:
+        return -copy.critic(through(fakes(copy, len(x)), "augmented_generated")).logit.mean()
+
+    wanted = {**expected(model, "critic", of_critic), **expected(model, "generator", of_generator)}
+    assert_same(gradients(model, batch), wanted)
+    assert model.sample(2).shape == (2, 3, 16, 16)
+
+
+def test_the_critic_of_cr_gan_says_of_moved_images_what_it_says_of_them() -> None:
+    model = small("cr-gan")
+    batch = batch_of(model)
+    x = batch["x"]
+
+    def loss(copy: Model) -> Tensor:
+        moved = augmented(x, drawn(model, "augmented_x"), ("translation",))
+        gap = (copy.critic(x).logit - copy.critic(moved).logit).square().mean()
+        return hinge(copy, x, fakes(copy, len(x))) + 10 * gap
+
+    wanted = expected(model, "critic", loss)
+    found = gradients(model, batch)
+    assert_same({key: found[key] for key in wanted}, wanted)
 
 
 def test_r1_is_16_times_as_strong_every_16_steps() -> None:
