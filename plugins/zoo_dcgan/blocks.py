@@ -35,7 +35,7 @@ class FreeVector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, F), of which only B matters -> (B, K)."""
-        return self.value.expand(len(features), -1)
+        return self.value.expand(features.shape[0], -1)
 
 
 def stages_of(size: Size, width: int) -> tuple[list[int], tuple[int, int]]:

@@ -35,6 +35,7 @@ class FSQ(Quantiser):
     """
 
     levels: Tensor
+    basis: Tensor
 
     def __init__(self, latent: tuple[int, ...], *, levels: tuple[int, ...] = (8, 5, 5, 5)) -> None:
         if len(levels) != latent[0]:
@@ -46,6 +47,8 @@ class FSQ(Quantiser):
             raise ValueError(f"levels {list(levels)} have one of {min(levels)}: choose 2 or more")
         super().__init__((math.prod(levels),))
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        basis = [math.prod(levels[:place]) for place in range(len(levels))]
+        self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
     def forward(self, z: Tensor) -> Quantised:
         """Codes (B, D, ...) -> the same, quantised, each number in [-1, 1]."""
@@ -62,15 +65,12 @@ class FSQ(Quantiser):
     def lookup(self, index: Tensor) -> Tensor:
         """Numbers of entries (B, 1, ...) -> codes (B, D, ...)."""
         view = self.levels.view(-1, *[1] * (index.ndim - 2))
-        steps = index // self._basis().view(view.shape) % view
+        steps = index // self.basis.view(view.shape) % view
         return (steps - view // 2).to(self.usage) / (view // 2)
-
-    def _basis(self) -> Tensor:
-        return torch.cumprod(torch.cat([self.levels.new_ones(1), self.levels[:-1]]), 0)
 
     def _numbers(self, steps: Tensor) -> Tensor:
         """Levels (B, D, ...), from 0 -> numbers of entries, (B, 1, ...), the first channel counting fastest."""
-        return (steps * self._basis().view(-1, *[1] * (steps.ndim - 2))).sum(1, keepdim=True)
+        return (steps * self.basis.view(-1, *[1] * (steps.ndim - 2))).sum(1, keepdim=True)
 
 
 class LFQ(Quantiser):

@@ -98,7 +98,7 @@ def codes_of(z: Tensor) -> Tensor:
 
 def map_of(codes: Tensor, like: Tensor) -> Tensor:
     """Codes (B P, D), or their numbers (B P,), laid out as (B, D, ...) is; numbers as (B, ...)."""
-    batch, places = len(like), like.shape[2:]
+    batch, places = like.shape[0], like.shape[2:]
     if codes.ndim == 1:
         return codes.view(batch, *places)
     return codes.view(batch, -1, codes.shape[1]).transpose(1, 2).reshape(batch, codes.shape[1], *places)

@@ -118,8 +118,8 @@ class VitDecoder(nn.Module):
         down, across = z.shape[2:]
         tokens = self.read(z.flatten(2).transpose(1, 2)) + self.places.to(z.dtype)
         pixels = self.write(self.norm(self.blocks(tokens)))  # (B, places, C patch^2)
-        pixels = pixels.view(len(z), down, across, self.channels, self.patch, self.patch)
-        return pixels.permute(0, 3, 1, 4, 2, 5).reshape(len(z), self.channels, down * self.patch, across * self.patch)
+        pixels = pixels.view(-1, down, across, self.channels, self.patch, self.patch)
+        return pixels.permute(0, 3, 1, 4, 2, 5).reshape(-1, self.channels, down * self.patch, across * self.patch)
 
 
 def _waves(down: int, across: int, width: int) -> Tensor:

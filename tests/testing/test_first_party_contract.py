@@ -183,10 +183,18 @@ SECOND: dict[str, Any] = {
     "outputs": {"sample": "first_sample", "reconstruction": "first_reconstruction", "posterior": "posterior"},
 }
 STAGED = ("scaled", "unscaled", "first_sample", "first_reconstruction")
+SAMPLES: dict[str, Any] = {
+    **FIRST,
+    "slots": {label: part for label, part in FIRST["slots"].items() if label != "scale"},
+    "after": [],
+    "outputs": {"sample": "decoded_prior"},
+}
 RECIPES: dict[str, Any] = {
     **JUDGING,
     **dict.fromkeys((f"value/{name}" for name in STAGED), SECOND),
     "exporter/diffusers": HALVES,
+    "exporter/onnx": SAMPLES,
+    "exporter/torch": SAMPLES,
 }
 
 

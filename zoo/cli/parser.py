@@ -149,7 +149,8 @@ def _run_verbs(verbs: Any) -> None:
     explore.add_argument("--port", type=int, default=7860, help="0 for a free one (7860)")
     for verb in (sample, reconstruct, interpolate, evaluate, export, encode, explore):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
-        verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+        auto = "cpu" if verb is export else "auto"
+        verb.add_argument("--device", default=auto, help=f"auto, cpu, cuda ... ({auto})")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
     explore.add_argument("others", type=Path, nargs="*", metavar="RUN", help="beside it")
     encode.add_argument("data", metavar="DATA", help="a folder of images; data, the run's own, or data:train")

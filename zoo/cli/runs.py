@@ -184,8 +184,12 @@ def export(arguments: argparse.Namespace) -> int:
 
     _, registry = _recipe(arguments)
     entry = registry.find("exporter", arguments.exporter)
-    names = export_model(_model(arguments), entry, arguments.out, dict(map(read_option, arguments.set)))
-    print(json_text({"folder": str(arguments.out), "files": names}) if arguments.json else arguments.out)
+    said: list[str] = []
+    names = export_model(_model(arguments), entry, arguments.out, dict(map(read_option, arguments.set)), said.append)
+    for sentence in said:
+        tell(sentence)
+    written = {"folder": str(arguments.out), "files": names, "notes": said}
+    print(json_text(written) if arguments.json else arguments.out)
     return 0
 
 

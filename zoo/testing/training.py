@@ -25,6 +25,7 @@ from zoo.recipe import load_recipe, write_recipe
 from zoo.recipe.schema import Recipe
 from zoo.recipe.yaml.read import read
 from zoo.registry import FIRST_PARTY, RecipeEntry
+from zoo.runs.export import run_exporter
 from zoo.testing.arrays import copied, equal, fields, finite, sides
 from zoo.testing.core import Bench, Component, ContractError, Subject, require
 from zoo.testing.values import SIDES, sizes_of, tiny
@@ -260,9 +261,8 @@ class Exporter(Component):
 
     def export(self, folder: Path, model: Model | None = None) -> None:
         """Writes a model."""
-        given = {"model": (model or Model(self.recipe)).eval(), "folder": folder}
-        asked = {name: given[name] for name in self.entry.signature.needs}
-        self.refused(lambda: self.target(**asked, **self.part.arguments_for()), "used on this model")
+        used, options = model or Model(self.recipe), self.part.arguments_for()
+        self.refused(lambda: run_exporter(self.entry, used, folder, options), "used on this model")
 
     def use(self) -> None:
         """Writes a model."""
