@@ -14,7 +14,7 @@ from zoo.registry import load_registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-OWN = ("audit.md", "compare.md", "plugins.md")
+OWN = ("audit.md", "compare.md", "export.md", "plugins.md")
 """Pages whose blocks have a test file of their own."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 

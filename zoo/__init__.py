@@ -104,7 +104,7 @@ def load(
     Warns where a part is installed in another version than the run was built with.
 
     Args:
-        run: the run's directory, such as ``runs/avae``.
+        run: the run's directory, such as ``runs/avae``, or ``hf://ORG/NAME`` (``@REVISION``), which is fetched.
         overrides: ``{"evaluate.fid": "fid"}`` and the like; the run's own recipe stays as it is.
         weights: ``"raw"``, ``"ema"``, ``"best"`` (those that scored best, where ``train.keep_best`` kept them), or
             empty for the averaged ones where there are any.
@@ -121,10 +121,13 @@ def load(
 
     from zoo.check.assembly import assemble
     from zoo.machine.device import choose_device
+    from zoo.recipe.weights import HUB
+    from zoo.runs.hub import fetched
     from zoo.runs.provenance import other_versions, own_recipe, resolved
     from zoo.runs.weights import load_weights
 
-    folder, files = Path(run), tuple(map(Path, plugins))
+    folder = fetched(str(run)) if str(run).startswith(HUB) else Path(run)
+    files = tuple(map(Path, plugins))
     own_recipe(folder)
     recipe, _ = resolved(folder, overrides, files)
     for sentence in other_versions(folder, recipe):

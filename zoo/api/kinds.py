@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -297,12 +298,38 @@ class Computation(Protocol):
         """The outputs."""
 
 
+class ExportedRun(Protocol):
+    """What is known of a model that is exported, for exporters."""
+
+    name: str
+    """That of its recipe."""
+    recipe: Mapping[str, Any]
+    """The resolved recipe as plain data."""
+    routes: Sequence[Sequence[str]]
+    """Who learns from what, the lines of a table, the head first; ``legend`` says what its words mean."""
+    legend: str
+    step: int
+    """Steps behind its weights."""
+    scores: Mapping[str, Mapping[str, Any]]
+    """Those of these weights, by label: each has ``value`` and ``protocol``, or ``why`` there is no value."""
+    parts: Sequence[Mapping[str, str]]
+    """Its parts: ``kind``, ``name``, ``distribution`` and ``version``; those of a file are of ``local``."""
+    pictures: Mapping[str, bytes]
+    """PNG files by name."""
+    places: Sequence[str]
+    """What its recipe says of places of this machine, such as ``data.path=/home/me/cats``."""
+
+    def write(self, folder: Path) -> None:
+        """Writes there what ``zoo.load`` reads: a sealed recipe, who provides its parts, its weights, its scores."""
+
+
 class Exporter(Protocol):
     """A function that writes a trained model for other programs."""
 
     def __call__(self, *asked: Any, **options: Any) -> Sequence[str] | None:
         """Writes a model into ``folder``, an empty directory; gives sentences that are worth telling, or None.
 
-        It asks for ``model``, an ``nn.Module`` whose slots are attributes, or for ``computations``, a list of
-        ``Computation``; the model is as at evaluation meanwhile, and takes no gradient.
+        It asks for ``model``, an ``nn.Module`` whose slots are attributes, for ``computations``, a list of
+        ``Computation``, or for ``run``, an ``ExportedRun``. The model is as at evaluation meanwhile, and takes no
+        gradient.
         """

@@ -139,6 +139,9 @@ def _run_verbs(verbs: Any) -> None:
     export = _verb(verbs, "export", "write a run's model for another program", "runs")
     _list(export, "--set", "OPTION=VALUE", "of the exporter (zoo show exporter:NAME)")
     export.add_argument("--to", required=True, dest="exporter", metavar="EXPORTER", help="which (zoo list exporter)")
+    push = _verb(verbs, "push", "put a run on the Hugging Face hub, with a model card", "runs")
+    _list(push, "--set", "OPTION=VALUE", "of the card: license=cc-by-4.0, data_license=..., about=...")
+    push.add_argument("--private", action="store_true", help="a model that only you and your organisation see")
     encode = _verb(verbs, "encode", "the codes of images, in safetensors files, and their statistics", "runs")
     encode.add_argument("--to", type=Path, required=True, metavar="DIR", help="goes on with what it holds of them")
     encode.add_argument("--output", default="posterior", help="an output or value of the recipe (posterior)")
@@ -147,13 +150,14 @@ def _run_verbs(verbs: Any) -> None:
     explore = _verb(verbs, "explore", "a page on which codes and noise are moved and images dropped in", "runs")
     explore.add_argument("--host", default="127.0.0.1", help="who may look: 0.0.0.0 for everybody (this machine alone)")
     explore.add_argument("--port", type=int, default=7860, help="0 for a free one (7860)")
-    for verb in (sample, reconstruct, interpolate, evaluate, export, encode, explore):
+    for verb in (sample, reconstruct, interpolate, evaluate, export, push, encode, explore):
         verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
-        auto = "cpu" if verb is export else "auto"
+        auto = "cpu" if verb in (export, push) else "auto"
         verb.add_argument("--device", default=auto, help=f"auto, cpu, cuda ... ({auto})")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
     explore.add_argument("others", type=Path, nargs="*", metavar="RUN", help="beside it")
     encode.add_argument("data", metavar="DATA", help="a folder of images; data, the run's own, or data:train")
+    push.add_argument("name", metavar="ORG/NAME", help="of the model on the hub, made if there is none")
     export.add_argument("out", type=Path, metavar="DIR", help="a new directory")
     for verb in (sample, reconstruct, interpolate):
         to = "one picture: .png, .jpg; all images: .npz, .pt, or a directory for a file each (a PNG in RUN)"

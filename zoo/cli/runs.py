@@ -193,6 +193,28 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def push(arguments: argparse.Namespace) -> int:
+    """``zoo push RUN ORG/NAME``: a run as ``zoo export --to hub`` writes it, or such a folder as it stands."""
+    from tempfile import TemporaryDirectory
+
+    from zoo.recipe.yaml.read import read_option
+    from zoo.runs.export import export_model
+    from zoo.runs.hub import CARD, push
+
+    settings = dict(map(read_option, arguments.set))
+    with TemporaryDirectory() as beside:
+        folder = arguments.folder
+        if (folder / CARD).is_file() and settings:
+            raise RequestError(f"{folder}: has a {CARD} already, which is pushed as it stands; edit it there")
+        if not (folder / CARD).is_file():
+            _, registry = _recipe(arguments)
+            folder = Path(beside, "hub")
+            export_model(_model(arguments), registry.find("exporter", "hub"), folder, settings, tell)
+        url = push(folder, arguments.name, arguments.private)
+    print(json_text({"url": url}) if arguments.json else url)
+    return 0
+
+
 def encode(arguments: argparse.Namespace) -> int:
     """``zoo encode RUN DATA --to DIR``."""
     from zoo.runs.encoding import INDEX, encode

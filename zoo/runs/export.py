@@ -16,6 +16,7 @@ from zoo.model.computations import computations
 from zoo.model.forward import evaluating
 from zoo.model.model import Model
 from zoo.registry import Entry, check_options, to_arguments
+from zoo.runs.exported import ExportedRun
 
 
 def export_model(
@@ -69,5 +70,7 @@ def run_exporter(exporter: Entry, model: Model, folder: Path, options: Mapping[s
         given: dict[str, Any] = {"model": model, "folder": folder}
         if "computations" in exporter.signature.needs:
             given["computations"] = computations(model)
+        if "run" in exporter.signature.needs:
+            given["run"] = ExportedRun(model)
         said = target(**{name: given[name] for name in exporter.signature.needs}, **options)
     return [str(sentence) for sentence in said or ()]

@@ -1,0 +1,90 @@
+"""What is known of a model that leaves the zoo, and the files of it that ``zoo.load`` reads."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import RequestError
+from zoo.machine.disk import opened, write_atomically
+from zoo.model.model import Model
+from zoo.model.tensorfile import BLANK, pieces, sealed
+from zoo.recipe import registry_for, write_recipe
+from zoo.recipe.provided import FILE
+from zoo.recipe.routes import LEGEND, route_lines
+from zoo.recipe.schema import PLACES, WHEREABOUTS
+from zoo.recipe.weights import RUN_DATA, RUN_FILES, RUN_RECIPE
+from zoo.registry import LOCAL
+from zoo.runs.identity import plain_json
+from zoo.runs.manifest import identity
+from zoo.runs.manifest import sealed as sealed_text
+from zoo.runs.provenance import provenance
+from zoo.runs.weights import trained_steps
+
+PICTURES = ("samples.png", "reconstructions.png")
+
+
+class ExportedRun:
+    """What ``zoo.api.ExportedRun`` says, of a model with the run that it was loaded from, or without one."""
+
+    legend = LEGEND
+
+    def __init__(self, model: Model) -> None:
+        self._model, self._recipe, self._folder = model, model.recipe, model.loaded_from
+        self.name, self.recipe = model.recipe.name, model.recipe.plain()
+        self.routes = route_lines(model.recipe)
+        self.step = trained_steps(self._folder) if self._folder else 0
+        scores = plain_json(self._folder, "scores.json") if self._folder else {}
+        self.scores = {k: s for k, s in scores.items() if s.get("protocol", {}).get("weights") == model.weights}
+        known = ("kind", "name", "distribution", "version")
+        entries = [part.entry for part in model.recipe.parts()]
+        self.parts = list(
+            {(entry.kind, entry.id): {key: getattr(entry, key) for key in known} for entry in entries}.values()
+        )
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG files of the run by name."""
+        found = {}
+        for name in PICTURES:
+            if self._folder and (self._folder / name).is_file():
+                with opened(self._folder, name) as file:
+                    found[name] = file.read()
+        return found
+
+    @property
+    def places(self) -> list[str]:
+        """The places of this machine that its recipe names, such as ``data.path=/home/me/cats``."""
+        sets = {key: part.options for key, part in self._recipe.sets.items()}
+        said = [(".".join(filter(None, ("data", key, name))), v) for key, o in sets.items() for name, v in o.items()]
+        here = [
+            f"{path}={value}" for path, value in said if path.rpartition(".")[2] in (*WHEREABOUTS, *PLACES) and value
+        ]
+        return here + [
+            f"slots.{slot}.weights={part.begins}" for slot, part in self._recipe.slots.items() if part.begins
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Writes the files that ``zoo.load`` reads: recipe, who provides its parts, the model's weights as they are."""
+        if any(name in part.options for part in self._recipe.sets.values() for name in ("run",)):
+            cure = "export the run whose codes it learnt from, and its networks by --to onnx or --to torch"
+            raise RequestError(f"recipe '{self.name}' learns from another run, without which it is not read; {cure}")
+        made = provenance(self._recipe, registry_for({}, self._model.plugins))
+        plugins = [{k: v for k, v in p.items() if k != "file"} for p in made["plugins"] if p["distribution"] != LOCAL]
+        local = [
+            {**p, "file": Path(p["file"]).name} for p in made["plugins"] if p["distribution"] == LOCAL and "file" in p
+        ]
+        known = {"step": self.step, "recipe": identity(self.recipe), "averaged": False, "weights": "raw"}
+        weights = sealed(pieces(self._model.state_dict(), {"sha256": BLANK, "zoo": json.dumps(known)}))
+        write_atomically(folder / RUN_RECIPE, sealed_text(write_recipe(self._recipe)).encode())
+        write_atomically(folder / FILE, (json.dumps({**made, "plugins": [*plugins, *local]}, indent=2) + "\n").encode())
+        write_atomically(folder / RUN_FILES["raw"], weights)
+        for name, content in (("scores.json", self.scores), (RUN_DATA, self._noted)):
+            if content:
+                write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
+
+    @property
+    def _noted(self) -> Any:
+        return plain_json(self._folder, RUN_DATA) if self._folder else {}
