@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo import api
+from zoo_export.computations import computations
 from zoo_export.told import Written, told
 from zoo_export.traced import Named, checked, quietly, traced
 
@@ -28,7 +27,7 @@ found = {name}.run(None, {{{takes}}})  # {gives}
 
 
 def export(
-    computations: Sequence[api.Computation],
+    model: nn.Module,
     folder: Path,
     *,
     pixels: bool = False,
@@ -38,7 +37,7 @@ def export(
     """Writes an ONNX graph for each computation, by torch's exporter, and holds it against onnxruntime at once.
 
     Args:
-        computations: of the model.
+        model: whose computations they are.
         folder: empty; ``encode.onnx`` and the like are written there, ``graphs.json`` and ``README.md`` beside them.
         pixels: whether images are uint8 (B, H, W, C), as Pillow holds them, and not floats (B, C, H, W) in [-1, 1].
         opset: version of ONNX's operators; torch's choice when null.
@@ -52,7 +51,7 @@ def export(
     """
     runtime = _runtime()
     written = []
-    for computation in computations:
+    for computation in computations(model):
         module = Named(computation, pixels)
         file = folder / f"{module.name}.onnx"
         _write(module, file, opset)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from zoo import api
+from zoo_export.computations import computations
 from zoo_export.told import Written, told
 from zoo_export.traced import Named, checked, most_of, quietly, traced
 
@@ -20,13 +20,11 @@ found = {name}({takes})
 """
 
 
-def export(
-    computations: Sequence[api.Computation], folder: Path, *, pixels: bool = False, tolerance: float = 1e-5
-) -> list[str]:
+def export(model: nn.Module, folder: Path, *, pixels: bool = False, tolerance: float = 1e-5) -> list[str]:
     """Writes a program for each computation, which ``torch.export.load`` reads where there is no zoo.
 
     Args:
-        computations: of the model.
+        model: whose computations they are.
         folder: empty; ``encode.pt2`` and the like are written there, ``graphs.json`` and ``README.md`` beside them.
         pixels: whether images are uint8 (B, H, W, C), as Pillow holds them, and not floats (B, C, H, W) in [-1, 1].
         tolerance: up to which a result may differ from the model's, over the largest where that is above 1.
@@ -38,7 +36,7 @@ def export(
         ValueError: if one cannot be traced, or is further.
     """
     written = []
-    for computation in computations:
+    for computation in computations(model):
         module = Named(computation, pixels)
         program = traced(module)
         file = folder / f"{module.name}.pt2"

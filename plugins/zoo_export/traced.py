@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from zoo import api
+from zoo_export.computations import Computation
 
 TRACED, CHECKED = 4, (1, 3)
 """Items of the trace, and of each check: others, so that a size of the batch that stuck is noticed."""
@@ -28,7 +28,7 @@ class Named(nn.Module):
     With ``pixels`` its images are uint8 (B, H, W, C) in 0..255, as Pillow and OpenCV hold them.
     """
 
-    def __init__(self, computation: api.Computation, pixels: bool = False) -> None:
+    def __init__(self, computation: Computation, pixels: bool = False) -> None:
         super().__init__()
         self.computation, self.pixels = computation, pixels
         self.name, self.about = computation.name, computation.about

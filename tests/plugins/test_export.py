@@ -16,12 +16,12 @@ import torch
 from conftest import python
 from faults.tiny import BEGUN, CONFIG, PUBLISHED, SETTINGS, TRAIN, settings
 from torch import Tensor
+from zoo_export.computations import Computation, computations
 from zoo_export.traced import Named, checked, most_of, traced
 
 import zoo
 from zoo import api
 from zoo.errors import RequestError
-from zoo.model.computations import Computation, computations
 from zoo.model.forward import evaluating
 from zoo.model.model import Model
 from zoo.recipe import Recipe, load_recipe
@@ -83,7 +83,7 @@ def of(name: str) -> Iterator[tuple[str, Computation]]:
             slots = {
                 label: model.recipe.slots[label].plain() for label in model.recipe.slots if hasattr(one.parts, label)
             }
-            values = [step.name for step in one._program]
+            values = one.computed
             yield repr((one.name, slots, values, model.recipe.sizes.numbers, model.recipe.batch_stats)), one
 
 
@@ -214,7 +214,9 @@ def test_what_cannot_leave_is_told_in_a_sentence(here: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RequestError, match=r"exporter 'onnx': needs onnx, .*pip install 'generative-zoo\[onnx\]'"):
         exported(part("vae", "sample"), "onnx", here / "out")
-    with pytest.raises(RequestError, match="recipe 'vae' has no outputs, so there is nothing to export"):
+    with pytest.raises(
+        RequestError, match="exporter 'torch': recipe 'vae' has no outputs, so there is nothing to export"
+    ):
         exported(part("vae"), "torch", here / "out")
     model = part("vae", "sample")
     monkeypatch.setattr(model.decoder, "forward", lambda z: z[:, :3] if z.sum() > 0 else -z[:, :3])

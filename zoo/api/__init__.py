@@ -12,7 +12,7 @@ which parameters a target (the class or function that a component names) has, fo
   (``step``, ``epoch``, ``images_seen``, ``train_size``) in values and terms; outputs, values, fields and ``draw`` in a
   metric's ``update``; ``images`` and ``draw`` in augmentations; ``parameters`` in optimisers; ``folder``, the run's
   directory, and ``recipe``, the resolved recipe as plain data, in the ``__init__`` of watchers; ``model``,
-  ``computations``, ``run`` and ``folder`` in exporters; ``trained``, a run, in data;
+  ``run`` and ``folder`` in exporters; ``trained``, a run, in data;
 * where a value, term, metric or augmentation is a class, its ``__init__`` may ask for sizes (a term's for ``weight``
   too, its lowest and highest, so that it can refuse a sign), and ``forward`` or ``update`` asks for the rest;
 * keyword-only parameters, of a class those of ``__init__``, are options of the recipe: each needs a plain type (int,
@@ -34,7 +34,6 @@ import pluggy
 from zoo.api.kinds import (
     Augmentation,
     AugmentationModule,
-    Computation,
     Critic,
     Data,
     Decoder,
@@ -75,7 +74,7 @@ __all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder"
 __all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Network", "Optimizer", "Prior", "ReadingData"]
 __all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "ReadyData", "Term", "TermModule", "Value"]
 __all__ += ["Progress", "Record", "TrainedRun", "ValueModule", "Watcher", "WatcherDefaults", "cache_folder", "locked"]
-__all__ += ["Computation", "ExportedRun", "hookimpl", "hookspec", "memory", "restoring", "to_model", "to_pixels"]
+__all__ += ["ExportedRun", "hookimpl", "hookspec", "memory", "restoring", "to_model", "to_pixels"]
 
 VERSION = (1, 2)
 """Version of this page as (major, minor).

@@ -275,29 +275,6 @@ class AugmentationModule(Protocol):
         """Changes the images, as ``Augmentation`` does."""
 
 
-class Computation(Protocol):
-    """One thing that a model computes, as an ``nn.Module`` of named tensors in and out, for exporters.
-
-    All random numbers are inputs, so that the same inputs always give the same.
-    """
-
-    name: str
-    """``encode``, ``decode``, ``generate`` or ``reconstruct``."""
-    about: str
-    """What it makes of what, in words."""
-    inputs: Mapping[str, Mapping[str, Any]]
-    """Plain data of each input, in order: its ``kind`` (one of ``SHAPES``, ``code``, ``normal``, ``uniform``),
-    ``about``, ``dtype`` and ``shape``, which begins with ``"batch"``; how many ``classes``, and their ``names``."""
-    outputs: Mapping[str, Mapping[str, Any]]
-    """The same of each output."""
-
-    def examples(self, count: int) -> dict[str, Tensor]:
-        """Made-up inputs, so many items of each."""
-
-    def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
-        """The outputs."""
-
-
 class ExportedRun(Protocol):
     """What is known of a model that is exported, for exporters."""
 
@@ -329,7 +306,6 @@ class Exporter(Protocol):
     def __call__(self, *asked: Any, **options: Any) -> Sequence[str] | None:
         """Writes a model into ``folder``, an empty directory; gives sentences that are worth telling, or None.
 
-        It asks for ``model``, an ``nn.Module`` whose slots are attributes, for ``computations``, a list of
-        ``Computation``, or for ``run``, an ``ExportedRun``. The model is as at evaluation meanwhile, and takes no
-        gradient.
+        It asks for ``model``, an ``nn.Module`` whose slots are attributes, as at evaluation and without gradients, or
+        for ``run``, an ``ExportedRun``.
         """

@@ -123,5 +123,5 @@ LONGEST_NAME = 100
 """Bytes of the longest name of a run."""
 
 TAKES: dict[str, tuple[str, ...]] = {"augmentation": ("images", "draw"), "watcher": ("folder", "recipe")}
-TAKES |= {"exporter": ("model", "computations", "run", "folder"), "data": ("trained",)}
+TAKES |= {"exporter": ("model", "run", "folder"), "data": ("trained",)}
 """What parts of these kinds may ask for."""

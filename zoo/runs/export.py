@@ -12,7 +12,6 @@ import torch
 
 from zoo.errors import RequestError, ZooError, said_of
 from zoo.machine.disk import cure
-from zoo.model.computations import computations
 from zoo.model.forward import evaluating
 from zoo.model.model import Model
 from zoo.registry import Entry, check_options, to_arguments
@@ -68,8 +67,6 @@ def run_exporter(exporter: Entry, model: Model, folder: Path, options: Mapping[s
     target = exporter.load()
     with evaluating(model, model.recipe.batch_stats), torch.no_grad():
         given: dict[str, Any] = {"model": model, "folder": folder}
-        if "computations" in exporter.signature.needs:
-            given["computations"] = computations(model)
         if "run" in exporter.signature.needs:
             given["run"] = ExportedRun(model)
         said = target(**{name: given[name] for name in exporter.signature.needs}, **options)
