@@ -57,7 +57,8 @@ LARGE = {
 def tiny(name: str) -> Recipe:
     """Any bundled recipe, tiny."""
     if name not in PUBLISHED | BEGUN:
-        return load_recipe(name, settings(name))
+        sampled = [label for label, part in load_recipe(name).values.items() if part.options.get("steps", 0) > 2]
+        return load_recipe(name, [*settings(name), *(f"values.{label}.steps=2" for label in sampled)])
     slots = load_recipe(name, LARGE[name]).slots
     widths = [f"slots.{slot}.width=4" for slot, part in slots.items() if "width" in part.options and name != "rae"]
     layers = ["slots.critic.layers=1"] if "layers" in slots["critic"].options else []
