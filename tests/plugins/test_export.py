@@ -57,8 +57,12 @@ LARGE = {
 def tiny(name: str) -> Recipe:
     """Any bundled recipe, tiny."""
     if name not in PUBLISHED | BEGUN:
-        sampled = [label for label, part in load_recipe(name).values.items() if part.options.get("steps", 0) > 2]
-        return load_recipe(name, [*settings(name), *(f"values.{label}.steps=2" for label in sampled)])
+        whole = load_recipe(name)
+        few = [f"values.{label}.steps=1" for label, part in whole.values.items() if "steps" in part.options]
+        few += [
+            f"slots.{label}.multipliers=[1]" for label, part in whole.slots.items() if few and "blocks" in part.options
+        ]
+        return load_recipe(name, [*settings(name), *few])
     slots = load_recipe(name, LARGE[name]).slots
     widths = [f"slots.{slot}.width=4" for slot, part in slots.items() if "width" in part.options and name != "rae"]
     layers = ["slots.critic.layers=1"] if "layers" in slots["critic"].options else []
