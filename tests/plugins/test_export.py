@@ -59,9 +59,8 @@ def tiny(name: str) -> Recipe:
     if name not in PUBLISHED | BEGUN:
         whole = load_recipe(name)
         few = [f"values.{label}.steps=1" for label, part in whole.values.items() if "steps" in part.options]
-        few += [
-            f"slots.{label}.multipliers=[1]" for label, part in whole.slots.items() if few and "blocks" in part.options
-        ]
+        nets = [label for label, part in whole.slots.items() if few and "patch" in part.options]
+        few += [f"slots.{label}.multipliers=[1]" for label in nets]
         return load_recipe(name, [*settings(name), *few])
     slots = load_recipe(name, LARGE[name]).slots
     widths = [f"slots.{slot}.width=4" for slot, part in slots.items() if "width" in part.options and name != "rae"]
