@@ -14,9 +14,11 @@ RECIPES = {
     "cr-gan": "a critic that heeds no translation (Zhang et al. 2020)",
     "lecam-gan": "few images, not learned by heart: a critic near its averages (Tseng et al. 2021)",
     "diffaugment-gan": "hundreds of images, augmented alike before the critic (Zhao et al. 2020)",
+    "projected-gan": "a critic of frozen ImageNet features, which learns fast (Sauer et al. 2021)",
     "sn-gan": "residual networks, spectral norm, five critic steps for each (Miyato et al. 2018)",
     "relativistic-gan": "which of a pair is real: no kind of image is dropped (Jolicoeur-Martineau 2019)",
     "r3gan": "relativistic, flat at real and fake images: a GAN without tricks (Huang et al. 2024)",
+    "stylegan2-lite": "styles that say each layer's features, and can be mixed (Karras et al. 2020)",
 }
 
 

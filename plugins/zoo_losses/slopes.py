@@ -51,6 +51,39 @@ def r1_of_code(encoder: nn.Module, critic: nn.Module, x: Tensor) -> Tensor:
     return 0.5 * _slopes(lambda images: critic(encoder(images).mean), x).square().sum(1).mean()
 
 
+class PathLength(nn.Module):
+    """(|J^T y| - a)^2, a a moving average (Karras et al. 2020, eq. 4): equal steps of w change images as much.
+
+    Of several layers |J^T y|^2 is the mean of theirs, as in the published program. The average, which has seen this
+    batch too, is without the weight that it began with. It is a buffer, saved and averaged over processes as such.
+
+    Args:
+        decay: what is kept of the average from one use to the next, in [0, 1).
+
+    Raises:
+        ValueError: a decay out of its range.
+    """
+
+    seen: Tensor
+    average: Tensor
+
+    def __init__(self, *, decay: float = 0.99) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay is what is kept of an average, from 0 to less than 1, and not {decay:g}")
+        self.decay = decay
+        self.register_buffer("average", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, style_slopes: Tensor) -> Tensor:
+        """The term, a scalar, of J^T y, (B, K) or (B, L, K), J = dG/dw, y ~ N(0, I) / sqrt(H W)."""
+        lengths = style_slopes.square().sum(-1).reshape(len(style_slopes), -1).mean(1).sqrt()
+        if self.training:
+            self.average.lerp_(lengths.detach().mean().to(self.average), 1 - self.decay)
+            self.seen.lerp_(torch.ones_like(self.seen), 1 - self.decay)
+        return (lengths - self.average / self.seen.clamp_min(1e-12)).square().mean()
+
+
 def _slopes(critic: Callable[[Tensor], api.CriticOutput], points: Tensor) -> Tensor:
     """dC/dx, (B, F), itself recorded."""
     leaves = points.detach().requires_grad_()  # a new leaf: others' points stay as they are

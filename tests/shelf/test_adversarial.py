@@ -163,8 +163,10 @@ def test_lecam_pulls_the_critic_to_the_averages_of_steps_before() -> None:
     assert_same({key: found[key] for key in wanted}, wanted)
 
 
-def test_the_critic_of_diffaugment_sees_no_image_as_it_is() -> None:
-    model = small("diffaugment-gan")
+@pytest.mark.parametrize("name", ["diffaugment-gan", "projected-gan"])
+def test_the_critic_of_diffaugment_sees_no_image_as_it_is(name: str) -> None:
+    """Features of a projected critic are no players: of it the heads alone learn, by the mean of all logits."""
+    model = small(name)
     batch = batch_of(model)
     x = batch["x"]
 
@@ -177,8 +179,10 @@ def test_the_critic_of_diffaugment_sees_no_image_as_it_is() -> None:
     def of_generator(copy: Model) -> Tensor:
         return -copy.critic(through(fakes(copy, len(x)), "augmented_generated")).logit.mean()
 
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
     wanted = {**expected(model, "critic", of_critic), **expected(model, "generator", of_generator)}
-    assert_same(gradients(model, batch), wanted)
+    assert_same(gradients(model, batch), {key: value for key, value in wanted.items() if key in learning})
+    assert {key for key in learning if key.startswith("critic.trunk")} == set()
     assert model.sample(2).shape == (2, 3, 16, 16)
 
 
@@ -204,6 +208,53 @@ def test_r1_is_16_times_as_strong_every_16_steps() -> None:
     wanted = expected(model, "critic", lambda copy: 16 * squared_slopes(copy, x))
     assert_same(gradients(model, batch, phase=1), wanted)
     assert model.recipe.phases[1].every == 16
+
+
+# -- StyleGAN2 -----------------------------------------------------------------------------------------------
+
+
+def style_fakes(copy: Model, count: int) -> tuple[Tensor, Tensor]:
+    """G of mixed styles, and these, of the numbers that the engine draws."""
+    one, other = (copy.mapping(drawn(copy, name).normal(count, copy.recipe.latent)) for name in ("z", "other_z"))
+    mixes, where = drawn(copy, "styles").uniform(count, 2).unbind(1)
+    rows, layers = [], copy.generator.styles
+    for i in range(count):
+        first = 1 + int(where[i] * (layers - 1)) if mixes[i] < 0.9 else layers
+        rows.append(torch.stack([one[i] if layer < first else other[i] for layer in range(layers)]))
+    styles = torch.stack(rows)
+    return copy.generator(styles, drawn(copy, "generated").normal(count, *copy.generator.noise)), styles
+
+
+def test_stylegan2_takes_its_losses_its_lazy_penalties_and_mixed_styles() -> None:
+    model = small("stylegan2-lite", "train.batch=8")
+    batch = batch_of(model)
+    x = batch["x"]
+
+    def path_length(copy: Model) -> Tensor:
+        draw = drawn(copy, "style_slopes")
+        styles = style_fakes(copy, len(x))[1]
+        images = copy.generator(styles, draw.normal(len(x), *copy.generator.noise))
+        y = draw.normal(*images.shape) / 16
+        (slopes,) = torch.autograd.grad((images * y).sum(), styles, create_graph=True)
+        lengths = slopes.square().sum(2).mean(1).sqrt()
+        return 8 * (lengths - lengths.mean().detach()).square().mean()
+
+    def generator(copy: Model) -> Tensor:
+        return softplus(-copy.critic(style_fakes(copy, len(x))[0]).logit)
+
+    def critic(copy: Model) -> Tensor:
+        return softplus(-copy.critic(x).logit) + softplus(copy.critic(style_fakes(copy, len(x))[0]).logit)
+
+    slots = ("generator", "mapping")
+    wanted = {**expected(model, "critic", critic)}
+    for slot in slots:
+        wanted |= expected(model, slot, generator)
+    assert_same(gradients(model, batch), wanted)
+    wanted = expected(model, "critic", lambda copy: 16 * squared_slopes(copy, x))
+    assert_same(gradients(model, batch, phase=1), wanted)
+    wanted = {key: value for slot in slots for key, value in expected(model, slot, path_length).items()}
+    assert_same(gradients(model, batch, phase=2), wanted)
+    assert [phase.every for phase in model.recipe.phases] == [1, 16, 4]
 
 
 # -- learning ------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ OPTIONS = {
     **of("encoder/timm", "critic/timm", model="test_resnet"),
     **of("critic/timm-frozen", model="test_resnet", pretrained=False, width=4, taps=3),
     **of("critic/timm-joint", model="test_resnet", hidden=8),
-    **of("generator/r3gan", "critic/r3gan", **NARROW),
+    **of("generator/r3gan", "critic/r3gan", "generator/stylegan2", "critic/stylegan2", **NARROW),
     **of("generator/resnet", "critic/resnet", "generator/resnet-class", "critic/resnet-projection", **NARROW),
     **of("critic/patch", "critic/multi-scale", width=4, layers=1),
     **of("generator/unet", width=4, drops=1),
@@ -202,5 +202,8 @@ ALIGNED = Path(__file__).parents[1] / "parts" / "aligned.yaml"
 ALIGNING = ("teacher_features", "aligned_codes", "turns", "x_turned", "codes_turned")
 RECIPES |= {f"value/{name}": ALIGNED for name in ALIGNING} | {"term/feature_alignment": ALIGNED}
 RECIPES |= dict.fromkeys(("metric/codebook-usage", "metric/perplexity"), "vqgan-mini")
+
+RECIPES |= {f"value/{name}": "stylegan2-lite" for name in ("style", "styles", "mixed_styles", "styled", "style_slopes")}
+RECIPES |= {"term/path_length": "stylegan2-lite"}
 
 test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)
