@@ -44,6 +44,7 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
         "texture": api.Field("label", classes=TEXTURES),
         "mask": api.Field("mask", "H W", classes=("ground", "shape")),
         "flat": api.IMAGE,
+        "factors": api.Field("vector", "7"),
     },
     "digits": labelled(DIGITS),
     "fashion-mnist": labelled(api.Field("label", classes=CLOTHES)),

@@ -24,6 +24,9 @@ CHUNK = 250
 STRANDS = 12
 """Waves of nearly one direction whose sum is hair."""
 
+KNOWN = ("x", "y", "radius", "hue", "ground_hue", "ground_light", "shape")
+"""What the field ``factors`` has of each sprite: what can be seen of it in a small image."""
+
 Bend = float | np.ndarray
 Factors = dict[str, np.ndarray]
 """Name -> what it is of each sprite, (N,)."""
@@ -41,8 +44,8 @@ def sprites(
 ) -> api.Examples:
     """A shape of one of six kinds at a place, of a size, a turn and a colour, filled with one of six textures, on a
     ground that is plain or textured too. No two are alike: where a stripe, a hair or a grain lies is drawn anew.
-    With each image come its ``shape`` and ``texture``, as labels, the ``mask`` of the shape, and ``flat``, the same
-    without textures.
+    With each image come its ``shape`` and ``texture``, as labels, the ``mask`` of the shape, ``flat``, the same without
+    textures, and ``factors``: x, y, radius, hue, hue and light of the ground, and shape.
 
     Sprites that differ in ``textures`` alone are of the same shapes, places and colours one by one: two domains, whose
     pairs are known.
@@ -110,6 +113,11 @@ class Sprites:
     def labels(self, factor: str) -> Tensor:
         """A factor that is a place in ``SHAPES`` or ``TEXTURES``, of each sprite, int64 (N,)."""
         return torch.from_numpy(np.stack([*self._each(0, lambda known, _: known[factor])]))
+
+    def known(self) -> Tensor:
+        """The factors of ``KNOWN`` of each sprite, float32 (N, 7)."""
+        rows = self._each(0, lambda known, _: np.stack([known[name] for name in KNOWN], 1))
+        return torch.from_numpy(np.stack([*rows])).float()
 
     def _each(self, start: int, of: Callable[[Factors, np.random.Generator], np.ndarray]) -> Iterator[np.ndarray]:
         for chunk in range(start // CHUNK, -(-self.count // CHUNK)):
@@ -270,6 +278,7 @@ def _source(drawing: Sprites) -> Source:
         drawing.drawn,
         shape=lambda _: drawing.labels("shape"),
         texture=lambda _: drawing.labels("texture"),
+        factors=lambda _: drawing.known(),
         mask=lambda _: noted(pack(masks, View(drawing.size, 1, "none"), 1))[:, 0],
         flat=lambda _: noted(pack(flat, View(drawing.size, drawing.channels, "none"), 1)),
     )

@@ -39,6 +39,8 @@ def zoo_components() -> tuple[api.Component, ...]:
         ),
         _metric("active-units", "latent:ActiveUnits", "latent dimensions that tell images apart"),
         _metric("kl", "latent:Kl", "nats of a code, by dimension in its details"),
+        _metric("iwae-nll", "bounds:IwaeNll", "bound of -log p(x) by several codes an image, nats"),
+        _metric("mig", "bounds:Mig", "gap between the two dimensions that tell most of a factor"),
         _metric("cycle", "latent:Cycle", "distance of a code from that which the encoder finds in its image"),
         _metric("noise-use", "latent:NoiseUse", "the noise's part of the samples' variance"),
         _metric("path-length", "paths:PathLength", "perceptual path length between codes"),

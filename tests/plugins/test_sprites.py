@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from zoo_data import fields
-from zoo_data.sprites import CHUNK, SHAPES, TEXTURES, Sprites, factors, rendered, sprites
+from zoo_data.sprites import CHUNK, KNOWN, SHAPES, TEXTURES, Sprites, factors, rendered, sprites
 
 SIZE = 64
 
@@ -96,6 +96,9 @@ def test_fields_are_the_factors_that_a_sprite_was_drawn_by() -> None:
     first, then = (factors(CHUNK, "plain", np.random.default_rng((2, 0, chunk))) for chunk in (0, 1))
     for name in ("shape", "texture"):
         assert given.fields[name][0].tolist() == [*first[name], *then[name][:10]]
+    for place, name in enumerate(KNOWN):
+        expected = np.float32([*first[name], *then[name][:10]])
+        assert given.fields["factors"][0][:, place].tolist() == expected.tolist()
     assert (tuple(SHAPES), tuple(TEXTURES)) == (fields.SHAPES, fields.TEXTURES)
 
 
