@@ -17,7 +17,7 @@ from helpers.sets import folder, pixels
 
 import zoo
 from zoo.errors import RequestError
-from zoo.scoring import why
+from zoo.scoring import screen, why
 from zoo.scoring.why import target
 
 N = 8
@@ -36,7 +36,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     saved(root / "small.pth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo_metrics.inception, "network", small)
-        patch.setattr(why, "FEW", 4)
+        patch.setattr(screen, "ROUNDS", (4, 5))
+        patch.setattr(screen, "ALIKE", 2)
         yield root
     torch.set_num_threads(threads)
 

@@ -1,7 +1,7 @@
 """``zoo score --why X Y A B``: which single change to how it was measured makes one number of the other.
 
-Every change is tried on a few images first, the same under each, which ranks them: a number of few images is another,
-but changes as that of all does. They are then measured, the nearest first, until one is the number.
+What needs no network is measured at once; every other change is tried on a few images (``screen``). Those that come
+nearest are then measured on all, until one is the number.
 """
 
 from __future__ import annotations
@@ -15,62 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from zoo.columns import table
 from zoo.errors import RequestError
 from zoo.machine.device import choose_device
-from zoo.machine.progress import Progress
-from zoo.metrics.metric import optional
 from zoo.registry import Registry
 from zoo.scoring.choice import Chosen, settings_of
-from zoo.scoring.clouds import identity
 from zoo.scoring.honest import Measured
-from zoo.scoring.measure import Bench, feed, fill, measure, side_of
+from zoo.scoring.measure import Bench, feed, measure, side_of
 from zoo.scoring.score import Request
-from zoo.scoring.sets import Images, Source
+from zoo.scoring.screen import Screen, Target, Variant
 
-FEW = 16
-"""Images of each set that every change is tried on."""
-PATIENCE = 60.0
-"""Seconds after which no further change is measured on all images."""
-EXACT = 1e-6
-"""How near a number of a passport must be met, relative; one that is typed, to half of its last digit."""
+PATIENCE = 100.0
+"""Seconds in which to end: the nearest change is measured on all images, a further one where there is time."""
+EXACT = 1e-5
+"""How near a number must be met, relative, for two libraries round otherwise; one that is typed, to half a digit."""
 COUNTS = (1_000, 2_000, 5_000, 10_000, 50_000)
 """Numbers of images that papers take."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A number that is to be explained, how near is near enough, and its passport where it has one."""
-
-    value: float
-    within: float
-    passport: Mapping[str, Any] | None = None
-
-    def met(self, value: float) -> bool:
-        """Whether this is the number."""
-        return abs(value - self.value) <= self.within
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A single change, and the number that it gives.
-
-    Args:
-        what: it is.
-        options: of the metric, otherwise than asked.
-        made: the images that are judged.
-        real: the others.
-        value: the number; an estimate from a few images where it is not ``sure``.
-    """
-
-    what: str
-    options: Mapping[str, Any]
-    made: Images
-    real: Source
-    value: float = 0.0
-    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,8 +76,8 @@ class Explanation:
         rows = [["change", "value", "of the gap", "measured on"]]
         for v in self.tried:
             share = (v.value - self.base) / ((self.target.value - self.base) or 1)
-            number = f"{v.value:.5g}" if v.sure else f"about {v.value:.2g}"
-            rows.append([v.what, number, f"{100 * share:.0f} %", "all images" if v.sure else f"{FEW} of each set"])
+            number = f"{v.value:.5g}" if v.sure else f"about {v.value:.4g}"
+            rows.append([v.what, number, f"{100 * share:.0f} %", "all images" if v.sure else f"{v.tried} of each set"])
         return "\n".join([*self.apart, said, "", table(rows)])
 
 
@@ -131,7 +92,7 @@ def explain(request: Request, x: str, y: str) -> Explanation:
     Raises:
         RequestError: they are no numbers, or there is nothing to measure.
     """
-    registry, device = request.registry(), choose_device(request.device)
+    begun, registry, device = time.monotonic(), request.registry(), choose_device(request.device)
     targets = target(x), target(y)
     request, apart = _as_in_passports(request, targets)
     chosen = request.chosen(registry)[0]
@@ -142,15 +103,25 @@ def explain(request: Request, x: str, y: str) -> Explanation:
         goal = max(targets, key=lambda t: abs(t.value - base))
         seen = _seen(chosen, whole, bench)
         bench.keep = False  # what follows is of no use to anybody else
-        known = [*_counted(whole, seen), *_moved(request, chosen, whole, bench, registry)]
-        known += _screened(chosen, list(_changes(chosen, whole, goal)), seen, base, device) if seen else []
-        tried, begun = sorted(known, key=lambda v: abs(v.value - goal.value)), time.monotonic()
-        for variant in [v for v in tried if not v.sure]:
-            if any(v.sure and goal.met(v.value) for v in tried) or time.monotonic() - begun > PATIENCE:
+        tried = [*_counted(whole, seen), *_moved(request, chosen, whole, bench, registry)]
+        if seen:
+            screen = Screen(chosen, whole, goal, seen, base, device)
+            tried += screen.unchanged()
+            tried += [] if _found(tried, goal) else screen.ranked()
+        took = 0.0
+        for at, variant in enumerate(tried):
+            start = time.monotonic()
+            if _found(tried, goal) or (took and start + took - begun > PATIENCE):
                 break
-            tried[tried.index(variant)] = replace(variant, value=_number(chosen, variant, bench), sure=True)
-    tried.sort(key=lambda v: (not v.sure, abs(v.value - goal.value)))
+            if not variant.sure:
+                tried[at] = replace(variant, value=_number(chosen, variant, bench), sure=True)
+                took = time.monotonic() - start
+    tried.sort(key=lambda v: (not v.sure, -v.tried * (not v.sure), goal.gap(v.value)))
     return Explanation(chosen.label, base, goal, tried, apart)
+
+
+def _found(tried: Sequence[Variant], goal: Target) -> bool:
+    return any(v.sure and goal.met(v.value) for v in tried)
 
 
 def target(text: str) -> Target:
@@ -162,7 +133,7 @@ def target(text: str) -> Target:
         pass
     else:
         digits = len(text.partition("e")[0].partition(".")[2])
-        return Target(value, 0.5 * 10.0**-digits)
+        return Target(value, max(0.5 * 10.0**-digits, abs(EXACT * value)))
     try:
         scores = json.loads(Path(name).read_text("utf-8"))
         label = label or next(iter(scores))
@@ -232,18 +203,6 @@ def _seen(chosen: Chosen, whole: Variant, bench: Bench) -> Measured | None:
     return Measured(partial(chosen.make, side_of(whole.made)), *clouds, whole.real)
 
 
-def _changes(chosen: Chosen, whole: Variant, goal: Target) -> Iterator[Variant]:
-    """Other steps of the protocol, and the protocol of the other passport."""
-    metric = chosen.make(side_of(whole.made))
-    own = dict(chosen.options.get("change") or {})
-    alternatives = optional(metric, "alternatives")
-    for what, change in (alternatives() if alternatives else {}).items():
-        yield replace(whole, what=what, options={"change": {**own, **change}})
-    theirs = (goal.passport or {}).get("protocol")
-    if theirs and theirs != chosen.options.get("protocol"):
-        yield replace(whole, what=f"protocol {theirs}", options={"protocol": theirs, "change": own or None})
-
-
 def _counted(whole: Variant, seen: Measured | None) -> Iterator[Variant]:
     """The same of fewer images, of features that are there already."""
     for place, cloud in zip(("A", "B"), seen.clouds if seen else (), strict=False):
@@ -269,43 +228,3 @@ def _moved(request: Request, chosen: Chosen, whole: Variant, bench: Bench, regis
             made, real = (other, whole.real) if source is whole.made else (whole.made, other)
             variant = Variant(f"{place} for {source.place}", {}, made, real)
             yield replace(variant, value=_number(chosen, variant, bench), sure=True)
-
-
-def _screened(
-    chosen: Chosen, variants: Sequence[Variant], seen: Measured, base: float, device: torch.device
-) -> list[Variant]:
-    """The changes with the number that each gives: sure where features stay what they are, else about."""
-    found = []
-    sets = [next(s.batches(FEW)).to(device) for s in _images(variants)]
-    plain = seen.remade()
-    few = _of_few(plain, seen, sets)
-    with Progress("changes tried", len(variants)) as bar:
-        for done, variant in enumerate(variants, 1):
-            metric = chosen.make(min(sets[0].shape[2:]), **variant.options)
-            metric.features(sets[0][:1])
-            same = identity(metric.features) == identity(plain.features)
-            value = _of_all(metric, seen) if same else base * _of_few(metric, seen, sets) / (few or 1.0)
-            found.append(replace(variant, value=value, sure=same))
-            bar.update(done)
-    return found
-
-
-def _images(variants: Sequence[Variant]) -> list[Images]:
-    return [s for v in variants[:1] for s in (v.made, v.real) if isinstance(s, Images)]
-
-
-def _of_few(metric: Any, seen: Measured, sets: Sequence[Tensor]) -> float:
-    """A metric of a few images of each set, or of published statistics and a few."""
-    if seen.reference is None:
-        metric.reference(seen.source.statistics)
-    for pixels, real in zip(sets, (False, True), strict=False):
-        metric.take(metric.features(pixels), real)
-    return float(metric.compute())
-
-
-def _of_all(metric: Any, seen: Measured) -> float:
-    """A metric of the features that all images have already."""
-    if seen.reference is None:
-        metric.reference(seen.source.statistics)
-    blocks = [cloud.blocks() for cloud in seen.clouds]
-    return float(fill(metric, blocks[0], blocks[1] if len(blocks) > 1 else ()).compute())
