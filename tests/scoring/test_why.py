@@ -114,6 +114,14 @@ def test_two_passports(root: Path, run_zoo: Run) -> None:
     assert "is what it is with: covariance n" in done.out or "is what it is with: protocol stylegan" in done.out
 
 
+def test_two_numbers_that_are_one(root: Path, run_zoo: Run) -> None:
+    options = ["--metrics", "fid", "--set", f"pretrained={root / 'small.pth'}"]
+    assert run_zoo("score", root / "a", root / "b", *options, "--to", "x.json").code == 0
+    done = run_zoo("score", "--why", "x.json", "x.json", "--set", f"pretrained={root / 'small.pth'}")
+    assert done.code == 0
+    assert "as asked, and so is the other number" in done.out
+
+
 def test_what_is_no_number(here: Path) -> None:
     (here / "list.json").write_text("[]")
     (here / "empty.json").write_text("{}")

@@ -18,7 +18,7 @@ def score_sets(arguments: argparse.Namespace) -> int:
     if arguments.why:
         found = explain(Request.of(arguments, arguments.device), *arguments.why)
         print(json_text(found.as_json()) if arguments.json else found.text())
-        return int(found.cause is None)
+        return int(found.cause is None and not found.same)
     with joined(arguments.device) as (processes, device):
         scores = scores_of(Request.of(arguments, device), processes)
     if not processes.first:

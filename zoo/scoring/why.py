@@ -58,6 +58,11 @@ class Explanation:
         return next((v for v in self.tried if v.sure and self.target.met(v.value)), None)
 
     @property
+    def same(self) -> bool:
+        """Whether there is nothing to explain."""
+        return self.target.met(self.base)
+
+    @property
     def pending(self) -> bool:
         """Whether some change was tried on a few images alone."""
         return not all(v.sure for v in self.tried)
@@ -70,6 +75,9 @@ class Explanation:
 
     def text(self) -> str:
         """All of it in words."""
+        if self.same:
+            said = f"{self.label} is {self.base:.5g} as asked, and so is the other number: what differs changes nothing"
+            return "\n".join([*self.apart, said])
         said = f"{self.label} is {self.base:.5g} as asked; {self.target.value:.5g} is "
         measured = "change that was measured" if self.pending else "single change here"
         said += f"what it is with: {self.cause.what}" if self.cause else f"what no {measured} makes of it"
@@ -101,6 +109,8 @@ def explain(request: Request, x: str, y: str) -> Explanation:
     with Bench(device) as bench:
         base = _number(chosen, whole, bench)
         goal = max(targets, key=lambda t: abs(t.value - base))
+        if goal.met(base):
+            return Explanation(chosen.label, base, goal, [], apart)
         seen = _seen(chosen, whole, bench)
         bench.keep = False  # what follows is of no use to anybody else
         tried = [*_counted(whole, seen), *_moved(request, chosen, whole, bench, registry)]
