@@ -28,6 +28,7 @@ TERMS = {
     "code_entropy": "sure codes that are all in use (LFQ, BSQ)",
 }
 RECIPES = {
+    "vqvae": "images as few whole numbers, without a critic: VQ-VAE (van den Oord et al. 2017)",
     "vqgan": "VQGAN f16: a codebook, LPIPS and a critic of patches (Esser et al. 2021)",
     "vqgan-mini": "VQGAN at 64 px for two cores",
     "llamagen-vq": "LlamaGen's VQ-16: entries of length 1 (Sun et al. 2024)",

@@ -201,6 +201,7 @@ RECIPES: dict[str, Any] = {
 ALIGNED = Path(__file__).parents[1] / "parts" / "aligned.yaml"
 ALIGNING = ("teacher_features", "aligned_codes", "turns", "x_turned", "codes_turned")
 RECIPES |= {f"value/{name}": ALIGNED for name in ALIGNING} | {"term/feature_alignment": ALIGNED}
+RECIPES |= {"value/code_surprise": "ganomaly"} | dict.fromkeys(("value/image_surprise", "metric/auroc"), "f-anogan")
 RECIPES |= dict.fromkeys(("metric/codebook-usage", "metric/perplexity"), "vqgan-mini")
 
 RECIPES |= {f"value/{name}": "stylegan2-lite" for name in ("style", "styles", "mixed_styles", "styled", "style_slopes")}

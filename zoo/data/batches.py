@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
-from zoo.data.fields import check, seen, split_of, unseen
+from zoo.data.fields import check, seen, split_of, unseen, without
 from zoo.data.trained import TrainedRun
 from zoo.draws import WHOLE, Shard, seeded
 from zoo.errors import Problem, RequestError, said_of
 from zoo.machine.device import placed
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import ORIGINAL, Part, Recipe
-from zoo.recipe.sets import named
+from zoo.recipe.sets import NOVEL, named
 from zoo.types import Batch, Examples
 
 Gathered = tuple[dict[str, Tensor], Tensor]
@@ -33,14 +33,16 @@ def load_images(recipe: Recipe, also: Collection[str] = ()) -> Examples:
     fields, notes = dict[str, tuple[Tensor, Tensor]](), list[str]()
     for key, part in recipe.sets.items():
         examples = _loaded(part)
-        called = {named(key, own, recipe.sets): own for own in ("x", *examples.fields)}
+        called = {named(key, own, recipe.sets): own for own in ("x", *examples.fields, *[NOVEL] * bool(part.without))}
         notes += examples.notes
         with placed(part.position, f"data '{part.entry.name}'"), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            kept, novel = without(examples, part.without) if part.without else (slice(None), None)
             for name, own in called.items():
                 if name not in (recipe.x.name, *also) and own != ORIGINAL and not recipe.graph.asked(name):
                     continue
-                fields[name] = (examples.train, examples.test) if own == "x" else examples.fields[own]
+                own_both = {"x": (examples.train, examples.test), NOVEL: novel}.get(own) or examples.fields[own]
+                fields[name] = own_both[0][kept], own_both[1]
         notes += [str(warning.message) for warning in caught]
     whole = Examples(*fields.pop(recipe.x.name), tuple(notes), fields)
     with placed(recipe.data.position, f"data '{recipe.data.entry.name}'"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from zoo.draws import Draw, seeded
 from zoo.recipe.data_fields import COUNTED, DataField, class_name
 from zoo.recipe.schema import Recipe
+from zoo.recipe.sets import NOVEL
 from zoo.types import Batch, Examples, to_model
 
 STORED: Mapping[torch.dtype, tuple[float, float]] = {torch.uint8: (0, 255), torch.uint16: (0, 65535)}
@@ -34,6 +35,19 @@ def seen(stored: Tensor, field: DataField, dtype: torch.dtype = torch.float32) -
         return stored.to(dtype)
     low, high = ends
     return stored.to(dtype, copy=True).sub_(low).mul_(2 / (high - low)).sub_(1)
+
+
+def without(examples: Examples, classes: Mapping[str, Sequence[int]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Which training items are of none of some classes, by label; and of the items of both splits, 1 for each other."""
+
+    def of_them(split: int) -> Tensor:
+        found = [torch.isin(examples.fields[name][split], torch.tensor(own)) for name, own in classes.items()]
+        return torch.stack(found).any(0).to(torch.uint8)
+
+    novel = of_them(0), of_them(1)
+    if novel[0].all():
+        raise ValueError(f"has no training item that is of none of the classes in 'without' ({', '.join(classes)})")
+    return (novel[0] == 0).nonzero()[:, 0], novel
 
 
 def split_of(examples: Examples, split: str, recipe: Recipe) -> dict[str, Tensor]:
@@ -162,7 +176,11 @@ def check(examples: Any, recipe: Recipe) -> None:
 def unseen(examples: Examples, recipe: Recipe) -> list[str]:
     """A sentence for each label of which some class has no training item."""
     stored = split_of(examples, "train", recipe).items()
-    labels = [(recipe.fields[name], {*items.tolist()}) for name, items in stored if recipe.fields[name].kind == "label"]
+    labels = [
+        (recipe.fields[name], {*items.tolist()})
+        for name, items in stored
+        if recipe.fields[name].kind == "label" and recipe.fields[name].own != NOVEL
+    ]
     gone = {f.name: [class_name(f, n) for n in range(f.classes) if n not in there] for f, there in labels}
     named = {name: ", ".join(map(repr, classes[:5])) + " ..." * (len(classes) > 5) for name, classes in gone.items()}
     return [f"{name} has no training item of class {classes}" for name, classes in named.items() if classes]

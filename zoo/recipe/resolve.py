@@ -117,9 +117,11 @@ class Reader(SlotReader):
         return self._name("field", next((place for place in places if self.root.get(place)), path), name)
 
     def _data(self, path: Path) -> Part | None:
-        part = self.part(path, "data", "data")
+        part = self.part(path, "data", "data", reserved=("without",))
         if part is None or any(option.name not in part.options for option in part.entry.signature.options):
             return None  # what is wrong with its options is told
+        without = self.mapping((*path, "without")).items()
+        part = replace(part, without={name: node.plain() for name, node in without})
         self._given(path, part)
         lacking = {"size", "channels"}.difference(option.name for option in part.entry.signature.options)
         for option in lacking if part.entry.part.fields == {"x": IMAGE} else ():

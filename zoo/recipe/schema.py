@@ -78,6 +78,7 @@ class Part:
         of: the field whose sizes a slot has; empty for the first that has each.
         sizes: a slot's own, in place of the recipe's, by name.
         trained: of data that asks for it, the run that its option ``run`` names.
+        without: of data, the classes of each label that are kept out of training, by their numbers.
     """
 
     label: str
@@ -93,6 +94,7 @@ class Part:
     of: str = ""
     sizes: Mapping[str, Number] = field(default_factory=dict)
     trained: Trained | None = field(default=None, compare=False, repr=False)
+    without: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def learns(self) -> bool:
@@ -133,8 +135,8 @@ class Part:
 
     def plain(self) -> Any:
         """Converts to plain data as a recipe writes it."""
-        wiring = {"with": dict(self.wiring)} if self.wiring else {}
-        return {"use": self.entry.id, **wiring, **self.options}
+        said = {"with": dict(self.wiring), "without": {name: [*those] for name, those in self.without.items()}}
+        return {"use": self.entry.id, **{key: value for key, value in said.items() if value}, **self.options}
 
     def identity(self) -> Any:
         """Plain data as ``plain`` gives it, less the options that change no result."""

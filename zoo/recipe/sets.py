@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
 from zoo.api import SHAPES, Field
-from zoo.errors import Problem, RecipeError, RequestError, a, reason, said_of
+from zoo.errors import Problem, RecipeError, RequestError, a, did_you_mean, reason, said_of
 from zoo.recipe.contract import told
-from zoo.recipe.data_fields import DataField
+from zoo.recipe.data_fields import DataField, class_name
 from zoo.recipe.schema import Part
-from zoo.registry.option_types import arms
+from zoo.registry.option_types import arms, shown
+
+NOVEL = "novel"
+"""The field that says which items are of a class that is kept out of training."""
 
 
 def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str, Part]]:
@@ -23,6 +26,8 @@ def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str,
     for key, part in sets.items():
         described, said = _described(part)
         settled[key] = part = replace(part, options={**part.options, **said})
+        if part.without:
+            described = {**described, NOVEL: Field("label", classes=("known", "novel"))}
         for own, field in described.items():
             bound = _bound(key, own, field, part, sets)
             if before := fields.get(bound.name):
@@ -31,12 +36,32 @@ def fields_of(sets: Mapping[str, Part]) -> tuple[dict[str, DataField], dict[str,
                 )
                 raise RecipeError([Problem(part.position, f"two fields are called '{bound.name}', {both}")])
             fields[bound.name] = bound
+        labels = {f.own: f for f in fields.values() if f.of == key and f.kind == "label" and f.own != NOVEL}
+        settled[key] = replace(part, without={name: _kept_out(part, name, labels) for name in part.without})
     return fields, settled
+
+
+def _kept_out(part: Part, name: str, labels: Mapping[str, DataField]) -> tuple[int, ...]:
+    """The classes of a label that a set keeps out of training, by their numbers; a RecipeError where it has no such."""
+    if name not in labels:
+        said = f"'without' names '{name}', and data '{part.entry.name}' has no such label{did_you_mean(name, labels)}"
+        raise RecipeError([Problem(part.position, said)])
+    numbers, written = range(labels[name].classes), part.without[name]
+    known = {class_name(labels[name], n): n for n in numbers} | {n: n for n in numbers}
+    classes = written if isinstance(written, list) else [written]
+    wrong = [one for one in classes if isinstance(one, bool | list | dict) or one not in known]
+    if wrong or not classes:
+        hint = did_you_mean(str(wrong[0]), [one for one in known if isinstance(one, str)]) if wrong else ""
+        said = (
+            f"'without': {name} of data '{part.entry.name}' has no class {shown(wrong[0] if wrong else written)}{hint}"
+        )
+        raise RecipeError([Problem(part.position, said)])
+    return tuple(known[one] for one in classes)
 
 
 def offered(sets: Mapping[str, Part]) -> dict[str, str]:
     """Options by which sets of data may bring other fields than they do: option -> what to write."""
-    found = dict[str, str]()
+    found = {NOVEL: "data with a label has it with 'without: {LABEL: CLASS}'"}
     for part in (part for part in sets.values() if isinstance(part.entry.part.fields, str)):
         for option in part.entry.signature.options:
             choices = [c for arm in arms(option.type) if get_origin(arm) is Literal for c in get_args(arm)]

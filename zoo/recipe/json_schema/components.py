@@ -164,6 +164,8 @@ class Parts:
             return {"weight": {"default": 1.0, **part(self.weight(), self.schedule(), self.pieces())}, "from": begins}
         if kind == "optimizer":
             return {"rate": self.rate()}
+        if kind == "data":
+            return {"without": self.without()}
         return {"kind": self.kind(kind), "of": self.of(), "weights": self.begins()} if kind in NETWORKS else {}
 
     @definition
@@ -176,6 +178,13 @@ class Parts:
     def begins(self) -> Schema:
         """What a slot begins with."""
         return {"description": f"What the slot begins with: {FORMS}.", **self.or_null({**TEXT, "minLength": 1})}
+
+    @definition
+    def without(self) -> Schema:
+        """The classes that training does without."""
+        types = ["integer", "string"]
+        classes: Schema = {"type": [*types, "array"], "items": {"type": types}, "minItems": 1}
+        return mapping("Classes kept out of training, {LABEL: CLASS or CLASSES}.", {}, classes, null=self.over)
 
     @definition
     def of(self) -> Schema:
