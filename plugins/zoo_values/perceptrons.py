@@ -129,6 +129,8 @@ class Mapping(nn.Module):
         super().__init__()
         self.shape = (latent,) if isinstance(latent, int) else latent
         self.body = layers(prod(self.shape), prod(self.shape), width, depth)
+        for layer in self.body[::2]:
+            nn.init.kaiming_normal_(layer.weight)  # codes that differ as much as those of the prior
 
     def forward(self, z: Tensor) -> Tensor:
         """Codes -> codes, (B, K) or of any other shape."""

@@ -110,7 +110,7 @@ def test_alae_by_hand() -> None:
     def told() -> Tensor:
         x = batch["x"].clone().requires_grad_()
         (slope,) = torch.autograd.grad(judged(x).sum(), x, create_graph=True)
-        return softplus(-judged(batch["x"])) + softplus(judged(fake())) + 10 / 2 * slope.square().sum() / 4
+        return softplus(-judged(batch["x"])) + softplus(judged(fake())) + 1 / 2 * slope.square().sum() / 4
 
     def fooled() -> Tensor:
         return softplus(-judged(fake((1, 0))))

@@ -88,7 +88,7 @@ def intro(model: Model, x: Tensor, held: bool) -> tuple[Callable[[], Tensor], Ca
         return model.decoder(sampled(model, model.encoder(x))), decoded(model)
 
     def encoder() -> Tensor:
-        margins = [torch.relu(60 - kl(model.encoder(f.detach() if held else f))) for f in fakes()]
+        margins = [torch.relu(40 - kl(model.encoder(f.detach() if held else f))) for f in fakes()]
         return squared(x, fakes()[0]) + kl(model.encoder(x)) + 0.25 * sum(margins)
 
     def decoder() -> Tensor:
