@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zoo import api
 
 if TYPE_CHECKING:  # held against the kinds' Protocols by mypy; nothing is imported to run
-    from zoo_stranger import balance, introspection, latents, quantised, scores, slopes
+    from zoo_stranger import balance, latents, quantised, scores, slopes
 
     critics: list[type[api.Critic]] = [latents.MLP]
     priors: list[type[api.Prior]] = [quantised.Codebook]
@@ -21,12 +21,9 @@ if TYPE_CHECKING:  # held against the kinds' Protocols by mypy; nothing is impor
     ]
     terms: list[api.Term] = [
         slopes.gradient_penalty,
-        slopes.r1,
         scores.wasserstein,
         scores.hinge,
         scores.raise_score,
-        latents.mmd,
-        introspection.kl_margin,
         quantised.entries,
         quantised.commitment,
         balance.minimised,
@@ -43,12 +40,9 @@ PARTS = {
     ("value", "fooling"): ("balance:fooling", "minus the critic's score of reconstructions, as a value"),
     ("value", "balance"): ("balance:balance", "ratio of two gradient norms at a layer"),
     ("term", "gradient_penalty"): ("slopes:gradient_penalty", "the critic's slope held at 1"),
-    ("term", "r1"): ("slopes:r1", "the critic's slope at real images held at 0"),
     ("term", "wasserstein"): ("scores:wasserstein", "the critic's score, generated minus real"),
     ("term", "hinge"): ("scores:hinge", "the critic's hinge loss"),
     ("term", "raise_score"): ("scores:raise_score", "minus the critic's score of generated images"),
-    ("term", "mmd"): ("latents:mmd", "maximum mean discrepancy of two sets of codes"),
-    ("term", "kl_margin"): ("introspection:kl_margin", "how far a KL falls short of a margin"),
     ("term", "entries"): ("quantised:entries", "codebook entries drawn to the codes"),
     ("term", "commitment"): ("quantised:commitment", "codes drawn to their codebook entries"),
     ("term", "minimised"): ("balance:minimised", "a scalar value as it is"),
@@ -57,19 +51,9 @@ PARTS = {
 CONTRACTS = {"mlp": "B latent -> B", "codebook": "B latent -> B latent"}
 
 RECIPES = {
-    "wgan-gp": "WGAN with a gradient penalty (Gulrajani et al. 2017)",
-    "r1-gan": "GAN with a lazy R1 penalty (Mescheder et al. 2018)",
-    "hinge-gan": "hinge GAN (Lim & Ye 2017)",
-    "aae": "adversarial autoencoder: a critic of codes (Makhzani et al. 2016)",
-    "wae-mmd": "Wasserstein autoencoder, MMD (Tolstikhin et al. 2018)",
-    "mmd-vae": "InfoVAE with MMD (Zhao et al. 2019)",
-    "beta-vae": "beta-VAE with a warm-up (Higgins et al. 2017)",
-    "alice": "BiGAN with a cycle term (Li et al. 2017)",
-    "age": "the encoder judges by one term of opposite signs (Ulyanov et al. 2018)",
-    "introvae": "the encoder is its own critic (Huang et al. 2018)",
-    "vqvae": "a discrete code, straight through (van den Oord et al. 2017)",
-    "vqgan": "a discrete code, adaptive adversarial weight, late critic (Esser et al. 2021)",
-    "avae-two-critics": "AVAE with a second critic, of codes (ours)",
+    "parted-vqvae": "a vector of discrete parts, straight through (van den Oord et al. 2017)",
+    "parted-vqgan": "the same, adaptive adversarial weight, late critic (Esser et al. 2021)",
+    "code-wgan": "an autoencoder whose codes follow the prior by a Wasserstein critic of codes",
 }
 
 

@@ -29,11 +29,6 @@ def gradient_penalty(critic: nn.Module, interpolates: Tensor, *, target: float =
     return (norms - target).square().mean()
 
 
-def r1(critic: nn.Module, x: Tensor) -> Tensor:
-    """1/2 |dC/dx|^2 at real images (Mescheder et al. 2018, eq. 9); bound to generated ones it is their R2."""
-    return 0.5 * _slopes(critic, x).square().sum(1).mean()
-
-
 def _slopes(critic: nn.Module, points: Tensor) -> Tensor:
     """dC/dx, (B, F), itself recorded."""
     leaves = points.detach().requires_grad_()  # a new leaf: others' points stay as they are
