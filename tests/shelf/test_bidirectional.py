@@ -110,13 +110,13 @@ def test_alae_by_hand() -> None:
     def told() -> Tensor:
         x = batch["x"].clone().requires_grad_()
         (slope,) = torch.autograd.grad(judged(x).sum(), x, create_graph=True)
-        return softplus(-judged(batch["x"])) + softplus(judged(fake())) + 1 / 2 * slope.square().sum() / 4
+        return softplus(-judged(batch["x"])) + softplus(judged(fake())) + 3 / 2 * slope.square().sum() / 4
 
     def fooled() -> Tensor:
         return softplus(-judged(fake((1, 0))))
 
     def code() -> Tensor:
-        return (model.mapping(z(model, (2, 0))) - model.encoder(fake((2, 0))).mean).square().sum() / 4
+        return 0.05 * (model.mapping(z(model, (2, 0))) - model.encoder(fake((2, 0))).mean).square().sum() / 4
 
     assert_same(gradients(model, batch, 0), by_hand(model, "encoder", "critic", loss=told))
     assert_same(gradients(model, batch, 1, draw=(1, 0)), by_hand(model, "mapping", "decoder", loss=fooled))
