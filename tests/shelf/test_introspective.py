@@ -198,7 +198,8 @@ def test_age_by_hand() -> None:
 def test_the_encoder_tells_samples_by_their_kl(name: str) -> None:
     torch.manual_seed(0)
     adam = "train.optimizer={use: adam, lr: 3e-3, betas: [0.5, 0.999]}"
-    model = small(name, "latent=3", "train.batch=32", "train.steps=60", adam).float()
+    batch_norm = "slots.encoder.norm=batch"  # tells them at once
+    model = small(name, "latent=3", "train.batch=32", "train.steps=60", adam, batch_norm).float()
     zoo.train(model, spots(), progress=False)
     with torch.no_grad():
         samples = model.eval().sample(256, generator=torch.Generator().manual_seed(1))
