@@ -37,6 +37,7 @@ def zoo_components() -> tuple[api.Component, ...]:
         _metric(
             "nearest", "nearest:Nearest", "nearness of samples to training images (1 = as test images, 0 = copies)"
         ),
+        _metric("class-accuracy", "classes:ClassAccuracy", "samples that a fixed classifier says are of their class"),
         _metric("active-units", "latent:ActiveUnits", "latent dimensions that tell images apart"),
         _metric("kl", "latent:Kl", "nats of a code, by dimension in its details"),
         _metric("iwae-nll", "bounds:IwaeNll", "bound of -log p(x) by several codes an image, nats"),

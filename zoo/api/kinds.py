@@ -209,8 +209,11 @@ class MetricDefaults:
     """How many samples it wants in all; 0 for one for each image. It needs ``more`` for it."""
     more: Callable[..., None] | None = None
     """``more(sample)`` takes further samples in, until there are ``samples``."""
-    training: Callable[[Tensor], None] | None = None
-    """``training(x)`` is handed every training image, in batches, after the last ``update``."""
+    training: Callable[..., None] | None = None
+    """``training(x)`` is handed every training image, in batches, after the last ``update``.
+
+    It may ask for other fields too, ``training(x, label)``.
+    """
     details: Callable[[], Mapping[str, Any]] | None = None
     """``details()`` tells more than the score, in plain data."""
     merge: Callable[[Sequence[Any]], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -151,8 +152,10 @@ class Share:
             wanting = [meter for meter, own in taken if turn in own]
             batch = self._items("train", turn) if wanting else {}
             for meter in wanting:
+                take = meter.optional("training")
+                names = [first, *[*inspect.signature(take).parameters][1:]]
                 with meter.placed():
-                    meter.optional("training")(batch[meter.part.named(first)])
+                    take(*(batch[meter.part.named(name)] for name in names))
         return {} if self.processes.first else {(meter.label, 0): meter.metric for meter, own in taken if own}
 
     def _shares(self, meter: Meter, method: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import math
@@ -23,7 +24,7 @@ from zoo.testing.arrays import GPU, devices, equal
 from zoo.testing.core import ContractError, T
 from zoo.testing.traces import put_back
 from zoo.testing.values import Setting
-from zoo.types import Batch, Images, mapped, to_model
+from zoo.types import Batch, Images, mapped
 
 IMAGES = 4
 PIECES = (slice(0, 2), slice(2, 3), slice(3, 4))
@@ -98,6 +99,15 @@ class Metric(Setting):
             seen.append(piece.metric)
         return whole.metric, seen
 
+    def trained(self, metric: Any, piece: slice) -> dict[str, Any]:
+        """The arguments that ``training`` is given for some training images."""
+        first, *others = inspect.signature(metric.training).parameters
+        batch = self.batch("train", *piece.indices(len(self.data.train))[:2])
+        return {
+            first: batch[self.part.named(self.recipes[0].x.name)],
+            **{name: batch[self.part.named(name)] for name in others},
+        }
+
     def _measured(self, measure: Callable[[], T]) -> T:
         try:
             return measure()
@@ -118,8 +128,8 @@ class Metric(Setting):
         shown, whole, made = self.shown(), self.scored()["value"], self.make().metric
         for piece in PIECES:
             made.update(**mapped(lambda t, piece=piece: t[piece].clone() if t.ndim else t, shown))  # type: ignore[misc]
-        if training := optional(made, "training"):
-            training(to_model(self.data.train))
+        if optional(made, "training"):
+            made.training(**self.trained(made, slice(None)))
         same = math.isclose(whole, pieces := float(made.compute()), rel_tol=1e-4, abs_tol=1e-6)
         told = f"comes to {whole:.6g} on {IMAGES} images at once and to {pieces:.6g} in batches of 2, 1 and 1"
         self.require(same, f"{told}; sum over images and divide once, in compute()")
@@ -133,9 +143,8 @@ class Metric(Setting):
         if optional(first, "training"):
             second = _copied(first) if optional(first, "merge_training") else first
             for metric, piece in ((first, slice(0, 2)), (second, slice(2, 4))):
-                some = to_model(self.data.train[piece])
-                whole.training(some)
-                metric.training(some)
+                whole.training(**self.trained(whole, piece))
+                metric.training(**self.trained(metric, piece))
             if second is not first:
                 first.merge_training([_copied(second)])
         one, several = _told(whole), _told(first)
