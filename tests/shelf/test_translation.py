@@ -163,23 +163,11 @@ def test_a_pool_is_that_of_one_process(ranks: int, count: int, monkeypatch: pyte
             given += pool(shard.of(images), numbers(step, count, shard)).flatten().tolist()
         mean = torch.stack([pool.images for pool in shares]).mean(0)
         monkeypatch.setattr("zoo_translation.pool._share", lambda: (0, 1))
-        alone = whole(images, Alike(step, count)).flatten().tolist()
+        alone = whole(images, numbers(step, ranks * count)).flatten().tolist()
         assert given == alone
         for pool in shares:
             pool.images.copy_(mean)
         assert torch.equal(mean, whole.images)
-
-
-class Alike(Draw):
-    """The numbers that a share of ``rows`` draws, whatever shape is asked for."""
-
-    def __init__(self, step: int, rows: int) -> None:
-        super().__init__(step, device=torch.device("cpu"), dtype=torch.float64)
-        self.rows = rows
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers that follow one another."""
-        return super().uniform(shape[0] * shape[1]).view(shape)
 
 
 # -- CycleGAN ------------------------------------------------------------------------------------------------
