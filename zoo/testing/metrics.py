@@ -99,9 +99,9 @@ class Metric(Setting):
             seen.append(piece.metric)
         return whole.metric, seen
 
-    def trained(self, metric: Any, piece: slice) -> dict[str, Any]:
+    def trained(self, training: Callable[..., None], piece: slice) -> dict[str, Any]:
         """The arguments that ``training`` is given for some training images."""
-        first, *others = inspect.signature(metric.training).parameters
+        first, *others = inspect.signature(training).parameters
         batch = self.batch("train", *piece.indices(len(self.data.train))[:2])
         return {
             first: batch[self.part.named(self.recipes[0].x.name)],
@@ -128,8 +128,8 @@ class Metric(Setting):
         shown, whole, made = self.shown(), self.scored()["value"], self.make().metric
         for piece in PIECES:
             made.update(**mapped(lambda t, piece=piece: t[piece].clone() if t.ndim else t, shown))  # type: ignore[misc]
-        if optional(made, "training"):
-            made.training(**self.trained(made, slice(None)))
+        if training := optional(made, "training"):
+            training(**self.trained(training, slice(None)))
         same = math.isclose(whole, pieces := float(made.compute()), rel_tol=1e-4, abs_tol=1e-6)
         told = f"comes to {whole:.6g} on {IMAGES} images at once and to {pieces:.6g} in batches of 2, 1 and 1"
         self.require(same, f"{told}; sum over images and divide once, in compute()")
@@ -143,8 +143,8 @@ class Metric(Setting):
         if optional(first, "training"):
             second = _copied(first) if optional(first, "merge_training") else first
             for metric, piece in ((first, slice(0, 2)), (second, slice(2, 4))):
-                whole.training(**self.trained(whole, piece))
-                metric.training(**self.trained(metric, piece))
+                whole.training(**self.trained(whole.training, piece))
+                metric.training(**self.trained(metric.training, piece))
             if second is not first:
                 first.merge_training([_copied(second)])
         one, several = _told(whole), _told(first)
