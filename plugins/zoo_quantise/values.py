@@ -65,10 +65,19 @@ def code_and_told(code: Tensor, told: Tensor) -> Tensor:
     return torch.cat([code, told], 1)
 
 
-def random_codes(quantiser: Any, batch: int, draw: api.Draw, sizes: Any) -> Tensor:
-    """Codes of entries drawn one by one, all as likely: a model of codes has yet to learn which go together."""
-    books = torch.tensor(quantiser.sizes).view(-1, *[1] * (len(sizes.code) - 1))
-    u = draw.uniform(batch, len(quantiser.sizes), *sizes.code[1:])
+def random_codes(quantiser: Any, batch: int, draw: api.Draw, sizes: Any, *, places: tuple[int, ...] = ()) -> Tensor:
+    """Codes of entries drawn one by one, all as likely: a model of codes has yet to learn which go together.
+
+    Args:
+        quantiser: whose entries.
+        batch: B.
+        draw: numbers for each item.
+        sizes: of the recipe.
+        places: sides of the map; those of the recipe's codes where none is said.
+    """
+    sides = places or sizes.code[1:]
+    books = torch.tensor(quantiser.sizes).view(-1, *[1] * len(sides))
+    u = draw.uniform(batch, len(quantiser.sizes), *sides)
     return quantiser.lookup((u * books.to(u)).long())
 
 
