@@ -220,7 +220,7 @@ class Value(Graph):
         """Finite tensors at two image sizes and two batch sizes; each side constant, or so many for each image."""
         for recipe, values in self.insides():
             first, second = map(tensors, values)
-            where = f"at size {recipe.sizes.size}"
+            where = f"at {recipe.x}"
             self.require(first, f"gives no tensor {where}, nor a dataclass, mapping or list of tensors")
             self.require(finite(values), f"gives numbers that are not finite {where}; look at what divides")
             self.require(len(first) == len(second), f"gives other tensors for another batch size {where}")
