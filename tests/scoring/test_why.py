@@ -103,21 +103,21 @@ def test_what_is_tried_on_a_few_images_is_near(root: Path, run_zoo: Run, monkeyp
 
 
 @pytest.mark.usefixtures("here")
-def test_two_passports(root: Path, run_zoo: Run) -> None:
+def test_two_passports(root: Path, here: Path, run_zoo: Run) -> None:
     options = ["--metrics", "fid", "--set", f"pretrained={root / 'small.pth'}"]
     for name, protocol in (("x", "torch-fidelity"), ("y", "stylegan")):
-        done = run_zoo("score", root / "a", root / "b", *options, "--protocol", protocol, "--to", f"{name}.json")
+        done = run_zoo("score", root / "a", root / "b", *options, "--protocol", protocol, "--to", here / f"{name}.json")
         assert done.code == 0
-    done = run_zoo("score", "--why", "x.json", "y.json#fid", "--set", f"pretrained={root / 'small.pth'}")
+    done = run_zoo("score", "--why", here / "x.json", f"{here}/y.json#fid", "--set", f"pretrained={root / 'small.pth'}")
     assert done.code == 0
     assert "how.covariance: n - 1 in one, n in the other" in done.out
     assert "is what it is with: covariance n" in done.out or "is what it is with: protocol stylegan" in done.out
 
 
-def test_two_numbers_that_are_one(root: Path, run_zoo: Run) -> None:
+def test_two_numbers_that_are_one(root: Path, here: Path, run_zoo: Run) -> None:
     options = ["--metrics", "fid", "--set", f"pretrained={root / 'small.pth'}"]
-    assert run_zoo("score", root / "a", root / "b", *options, "--to", "x.json").code == 0
-    done = run_zoo("score", "--why", "x.json", "x.json", "--set", f"pretrained={root / 'small.pth'}")
+    assert run_zoo("score", root / "a", root / "b", *options, "--to", here / "x.json").code == 0
+    done = run_zoo("score", "--why", here / "x.json", here / "x.json", "--set", f"pretrained={root / 'small.pth'}")
     assert done.code == 0
     assert "as asked, and so is the other number" in done.out
 
