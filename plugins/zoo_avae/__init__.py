@@ -65,4 +65,5 @@ def zoo_recipes() -> Sequence[api.Recipe]:
             "avae-paper", "zoo_avae:avae-paper.yaml", "AVAE as published, every quirk an option", family="hybrid"
         ),
         api.Recipe("paper-table", "zoo_avae:paper-table.yaml", "the AVAE paper's table, as published", table=True),
+        api.Recipe("shelf", "zoo_avae:shelf.yaml", "every system that learns images of no class", table=True),
     )
