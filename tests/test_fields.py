@@ -71,17 +71,17 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     },
     "translation": {
         "data": {"use": "pairs"},
-        "slots": {"generator": {"use": "translator", "takes": 1}, "critic": {"use": "patches", "takes": 4}},
+        "slots": {"generator": {"use": "repainter", "takes": 1}, "critic": {"use": "patches", "takes": 4}},
         "phases": [
             {
                 "generator": {
                     "fool": {"weight": 1.0, "with": {"fake": "fake_pair"}},
-                    "apart": {"weight": 100.0, "with": {"one": "translated", "other": "x"}},
+                    "apart": {"weight": 100.0, "with": {"one": "repainted", "other": "x"}},
                 },
                 "critic": {"tell": {"weight": 0.5, "with": {"real": "real_pair", "fake": "fake_pair"}}},
             }
         ],
-        "outputs": {"sample": "translated", "reconstruction": "translated"},
+        "outputs": {"sample": "repainted", "reconstruction": "repainted"},
         "train": TRAIN,
         "augment": ["flip"],
         "evaluate": ["mse"],
@@ -89,8 +89,8 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     "two-domains": {
         "data": {"x": {"use": "pairs", "seed": 3}, "z_": {"use": "pairs", "count": 13}},
         "slots": {
-            "forth": {"kind": "generator", "use": "translator"},
-            "back_again": {"kind": "generator", "use": "translator"},
+            "forth": {"kind": "generator", "use": "repainter"},
+            "back_again": {"kind": "generator", "use": "repainter"},
             "critic_of_x": {"kind": "critic", "use": "patches"},
             "critic_of_y": {"kind": "critic", "use": "patches"},
         },
@@ -446,7 +446,7 @@ def test_names_of_classes_come_before_their_numbers() -> None:
 
 def test_what_a_sample_is_made_of_must_be_given() -> None:
     model = made("translation")
-    with pytest.raises(RequestError, match="translated cannot be had without images y"):
+    with pytest.raises(RequestError, match="repainted cannot be had without images y"):
         model.sample(2)
     maps = batch_of(model)["y"]
     torch.testing.assert_close(model.sample(given={"y": maps}), model.eval().generator(maps).detach())
@@ -537,7 +537,7 @@ def test_data_that_is_not_what_it_says_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_slot_has_the_sizes_of_the_field_that_it_says() -> None:
-    slots = {"generator": {"use": "translator", "of": "y", "takes": 3}, "critic": {"use": "patches", "takes": 1}}
+    slots = {"generator": {"use": "repainter", "of": "y", "takes": 3}, "critic": {"use": "patches", "takes": 1}}
     recipe = load_recipe({**RECIPES["translation"], "slots": slots}, (), registry_for({}, [PLUGIN]))
     assert Model(recipe).generator.body[2].out_channels == 1
     assert load_recipe(recipe.plain(), (), registry_for({}, [PLUGIN])).plain() == recipe.plain()

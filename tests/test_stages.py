@@ -95,6 +95,8 @@ def test_codes_are_the_posterior_means_and_original_what_they_are_of(beside: Pat
         ("shape", "label", ()),
         ("texture", "label", ()),
         ("mask", "mask", (8, 8)),
+        ("flat", "image", (3, 8, 8)),
+        ("factors", "vector", (7,)),
     ]
     examples, model = load_images(recipe, ["shape"]), zoo.load("first")
     images = load_images(model.recipe, ["shape"])

@@ -60,7 +60,7 @@ def test_show_tells_options_shapes_and_source(run_zoo: Run) -> None:
     assert "asks for: channels, size, latent" in told
     assert "networks.py:" in told
     assert "width   int" in told
-    [described] = json.loads(run_zoo("show", "encoder:dcgan", "--json").out)
+    described, _ = json.loads(run_zoo("show", "encoder:dcgan", "--json").out)  # and that of a class
     assert described["options"]["width"] == {
         "type": "int",
         "default": 64,
@@ -73,7 +73,7 @@ def test_show_tells_options_shapes_and_source(run_zoo: Run) -> None:
 
 def test_show_of_one_name_of_several_kinds(run_zoo: Run) -> None:
     kinds = [described["kind"] for described in json.loads(run_zoo("show", "dcgan", "--json").out)]
-    assert kinds == ["encoder", "decoder", "generator", "critic"]
+    assert [*dict.fromkeys(kinds)] == ["encoder", "decoder", "generator", "critic"]
 
 
 def test_show_of_a_recipe_and_of_a_section(run_zoo: Run) -> None:

@@ -42,7 +42,7 @@ def zoo_components() -> tuple[api.Component, ...]:
         api.Component("decoder", "by-class", "field_parts:OfClass", "to a class", "B latent, B -> B C H W"),
         api.Component("generator", "by-class", "field_parts:OfClass", "to a class", "B latent, B -> B C H W"),
         api.Component("critic", "projection", "field_parts:Projection", "of a class", "B C H W, B -> B"),
-        api.Component("generator", "translator", "field_parts:Translator", "image to image", "B N H W -> B C H W"),
+        api.Component("generator", "repainter", "field_parts:Translator", "image to image", "B N H W -> B C H W"),
         api.Component("critic", "patches", "field_parts:Patches", "of an image", "B N H W -> B"),
         api.Component("encoder", "rung", "field_parts:Rung", "of codes of another width", "B features -> B latent"),
         *(api.Component("value", name, f"field_parts:{name}", "a toy") for name in VALUES),
@@ -50,7 +50,7 @@ def zoo_components() -> tuple[api.Component, ...]:
     )
 
 
-VALUES = ("posterior_xc", "reconstruction_c", "decoded_c", "generated_c", "real_c", "fake_c", "translated")
+VALUES = ("posterior_xc", "reconstruction_c", "decoded_c", "generated_c", "real_c", "fake_c", "repainted")
 VALUES += ("real_pair", "fake_pair", "there", "back", "score_x", "score_there", "score_here", "score_y", "again")
 VALUES += ("climb", "merged", "drawn")
 TERMS = ("tell", "fool", "apart", "between")
@@ -237,7 +237,7 @@ def fake_c(critic: nn.Module, generated_c: Tensor, label: Tensor) -> api.CriticO
     return critic(generated_c, label)
 
 
-def translated(generator: nn.Module, y: Tensor) -> Tensor:
+def repainted(generator: nn.Module, y: Tensor) -> Tensor:
     """G(y)."""
     return generator(y)
 
@@ -247,9 +247,9 @@ def real_pair(critic: nn.Module, x: Tensor, y: Tensor) -> api.CriticOutput:
     return critic(torch.cat([x, y], 1))
 
 
-def fake_pair(critic: nn.Module, translated: Tensor, y: Tensor) -> api.CriticOutput:
+def fake_pair(critic: nn.Module, repainted: Tensor, y: Tensor) -> api.CriticOutput:
     """C(G(y), y)."""
-    return critic(torch.cat([translated, y], 1))
+    return critic(torch.cat([repainted, y], 1))
 
 
 def there(forth: nn.Module, x: Tensor) -> Tensor:

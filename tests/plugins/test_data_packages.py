@@ -100,15 +100,19 @@ def test_digits_are_packed_for_their_size_channels_and_order_alone(kept):
 
 
 @pytest.mark.parametrize(
-    ("options", "checksum"),
+    ("options", "checksums"),
     [
-        ({}, 2971773948),
-        ({"contrast": 0.3}, 3850136015),
-        ({"channels": 1, "size": 24, "flip": False}, 2109097022),
+        ({}, (790554101, 2971773948)),
+        ({"contrast": 0.3}, (348633820, 3850136015)),
+        ({"channels": 1, "size": 24, "flip": False}, (3258076780, 2109097022)),
     ],
 )
-def test_crops_are_those_that_were_always_cut(tmp_path, options, checksum):
-    """Whoever changes how crops are drawn changes ``photos.VERSION`` too, or old entries are taken for new ones."""
+def test_crops_are_those_that_were_always_cut(tmp_path, options, checksums):
+    """Whoever changes how crops are drawn changes ``photos.VERSION`` too, or old entries are taken for new ones.
+
+    Pillow 13 rounds otherwise than 12.
+    """
+    checksum = checksums[int(Image.__version__.partition(".")[0]) >= 13]
     coarse = Image.fromarray(random_pixels(20, 30, 3))
     coarse.resize((300, 200), Image.Resampling.BICUBIC).save(tmp_path / "a.png")
     defaults = {"channels": 3, "contrast": 0.0, "flip": True, "seed": 0, **FEW}

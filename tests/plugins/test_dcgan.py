@@ -26,7 +26,7 @@ def critics(norm: str = "spectral", size: int = 16) -> list[tuple[nn.Module, tup
 
 def test_every_target_can_be_imported_and_is_named_once():
     components = zoo_components()
-    assert len({(c.kind, c.name) for c in components}) == 5
+    assert len({(c.kind, c.name) for c in components}) == 6
     targets = [target.split(":") for c in components for target in (c.target, *c.variants.values())]
     assert all(hasattr(import_module(module), name) for module, name in targets)
 

@@ -108,7 +108,9 @@ def test_the_table_needs_no_torch() -> None:
 
 
 def test_an_unknown_recipe(here: Path) -> None:
-    assert without_torch(["explain", "vea"], here).err == "zoo: error: there is no recipe 'vea'; did you mean 'vae'?\n"
+    assert (
+        without_torch(["explain", "avea"], here).err == "zoo: error: there is no recipe 'avea'; did you mean 'avae'?\n"
+    )
 
 
 def test_dot_names_every_slot_value_and_row(run_zoo: Run) -> None:

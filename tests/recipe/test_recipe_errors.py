@@ -57,16 +57,20 @@ ONE_LINE = [
     ("slots: {encoder: {use: Timm}}", "4:24: there is no encoder 'Timm'; did you mean 'timm'?"),
     (
         "slots: {encoder: {use: timm, width: 32}}",
-        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'dcgan' or 'mlp' or 'residual' has it",
+        "4:30: encoder 'timm' has no option 'width'; encoder 'avae-paper' or 'conv1d' or 'conv3d' or 'dcgan' or 'deep' "
+        "or 'mlp' or 'residual' has it",
     ),
     (
         "slots: {encoder: {kind: term}}",
         "4:19: slot 'encoder' has no kind 'term'; choices: critic, decoder, encoder, generator, module, prior",
     ),
-    ("slots: {encoder: {kind: prior}}", "4:25: 'dcgan' is an encoder, not a prior; choices: mixture, normal"),
+    (
+        "slots: {encoder: {kind: prior}}",
+        "4:25: 'dcgan' is an encoder, not a prior; choices: flow, learned-mixture, mixture, normal, sphere",
+    ),
     (
         "slots: {my_prior: null}",
-        "4:9: there is no prior 'my_prior'; choices: mixture, normal",
+        "4:9: there is no prior 'my_prior'; choices: flow, learned-mixture, mixture, normal, sphere",
     ),
     ("values: {generated: {with: 3}}", "4:22: 'with' binds parameters to slots or values, {parameter: name}, not 3"),
     (
@@ -357,7 +361,7 @@ def test_a_slot_that_is_missing_is_told_with_the_route_that_asks_for_it(run_zoo:
 
 def test_a_problem_of_a_bundled_recipe_is_placed_in_its_file(run_zoo: Run) -> None:
     [said] = problems(run_zoo, BASE + "values: {generated: decoded_prior}\n")
-    assert said.startswith(f"{AVAE}:13:5: 'generator' learns nothing in row 'generator': no term of it reaches")
+    assert said.startswith(f"{AVAE}:17:5: 'generator' learns nothing in row 'generator': no term of it reaches")
 
 
 @pytest.mark.parametrize("removed", ["slots: {generator: null}", "slots: {generator: }"])
@@ -365,8 +369,8 @@ def test_what_is_removed_and_still_needed_is_told_once_where_it_is_removed(run_z
     [said] = problems(run_zoo, BASE + removed + "\n")
     assert said == (
         f"r.yaml:4:9: 'generator' is removed here, and still asked for by player 'generator' of row 'generator' "
-        f"({AVAE}:13:5) and term 'reverse_kl' of row 'generator' ({AVAE}:13:17) and term 'latent_nll' of row "
-        f"'generator' ({AVAE}:13:34) and 7 more; remove or replace those too"
+        f"({AVAE}:17:5) and term 'reverse_kl' of row 'generator' ({AVAE}:17:17) and term 'latent_nll' of row "
+        f"'generator' ({AVAE}:17:34) and 7 more; remove or replace those too"
     )
 
 
@@ -389,7 +393,7 @@ def test_what_is_missing_is_told_once_however_many_need_it(run_zoo: Run) -> None
         ("extend: avae", "1:1: a recipe has no option 'extend'; did you mean 'extends'?"),
         ("{}", f"1:1: the recipe has no 'data', no 'slots', no 'phases'; {NOTHING}"),
         ("data: photos", f"1:1: the recipe has no 'slots', no 'phases'; {NOTHING}"),
-        ("extends: nope", "1:1: extends: there is no recipe 'nope'; choices: ali, "),
+        ("extends: nope", "1:1: extends: there is no recipe 'nope'; choices: aae, "),
         ("extends: ./nope.yaml", "1:1: extends: there is no file './nope.yaml'"),
         ("extends: bsae.yaml", "1:1: extends: there is no recipe 'bsae.yaml'; did you mean 'base.yaml'?"),
         ("extends: ''", "1:1: extends: the name of a recipe is empty; 'zoo list recipe' has the choices"),
@@ -407,7 +411,7 @@ def test_a_recipe_that_says_too_little_or_extends_what_is_not_there(run_zoo: Run
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nope", "there is no recipe 'nope'; choices: ali, avae"),
+        ("nope", "there is no recipe 'nope'; choices: aae, ac-gan"),
         ("AVAE", "there is no recipe 'AVAE'; did you mean 'avae'?"),
         ("./nope.yaml", "there is no file './nope.yaml'"),
         ("sub/bsae.yaml", "there is no file 'sub/bsae.yaml'; did you mean 'sub/base.yaml'?"),
@@ -772,11 +776,11 @@ def test_parts_that_do_not_fit(run_zoo: Run, line: str, said: str) -> None:
         (  # one of them stands in the recipe that this one extends
             "slots: {decoder: wide}",
             "r.yaml:4:9: error: slot 'decoder' (decoder 'wide') expects B x 100 and is handed B x 5 "
-            f"(as slot 'encoder' gives, {AVAE}:6:3; latent is 5, line 3)",
+            f"(as slot 'encoder' gives, {AVAE}:10:3; latent is 5, line 3)",
         ),
         (  # the one that gives is the user's, the one that takes is not
             "slots: {encoder: three}",
-            f"r.yaml:4:9: error: slot 'decoder' (decoder 'dcgan'), {AVAE}:7:3, expects B x 5 (latent is 5, line 3) "
+            f"r.yaml:4:9: error: slot 'decoder' (decoder 'dcgan'), {AVAE}:11:3, expects B x 5 (latent is 5, line 3) "
             "and is handed B x 3 (as slot 'encoder' gives, line 4)",
         ),
         (
@@ -864,19 +868,19 @@ def test_a_misfit_that_an_argument_made_points_at_it(run_zoo: Run) -> None:
     outcome = run_zoo("check", "avae", "--plugin", PARTS, "--set", "slots.decoder=wide")
     assert outcome.err == (
         "--set slots.decoder=wide: error: slot 'decoder' (decoder 'wide') expects B x 100 and is handed B x 64 "
-        f"(as slot 'encoder' gives, {AVAE}:6:3; latent is 64, {AVAE}:3:1)\n"
+        f"(as slot 'encoder' gives, {AVAE}:10:3; latent is 64, {AVAE}:7:1)\n"
     )
     outcome = run_zoo("check", "avae", "--plugin", PARTS, "--set", "values.z=noise")
     assert outcome.err == (
-        f"{AVAE}:8:3: error: slot 'generator' (generator 'dcgan') expects B x 64 (latent is 64, line 3) "
-        "and is handed B x 16 (noise is 16, line 4)\n"
+        f"{AVAE}:12:3: error: slot 'generator' (generator 'dcgan') expects B x 64 (latent is 64, line 7) "
+        "and is handed B x 16 (noise is 16, line 8)\n"
     )
 
 
 def test_a_size_that_nobody_wrote_is_told_as_the_default(run_zoo: Run) -> None:
     [said] = problems(run_zoo, "extends: vae\ndata: {size: 8}\nslots: {encoder: narrow}\n", "--plugin", PARTS)
     vae = AVAE.parents[1] / "zoo_vae" / "vae.yaml"
-    assert said.endswith(f"gives B x 3, where B x 64 (latent is 64, {vae}:3:1) is promised")
+    assert said.endswith(f"gives B x 3, where B x 64 (latent is 64, {vae}:6:1) is promised")
     text = "data: {use: photos, size: 8}\nslots: {encoder: narrow, prior: normal}\nphases: [{encoder: {kl: 1}}]\n"
     [said] = problems(run_zoo, text, "--plugin", PARTS)
     assert said.endswith("where B x 64 (latent is 64, by default) is promised")

@@ -58,6 +58,6 @@ def test_a_metric_of_reconstructions_where_there_are_none() -> None:
 @pytest.mark.parametrize("name", ["absent.yaml", "absent.yml"])
 def test_a_file_that_is_not_there(name: str) -> None:
     with pytest.raises(
-        RequestError, match=f"^there is no file '{name}', and there is no recipe '{name}'; choices: ali, "
+        RequestError, match=f"^there is no file '{name}', and there is no recipe '{name}'; choices: aae, "
     ):
         load_recipe(name)

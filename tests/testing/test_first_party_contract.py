@@ -207,4 +207,6 @@ RECIPES |= dict.fromkeys(("metric/codebook-usage", "metric/perplexity"), "vqgan-
 RECIPES |= {f"value/{name}": "stylegan2-lite" for name in ("style", "styles", "mixed_styles", "styled", "style_slopes")}
 RECIPES |= {"term/path_length": "stylegan2-lite"}
 
+RECIPES |= {"term/entropy": "avae"}
+
 test_contract = contract_tests("generative-zoo", options=OPTIONS, recipes=RECIPES)
