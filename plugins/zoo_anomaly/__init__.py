@@ -6,8 +6,8 @@ from zoo import api
 
 RECIPES = {
     "ganomaly": "images of a class that was never seen, found by their codes (Akcay et al. 2018)",
-    "f-anogan": "the same by a GAN, and an encoder that is fitted to it afterwards (Schlegl et al. 2019)",
-    "egbad": "the same by a BiGAN, whose critic of pairs has a say (Zenati et al. 2018)",
+    "f-anogan": "unseen classes by a GAN, and an encoder that is fitted to it afterwards (Schlegl et al. 2019)",
+    "egbad": "unseen classes by a BiGAN, whose critic of pairs has a say (Zenati et al. 2018)",
 }
 
 

@@ -32,7 +32,7 @@ def export(run: api.ExportedRun, folder: Path, *, title: str = "") -> list[str]:
     own = {need.replace(f"{OWN}==", f"{OWN}[explore]==") for need in needs}
     (folder / "app.py").write_text(APP.format(name=run.name))
     (folder / "requirements.txt").write_text("".join(f"{need}\n" for need in sorted(own)))
-    front = {"title": title or run.name, "sdk": "gradio", "app_file": "app.py"}
+    front = {"title": title or run.name, "sdk": "gradio", "python_version": "3.12", "app_file": "app.py"}
     header = "".join(f"{key}: {json.dumps(value)}\n" for key, value in front.items())
     text = f"Made by the recipe `{run.name}` of {OWN}; `zoo explore .` shows the same page here."
     (folder / "README.md").write_text(f"---\n{header}---\n\n# {front['title']}\n\n{text}\n")

@@ -6,7 +6,7 @@ from zoo import api
 
 RECIPES = {
     "wae-mmd": "a deterministic autoencoder that can be sampled, no critic (Tolstikhin et al. 2018)",
-    "wae-gan": "the same, where a critic tells codes from the prior (Tolstikhin et al. 2018)",
+    "wae-gan": "an autoencoder, where a critic tells codes from the prior (Tolstikhin et al. 2018)",
     "mmd-vae": "a VAE whose codes keep what they tell of an image: InfoVAE (Zhao et al. 2019)",
     "aae": "codes that follow any prior that can be drawn from: adversarial (Makhzani et al. 2015)",
 }

@@ -325,3 +325,12 @@ def test_a_network_that_hands_on_its_input_takes_no_gradient_of_others(run_zoo: 
     small = (f"slots.{slot}={{use: timm, model: test_resnet}}", "data.train=64", "data.test=16")
     outcome = run_zoo("check", "avae", *(word for setting in small for word in ("--set", setting)))
     assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.usefixtures("few_photos")
+def test_a_phase_that_is_never_played_is_told(run_zoo: Run) -> None:
+    small = ["data.size=16", "slots.encoder.width=4", "slots.generator.width=4", "slots.critic.width=4"]
+    settings = [word for said in [*small, "train.steps=1000"] for word in ("--set", said)]
+    told = run_zoo("check", "f-anogan", *settings)
+    text = f"{told.out}{told.err}"
+    assert "starts at step 1,500, and the training has 1,000: it is never played" in text

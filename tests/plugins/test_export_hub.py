@@ -136,7 +136,7 @@ def test_a_run_that_learns_from_a_run_is_refused(finished: Path, here: Path, run
 def test_a_space_is_a_run_with_a_page_of_its_own(finished: Path, here: Path) -> None:
     exported(zoo.load(finished), "space", here / "space", title="Tiny")
     front = (here / "space" / "README.md").read_text().split("---\n")[1]
-    assert yaml.safe_load(front) == {"title": "Tiny", "sdk": "gradio", "app_file": "app.py"}
+    assert yaml.safe_load(front) == {"title": "Tiny", "sdk": "gradio", "python_version": "3.12", "app_file": "app.py"}
     assert (here / "space" / "requirements.txt").read_text() == f"generative-zoo[explore]=={zoo.__version__}\n"
     assert torch.equal(zoo.load(here / "space").sample(2, seed=0), zoo.load(finished).sample(2, seed=0))
     asked = "import runpy, zoo.cli; zoo.cli.main = lambda words: print(*words) or 0; runpy.run_path('app.py')"

@@ -174,3 +174,17 @@ def test_a_table_of_a_package_means_its_own_recipes_and_metrics(site: Path) -> N
     [cell] = draw_up(Request(["zoo-q/table"], seeds=1), registry).cells
     assert meant(cell.recipe) == ("zoo-q/code_x", "zoo-q/spread")
     assert [part.entry.id for part in cell.recipe.evaluate if part.label == "sharp"] == ["zoo-q/sharp"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.use=digits", "data.size=16", "data.test=9"],
+        ["data.size=16", "data.test=9", "data.use=digits"],
+        ["data.use=sprites", "data.test=9", "data.use=digits", "data.size=16"],
+    ],
+)
+def test_options_hold_whether_they_stand_before_or_behind_what_they_are_of(overrides: list[str]) -> None:
+    recipe = load_recipe("vae", overrides)
+    assert recipe.data.entry.name == "digits"
+    assert (recipe.data.options["size"], recipe.data.options["test"]) == (16, 9)

@@ -18,6 +18,13 @@ def learnable(model: Model) -> dict[str, nn.Parameter]:
 def idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Parameter]) -> Iterator[str]:
     """Says of which slots, values and terms there are weights among the ``free`` that no row has ``moved``."""
     recipe = model.recipe
+    for number, phase in enumerate(recipe.phases, 1):
+        if phase.start >= recipe.train.steps:
+            rows = " and ".join(row.label for row in phase.rows)
+            said = (
+                f"phase {number} ({rows}) starts at step {phase.start:,}, and the training has {recipe.train.steps:,}"
+            )
+            yield f"{said}: it is never played"
     playing = {slot_of(player) for player in recipe.players()}
     for slot in recipe.slots:
         left = [name for name, p in free.items() if name.startswith(f"{slot}.") and p not in moved]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def _overridden(root: Node, overrides: Overrides) -> Node:
     if isinstance(overrides, Mapping):
         overrides = [f"{path}={write_value(value)}" for path, value in overrides.items()]
     problems: list[Problem] = []
-    for override in overrides:
+    for override in _uses_first(overrides):
         place = f"--set {one_line(override)}"
         path, equals, value = override.partition("=")
         if not equals:
@@ -173,6 +173,17 @@ def _overridden(root: Node, overrides: Overrides) -> Node:
     if problems:
         raise RecipeError(problems)
     return root
+
+
+def _uses_first(overrides: Iterable[str]) -> list[str]:
+    """Each ``X.use=...`` before what is said of X's options, which it would undo; else in their order."""
+    ordered: list[str] = []
+    for override in overrides:
+        path = override.partition("=")[0].strip()
+        paths = (other.partition("=")[0].strip() for other in ordered)
+        options = [at for at, one in enumerate(paths) if one != path and one.startswith(path.removesuffix("use"))]
+        ordered.insert(options[0] if options and path.endswith(".use") else len(ordered), override)
+    return ordered
 
 
 def _extended(root: Node, file: Path, registry: Registry, seen: tuple[str, ...]) -> Node:

@@ -133,7 +133,7 @@ def page(runs: Mapping[str, Model]) -> Any:
     for name, one in explored.items():
         if not one.model.samples and not one.reads:
             raise RequestError(
-                f"{name}: it neither samples images nor reconstructs any, so there is nothing to explore"
+                f"{name}: what it makes asks for more than codes, a class or an image, so there is nothing to explore"
             )
     with gradio.Blocks(title=f"zoo: {', '.join(runs)}") as blocks:
         gradio.Markdown(f"# {', '.join(runs)}")
