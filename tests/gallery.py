@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "gallery"
 KEYS = ("Loss", "When", "Paper")
 """What a recipe's header says, each on a line of its own, below the first, which is its title."""
-COLOURS, TALL = 128, 272
-"""Of a picture's palette, and its pixels from top to bottom: four rows of 32 px, twice as large."""
+COLOURS = 128
+"""Of a picture's palette."""
 
 
 def main() -> None:
@@ -62,11 +62,12 @@ def overrides(said: Mapping[str, Any]) -> list[str]:
 
 
 def kept(picture: Path, name: str) -> str:
-    """The picture's upper part beside the pages, in few colours; no name if there is no picture."""
+    """The picture beside the pages, in few colours, of a square the upper half; no name if there is no picture."""
     if not picture.exists():
         return ""
     image = Image.open(picture).convert("RGB")
-    image.crop((0, 0, image.width, min(image.height, TALL))).quantize(COLOURS).save(PAGES / name, optimize=True)
+    tall = image.height // 2 - 2 if image.height == image.width else image.height
+    image.crop((0, 0, image.width, tall)).quantize(COLOURS).save(PAGES / name, optimize=True)
     return name
 
 

@@ -73,7 +73,7 @@ def test_more_threads_than_cores(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_plugin_that_does_not_load(run_zoo: Run, tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
+    file = tmp_path / "luckless.py"
     file.write_text("raise ValueError('no such luck')")
     outcome = run_zoo("doctor", "--plugin", file, "--json")
     assert outcome.code == 1
