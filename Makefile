@@ -9,10 +9,10 @@
 # make reliability  every promise of docs/reliability.md tried, and that page written
 # make soak    2,000 kills, and half an hour of kills under pressure of memory and disk
 # make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
-# make docs    the site into docs/_build/html, its tutorials run: 15 minutes on 2 cores
-# make gallery a page and pictures of each system into docs/gallery: an hour or two on 2 cores if started anew
+# make docs    the site into docs/_build/html, its tutorials run
+# make gallery a page and pictures of each system into docs/gallery
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
-# make release sdist and wheel into dist/, tried in a fresh environment outside the clone: 10 minutes
+# make release sdist and wheel into dist/, tried in a fresh environment outside the clone
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
