@@ -116,13 +116,16 @@ def _marginals(densities: Tensor, count: int) -> Tensor:
     return (torch.logsumexp(densities, 1) - math.log(count * len(densities))).sum(1)
 
 
-def code_norm(z_posterior: Tensor) -> Tensor:
+def code_norm(z_posterior: Tensor, *, per: Literal["item", "number"] = "item") -> Tensor:
     """|z|^2 / 2, what keeps a deterministic autoencoder's codes together (Ghosh et al. 2020, eq. 11), a scalar.
 
+    It is KL(N(z, I) || N(0, I)) too, in nats: what codes cost that have noise of deviation 1 (Liu et al. 2017, eq. 3).
+
     Args:
-        z_posterior: codes (B, K) or of any other shape, summed over all but the batch.
+        z_posterior: codes (B, K) or of any other shape.
+        per: ``item``, the sum over all but the batch; ``number``, the mean over a code's numbers.
     """
-    return 0.5 * z_posterior.square().sum() / len(z_posterior)
+    return 0.5 * z_posterior.square().sum() / (z_posterior.numel() if per == "number" else len(z_posterior))
 
 
 def codes_permuted(z_posterior: Tensor, draw: api.Draw) -> Tensor:

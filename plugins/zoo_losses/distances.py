@@ -135,9 +135,15 @@ def adaptive_weight(
     return (above / (below + eps)).clamp(0, most)
 
 
-def distance(distance: Tensor) -> Tensor:
-    """The distance that the recipe chose, averaged over the batch, a scalar."""
-    return distance.mean()
+def distance(distance: Tensor, x: Tensor, *, per: Literal["item", "number"] = "item") -> Tensor:
+    """The distance that the recipe chose, averaged over the batch, a scalar.
+
+    Args:
+        distance: of reconstructions, (B,).
+        x: what they are of.
+        per: ``item``, as it is; ``number``, divided by how many numbers an item has.
+    """
+    return distance.mean() / (x.shape[1:].numel() if per == "number" else 1)
 
 
 def adaptive_fooling(fooling: Tensor, adaptive_weight_held: Tensor) -> Tensor:

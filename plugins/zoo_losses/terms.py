@@ -1,7 +1,8 @@
 """Terms: scalar functions of values, in nats, averaged over the batch.
 
-Sums over pixels, channels and latent dimensions are sums, never means. ``softplus`` of a logit is a
-binary cross-entropy: -log sigmoid(c) = softplus(-c).
+Sums over pixels, channels and latent dimensions are sums, never means, unless a recipe says ``per: number``: where a
+published weight is that of a mean, beside a critic's opinion, it then is the same for images of any size. ``softplus``
+of a logit is a binary cross-entropy: -log sigmoid(c) = softplus(-c).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def reconstruction(
     *,
     sigma: float = 1.0,
     distance: Literal["squared", "absolute"] = "squared",
+    per: Literal["item", "number"] = "item",
 ) -> Tensor:
     """-log p(x|z) without its constant: sum |x - x_rec|^2 / (2 sigma^2), or sum |x - x_rec| / sigma.
 
@@ -28,11 +30,13 @@ def reconstruction(
         reconstruction: their reconstructions, same shape.
         sigma: standard deviation (scale for ``absolute``) of the decoder's distribution.
         distance: squared for a Gaussian decoder, absolute for a Laplace one.
+        per: ``item``, the sum over an image's C H W numbers; ``number``, their mean.
     """
     error = x - reconstruction
+    items = x.numel() if per == "number" else len(x)
     if distance == "absolute":
-        return error.abs().sum() / (sigma * len(x))
-    return error.square().sum() / (2 * sigma**2 * len(x))
+        return error.abs().sum() / (sigma * items)
+    return error.square().sum() / (2 * sigma**2 * items)
 
 
 def kl(posterior: api.Gaussian, prior: Any, z_posterior: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Shapes: codes (B, D, ...), whose every place is a code of D numbers; Q codebooks
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -81,27 +81,40 @@ def random_codes(quantiser: Any, batch: int, draw: api.Draw, sizes: Any, *, plac
     return quantiser.lookup((u * books.to(u)).long())
 
 
-def commitment(codes: Tensor, quantised_held: Quantised) -> Tensor:
-    """|z - sg(e)|^2, moves the encoder (van den Oord et al. 2017, eq. 3, third term): summed over all of a code.
+def commitment(codes: Tensor, quantised_held: Quantised, *, per: Literal["item", "number"] = "item") -> Tensor:
+    """|z - sg(e)|^2, moves the encoder (van den Oord et al. 2017, eq. 3, third term).
 
     Of several codebooks the sum of what each was left of a code against the entry that it gave.
+
+    Args:
+        codes: the encoder's.
+        quantised_held: their entries.
+        per: ``item``, the sum over all of an image's code; ``number``, the mean over its numbers.
     """
-    return _gaps(codes, quantised_held.entries, quantised_held.entries)
+    return _gaps(codes, quantised_held.entries, quantised_held.entries, per)
 
 
-def codebook(quantised: Quantised, quantised_held: Quantised, codes_held: Tensor) -> Tensor:
-    """|sg(z) - e|^2, moves the entries (van den Oord et al. 2017, eq. 3, second term): summed over all of a code.
+def codebook(
+    quantised: Quantised, quantised_held: Quantised, codes_held: Tensor, *, per: Literal["item", "number"] = "item"
+) -> Tensor:
+    """|sg(z) - e|^2, moves the entries (van den Oord et al. 2017, eq. 3, second term).
 
     It belongs in the quantiser's row: an encoder takes nothing of it.
+
+    Args:
+        quantised: entries that learn.
+        quantised_held: the same, held.
+        codes_held: the encoder's codes.
+        per: as for ``commitment``.
     """
-    return _gaps(codes_held, quantised.entries, quantised_held.entries)
+    return _gaps(codes_held, quantised.entries, quantised_held.entries, per)
 
 
-def _gaps(left: Tensor, entries: Tensor, taken: Tensor) -> Tensor:
+def _gaps(left: Tensor, entries: Tensor, taken: Tensor, per: str) -> Tensor:
     """sum_q |left - e_q|^2 an image, what is left being each time less by the entry that is taken."""
-    total = left.new_zeros(())
+    total, items = left.new_zeros(()), left.numel() if per == "number" else len(left)
     for entry, less in zip(entries.unbind(1), taken.unbind(1), strict=True):
-        total = total + (left - entry).square().sum() / len(left)
+        total = total + (left - entry).square().sum() / items
         left = left - less
     return total
 

@@ -5,6 +5,8 @@ Both fakes are the reconstruction D(z), z ~ q(z|x), and the sample D(z), z ~ p(z
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -12,7 +14,11 @@ from zoo import api
 
 
 def feature_match(
-    critic_x: api.CriticOutput, critic_reconstruction: api.CriticOutput, *, tap: str = "stage2"
+    critic_x: api.CriticOutput,
+    critic_reconstruction: api.CriticOutput,
+    *,
+    tap: str = "stage2",
+    per: Literal["item", "number"] = "item",
 ) -> Tensor:
     """sum 1/2 (r(x) - r(x_rec))^2, r a hidden layer of the critic (Larsen et al. 2016, eq. 7).
 
@@ -22,6 +28,7 @@ def feature_match(
         critic_x: the critic at real images.
         critic_reconstruction: the critic at their reconstructions.
         tap: which hidden layer.
+        per: ``item``, the sum over an image's features; ``number``, their mean.
 
     Raises:
         ValueError: if the critic has no such tap.
@@ -29,7 +36,7 @@ def feature_match(
     if tap not in critic_x.taps:
         raise ValueError(f"the critic has no tap '{tap}'; choices: {', '.join(critic_x.taps) or 'none'}")
     difference = critic_x.taps[tap] - critic_reconstruction.taps[tap]
-    return difference.square().sum() * (0.5 / len(difference))
+    return difference.square().sum() * (0.5 / (difference.numel() if per == "number" else len(difference)))
 
 
 def discriminate_both(

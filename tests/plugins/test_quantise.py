@@ -66,6 +66,8 @@ def test_codes_are_their_nearest_entries_with_the_gradient_of_the_codes(shape: t
     torch.testing.assert_close(pull, expected)
     (drawn,) = torch.autograd.grad(values.commitment(z, held(found)), z)
     torch.testing.assert_close(drawn, (2 * (z - found.entries[:, 0]) / B).detach())
+    pull, paid = values.commitment(z, held(found)), values.commitment(z, held(found), per="number")
+    torch.testing.assert_close(paid * z[0].numel(), pull)
 
 
 def held(found: object) -> object:

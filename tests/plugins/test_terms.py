@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,10 @@ import zoo_values.priors as priors
 from torch import Tensor, nn
 from torch.distributions import Laplace, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from zoo_losses.aggregate import code_norm
+from zoo_losses.distances import distance as of_chosen
+from zoo_losses.distances import pixel_distance
+from zoo_vaegan.terms import feature_match
 
 from zoo.api import CriticOutput, Draw, Gaussian
 
@@ -110,6 +115,19 @@ def test_reconstruction_is_a_likelihood_without_its_constant(distance, law, cons
     nll = -law(x_rec, sigma).log_prob(x).sum((1, 2, 3)).mean()
     found = losses.reconstruction(x, x_rec, sigma=sigma, distance=distance)
     torch.testing.assert_close(found, nll - 3 * 4 * 4 * constant(sigma))
+
+
+def test_a_term_that_is_paid_by_the_number_is_the_sum_over_an_item_s_numbers():
+    x, x_rec, numbers = randn(B, 3, 4, 4, seed=3), randn(B, 3, 4, 4, seed=4), 3 * 4 * 4
+    taps = [CriticOutput(torch.zeros(B), {"stage2": t}) for t in (x, x_rec)]
+    paid = [
+        *(partial(losses.reconstruction, x, x_rec, distance=of, sigma=0.5) for of in ("squared", "absolute")),
+        partial(of_chosen, pixel_distance(x, x_rec), x),
+        partial(code_norm, x),
+        partial(feature_match, *taps),
+    ]
+    for term in paid:
+        torch.testing.assert_close(term(per="number") * numbers, term())
 
 
 def test_the_gradient_of_reconstruction_is_the_error_of_each_image():

@@ -100,7 +100,8 @@ def test_f_anogan_fits_its_encoder_when_its_gan_is_done() -> None:
     def loss() -> Tensor:
         code = model.encoder(x).mean
         again = model.generator(code, code[:, :0])
-        return 2 * squared(x, again) + 0.5 * squared(taps(model, x), taps(model, again))
+        features = taps(model, x), taps(model, again)
+        return 2 * squared(x, again) / x[0].numel() + 2 * squared(*features) / features[0][0].numel()
 
     assert_same(gradients(model, {"x": x}, 2, step=1), by_hand(model, "encoder", loss=loss))
     before = {key: p.detach().clone() for key, p in model.named_parameters()}

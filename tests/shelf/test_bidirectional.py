@@ -32,7 +32,7 @@ def test_alice_adds_the_cycle_to_ali_and_spares_the_critic() -> None:
 
     def cycle() -> Tensor:
         code = sampled(cycled, cycled.encoder(batch["x"]))
-        return 0.01 * squared(batch["x"], cycled.generator(code, code[:, :0]))
+        return 30 / 768 * squared(batch["x"], cycled.generator(code, code[:, :0]))
 
     pull = by_hand(cycled, "encoder", "generator", loss=cycle)
     assert_same(found, {key: value + pull.get(key, 0.0) for key, value in without.items()})
