@@ -5,7 +5,6 @@ B batch.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 from torchvision.models import inception
@@ -80,18 +79,15 @@ class Inception(nn.Module):
         super().__init__()
         body = network()
         fill(body, weights, PUBLISHED.what)
-        self.classify, body.fc = body.fc, nn.Identity()
-        self.body = body.eval()
-        self._spatial = torch.zeros(0)
-        body.Mixed_6d.branch1x1.register_forward_hook(self._keep)
+        names, (*parts, self.classify) = zip(*body.named_children(), strict=True)
+        seen = names.index("Mixed_6d") + 1
+        self.first, self.rest = nn.Sequential(*parts[:seen]).eval(), nn.Sequential(*parts[seen:]).eval()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, 299, 299), scaled -> the features by name."""
-        return {"pool": self.body(images), "spatial": self._spatial}
+        maps = self.first(images)
+        return {"pool": self.rest(maps).flatten(1), "spatial": maps[:, :SPATIAL].movedim(1, -1).flatten(1)}
 
     def logits(self, features: Tensor) -> Tensor:
         """Features (B, 2048) -> logits (B, 1008) without the bias, as Salimans' inception score takes them."""
         return features @ self.classify.weight.T.to(features)
-
-    def _keep(self, _: nn.Module, __: object, maps: Tensor) -> None:
-        self._spatial = maps[:, :SPATIAL].movedim(1, -1).flatten(1)

@@ -16,7 +16,7 @@ from torchvision import models
 
 from zoo_metrics import backbones
 from zoo_metrics.backbones import Backbone
-from zoo_metrics.features import at_once, colour, placed
+from zoo_metrics.features import colour, few_at_a_time, placed
 from zoo_metrics.weights import Published, State, fill
 
 TRUNKS = {
@@ -162,10 +162,8 @@ class Distance:
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], C 1 or 3 -> (B,) in float64 on the CPU."""
         network = self._load(a.device).network
-        with torch.no_grad():
-            few = at_once(a.device)
-            parts = zip(a.split(few), b.split(few), strict=True)
-            return torch.cat([network(_unit_range(p), _unit_range(q)).cpu() for p, q in parts]).double()
+        found = few_at_a_time(lambda p, q: network(_unit_range(p), _unit_range(q)).cpu(), a, b)
+        return torch.cat(found).double()
 
     @property
     def protocol(self) -> dict[str, Any]:

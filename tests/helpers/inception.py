@@ -12,12 +12,19 @@ WIDTH = 6
 """Channels: features are so many at 16 places."""
 
 
+class Squared(nn.Conv2d):
+    """What a convolution gives, squared."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).square()
+
+
 class Small(nn.Module):
     """A convolution that mixes the channels of what it sees, whose every pixel matters; no channel is like another."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, WIDTH, 5, stride=2)
+        self.first = Squared(3, WIDTH, 5, stride=2)
         self.Mixed_6d = nn.Sequential(OrderedDict(branch1x1=nn.Conv2d(WIDTH, 8, 1)))
         self.pool, self.fc = nn.AdaptiveAvgPool2d(4), nn.Linear(16 * 8, 1008)
 
@@ -28,7 +35,7 @@ class Small(nn.Module):
         return self.pool(self.maps(images)).flatten(1)  # type: ignore[no-any-return]
 
     def maps(self, images: Tensor) -> Tensor:
-        return self.Mixed_6d(self.first(images).square())  # type: ignore[no-any-return]
+        return self.Mixed_6d(self.first(images))  # type: ignore[no-any-return]
 
 
 def small() -> Small:

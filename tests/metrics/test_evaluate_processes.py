@@ -186,11 +186,18 @@ def close(one: Any, other: Any) -> bool:
 # -- what they find ----------------------------------------------------------------------------------------
 
 
+NEAR = {"path-length": 1e-3}
+"""Codes lie so near one another there that rounding, which differs with the number of images, is seen."""
+
+
 @pytest.mark.parametrize("label", METRICS)
 def test_scores_of_several_processes_are_those_of_one(found: Found, label: str) -> None:
     alone, several = (found[key]["all"][label] for key in ("alone", 0))
     assert several["protocol"] == alone["protocol"]
-    assert math.isclose(several["value"], alone["value"], rel_tol=1e-6), (several["value"], alone["value"])
+    assert math.isclose(several["value"], alone["value"], rel_tol=NEAR.get(label, 1e-6)), (
+        several["value"],
+        alone["value"],
+    )
     assert close(several.get("details", {}), alone.get("details", {}))
 
 
