@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchvision import models
 from zoo_metrics import inception
-from zoo_metrics.features import Features
+from zoo_metrics.features import Features, few_at_a_time
 from zoo_metrics.frechet import Fid, frechet
 from zoo_metrics.inception_score import InceptionScore
 from zoo_metrics.kernel import Kid
@@ -75,6 +76,31 @@ def _ssim(a: np.ndarray, b: np.ndarray) -> float:
 def test_ssim_refuses_images_smaller_than_its_window() -> None:
     with pytest.raises(ValueError, match="windows are 11 px wide, and images are 8"):
         Ssim(8)
+
+
+def test_few_images_at_a_time_are_seen_in_order_by_every_thread() -> None:
+    """Without gradients; threads are then as many as before, in threads to come as well."""
+    seen = []
+
+    def see(a: Tensor, b: Tensor) -> tuple[Tensor, bool]:
+        seen.append((len(a), torch.get_num_threads(), threading.get_ident()))
+        return a - b, torch.is_grad_enabled()
+
+    images = torch.arange(22.0)[:, None]
+    torch.set_num_threads(4)
+    try:
+        found = few_at_a_time(see, images, images / 2)
+        later: list[int] = []
+        (thread := threading.Thread(target=lambda: later.append(torch.get_num_threads()))).start()
+        thread.join()
+        assert [torch.get_num_threads(), *later] == [4, 4]
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(torch.cat([part for part, _ in found]), images / 2)
+    assert not any(grad for _, grad in found)
+    assert sorted(n for n, _, _ in seen) == [2, 4, 4, 4, 4, 4]
+    assert {threads for _, threads, _ in seen} == {1}
+    assert threading.get_ident() not in {ident for _, _, ident in seen}
 
 
 # -- inception ---------------------------------------------------------------------------------------------
