@@ -235,7 +235,7 @@ def flow_decoded(
         steps: of equal length.
         method: Euler's, or Heun's, which asks twice a step and errs less.
     """
-    noise = draw.normal(len(z), *shape_of(sizes))
+    noise = draw.normal(z.shape[0], *shape_of(sizes))
     return integrated(lambda x, time: decoder(x, time, z), noise, steps, method)
 
 
@@ -251,7 +251,7 @@ def integrated(field: Field, x: Tensor, steps: int, method: str) -> Tensor:
     if steps < 1:
         raise ValueError(f"steps {steps} is none: choose 1 or more")
     for n in range(steps):
-        now, then = (x.new_full((len(x),), m / steps) for m in (n, n + 1))
+        now, then = (x.new_full((x.shape[0],), m / steps) for m in (n, n + 1))
         slope = field(x, now)
         if method == "heun" and n + 1 < steps:
             slope = (slope + field(x + slope / steps, then)) / 2

@@ -81,7 +81,7 @@ class Synthesis(nn.Module):
         each = list(styles.unbind(1))
         each += each[-1:] * (self.styles - len(each))
         noises = noises_of(noise, len(self.images) - 1)
-        x = self.map.expand(len(styles), *self.map.shape)
+        x = self.map.expand(styles.shape[0], *self.map.shape)
         x = self.layers[0](x, each[0], noises[0])
         image = self.images[0](x, each[1])
         for level, to_image in enumerate(self.images[1:], 1):

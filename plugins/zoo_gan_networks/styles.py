@@ -36,7 +36,7 @@ def mixed_styles(
         draw: numbers for each image.
         probability: of an image to have two styles.
     """
-    mixes, where = draw.uniform(len(style), 2).unbind(1)
+    mixes, where = draw.uniform(style.shape[0], 2).unbind(1)
     layers = generator.styles
     first = torch.where(mixes < probability, 1 + (where * (layers - 1)).long().clamp(max=layers - 2), layers)
     of_other = torch.arange(layers, device=style.device) >= first[:, None]  # (B, L)
@@ -45,7 +45,7 @@ def mixed_styles(
 
 def styled(generator: Any, styles: Tensor, draw: api.Draw) -> Tensor:
     """G(w, noise), noise ~ N(0, I), one for each pixel of a layer (Karras et al. 2019, section 2), (B, C, H, W)."""
-    return generator(styles, draw.normal(len(styles), *generator.noise))
+    return generator(styles, draw.normal(styles.shape[0], *generator.noise))
 
 
 def style_slopes(generator: Any, styles: Tensor, draw: api.Draw) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 Numbers = Mapping[str, int | tuple[int, ...]]
 """Name -> the number that it stands for, or the numbers of several dimensions, such as a map of codes has."""
@@ -34,12 +35,13 @@ def number(word: str, numbers: Numbers) -> int:
     return found
 
 
-def names_in(word: str) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def names_in(word: str) -> tuple[str, ...]:
     """The names in a word, none of them bound yet; a ValueError if it is no dimension."""
-    if word != ANY:
-        yield from (node.id for node in ast.walk(_parsed(word)) if isinstance(node, ast.Name))
+    return () if word == ANY else tuple(node.id for node in ast.walk(_parsed(word)) if isinstance(node, ast.Name))
 
 
+@lru_cache(maxsize=1024)
 def _parsed(word: str) -> ast.expr:
     try:
         tree = ast.parse(word, mode="eval").body

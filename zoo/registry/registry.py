@@ -37,6 +37,7 @@ class Registry:
         whose = [(plugin, (plugin.distribution, plugin.version, plugin.name)) for plugin in self.plugins]
         parts = [Entry(component, *names) for plugin, names in whose for component in plugin.components]
         self._entries = tuple(sorted(parts, key=lambda entry: (api.KINDS.index(entry.kind), entry.name)))
+        self._of_kind = {kind: tuple(part for part in self._entries if part.kind == kind) for kind in api.KINDS}
         shipped = [RecipeEntry(recipe, *names) for plugin, names in whose for recipe in plugin.recipes]
         self._shipped = tuple(sorted(shipped, key=lambda entry: entry.name))
 
@@ -47,7 +48,7 @@ class Registry:
 
     def components(self, kind: str | None = None) -> tuple[Entry, ...]:
         """Every component, or those of one kind; by kind in the order of ``api.KINDS``, then by name."""
-        return tuple(entry for entry in self._entries if kind is None or entry.kind == kind)
+        return self._entries if kind is None else self._of_kind.get(kind, ())
 
     def recipes(self) -> tuple[RecipeEntry, ...]:
         """Every bundled recipe, by name."""
