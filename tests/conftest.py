@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zoo.types import Images
 
 gc.disable()  # until every file of tests is imported: libraries are millions of objects that stay
+gc.set_threshold(50_000, 20, 20)  # afterwards they are looked through for garbage less often: 5 % of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported; tests share few cores
 os.environ["ZOO_CONFIG"] = os.devnull  # nobody's own settings
 os.environ.pop("ZOO_PLUGINS", None)

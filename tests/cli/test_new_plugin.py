@@ -155,6 +155,7 @@ def test_it_needs_no_torch_and_what_it_writes_is_tidy(here: Path) -> None:
 NAME = "my-zoo-plugin"
 TINY = ["data.size=16", "data.train=64", "data.test=8", "latent=8", "train.batch=4", "train.steps=2"]
 TINY += ["slots.encoder.width=4", "slots.decoder.width=4"]
+SMALL = "extends: vae\ndata: {size: 16, train: 64, test: 8}\nlatent: 8\ntrain: {batch: 4}\n"
 CATALOGUE = f"packages: {{{NAME}: {{provides: {{encoder: [{NAME}]}}}}}}\n"
 
 
@@ -195,7 +196,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def test_a_plugin_from_nothing_to_gone(environment: Environment) -> None:
     zoo = environment.zoo
     mine = environment.folder / "mine.yaml"
-    mine.write_text(f"extends: vae\nslots: {{encoder: {NAME}}}\n")
+    mine.write_text(f"{SMALL}slots: {{encoder: {{use: {NAME}, width: 4}}, decoder: {{width: 4}}}}\n")
     (environment.folder / "registry.yaml").write_text(CATALOGUE)
 
     assert "zoo build my-zoo-plugin" in zoo("new-plugin", NAME, cwd=".")

@@ -33,12 +33,12 @@ HALF = f"{{use: diffusers, config: {CONFIG}}}"
 HALVES = [f"slots.{slot}={HALF}" for slot in ("encoder", "decoder")]
 FIVE = CONFIG.replace("4, 4, 4, 8", "4, 4, 4, 4, 8")
 JUDGED = ["slots.perceptual={kind: module, use: pd-lite0}"]
-SHORT = [f"slots.{slot}.{what}" for slot in ("encoder", "decoder") for what in ("multipliers=[1, 2, 4]", "blocks=1")]
+SHORT = [f"slots.{slot}.{what}" for slot in ("encoder", "decoder") for what in ("multipliers=[1, 1, 1]", "blocks=1")]
 SHORT += ["slots.encoder.factor=4", "slots.encoder.attention=false", "slots.decoder.attention=false", *JUDGED]
 LARGE = {
     **{name: [*HALVES, *JUDGED] for name in ("kl-f4", "kl-f8")},
     "kl-f16": [*(f"slots.{slot}.config={FIVE}" for slot in ("encoder", "decoder")), *JUDGED],
-    **{name: [*SHORT, "slots.quantiser.entries=8", "slots.encoder.depth=8"] for name in ("vqgan", "llamagen-vq")},
+    **{name: [*SHORT, "slots.quantiser.entries=8", "slots.encoder.depth=4"] for name in ("vqgan", "llamagen-vq")},
     "fsq": [*SHORT, "slots.quantiser.levels=[8, 6, 5]", "slots.encoder.depth=3"],
     "lfq": [*SHORT, "slots.encoder.depth=3"],
     "finetune-decoder": HALVES,
@@ -59,14 +59,24 @@ def tiny(name: str) -> Recipe:
     if name not in PUBLISHED | BEGUN:
         whole = load_recipe(name)
         few = [f"values.{label}.steps=1" for label, part in whole.values.items() if "steps" in part.options]
-        nets = [label for label, part in whole.slots.items() if few and "patch" in part.options]
-        few += [f"slots.{label}.multipliers=[1]" for label in nets]
-        return load_recipe(name, [*settings(name), *few])
+        return load_recipe(name, [*settings(name), *few, *flat(load_recipe(name, settings(name)))])
     slots = load_recipe(name, LARGE[name]).slots
     widths = [f"slots.{slot}.width=4" for slot, part in slots.items() if "width" in part.options and name != "rae"]
     layers = ["slots.critic.layers=1"] if "layers" in slots["critic"].options else []
     size = 32 if name == "rae" else 16
     return load_recipe(name, [*SETTINGS, *TRAIN, *LARGE[name], *widths, *layers, f"data.size={size}"])
+
+
+def flat(recipe: Recipe) -> Iterator[str]:
+    """Levels as wide as each other and of one block, and codes as deep: what is the same need be traced once."""
+    for label, part in recipe.slots.items():
+        if "multipliers" in part.options:
+            levels = 1 if "patch" in part.options else len(part.options["multipliers"])
+            yield f"slots.{label}.multipliers={[1] * levels}"
+        if "blocks" in part.options:
+            yield f"slots.{label}.blocks=1"
+        if label == "encoder" and part.options.get("depth", 0) > 4 and "top_encoder" not in recipe.slots:
+            yield "slots.encoder.depth=4"
 
 
 @cache
