@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from zoo_export.computations import computations
 from zoo_export.told import Written, told
@@ -50,11 +51,13 @@ def export(
         ValueError: if onnx, onnxscript or onnxruntime is not installed, one cannot be traced, or is further.
     """
     runtime = _runtime()
+    translated = {}
+    for module in [Named(computation, pixels) for computation in computations(model)]:
+        translated[module] = translate(module, opset)  # all of them, before a file is written
     written = []
-    for computation in computations(model):
-        module = Named(computation, pixels)
+    for module, graph in translated.items():
         file = folder / f"{module.name}.onnx"
-        _write(module, file, opset)
+        graph.save(file, external_data=_weights(graph) > LARGEST)
         session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
 
         def run(given: dict[str, Tensor], session: Any = session) -> list[Tensor]:
@@ -65,11 +68,17 @@ def export(
     return told(folder, written, "onnxruntime", SHOWN)
 
 
-def _write(module: Named, file: Path, opset: int | None) -> None:
+def translate(module: Named, opset: int | None = None) -> torch.onnx.ONNXProgram:
+    """The graph of a computation, which says in itself what it takes and gives.
+
+    Raises:
+        ValueError: if it cannot be traced, or computes what ONNX's exporter does not take.
+    """
     program, example = traced(module), module.examples(2)
-    weights = sum(t.nbytes for t in (*program.state_dict.values(), *program.constants.values()) if hasattr(t, "nbytes"))
     try:
         with quietly():
+            if any(node.target in REWRITTEN for node in program.graph.nodes):
+                program = program.run_decompositions(REWRITTEN)
             graph = torch.onnx.export(
                 program,
                 (),
@@ -82,14 +91,48 @@ def _write(module: Named, file: Path, opset: int | None) -> None:
                 verbose=False,
             )
     except Exception as error:
-        said = str(error.__cause__ or error).strip().splitlines()[-1]
-        raise ValueError(f"'{module.name}' has what ONNX has not, or its exporter not yet: {said}") from error
+        first: BaseException = error
+        while first.__cause__:
+            first = first.__cause__
+        said = (str(first).strip().splitlines() or [type(first).__name__])[0]
+        cure = "--to torch writes a program of it"
+        raise ValueError(f"'{module.name}' has what ONNX has not, or its exporter not yet: {said}; {cure}") from error
     about = {"about": module.about, "inputs": json.dumps(module.inputs), "outputs": json.dumps(module.outputs)}
     graph.model.metadata_props.update(about)
     graph.model.doc_string = module.about
-    for port in (*graph.model.graph.inputs, *graph.model.graph.outputs):
+    ports = (*graph.model.graph.inputs, *graph.model.graph.outputs)
+    for port in ports:
         port.doc_string = str((module.inputs | module.outputs)[port.name]["about"])
-    graph.save(file, external_data=weights > LARGEST)
+    for value in {value for node in graph.model.graph for value in node.outputs}.difference(ports):
+        if value.name in module.outputs:  # torch names values by their operators, such as mean
+            value.name = f"{value.name}_inside"
+    return graph
+
+
+def _weights(graph: torch.onnx.ONNXProgram) -> int:
+    """Bytes of all that the graph knows."""
+    return sum(known.const_value.nbytes for known in graph.model.graph.initializers.values())
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *others: Any, **named: Any) -> Any:
+    """Attention of items as one head of each, since the exporter takes that of heads alone."""
+    if query.ndim > 3:
+        return NotImplemented
+    mask = mask if mask is None or mask.ndim < 3 else mask.unsqueeze(-3)
+    heads = [numbers.unsqueeze(-3) for numbers in (query, key, value)]
+    return scaled_dot_product_attention(*heads, mask, *others, **named).squeeze(-3)
+
+
+REWRITTEN = {
+    torch.ops.aten.scaled_dot_product_attention.default: _attended,
+    torch.ops.aten.__lshift__.Tensor: lambda bits, by: bits * 2**by,
+    torch.ops.aten.__lshift__.Scalar: lambda bits, by: bits * 2**by,
+    torch.ops.aten.__rshift__.Tensor: lambda bits, by: torch.div(bits, 2**by, rounding_mode="floor"),
+    torch.ops.aten.__rshift__.Scalar: lambda bits, by: torch.div(bits, 2**by, rounding_mode="floor"),
+}
+"""Operators that torch's exporter does not take, or not of each shape, and the same by those that it takes.
+
+ONNX shifts bits of numbers without a sign alone; products are the same below 2^53, which is more than an index has."""
 
 
 def _runtime() -> Any:

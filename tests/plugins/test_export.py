@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -17,7 +17,8 @@ from conftest import python
 from faults.tiny import BEGUN, CONFIG, PUBLISHED, SETTINGS, TRAIN, settings
 from torch import Tensor
 from zoo_export.computations import Computation, computations
-from zoo_export.traced import Named, checked, most_of, traced
+from zoo_export.graphs import translate
+from zoo_export.traced import Named, _exactly, checked, most_of, traced
 
 import zoo
 from zoo import api
@@ -246,3 +247,52 @@ def test_a_difference_is_refused_unless_it_is_allowed(here: Path, monkeypatch: p
     with pytest.raises(RequestError, match=r"'images' of 'decode' differs from the model by 0\.0.*tolerance="):
         exported(model, "torch", here / "out")
     assert exported(model, "torch", here / "out", tolerance=0.5)[0]
+
+
+class Attending(torch.nn.Module):
+    """Attention of items without heads, by a scale, by a mask and causally, and shifted bits: what ONNX has not."""
+
+    name = about = "attend"
+    pixels = False
+    inputs: ClassVar = {"query": {"about": "", "kind": "code"}, "key": {"about": "", "kind": "code"}}
+    outputs: ClassVar = {name: {"about": "", "kind": "code"} for name in ("mean", "index", "bits")}
+
+    def examples(self, count: int) -> dict[str, Tensor]:
+        draw = torch.Generator().manual_seed(count)
+        return {name: torch.randn(count, 6, 4, generator=draw) for name in self.inputs}
+
+    def forward(self, query: Tensor, key: Tensor) -> dict[str, Tensor]:
+        attend = torch.nn.functional.scaled_dot_product_attention
+        mask = (key[:, :, :1] < key[:, :, 1:2].mT) | torch.eye(6, dtype=torch.bool)
+        seen = attend(query, key, key, scale=0.3) + attend(query, key, key, is_causal=True)
+        seen = seen + attend(query, key, key, mask) + attend(query[:, None], key[:, None], key[:, None])[:, 0]
+        index = ((seen > 0).long() << torch.arange(4)).sum(2)
+        return {"mean": seen.mean(2), "index": index, "bits": index[..., None] >> torch.arange(4) & 1}
+
+
+def test_attention_and_shifts_are_written_as_what_onnx_has(here: Path) -> None:
+    module: Any = Attending()
+    graph = translate(module)
+    graph.save(here / "a.onnx")
+    session = onnxruntime.InferenceSession(here / "a.onnx", providers=["CPUExecutionProvider"])
+
+    def run(given: dict[str, Tensor]) -> list[Tensor]:
+        return [torch.from_numpy(n) for n in session.run(None, {name: t.numpy() for name, t in given.items()})]
+
+    assert [port.name for port in session.get_outputs()] == ["mean", "index", "bits"]
+    assert checked(module, run, 1e-5) < 1e-5
+
+
+def test_what_the_model_itself_rounds_is_no_fault_of_a_program() -> None:
+    (module,) = [Named(one) for one in computations(part("vae", "sample").eval().requires_grad_(False))]
+    given = module.examples(1)
+    (exact,) = _exactly(module, given).values()
+    (own,) = module(**given).values()
+    assert exact.dtype == torch.float64
+    assert own.dtype == torch.float32
+    rounded = float((own - exact).abs().max())
+    run = lambda given: [*_exactly(module, given).values()]  # noqa: E731
+    assert 0 < rounded < 1e-6
+    assert checked(module, run, rounded / 1000) == 0.0
+    with pytest.raises(ValueError, match="'images' of 'decode' differs from the model by"):
+        checked(module, lambda given: [t + 3 * rounded for t in run(given)], 2 * rounded)
