@@ -11,6 +11,10 @@ from zoo import api
 
 OWN = "generative-zoo"
 BETTER = {"lower": "lower is better", "higher": "higher is better", "one": "nearer to 1 is better"}
+TASKS = ("unconditional-image-generation", "image-to-image")
+"""What the hub has pages of."""
+RANGED = ("image", "signal", "volume")
+"""Kinds of fields whose numbers are in [-1, 1]."""
 LEAST = 10_000
 """Images below which a card warns that a score is of few: those of distributions hang on how many there are."""
 
@@ -34,15 +38,15 @@ def card(run: api.ExportedRun, license: str, data_license: str, about: str) -> s
 
 def _front(run: api.ExportedRun, license: str) -> str:
     """YAML whose every value is JSON, which is YAML too."""
-    front: dict[str, Any] = {"library_name": OWN, "tags": [OWN, run.name]}
+    task = _task(run)
+    kinds = {run.fields[field]["kind"] for field in run.takes.get("sample", ())}
+    front: dict[str, Any] = {"library_name": OWN, "tags": [OWN, run.name, *(["conditional"] if kinds else [])]}
     if license:
         front["license"] = license
     hub = [part["name"] for _, part in _sets(run) if _bare(part["use"]) == "huggingface" and part.get("name")]
     if hub:
         front["datasets"] = hub
-    outputs = run.recipe.get("outputs") or {}
-    task = "unconditional-image-generation"
-    if "sample" in outputs:
+    if task in TASKS and "sample" in run.takes:
         front["pipeline_tag"] = task
     found = [{"type": _bare(label), "name": label, "value": value} for label, value, _ in _measured(run)]
     if found:
@@ -63,12 +67,65 @@ def _use(run: api.ExportedRun) -> str:
         if local
         else ""
     )
-    lines = ['model = zoo.load("hf://ORG/NAME")  # or this folder; nothing of it is executed']
-    outputs = run.recipe.get("outputs") or {}
-    lines += ["images = model.sample(16)  # (16, C, H, W) in [-1, 1]"] if "sample" in outputs else []
-    lines += ["again = model.reconstruct(images)"] if "reconstruction" in outputs else []
-    code = "\n".join(["import zoo", "", *lines])
+    load = 'model = zoo.load("hf://ORG/NAME")  # or this folder; nothing of it is executed'
+    given, calls = _calls(run)
+    imports = ["import torch"] * any("torch." in line for line in given) + ["import zoo", ""]
+    code = "\n".join([*imports, load, *given, *calls])
     return f"## Use\n\n```sh\npip install {install}\n```\n\n```python\n{code}\n```{file}"
+
+
+def _calls(run: api.ExportedRun) -> tuple[list[str], list[str]]:
+    """Lines that make what is given to the model, and those that call it."""
+    first, calls, given = next(iter(run.fields)), [], set[str]()
+    if "sample" in run.takes:
+        fields = list(run.takes["sample"])
+        given |= {*fields}
+        if all(_drawn(run, field) for field in fields):
+            told = f", of {' and '.join(f'any {field}' for field in fields)}" if fields else ""
+            calls.append(f"images = model.sample(16)  # {_shown(run, first, '16')}{told}")
+        if fields:
+            calls.append(f"images = model.sample(given={_dict(fields)})")
+    if "reconstruction" in run.takes:
+        fields = list(run.takes["reconstruction"])
+        given |= {*fields}
+        calls.append(f"again = model.reconstruct({first if fields == [first] else _dict(fields)})")
+    return [_made(run, field) for field in run.fields if field in given], calls
+
+
+def _drawn(run: api.ExportedRun, field: str) -> bool:
+    """Whether the model draws it where it is not given: classes, as often as the training saw them."""
+    return bool(run.fields[field]["kind"] == "label" and field != next(iter(run.fields)))
+
+
+def _dict(fields: Sequence[str]) -> str:
+    return "{" + ", ".join(f'"{field}": {field}' for field in fields) + "}"
+
+
+def _shown(run: api.ExportedRun, field: str, count: str) -> str:
+    shape = ", ".join(map(str, (count, *run.fields[field]["shape"])))
+    return f"({shape})" + " in [-1, 1]" * (run.fields[field]["kind"] in RANGED)
+
+
+def _made(run: api.ExportedRun, field: str) -> str:
+    """A line that stands for a person's own data."""
+    kind, classes = run.fields[field]["kind"], run.fields[field]["classes"]
+    shape = ", ".join(map(str, (4, *run.fields[field]["shape"])))
+    if kind == "label":
+        return f"{field} = {[number % classes for number in range(4)]}  # classes from 0 to {classes - 1}"
+    if kind == "mask":
+        return f"{field} = torch.zeros({shape}, dtype=torch.long)  # a mask of yours, classes from 0 to {classes - 1}"
+    return f"{field} = torch.zeros({shape})  # {kind}s of yours" + ", in [-1, 1]" * (kind in RANGED)
+
+
+def _task(run: api.ExportedRun) -> str:
+    """The hub's name of what it does; one of ours where the hub has none."""
+    first = run.fields[next(iter(run.fields))]["kind"]
+    kinds = {run.fields[field]["kind"] for field in run.takes.get("sample", ())}
+    if first != "image":
+        return f"{first}-generation"
+    if kinds & {"image", "mask"}:
+        return "image-to-image"
+    return "class-conditional-image-generation" if kinds else "unconditional-image-generation"
 
 
 def _learns(run: api.ExportedRun) -> str:

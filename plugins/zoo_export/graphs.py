@@ -123,7 +123,17 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     return scaled_dot_product_attention(*heads, mask, *others, **named).squeeze(-3)
 
 
+def _counted(numbers: Tensor, value: Tensor, **how: Any) -> Any:
+    """searchsorted: how many of sorted numbers are below a value, or not above it if that is asked for."""
+    if how.get("sorter") is not None:
+        return NotImplemented
+    numbers, value = numbers.unsqueeze(-2) if numbers.ndim > 1 else numbers, value.unsqueeze(-1)
+    below = numbers <= value if how.get("right") or how.get("side") == "right" else numbers < value
+    return below.sum(-1, dtype=torch.int32 if how.get("out_int32") else torch.int64)
+
+
 REWRITTEN = {
+    torch.ops.aten.searchsorted.Tensor: _counted,
     torch.ops.aten.scaled_dot_product_attention.default: _attended,
     torch.ops.aten.__lshift__.Tensor: lambda bits, by: bits * 2**by,
     torch.ops.aten.__lshift__.Scalar: lambda bits, by: bits * 2**by,

@@ -26,7 +26,19 @@ def export(run: api.ExportedRun, folder: Path, *, title: str = "") -> list[str]:
 
     Returns:
         what is to be looked at before it is made public.
+
+    Raises:
+        ValueError: if the page would have nothing to show.
     """
+    first, *others = run.fields
+    drawn = {name for name in others if run.fields[name]["kind"] == "label"}
+    samples = "sample" in run.takes and drawn.issuperset(run.takes["sample"])
+    reads = run.fields[first]["kind"] == "image" and [*run.takes.get("reconstruction", ())] == [first]
+    if not samples and not reads:
+        raise ValueError(
+            f"what '{run.name}' makes asks for more than codes, a class or an image, so a page of it has nothing to "
+            "show; --to hub writes a folder for the hub, whose card says how it is called"
+        )
     run.write(folder)
     needs = {f"{part['distribution']}=={part['version']}" for part in run.parts if part["distribution"] != "local"}
     own = {need.replace(f"{OWN}==", f"{OWN}[explore]==") for need in needs}

@@ -133,7 +133,8 @@ def hub() -> Iterator[Hub]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                return self._send(401, {"X-Error-Message": "Invalid username or password."}, b"")
+                said = "Invalid username or password."
+                return self._send(401, {"X-Error-Message": said}, json.dumps({"error": said}).encode())
             status, answer = served.post(self.path.partition("?")[0], body)
             return self._send(status, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 

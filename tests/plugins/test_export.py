@@ -250,12 +250,12 @@ def test_a_difference_is_refused_unless_it_is_allowed(here: Path, monkeypatch: p
 
 
 class Attending(torch.nn.Module):
-    """Attention of items without heads, by a scale, by a mask and causally, and shifted bits: what ONNX has not."""
+    """Attention of items without heads, by a scale, a mask and causally, shifts, places among others: ONNX has none."""
 
     name = about = "attend"
     pixels = False
     inputs: ClassVar = {"query": {"about": "", "kind": "code"}, "key": {"about": "", "kind": "code"}}
-    outputs: ClassVar = {name: {"about": "", "kind": "code"} for name in ("mean", "index", "bits")}
+    outputs: ClassVar = {name: {"about": "", "kind": "code"} for name in ("mean", "index", "bits", "place")}
 
     def examples(self, count: int) -> dict[str, Tensor]:
         draw = torch.Generator().manual_seed(count)
@@ -267,10 +267,13 @@ class Attending(torch.nn.Module):
         seen = attend(query, key, key, scale=0.3) + attend(query, key, key, is_causal=True)
         seen = seen + attend(query, key, key, mask) + attend(query[:, None], key[:, None], key[:, None])[:, 0]
         index = ((seen > 0).long() << torch.arange(4)).sum(2)
-        return {"mean": seen.mean(2), "index": index, "bits": index[..., None] >> torch.arange(4) & 1}
+        place = torch.searchsorted(key.sort(2).values, query) + torch.searchsorted(
+            torch.arange(-2.0, 2), key, right=True
+        )
+        return {"mean": seen.mean(2), "index": index, "bits": index[..., None] >> torch.arange(4) & 1, "place": place}
 
 
-def test_attention_and_shifts_are_written_as_what_onnx_has(here: Path) -> None:
+def test_attention_shifts_and_places_are_written_as_what_onnx_has(here: Path) -> None:
     module: Any = Attending()
     graph = translate(module)
     graph.save(here / "a.onnx")
@@ -279,7 +282,7 @@ def test_attention_and_shifts_are_written_as_what_onnx_has(here: Path) -> None:
     def run(given: dict[str, Tensor]) -> list[Tensor]:
         return [torch.from_numpy(n) for n in session.run(None, {name: t.numpy() for name, t in given.items()})]
 
-    assert [port.name for port in session.get_outputs()] == ["mean", "index", "bits"]
+    assert [port.name for port in session.get_outputs()] == ["mean", "index", "bits", "place"]
     assert checked(module, run, 1e-5) < 1e-5
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import Run, python
+from conftest import python
 from helpers.hub import hub
 from plugins.test_export import exported, model_of, names
 
 import zoo
 from zoo.errors import RequestError
+from zoo.report.explore import Explored
 from zoo.runs.manifest import seal_holds
 
 THERE_AND_BACK = """\
@@ -115,30 +117,64 @@ def test_loading_says_what_to_install_and_runs_nothing(finished: Path, here: Pat
 def test_every_bundled_recipe_becomes_a_folder_of_the_hub(name: str, here: Path) -> None:
     model = model_of(name)
     exported(model, "hub", here / "out")
-    again = zoo.load("out")
+    card = (here / "out/README.md").read_text()
+    told: dict[str, Any] = {}
+    exec(card.partition("```python\n")[2].partition("```")[0].replace("hf://ORG/NAME", "out"), told)
+    again, outputs = told["model"], model.recipe.outputs
     assert again.state_dict().keys() == model.state_dict().keys()
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
-    assert yaml.safe_load((here / "out/README.md").read_text().split("---")[1])["tags"][0] == "generative-zoo"
+    assert {"images", "again"} & told.keys() == {
+        name for name, output in {"images": "sample", "again": "reconstruction"}.items() if output in outputs
+    }
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["tags"][0] == "generative-zoo"
+    asks = "sample" in outputs and bool(model.asked(outputs["sample"]))
+    assert ("conditional" in front["tags"]) == asks
+    assert not (asks and front.get("pipeline_tag") == "unconditional-image-generation")
 
 
-def test_a_run_that_learns_from_a_run_is_refused(finished: Path, here: Path, run_zoo: Run) -> None:
-    shutil.copytree(finished, here / "first")
-    (here / "r.yaml").write_text(
-        "extends: vae\ndata: {use: codes, run: first}\nlatent: 2\nslots: {encoder: mlp, decoder: mlp, prior: normal}\n"
-        "outputs: {sample: decoded_prior}\nevaluate: []\ntrain: {steps: 1, batch: 4, ema: 0}\n"
-    )
-    assert run_zoo("build", "r.yaml", "--out", "run", "--stop-after", "train").code == 0
-    done = run_zoo("export", "run", "--to", "hub", "out")
+def test_a_card_calls_the_model_with_what_it_takes(here: Path) -> None:
+    for name, lines in {
+        "cvae": [
+            "images = model.sample(16)  # (16, 3, 16, 16) in [-1, 1], of any label",
+            'images = model.sample(given={"label": label})',
+            'again = model.reconstruct({"x": x, "label": label})',
+        ],
+        "pix2pix": ['images = model.sample(given={"flat": flat})'],
+        "vae": ["images = model.sample(16)  # (16, 3, 16, 16) in [-1, 1]", "again = model.reconstruct(x)"],
+    }.items():
+        exported(model_of(name), "hub", here / name)
+        text = (here / name / "README.md").read_text()
+        assert [line for line in lines if line not in text.splitlines()] == [], text
+    assert yaml.safe_load((here / "pix2pix/README.md").read_text().split("---")[1])["pipeline_tag"] == "image-to-image"
+
+
+def test_damaged_scores_are_not_passed_over(finished: Path, here: Path) -> None:
+    shutil.copytree(finished, here / "run")
+    for damage in ("{", "[]", '{"mse": 3}', '{"mse": {"value": 3}}'):
+        (here / "run/scores.json").write_text(damage)
+        with pytest.raises(RequestError, match=r"scores.json: is damaged; 'zoo evaluate .*run' writes it anew"):
+            exported(zoo.load("run"), "hub", here / "out")
+    (here / "run/scores.json").unlink()
+    exported(zoo.load("run"), "hub", here / "out")
+    assert "It has not been scored." in (here / "out/README.md").read_text()
+
+
+def test_a_hub_that_does_not_answer_is_no_matter_of_a_token(finished: Path, here: Path) -> None:
+    exported(zoo.load(finished), "hub", here / "out", license="mit")
+    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_any", "HF_HOME": str(here / "hf")}
+    done = python("-m", "zoo", "push", here / "out", "org/tiny", env=env)
     assert done.code == 2
-    assert "learns from another run, without which it is not read; export the run whose codes" in done.err
+    assert "org/tiny cannot be pushed: " in done.err
+    assert done.err.rstrip().endswith("; see that http://127.0.0.1:9 can be reached")
+    assert "log in" not in done.err
 
 
-def test_a_space_is_a_run_with_a_page_of_its_own(finished: Path, here: Path) -> None:
-    exported(zoo.load(finished), "space", here / "space", title="Tiny")
-    front = (here / "space" / "README.md").read_text().split("---\n")[1]
-    assert yaml.safe_load(front) == {"title": "Tiny", "sdk": "gradio", "python_version": "3.12", "app_file": "app.py"}
-    assert (here / "space" / "requirements.txt").read_text() == f"generative-zoo[explore]=={zoo.__version__}\n"
-    assert torch.equal(zoo.load(here / "space").sample(2, seed=0), zoo.load(finished).sample(2, seed=0))
-    asked = "import runpy, zoo.cli; zoo.cli.main = lambda words: print(*words) or 0; runpy.run_path('app.py')"
-    done = python("-c", asked, cwd=here / "space")
-    assert (done.code, done.out) == (0, "explore . --host 0.0.0.0\n")
+def test_a_space_is_refused_where_the_page_would_show_nothing(here: Path) -> None:
+    nothing = [name for name in names() if not model_of(name).samples and not Explored(model_of(name), ()).reads]
+    assert "pix2pix" in nothing
+    for name in nothing:
+        with pytest.raises(RequestError, match=f"what '{name}' makes asks for more than codes"):
+            exported(model_of(name), "space", here / name)
+    for name in [name for name in names() if not model_of(name).samples and name not in nothing]:
+        exported(model_of(name), "space", here / name)

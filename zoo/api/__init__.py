@@ -76,7 +76,7 @@ __all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "ReadyData
 __all__ += ["Progress", "Record", "TrainedRun", "ValueModule", "Watcher", "WatcherDefaults", "cache_folder", "locked"]
 __all__ += ["ExportedRun", "hookimpl", "hookspec", "memory", "restoring", "to_model", "to_pixels"]
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 """Version of this page as (major, minor).
 
 A plugin states the one it was written for, ``ZOO_API = (1, 0)``; one that states none counts as (1, 0). It runs while

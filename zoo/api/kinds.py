@@ -296,6 +296,10 @@ class ExportedRun(Protocol):
     """Its parts: ``kind``, ``name``, ``distribution`` and ``version``; those of a file are of ``local``."""
     pictures: Mapping[str, bytes]
     """PNG files by name."""
+    fields: Mapping[str, Mapping[str, Any]]
+    """Those of its data by name, the first of them first: ``kind``, ``shape`` of an item, ``classes`` of labels."""
+    takes: Mapping[str, Sequence[str]]
+    """The fields that each of its outputs is made of."""
     places: Sequence[str]
     """What its recipe says of places of this machine, such as ``data.path=/home/me/cats``."""
 

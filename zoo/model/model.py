@@ -212,6 +212,10 @@ class Model(nn.Module):
             raise RequestError(f"recipe '{self.recipe.name}' has no output '{name}'{hint}")
         return self.recipe.outputs[name]
 
+    def asked(self, value: str) -> list[str]:
+        """The fields that a value is made of, in the data's order."""
+        return self._missing([value], {})
+
     @property
     def samples(self) -> bool:
         """Whether it makes images of nothing but what it draws."""

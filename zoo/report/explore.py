@@ -37,10 +37,12 @@ class Explored:
         model: in evaluation mode.
         units: the numbers of its codes that vary most over test images, the most active first, each with that variance
             (NaN where no image was at hand).
+        lacking: why there is no such variance; empty if there is.
     """
 
     model: Model
     units: Sequence[tuple[int, float]]
+    lacking: str = ""
 
     @classmethod
     def of(cls, model: Model) -> Explored:
@@ -49,12 +51,13 @@ class Explored:
         if not cls.asks(model, "z"):
             return cls(model, ())
         count = min(SLIDERS, torch.Size(model.recipe.sizes.code).numel())
+        means, why = None, "it has no encoder to look at test images with"
         try:
             means = posterior_means(model, load_images(model.recipe))
-        except RequestError:  # the run is here, its data is elsewhere
-            means = None
+        except RequestError as error:  # the run is here, its data is elsewhere
+            why = str(error)
         if means is None or len(means) < 2:
-            return cls(model, [(unit, float("nan")) for unit in range(count)])
+            return cls(model, [(unit, float("nan")) for unit in range(count)], why)
         variance = means.flatten(1).var(0)
         best = variance.argsort(descending=True, stable=True)[:count].tolist()
         return cls(model, [(unit, float(variance[unit])) for unit in best])
@@ -160,6 +163,11 @@ def _samples(gradio: Any, blocks: Any, explored: Mapping[str, Explored]) -> None
         noisy = any(one.asks(one.model, "noise") for one in sampling.values())
         strength = gradio.Slider(0, 2, 1, label="noise", visible=noisy, info="1 is as in training")
         said = {label: gradio.Dropdown([DRAWN, *of], value=DRAWN, label=label) for label, of in classes.items()}
+    for name, one in sampling.items():
+        if one.lacking:
+            gradio.Markdown(
+                f"{name}: the sliders are of the first numbers of its codes, not the most active: {one.lacking}"
+            )
     most, moved = max(len(one.units) for one in sampling.values()), []
     for first in range(0, most, IN_A_ROW):
         with gradio.Row():

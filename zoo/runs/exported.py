@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RequestError
-from zoo.machine.disk import opened, write_atomically
+from zoo.machine.disk import opened, read_text, write_atomically
 from zoo.model.model import Model
 from zoo.model.tensorfile import BLANK, pieces, sealed
 from zoo.recipe import registry_for, write_recipe
@@ -24,6 +24,16 @@ from zoo.runs.provenance import provenance
 from zoo.runs.weights import trained_steps
 
 PICTURES = ("samples.png", "reconstructions.png")
+SCORES = "scores.json"
+
+
+def _scores(folder: Path) -> dict[str, Any]:
+    """Those of a run, if it has any; a RequestError if they are damaged, so that nobody is told that it has none."""
+    found = plain_json(folder, SCORES)
+    whole = all(isinstance(score, dict) and isinstance(score.get("protocol"), dict) for score in found.values())
+    if not whole or (not found and (folder / SCORES).exists() and (read_text(folder, SCORES) or "").strip() != "{}"):
+        raise RequestError(f"{folder / SCORES}: is damaged; 'zoo evaluate {folder}' writes it anew")
+    return found
 
 
 class ExportedRun:
@@ -36,8 +46,11 @@ class ExportedRun:
         self.name, self.recipe = model.recipe.name, model.recipe.plain()
         self.routes = route_lines(model.recipe)
         self.step = trained_steps(self._folder) if self._folder else 0
-        scores = plain_json(self._folder, "scores.json") if self._folder else {}
-        self.scores = {k: s for k, s in scores.items() if s.get("protocol", {}).get("weights") == model.weights}
+        scores = _scores(self._folder) if self._folder else {}
+        self.scores = {k: s for k, s in scores.items() if s["protocol"].get("weights") == model.weights}
+        named = ("kind", "shape", "classes")
+        self.fields = {key: {n: getattr(of, n) for n in named} for key, of in model.recipe.fields.items()}
+        self.takes = {output: model.asked(value) for output, value in model.recipe.outputs.items()}
         known = ("kind", "name", "distribution", "version")
         entries = [part.entry for part in model.recipe.parts()]
         self.parts = list(
@@ -81,7 +94,7 @@ class ExportedRun:
         write_atomically(folder / RUN_RECIPE, sealed_text(write_recipe(self._recipe)).encode())
         write_atomically(folder / FILE, (json.dumps({**made, "plugins": [*plugins, *local]}, indent=2) + "\n").encode())
         write_atomically(folder / RUN_FILES["raw"], weights)
-        for name, content in (("scores.json", self.scores), (RUN_DATA, self._noted)):
+        for name, content in ((SCORES, self.scores), (RUN_DATA, self._noted)):
             if content:
                 write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
 

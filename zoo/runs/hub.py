@@ -15,6 +15,8 @@ from zoo.recipe.provided import FILE
 from zoo.recipe.weights import HUB, RUN_DATA, RUN_FILES, RUN_RECIPE
 
 CARD = "README.md"
+REFUSED = (401, 403)
+"""Answers to those who may not."""
 READ = (RUN_RECIPE, FILE, *RUN_FILES.values(), "scores.json", RUN_DATA)
 """The files of a run that are fetched, where it has them."""
 
@@ -66,7 +68,7 @@ def push(folder: Path, place: str, private: bool) -> str:
     if name.count("/") != 1 or not all(name.split("/")) or "@" in name:
         raise RequestError(f"{place} is no name of a model on the hub; write ORG/NAME")
     api = _library(place).HfApi()
-    with _told(f"{place} cannot be pushed", "; to log in, run 'hf auth login' or set HF_TOKEN"):
+    with _told(f"{place} cannot be pushed"):
         url = str(api.create_repo(name, private=private or None, exist_ok=True))
         gone = [file for file in READ if not (folder / file).is_file()]
         api.upload_folder(
@@ -85,9 +87,24 @@ def _library(place: str) -> ModuleType:
 
 
 @contextmanager
-def _told(what: str, cure: str = "") -> Iterator[None]:
+def _told(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the library raises of many kinds, and those of what it is built on
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RequestError(f"{what}: {said.strip().rstrip('.')}{cure}") from None
+        raise RequestError(f"{what}: {said.strip().rstrip('.')}{_cure(error)}") from None
+
+
+def _cure(error: Exception) -> str:
+    """What helps: a token where the hub answered and refuses, a network where it did not answer."""
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    chain: list[BaseException] = [error]
+    while before := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(before)
+    answers = [getattr(getattr(one, "response", None), "status_code", 0) for one in chain]
+    if {*answers} & {*REFUSED} or isinstance(error, LocalTokenNotFoundError):
+        return "; to log in, run 'hf auth login' or set HF_TOKEN"
+    return (
+        "" if any(answers) else f"; see that {os.environ.get('HF_ENDPOINT') or 'https://huggingface.co'} can be reached"
+    )
