@@ -8,3 +8,27 @@ def unet(drops: int) -> str:
     """An image, and numbers to drop features by where it drops any, to an image."""
     numbers = f", B drops*{WIDEST}*width" if drops else ""
     return f"B takes H W{numbers} -> B C H W"
+
+
+def contents(width: int, halvings: int) -> str:
+    """An image to its content."""
+    return f"B takes H W -> {_content(width, halvings)}"
+
+
+def blocks(width: int, halvings: int) -> str:
+    """A content to a content."""
+    return f"{_content(width, halvings)} -> {_content(width, halvings)}"
+
+
+def painter(width: int, halvings: int) -> str:
+    """A content to an image."""
+    return f"{_content(width, halvings)} -> B C H W"
+
+
+def styled(width: int, halvings: int) -> str:
+    """A content and a style to an image."""
+    return f"{_content(width, halvings)}, B latent -> B C H W"
+
+
+def _content(width: int, halvings: int) -> str:
+    return f"B {width << halvings} H/{1 << halvings} W/{1 << halvings}"

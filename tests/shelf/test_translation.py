@@ -7,8 +7,8 @@ from copy import deepcopy
 
 import pytest
 import torch
-from faults.tiny import placed
 from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, small, softplus
+from helpers.toys import learned
 from torch import Tensor
 from torch.nn.functional import instance_norm
 from torch.nn.utils import parametrize
@@ -17,9 +17,7 @@ from zoo_translation.residual import Blocks, Translator
 from zoo_translation.unet import UNet
 
 from zoo.draws import Draw, Shard
-from zoo.engine.engine import Engine
 from zoo.model.model import Model
-from zoo.recipe import load_recipe
 from zoo.types import Batch
 
 Loss = Callable[[Model, Batch], Tensor]
@@ -234,23 +232,13 @@ def scenes(turn: int, count: int = 8) -> Tensor:
     return (0.3 * signs.sign() * torch.linspace(-1, 1, SIDE).sign()).expand(-1, -1, SIDE, -1).contiguous()
 
 
-def learned(name: str, steps: int, batch: Callable[[int], Batch], *overrides: str) -> Model:
-    """A tiny model after some steps."""
-    sizes = [f"{place}.size={SIDE}" for place in placed(load_recipe(name))]
-    model = small(name, *sizes, f"train.steps={steps}", "train.optimizer={use: adam, lr: 0.005}", *overrides)
-    engine = Engine(model)
-    for _ in range(steps):
-        engine.step(batch)
-    return model
-
-
 def test_pix2pix_learns_what_pairs_have_in_common() -> None:
     """y is the negative of x; what does not heed its y is 0.3 from x."""
 
     def batch(turn: int) -> Batch:
         return {"x": scenes(turn), "flat": -scenes(turn)}
 
-    model = learned("pix2pix", 120, batch, "slots.generator.drops=1", "slots.generator.norm=none")
+    model = learned("pix2pix", 120, batch, SIDE, "slots.generator.drops=1", "slots.generator.norm=none")
     x = scenes(1000)
     (made,) = model.compute("translated", given={"flat": -x}, seed=1)
     assert (made - x).abs().mean() < 0.15
@@ -263,7 +251,7 @@ def test_cyclegan_learns_the_other_domain_and_the_way_back() -> None:
         return {"x": scenes(turn) - 0.3, "y": scenes(turn + 500) + 0.3}
 
     few = (f"slots.{domain}_generator.blocks=1" for domain in "xy")
-    model = learned("cyclegan", 100, batch, *few)
+    model = learned("cyclegan", 100, batch, SIDE, *few)
     x = scenes(1000) - 0.3
     made, again = model.compute("y_of_x", "x_again", given={"x": x, "y": x + 0.6}, seed=1)
     assert made.mean() == pytest.approx(0.3, abs=0.25)
