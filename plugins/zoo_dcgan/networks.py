@@ -29,7 +29,8 @@ class Encoder(nn.Module):
         label: where a class comes in: nowhere, with ``none``.
         width: channels of the first stage; at least 1.
         norm: normalisation after every convolution but the first.
-        sigma: ``head`` gives every image its own log sigma; ``global`` is one free vector, 0 at first.
+        sigma: ``head`` gives every image its own log sigma; ``global`` is one free vector, 0 at first; ``none``, for
+            codes without noise, is 0 throughout.
 
     Raises:
         ValueError: a size or width that these networks cannot have.
@@ -44,19 +45,22 @@ class Encoder(nn.Module):
         label: Literal["none"] = "none",
         width: int = 64,
         norm: Literal["batch", "group", "none"] = "batch",
-        sigma: Literal["head", "global"] = "head",
+        sigma: Literal["head", "global", "none"] = "head",
     ) -> None:
         super().__init__()
         self.label: str = label
         widths, sides = stages_of(size, width)
         self.trunk = nn.Sequential(*down_stages(channels, widths, norm), Rearrange("B C H W -> B (H W C)"))
         self.mean = nn.Linear(widths[-1] * prod(sides), latent)
-        self.log_sigma = nn.Linear(widths[-1] * prod(sides), latent) if sigma == "head" else FreeVector(latent)
+        self.log_sigma: nn.Module | None = None
+        if sigma != "none":
+            self.log_sigma = nn.Linear(widths[-1] * prod(sides), latent) if sigma == "head" else FreeVector(latent)
 
     def forward(self, x: Tensor) -> api.Gaussian:
         """Image (B, C, H, W) in [-1, 1] -> Gaussian with mean and log sigma (B, K), both unbounded."""
         features = self.trunk(x)
-        return api.Gaussian(self.mean(features), self.log_sigma(features))
+        mean = self.mean(features)
+        return api.Gaussian(mean, self.log_sigma(features) if self.log_sigma else torch.zeros_like(mean))
 
 
 class Decoder(nn.Module):

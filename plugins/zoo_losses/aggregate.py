@@ -38,8 +38,11 @@ def code_covariance(posterior: api.Gaussian, *, of: Literal["codes", "means"] = 
     Args:
         posterior: q(z|x) of a batch.
         of: ``codes`` for DIP-VAE II, ``means`` for DIP-VAE I.
+
+    Raises:
+        ValueError: a batch of one code.
     """
-    mean = posterior.mean.flatten(1)
+    mean = _several(posterior.mean.flatten(1))
     apart = mean - mean.mean(0)
     covariance = apart.T @ apart / len(mean)
     return covariance if of == "means" else covariance + (2 * posterior.log_sigma.flatten(1)).exp().mean(0).diag()
@@ -61,8 +64,11 @@ def code_log_densities(posterior: api.Gaussian, z_posterior: Tensor) -> Tensor:
     Args:
         posterior: q(z|x), of codes (B, K) or of any other shape.
         z_posterior: codes from it.
+
+    Raises:
+        ValueError: a batch of one code.
     """
-    mean, log_sigma, z = (t.flatten(1) for t in (posterior.mean, posterior.log_sigma, z_posterior))
+    mean, log_sigma, z = (_several(t.flatten(1)) for t in (posterior.mean, posterior.log_sigma, z_posterior))
     squares = (z[:, None] - mean[None]).square() * (-2 * log_sigma).exp()
     return -0.5 * squares - log_sigma - 0.5 * math.log(2 * math.pi)
 
@@ -134,6 +140,16 @@ def codes_permuted(z_posterior: Tensor, draw: api.Draw) -> Tensor:
     Args:
         z_posterior: codes (B, K) or of any other shape.
         draw: a number for each code and dimension, whose order it is.
+
+    Raises:
+        ValueError: a batch of one code.
     """
-    codes = z_posterior.flatten(1)
+    codes = _several(z_posterior.flatten(1))
     return codes.gather(0, draw.uniform(*codes.shape).argsort(0)).view_as(z_posterior)
+
+
+def _several(codes: Tensor) -> Tensor:
+    """The codes of a batch, where there are two or more."""
+    if len(codes) < 2:
+        raise ValueError("a batch of one code tells nothing of how codes are spread: set train.batch to 2 or more")
+    return codes

@@ -17,7 +17,7 @@ NETWORKS = (
         "translator",
         "residual:Translator",
         "residual blocks from image to image (CycleGAN)",
-        "B takes H W -> B C H W",
+        "zoo_translation.shapes:translator",
     ),
     (
         "module",
@@ -28,7 +28,7 @@ NETWORKS = (
     ),
     ("module", "content-blocks", "residual:Blocks", "residual blocks of contents", "zoo_translation.shapes:blocks"),
     ("module", "painter", "contents:Painter", "a content to an image (UNIT)", "zoo_translation.shapes:painter"),
-    ("module", "style", "contents:Styles", "an image to its style (MUNIT)", "B takes H W -> B latent"),
+    ("module", "style", "contents:Styles", "an image to its style (MUNIT)", "zoo_translation.shapes:style"),
     (
         "module",
         "styled-painter",

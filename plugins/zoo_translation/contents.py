@@ -18,8 +18,9 @@ class Contents(nn.Module):
     """Down and through residual blocks: the first half of a ``translator`` (Liu et al. 2017; Huang et al. 2018, B.2).
 
     Args:
+        channels: C.
         size: H and W; one number where they are equal.
-        takes: channels of what it is given.
+        takes: channels of what it is given; 0 for those of the recipe's images.
         width: features of the first layer; each next one has twice as many.
         halvings: how often the side is halved.
         blocks: how many.
@@ -31,16 +32,17 @@ class Contents(nn.Module):
 
     def __init__(
         self,
+        channels: int,
         size: Size,
         *,
-        takes: int = 3,
+        takes: int = 0,
         width: int = 64,
         halvings: int = 2,
         blocks: int = 4,
         norm: Literal["instance", "layer"] = "instance",
     ) -> None:
         super().__init__()
-        self.down = Down(size, takes=takes, width=width, halvings=halvings, norm=norm)
+        self.down = Down(size, takes=takes or channels, width=width, halvings=halvings, norm=norm)
         self.blocks = Blocks(width=width, halvings=halvings, blocks=blocks, norm=norm)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -83,15 +85,16 @@ class Styles(nn.Module):
     A norm would take the means and deviations of features, which are the style.
 
     Args:
+        channels: C.
         latent: S.
-        takes: channels of what it is given.
+        takes: channels of what it is given; 0 for those of the recipe's images.
         width: features of the first layer; each halving doubles them, up to four times as many.
         halvings: how often the side is halved; 4, as published.
     """
 
-    def __init__(self, latent: int, *, takes: int = 3, width: int = 64, halvings: int = 4) -> None:
+    def __init__(self, channels: int, latent: int, *, takes: int = 0, width: int = 64, halvings: int = 4) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(takes, width, 7, padding=3), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(takes or channels, width, 7, padding=3), nn.ReLU()]
         widths = [width * min(2**i, 4) for i in range(halvings + 1)]
         for i in range(halvings):
             layers += [nn.Conv2d(widths[i], widths[i + 1], 4, 2, 1), nn.ReLU()]

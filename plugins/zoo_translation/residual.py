@@ -105,7 +105,7 @@ class Translator(nn.Module):
     Args:
         channels: C, of what it gives.
         size: H and W; one number where they are equal.
-        takes: channels of what it is given.
+        takes: channels of what it is given; 0 for as many as it gives.
         width: features of the first layer; each next one has twice as many.
         halvings: how often the side is halved; twice, as published.
         blocks: how many; 6 for 128 px, 9 for 256, as published.
@@ -121,14 +121,14 @@ class Translator(nn.Module):
         channels: int,
         size: Size,
         *,
-        takes: int = 3,
+        takes: int = 0,
         width: int = 64,
         halvings: int = 2,
         blocks: int = 6,
         norm: Literal["instance", "layer"] = "instance",
     ) -> None:
         super().__init__()
-        self.down = Down(size, takes=takes, width=width, halvings=halvings, norm=norm)
+        self.down = Down(size, takes=takes or channels, width=width, halvings=halvings, norm=norm)
         self.blocks = Blocks(width=width, halvings=halvings, blocks=blocks, norm=norm)
         self.up = Up(channels, width=width, halvings=halvings, norm=norm)
 

@@ -4,15 +4,25 @@ WIDEST = 8
 """A U-Net's widest levels have so many times the width of its first."""
 
 
-def unet(drops: int) -> str:
+def unet(takes: int, drops: int) -> str:
     """An image, and numbers to drop features by where it drops any, to an image."""
     numbers = f", B drops*{WIDEST}*width" if drops else ""
-    return f"B takes H W{numbers} -> B C H W"
+    return f"{_image(takes)}{numbers} -> B C H W"
 
 
-def contents(width: int, halvings: int) -> str:
+def translator(takes: int) -> str:
+    """An image to an image."""
+    return f"{_image(takes)} -> B C H W"
+
+
+def contents(takes: int, width: int, halvings: int) -> str:
     """An image to its content."""
-    return f"B takes H W -> {_content(width, halvings)}"
+    return f"{_image(takes)} -> {_content(width, halvings)}"
+
+
+def style(takes: int) -> str:
+    """An image to its style."""
+    return f"{_image(takes)} -> B latent"
 
 
 def blocks(width: int, halvings: int) -> str:
@@ -28,6 +38,11 @@ def painter(width: int, halvings: int) -> str:
 def styled(width: int, halvings: int) -> str:
     """A content and a style to an image."""
     return f"{_content(width, halvings)}, B latent -> B C H W"
+
+
+def _image(takes: int) -> str:
+    """What is taken: an image of the recipe's channels where no other number is said."""
+    return "B takes H W" if takes else "B C H W"
 
 
 def _content(width: int, halvings: int) -> str:

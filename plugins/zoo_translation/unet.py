@@ -28,7 +28,7 @@ class UNet(nn.Module):
     Args:
         channels: C, of what it gives.
         size: H and W; one number where they are equal.
-        takes: channels of what it is given.
+        takes: channels of what it is given; 0 for as many as it gives.
         width: features of the first level.
         levels: how often sides are halved; 0 for as often as they come out even, at most 8.
         drops: levels that lose features.
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         channels: int,
         size: Size,
         *,
-        takes: int = 3,
+        takes: int = 0,
         width: int = 64,
         levels: int = 0,
         drops: int = 2,
@@ -60,7 +60,7 @@ class UNet(nn.Module):
         widths = [width * min(2**i, WIDEST) for i in range(levels)]
         self.drops, self.numbers = drops, drops * WIDEST * width
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for i, (a, b) in enumerate(pairwise([takes, *widths])):
+        for i, (a, b) in enumerate(pairwise([takes or channels, *widths])):
             own = norm if 0 < i < levels - 1 else "none"
             self.down.append(nn.Sequential(_convolution(nn.Conv2d, a, b, own), *_norm(b, own), nn.LeakyReLU(0.2)))
         for i, (a, b) in enumerate(pairwise(widths[::-1])):

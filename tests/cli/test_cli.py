@@ -50,6 +50,10 @@ def test_list_of_a_kind(run_zoo: Run, kind: str) -> None:
 
 def test_list_of_recipes_and_of_nothing(run_zoo: Run) -> None:
     assert {"avae", "vae"} <= {row["name"] for row in json.loads(run_zoo("list", "recipe", "--json").out)}
+    of_family = json.loads(run_zoo("list", "recipe", "translation", "--json").out)
+    assert {row["name"] for row in of_family} == {"pix2pix", "cyclegan", "unit", "munit"}
+    told = run_zoo("list", "recipe", "translatin").err
+    assert told == "zoo: error: there is no family 'translatin'; did you mean 'translation'?\n"
     outcome = run_zoo("list", "encodr")
     assert (outcome.code, outcome.err) == (2, "zoo: error: there is no kind 'encodr'; did you mean 'encoder'?\n")
 

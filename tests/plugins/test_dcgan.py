@@ -66,6 +66,12 @@ def test_noise_matters():
     assert not torch.equal(generator(z, torch.zeros(2, A)), generator(z, torch.ones(2, A)))
 
 
+def test_codes_without_noise_have_no_head_for_it():
+    encoder = Encoder(3, 16, K, width=4, sigma="none")
+    assert torch.equal(encoder(images()).log_sigma, torch.zeros(2, K))
+    assert {name.split(".")[0] for name, _ in encoder.named_parameters()} == {"trunk", "mean"}
+
+
 def test_global_sigma_is_one_free_vector_that_learns():
     encoder = Encoder(3, 16, K, width=4, sigma="global")
     log_sigma = encoder(images()).log_sigma

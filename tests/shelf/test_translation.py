@@ -90,6 +90,12 @@ def test_a_unet_halves_the_side_as_often_as_it_comes_out_even(size: int | tuple[
     assert len(net.down) == {8: 3, 16: 4, (16, 24): 3, 48: 4}[size]
 
 
+def test_grey_images_need_no_option() -> None:
+    grey = torch.rand(2, 1, 16, 16)
+    for net in (UNet(1, 16, width=2), Translator(1, 16, width=2, halvings=1, blocks=1)):
+        assert net(grey).shape == grey.shape
+
+
 def test_what_a_unet_cannot_be_is_told() -> None:
     with pytest.raises(ValueError, match="cannot be halved 5 times"):
         UNet(3, 16, levels=5)

@@ -112,6 +112,7 @@ def _short(verb: argparse.ArgumentParser) -> None:
 def _shelf_verbs(verbs: Any) -> None:
     listing = _verb(verbs, "list", "what is installed", "shelf", "list_parts")
     listing.add_argument("kind", nargs="?", default="", help="encoder, term, recipe ...")
+    listing.add_argument("family", nargs="?", default="", help="of recipes: variational, adversarial ...")
     show = _verb(verbs, "show", "options, shapes and source of a part or a recipe", "shelf")
     show.add_argument("name", help="[KIND:][DISTRIBUTION/]NAME")
     _verb(verbs, "doctor", "what a bug report needs, and what is wrong with the installation", "doctor")

@@ -35,9 +35,14 @@ complete -o default -F _zoo zoo"""
 
 
 def list_parts(arguments: argparse.Namespace) -> int:
-    """``zoo list [KIND]``."""
+    """``zoo list [KIND]``, and ``zoo list recipe FAMILY``."""
     registry = load_registry(tuple(arguments.plugin))
     rows = registry.listed(arguments.kind)
+    if arguments.family:
+        families = sorted({row["family"] for row in rows if row.get("family")})
+        if arguments.family not in families:
+            raise RequestError(f"there is no family '{arguments.family}'{did_you_mean(arguments.family, families)}")
+        rows = [row for row in rows if row.get("family") == arguments.family]
     if arguments.json:
         print(json_text(rows))
         return 0

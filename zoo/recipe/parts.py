@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from zoo.api import Scheduled
 from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
+from zoo.recipe.data_fields import DataField
 from zoo.recipe.schedule import SPELT, Piece, Schedule
 from zoo.recipe.schema import Part
 from zoo.recipe.sections import MINIMA, SIGNED, Training
@@ -79,7 +80,12 @@ WORDS = {
 
 
 class PartReader:
-    """Reads parts of one recipe. Problems are collected; a part that is wrong is left out."""
+    """Reads parts of one recipe. Problems are collected; a part that is wrong is left out.
+
+    Its ``fields`` are the data's, none where the data is wrong.
+    """
+
+    fields: Mapping[str, DataField] = {}
 
     def __init__(self, root: Node, registry: Registry) -> None:
         self.root = root
@@ -141,7 +147,12 @@ class PartReader:
         node = node or self.root.get(path) or Node({}, self.root.at(path))
         spec = {"use": node} if isinstance(node.value, str) else {} if node.value is None else node.value
         if not isinstance(spec, dict):
-            self.error(path, f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}")
+            said = f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}"
+            others = [str(key) for key in self.mapping(path[:-1]) if key != path[-1]] if path[:-1] == ("data",) else []
+            cure = (
+                f"; here are sets of data, each with its own: {', '.join(f'data.{key}.{path[-1]}' for key in others)}"
+            )
+            self.error(path, f"{said}{cure if others else ''}")
             return None
         use = spec["use"].value if "use" in spec else name or label
         if not isinstance(use, str) or len(use) > LONGEST_NAME:

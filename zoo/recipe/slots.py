@@ -13,7 +13,7 @@ from zoo.api import SIZES
 from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe.codes import as_code
 from zoo.recipe.contract import asked_sizes
-from zoo.recipe.data_fields import DataField, Number
+from zoo.recipe.data_fields import Number
 from zoo.recipe.graph import BUILTINS, HELD, Graph
 from zoo.recipe.parts import Path
 from zoo.recipe.playing import PhaseReader
@@ -30,9 +30,7 @@ BESIDE = ("of", "weights")
 
 
 class SlotReader(PhaseReader):
-    """Reads ``slots`` and ``after``; ``fields`` are the data's, none where the data is wrong."""
-
-    fields: Mapping[str, DataField] = {}
+    """Reads ``slots`` and ``after``."""
 
     def _beside(self, path: Path, place: Any) -> Any:
         """A place that a recipe's file says lies beside that file; where only the working directory has it, there."""

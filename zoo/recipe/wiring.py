@@ -142,6 +142,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
     except UnknownNameError as error:
         written = demand.written.get(error.name)
         message = f"{demand.who}: {absent.get(error.name) or error}"
+        if cure := _of_data(reader, error.name):
+            message = f"{message.partition('; ')[0]}; {cure}"
         if demand.who.startswith("metric ") and error.name in KINDS:
             said = message.partition("; ")[0]
             message = f"{said}; leave the metric out ('zoo list metric' has others), or give it {a(error.name)}"
@@ -154,6 +156,16 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
         message = f"{demand.who} computes '{name}' for other values of '{of}', on which it does not depend here"
         reader.note(demand.position, message)
     return not idle
+
+
+def _of_data(reader: PartReader, name: str) -> str:
+    """The cure where a name is a field that other data bring: a field of this recipe's data, or such data."""
+    sets = [entry for entry in reader.registry.components("data") if isinstance(entry.part.fields, Mapping)]
+    having = {entry.name: entry.part.fields[name].kind for entry in sets if name in entry.part.fields}
+    like = [field.name for field in reader.fields.values() if field.kind in having.values() and field.name != "x"]
+    others = f"data {', '.join(having)} have it (docs/data.md)"
+    binding = f"bind it to a field of this data, 'with: {{{name}: {' or '.join(like)}}}'; or: " if like else ""
+    return f"{binding}{others}" if having else ""
 
 
 def _check_row(reader: PartReader, graph: Graph, row: Row) -> None:
