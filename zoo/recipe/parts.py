@@ -147,12 +147,10 @@ class PartReader:
         node = node or self.root.get(path) or Node({}, self.root.at(path))
         spec = {"use": node} if isinstance(node.value, str) else {} if node.value is None else node.value
         if not isinstance(spec, dict):
-            said = f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}"
+            wrong = f"'{path[-1]}' must name one: NAME or {{use: NAME, ...}}, not {shown(node.plain())}"
             others = [str(key) for key in self.mapping(path[:-1]) if key != path[-1]] if path[:-1] == ("data",) else []
-            cure = (
-                f"; here are sets of data, each with its own: {', '.join(f'data.{key}.{path[-1]}' for key in others)}"
-            )
-            self.error(path, f"{said}{cure if others else ''}")
+            places = ", ".join(f"data.{key}.{path[-1]}" for key in others)
+            self.error(path, f"{wrong}; here are sets of data, each with its own: {places}" if others else wrong)
             return None
         use = spec["use"].value if "use" in spec else name or label
         if not isinstance(use, str) or len(use) > LONGEST_NAME:

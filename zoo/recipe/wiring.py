@@ -160,8 +160,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
 
 def _of_data(reader: PartReader, name: str) -> str:
     """The cure where a name is a field that other data bring: a field of this recipe's data, or such data."""
-    sets = [entry for entry in reader.registry.components("data") if isinstance(entry.part.fields, Mapping)]
-    having = {entry.name: entry.part.fields[name].kind for entry in sets if name in entry.part.fields}
+    sets = {entry.name: entry.part.fields for entry in reader.registry.components("data")}
+    having = {one: fields[name].kind for one, fields in sets.items() if not isinstance(fields, str) and name in fields}
     like = [field.name for field in reader.fields.values() if field.kind in having.values() and field.name != "x"]
     others = f"data {', '.join(having)} have it (docs/data.md)"
     binding = f"bind it to a field of this data, 'with: {{{name}: {' or '.join(like)}}}'; or: " if like else ""
