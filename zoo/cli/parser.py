@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
     return lambda arguments: getattr(import_module(f"zoo.cli.{module}"), name)(arguments)
 
 
+@cache
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="zoo", description="Generative models built from parts that anyone can swap.")
