@@ -28,7 +28,7 @@ unexport PYTHONDONTWRITEBYTECODE
 COVERING := tests/recipe tests/registry tests/runs
 COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests/test_python_training.py
 COVERING += $(addprefix tests/training/test_,begins.py epochs.py extend.py) tests/test_fields.py tests/test_stages.py
-COVERING += $(addprefix tests/plugins/test_,diffusers.py folder_fields.py data_huggingface.py sizes.py)
+COVERING += $(addprefix tests/plugins/test_,diffusers.py folder_fields.py data_huggingface.py sizes.py export_hub.py)
 
 .PHONY: setup demo test check coverage mutation bench gpu gpu-kit results reliability soak docs gallery release sweep-timm
 

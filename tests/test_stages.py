@@ -205,6 +205,7 @@ def test_a_slot_of_a_run_is_as_it_is_there(beside: Path) -> None:
         ({"after": ["first_decoder"]}, "slot 'first_decoder' (decoder 'dcgan') has no fit(codes), and 'after' calls"),
         ({"after": ["scale"], "outputs.posterior": None}, "fitted on the output 'posterior', and the recipe has none"),
         ({"after": 3}, "'after' lists slots, or is {slot: value}, not 3"),
+        ({"slots.decoder": None, "after": ["scale"]}, "and 1 more; remove or replace those too"),
         (
             {"data.fields": {"x": ["picture"]}},
             "option 'fields' says ['picture'] of 'x', which is no field; leave it out",

@@ -71,16 +71,16 @@ def refuse_well(said: str) -> None:
         assert "Position(" not in line, line
 
 
-def test_a_thousand_mutants_load_or_are_refused() -> None:
+def test_hundreds_of_mutants_load_or_are_refused() -> None:
     outcomes = {"loads": 0, "is refused": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    @fuzz(700)
+    @fuzz(280)
     @given(st.integers(0, 2**64))
     def trees(seed: int) -> None:
         load(write(mutant(random.Random(seed), CORPUS)), outcomes)
 
-    @fuzz(300)
+    @fuzz(120)
     @given(st.integers(0, 2**64))
     def texts(seed: int) -> None:
         load(mangled(random.Random(seed), TEXTS), outcomes)
@@ -88,8 +88,8 @@ def test_a_thousand_mutants_load_or_are_refused() -> None:
     trees()
     texts()
     print(", ".join(f"{count:,} {what}" for what, count in outcomes.items()))
-    assert sum(outcomes.values()) >= 1000 * TIMES
-    assert outcomes["loads"] >= 70 * TIMES  # so that the way back is tried too
+    assert sum(outcomes.values()) >= 400 * TIMES
+    assert outcomes["loads"] >= 28 * TIMES  # so that the way back is tried too
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < BYTES
 
 
@@ -100,7 +100,7 @@ def test_every_recipe_written_and_read_is_the_same(index: int) -> None:
 
 def test_hostile_documents_are_refused_soon_and_in_little_memory(here: Path) -> None:
     """In a process of their own, so that its peak of memory is theirs."""
-    count = 500 * TIMES
+    count = 200 * TIMES
     outcome = python(ROOT / "tests" / "helpers" / "hostile.py", count, cwd=here)
     assert outcome.code == 0, outcome.err
     *read_, last = map(json.loads, outcome.out.splitlines())

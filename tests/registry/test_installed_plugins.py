@@ -99,7 +99,7 @@ def told(outcomes: dict[str, Outcome]) -> dict[str, Any]:
 
 
 def test_it_is_the_zoo_of_this_repository(world: World) -> None:
-    code = "import zoo, zoo_dcgan; print(zoo.__file__, zoo_dcgan.__file__)"
+    code = "from importlib.util import find_spec; print(find_spec('zoo').origin, find_spec('zoo_dcgan').origin)"
     done = subprocess.run([world.python, "-c", code], cwd=world.home, capture_output=True, text=True, check=True)
     root = Path(__file__).parents[2]
     assert done.stdout.split() == [str(root / "zoo/__init__.py"), str(root / "plugins/zoo_dcgan/__init__.py")]

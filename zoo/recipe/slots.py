@@ -224,7 +224,7 @@ class SlotReader(PhaseReader):
         for slot, value in after.items():
             asking = [(who, [*part.arguments.values()]) for who, part in terms]
             for who, names in [*asking, (f"'{value}', on which it is fitted,", [value])]:
-                if all(map(graph.known, names)) and slot in graph.order(names):
+                if all(map(graph.asked, names)) and slot in graph.order(names):
                     told = f"'{slot}' is fitted when the training ends, and {who} asks for it"
                     self.error(("after",), f"{told}; give the one a slot of its own")
                     break

@@ -18,7 +18,7 @@ from zoo.runs.checkpoint import restore_checkpoint, tensors_path
 from zoo.runs.run import Run
 from zoo.runs.weights import load_weights
 
-FUZZED = 2000
+FUZZED = 600
 PROMISE = "A run from elsewhere runs no code, reads no file but its own, and asks for no more memory than it may."
 
 

@@ -166,6 +166,6 @@ def test_a_table_that_names_a_file_which_is_no_recipe(here: Path, run_zoo: Comma
 
 def test_a_recipe_elsewhere_may_be_extended(here: Path, run_zoo: Command) -> None:
     (here / "own").mkdir()
-    (here / "base").write_text("extends: vae\nlatent: 3\n")
+    (here / "base").write_text("extends: vae\nlatent: 3\ndata: {size: 16, train: 8, test: 8}\n")
     (here / "own/mine.yaml").write_text("extends: ../base\n")
     assert run_zoo("check", "own/mine.yaml").code == 0
