@@ -28,8 +28,8 @@ ALIKE = 8
 """Images of each set by which changes are told apart."""
 SAME = 1e-4
 """How near features are that are the same but for rounding errors, relative to the largest."""
-ROUNDS = (64, 128, 256)
-"""Images of each set that all changes are tried on, the half that is nearest then, and the half of those."""
+ROUNDS = (64, 128, 256, 512)
+"""Images of each set that all changes are tried on, the half that is nearest then, and so on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Variant:
         real: the others.
         value: the number; an estimate where it is not ``sure``.
         tried: images of each set that an estimate is from.
+        like: the change that makes the same features of a few images, by name.
     """
 
     what: str
@@ -69,6 +70,7 @@ class Variant:
     value: float = 0.0
     sure: bool = False
     tried: int = 0
+    like: str = ""
 
 
 class Screen:
@@ -111,7 +113,7 @@ class Screen:
                 continue
             keep = len(left) if n == ROUNDS[-1] else (len(left) + 1) // 2
             left, dropped = left[:keep], left[keep:] + dropped
-        ranked = [replace(twin, value=v.value, tried=v.tried) for v in left + dropped for twin in twins[v.what]]
+        ranked = [replace(t, value=v.value, tried=v.tried, like=v.what) for v in left + dropped for t in twins[v.what]]
         return ranked + [
             replace(v, value=self._base, tried=min(ALIKE, *map(len, self._drawn))) for v in twins[self._whole.what][1:]
         ]

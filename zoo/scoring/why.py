@@ -30,6 +30,8 @@ PATIENCE = 100.0
 """Seconds in which to end: the nearest change is measured on all images, a further one where there is time."""
 EXACT = 1e-5
 """How near a number must be met, relative, for two libraries round otherwise; one that is typed, to half a digit."""
+TWINS = 1e-3
+"""How far numbers of changes lie apart at most, relative, that make the same features of a few images."""
 COUNTS = (1_000, 2_000, 5_000, 10_000, 50_000)
 """Numbers of images that papers take."""
 
@@ -118,13 +120,14 @@ def explain(request: Request, x: str, y: str) -> Explanation:
             screen = Screen(chosen, whole, goal, seen, base, device)
             tried += screen.unchanged()
             tried += [] if _found(tried, goal) else screen.ranked()
-        took = 0.0
+        took, far = 0.0, set[str]()
         for at, variant in enumerate(tried):
             start = time.monotonic()
             if _found(tried, goal) or (took and start + took - begun > PATIENCE):
                 break
-            if not variant.sure:
-                tried[at] = replace(variant, value=_number(chosen, variant, bench), sure=True)
+            if not variant.sure and variant.like not in far:
+                tried[at] = found = replace(variant, value=_number(chosen, variant, bench), sure=True)
+                far |= {variant.like} if goal.gap(found.value) > TWINS * abs(found.value) else set()
                 took = time.monotonic() - start
     tried.sort(key=lambda v: (not v.sure, -v.tried * (not v.sure), goal.gap(v.value)))
     return Explanation(chosen.label, base, goal, tried, apart)
