@@ -88,6 +88,7 @@ def test_it_says_so_where_nothing_explains_it(root: Path, run_zoo: Run) -> None:
     assert "123.4 is what no single change here makes of it" in done.out
     assert "filter bicubic, antialias on, library pillow" in done.out
     assert "about" not in done.out
+    assert "as filter bicubic, antialias on, library pillow" in done.out  # torch's resize makes the same features
 
 
 def test_what_is_tried_on_a_few_images_is_near(root: Path, run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:

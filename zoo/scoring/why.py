@@ -67,7 +67,7 @@ class Explanation:
     @property
     def pending(self) -> bool:
         """Whether some change was tried on a few images alone."""
-        return not all(v.sure for v in self.tried)
+        return any(v.tried and not v.sure for v in self.tried)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -86,8 +86,10 @@ class Explanation:
         rows = [["change", "value", "of the gap", "measured on"]]
         for v in self.tried:
             share = (v.value - self.base) / ((self.target.value - self.base) or 1)
-            number = f"{v.value:.5g}" if v.sure else f"about {v.value:.4g}"
-            rows.append([v.what, number, f"{100 * share:.0f} %", "all images" if v.sure else f"{v.tried} of each set"])
+            number, where = f"{v.value:.5g}", "all images" if v.sure else f"as {v.like}"
+            if v.tried and not v.sure:
+                number, where = f"about {v.value:.4g}", f"{v.tried} of each set"
+            rows.append([v.what, number, f"{100 * share:.0f} %", where])
         return "\n".join([*self.apart, said, "", table(rows)])
 
 
@@ -120,17 +122,23 @@ def explain(request: Request, x: str, y: str) -> Explanation:
             screen = Screen(chosen, whole, goal, seen, base, device)
             tried += screen.unchanged()
             tried += [] if _found(tried, goal) else screen.ranked()
-        took, far = 0.0, set[str]()
-        for at, variant in enumerate(tried):
-            start = time.monotonic()
+        took = 0.0
+        for at in range(len(tried)):
+            variant, start = tried[at], time.monotonic()
             if _found(tried, goal) or (took and start + took - begun > PATIENCE):
                 break
-            if not variant.sure and variant.like not in far:
-                tried[at] = found = replace(variant, value=_number(chosen, variant, bench), sure=True)
-                far |= {variant.like} if goal.gap(found.value) > TWINS * abs(found.value) else set()
+            if variant.tried and not variant.sure:
+                found = replace(variant, value=_number(chosen, variant, bench), sure=True)
+                tried = [*tried[:at], found, *_settled(tried[at + 1 :], found, goal)]
                 took = time.monotonic() - start
     tried.sort(key=lambda v: (not v.sure, -v.tried * (not v.sure), goal.gap(v.value)))
     return Explanation(chosen.label, base, goal, tried, apart)
+
+
+def _settled(tried: Sequence[Variant], found: Variant, goal: Target) -> list[Variant]:
+    """Where a change is not it by far, neither are those that make the same features: they have its number."""
+    far = goal.gap(found.value) > TWINS * abs(found.value)
+    return [replace(v, value=found.value, tried=0) if far and v.tried and v.like == found.like else v for v in tried]
 
 
 def _found(tried: Sequence[Variant], goal: Target) -> bool:
