@@ -195,6 +195,7 @@ def test_called_it_reconstructs_as_it_stands() -> None:
     [
         (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"torch.uint8 \(2, 3, 8, 8\)"),
         (torch.zeros(2, 8, 8, 3), r"torch.float32 \(2, 8, 8, 3\)"),
+        (torch.full((2, 3, 8, 8), -200.0), r"torch.float32 \(2, 3, 8, 8\), as far from 0 as 200"),
         ([1.0], "list"),
     ],
 )
@@ -202,6 +203,7 @@ def test_what_is_no_image_is_a_sentence(shared: Any, verb: str, x: Any, what: st
     said = rf"x is {what}; recipe '.*' takes floats \(B, 3, 8, 8\) in \[-1, 1\], which zoo.api.to_model makes of uint8"
     with pytest.raises(RequestError, match=said):
         getattr(shared, verb)(x)
+    getattr(shared, verb)(torch.full((2, 3, 8, 8), 1.5))  # as a network without a tanh paints
 
 
 def test_values_by_name() -> None:

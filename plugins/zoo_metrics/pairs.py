@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from zoo_metrics.backbones import LITE0
-from zoo_metrics.perceptual import SMALLEST, Distance
 from zoo_metrics.statistics import Size, shorter
+from zoo_metrics.weights import LITE0, PACKAGED
+
+if TYPE_CHECKING:
+    from zoo_metrics.perceptual import Distance
 
 
 class _MeanDistance:
     """The mean distance of images and their reconstructions."""
 
     better: ClassVar = "lower"
+    _distance: Distance
 
-    def __init__(self, distance: Distance) -> None:
-        self._distance = distance
+    def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
 
     def update(self, x: Tensor, reconstruction: Tensor) -> None:
@@ -65,9 +68,12 @@ class Lpips(_MeanDistance):
         heads: str = "",
         download: bool = False,
     ) -> None:
+        super().__init__()
+        from zoo_metrics.perceptual import SMALLEST, Distance
+
         if shorter(size) < SMALLEST[net]:
             raise ValueError(f"net {net} needs images of {SMALLEST[net]} px or more, not {shorter(size)}")
-        super().__init__(Distance(net, pretrained, heads, download))
+        self._distance = Distance(net, pretrained, heads, download)
 
 
 class PdLite0(_MeanDistance):
@@ -76,9 +82,21 @@ class PdLite0(_MeanDistance):
     A stand-in for where LPIPS's weights cannot be had: the same formula with every learned weight 1, on another
     network. It is no LPIPS, and compares with no published number.
 
+    Args:
+        channels: 1 or 3.
+
     Raises:
-        ValueError: the package is not installed.
+        ValueError: the package is not installed, or other channels.
     """
 
-    def __init__(self) -> None:
-        super().__init__(Distance(LITE0, True, "", download=False))
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels not in (1, 3):
+            raise ValueError(f"it looks at images of 1 or 3 channels, and these have {channels}")
+        PACKAGED.find("", download=False)
+
+    @cached_property
+    def _distance(self) -> Distance:  # when it is needed: what it imports takes seconds
+        from zoo_metrics.perceptual import Distance
+
+        return Distance(LITE0, True, "", download=False)

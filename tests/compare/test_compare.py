@@ -208,7 +208,7 @@ def test_a_metric_wanted_is_added_where_outputs_serve_it_and_a_dash_elsewhere(tm
     assert lines[2] == ["gan", "-", "-"]
     assert lines[3][0] == "vae"
     why = "reconstruction asks for 'decoder', which is neither a slot of this recipe nor a value"
-    assert f"gan has no mse: metric 'mse': {why}\n" in done.err
+    assert f"gan: no edges, mse, for {why}\n" in done.err
 
 
 # --- pictures

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import Run
 from helpers.engine import differing, pixels, played, slots_of, small, snapshot
 from torch import nn
 
@@ -102,3 +104,28 @@ def test_a_slot_that_is_swapped_between_two_trainings_begins_anew(ema: float) ->
     zoo.train(model, pixels(), steps=2, progress=False)
     assert {"decoder.0.weight", "decoder.0.bias"} <= set(differing(before, snapshot(model)))
     assert model.trained[1]["step"] == 4
+
+
+def test_what_is_frozen_stays_so_where_its_run_goes_on(tmp_path: Path, run_zoo: Run) -> None:
+    """Loaded, saved, built on by the command line, exported and loaded, and trained on; until it is thawed."""
+    model = small("vae", dtype=torch.float32)
+    model.encoder.requires_grad_(False)
+    first, *_ = (name for name, _ in model.decoder.named_parameters())
+    model.decoder.get_parameter(first).requires_grad_(False)
+    held = {name for name, p in model.named_parameters() if not p.requires_grad}
+    zoo.train(model, pixels(), steps=2, run=tmp_path / "run", progress=False)
+    before = snapshot(zoo.load(tmp_path / "run"))
+    zoo.save(model, tmp_path / "saved")
+    assert run_zoo("export", tmp_path / "run", "--to", "hub", tmp_path / "hub").code == 0
+    assert run_zoo("build", tmp_path / "run", "--steps", "4", "--extend", "--no-tensorboard").code == 0
+    for folder in ("run", "saved", "hub"):
+        again = zoo.load(tmp_path / folder)
+        assert {name for name, p in again.named_parameters() if not p.requires_grad} == held, folder
+    moved = set(differing(before, snapshot(zoo.load(tmp_path / "run"))))
+    assert slots_of(moved) == {"decoder"}
+    assert f"decoder.{first}" not in moved
+
+    thawed = zoo.load(tmp_path / "run")
+    thawed.requires_grad_(True)
+    zoo.train(thawed, pixels(), steps=2, run=tmp_path / "run", extend=True, progress=False)
+    assert all(p.requires_grad for p in zoo.load(tmp_path / "run").parameters())

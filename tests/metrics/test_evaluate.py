@@ -15,6 +15,7 @@ from helpers.engine import small
 from torch import Tensor
 
 from zoo import api
+from zoo.check.probe import probe_model
 from zoo.errors import RecipeError
 from zoo.metrics.evaluate import Scores, batch_of, evaluate
 from zoo.model.model import Model
@@ -145,6 +146,45 @@ def test_what_goes_wrong_in_a_metric_is_said_of_it() -> None:
     assert math.isfinite(found["mse"]["value"])
 
 
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("astray", "its split is 'validation'; choices: test, train"),
+        ("fid, pretrained: nowhere.pth", "there is no file 'nowhere.pth' of weights"),
+        ("failing", "it needs more"),
+    ],
+)
+def test_an_optional_metric_that_cannot_be_had_has_its_reason_and_the_others_their_numbers(
+    metric: str, why: str
+) -> None:
+    """Nothing of it is told before the training, in which it is no failure."""
+    model = fresh(f"evaluate.own={{use: {metric}, optional: true}}", "evaluate.mse=mse")
+    probe_model(model, api.Images(pixels(13), pixels(10)))
+    found = evaluate(model, api.Images(pixels(13), pixels(10)), batch=4)
+    assert math.isnan(found["own"]["value"])
+    assert found["own"]["why"] == f"metric 'own': {why}"
+    assert math.isfinite(found["mse"]["value"])
+    with pytest.raises(RecipeError, match="must be true or false, not 'maybe'"):
+        fresh("evaluate.mse={use: mse, optional: maybe}")
+
+
+def test_without_noise_an_optional_metric_of_noise_is_left_out() -> None:
+    noise = ["evaluate.noise-use={use: noise-use, optional: true}", "evaluate.mse=mse"]
+    assert [part.label for part in fresh(*noise).recipe.evaluate] == ["noise-use", "mse"]
+    assert [part.label for part in fresh("noise=0", *noise).recipe.evaluate] == ["mse"]
+
+
+def test_an_optional_metric_of_what_a_model_has_not_is_left_out() -> None:
+    """But a name that the recipe writes itself must be there."""
+    others = ["evaluate.cycle={use: cycle, optional: true}", "evaluate.noise-use={use: noise-use, optional: true}"]
+    decoded = fresh("outputs.sample=decoded_prior", *others, "evaluate.mse=mse").recipe
+    assert [part.label for part in decoded.evaluate] == ["cycle", "mse"]
+    gan = load_recipe("gan", ["evaluate=null", *others, "evaluate.mse={use: mse, optional: true}"], load_registry())
+    assert not gan.evaluate
+    with pytest.raises(RecipeError, match="'recon' is asked for, which is neither a slot of this recipe nor a value"):
+        fresh("evaluate.own={use: mse, optional: true, with: {reconstruction: recon}}")
+
+
 def test_samples_and_splits_of_a_real_metric() -> None:
     """Frechet distances with as many images as are asked for, against the same images at once."""
     spec = "{use: frechet, model: test_resnet, pretrained: false, resize: 32, samples: 9}"
@@ -174,7 +214,7 @@ VAE = TINY.replace("extends: avae", "extends: vae").replace(", generator: {width
         (TINY, "{use: cycle, with: {posterio: z}}", "metric 'cycle' asks for no 'posterio'; did you mean 'posterior'?"),
         (
             TINY.replace("noise: 4", "noise: 0"),
-            "noise-use",
+            "{use: noise-use}",
             "other values of 'noise', of which this recipe has none (noise: 0)",
         ),
         (TINY, "ssim", "metric 'ssim' cannot be computed: its windows are 11 px wide, and images are 8"),

@@ -377,6 +377,13 @@ def test_a_model_of_pairs_is_built_pictured_and_used(tmp_path, run_zoo):
     assert run_zoo("sample", run, *plugin, "--given", f"y={maps}", "--given", f"mask={masks}").code == 0
     with Image.open(run / "sample.png") as picture:
         assert picture.width / picture.height == 40 / 38  # twelve, as many as there are maps, three in a row
+    for n in (5, 30):  # one after another, as often as it takes
+        several = ("-n", str(n), "--given", f"y={maps}", "--given", f"mask={masks}", "--to", tmp_path / f"{n}.npz")
+        assert run_zoo("sample", run, *plugin, *several).code == 0
+    (few,), (many,) = (np.load(tmp_path / f"{n}.npz").values() for n in (5, 30))
+    assert len(many) == 30
+    assert (many == many[np.arange(30) % 12]).all()
+    assert (few == many[:5]).all()
     refused = run_zoo("sample", run, *plugin, "--given", f"y={maps / '1.png'}")
     assert "reconstruction cannot be had without masks mask; give them, --given mask=..." in refused.err
     photo = tmp_path / "town/photos/a/1.jpg"

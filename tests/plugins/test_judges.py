@@ -22,7 +22,7 @@ def test_a_judge_is_its_metric_and_comes_back_without_its_files(name: str, tmp_p
     if name == "lpips":
         trunk("squeeze", tmp_path / "squeeze.pt")
     judge: nn.Module = Lpips(3, 32, **squeeze) if name == "lpips" else PdLite0(3)
-    metric = LpipsMetric(32, **squeeze) if name == "lpips" else PdLite0Metric()
+    metric = LpipsMetric(32, **squeeze) if name == "lpips" else PdLite0Metric(3)
     x, other = pictures(3), pictures(3, 1)
     metric.update(x, other)
     judge.train()

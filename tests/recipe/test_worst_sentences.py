@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from zoo.errors import RecipeError, RequestError
+from zoo.errors import RecipeError, RequestError, did_you_mean
 from zoo.recipe import load_recipe
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -45,6 +46,19 @@ def test_the_sentence(text: str, said: str) -> None:
         load_recipe("r.yaml")
     assert said in str(caught.value)
     assert str(caught.value).count("\n") == text.count("start")  # one for each word that is wrong
+
+
+@pytest.mark.parametrize("path", ["extends", "extends.use", "'extends'"])
+def test_what_a_recipe_extends_is_not_set(path: str) -> None:
+    with pytest.raises(RecipeError, match="what a recipe extends cannot be set; build that recipe, or write a file"):
+        load_recipe("avae", [f"{path}=vae"])
+    assert did_you_mean("extends", ["extends"]) == ""
+    assert did_you_mean("extend", ["extends"]) == "; did you mean 'extends'?"
+
+
+def test_a_value_is_shown_as_a_recipe_writes_it() -> None:
+    with pytest.raises(RecipeError, match=re.escape("must be a whole number, not {a: [1, true, null, 'b']}")):
+        load_recipe("avae", ["train.steps={a: [1, true, null, b]}"])
 
 
 def test_a_metric_of_reconstructions_where_there_are_none() -> None:

@@ -5,6 +5,19 @@ from __future__ import annotations
 from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, sampled, small, softplus
 from torch import Tensor
 
+from zoo.recipe import load_recipe
+from zoo.registry import load_registry
+
+
+def test_each_is_scored_by_what_defines_it() -> None:
+    """Reconstructions, also as they are seen; whether a sample's code comes back; how much of it the noise makes."""
+    for name in ("avae", "avae-joint", "avae-plus", "avae-two-critics", "vaegan"):
+        recipe = load_recipe(name, (), load_registry())
+        labels = {part.label for part in recipe.evaluate}
+        assert labels >= {"mse", "edges", "edges_sample", "cycle", "pd-lite0"} | (
+            {"noise-use"} if recipe.noise else set()
+        )
+
 
 def test_a_second_critic_leaves_the_generator_alone_and_pulls_the_encoder() -> None:
     one, two = small("avae"), small("avae-two-critics")

@@ -8,7 +8,7 @@ is: torch's meta kernels are Python, and take longer than two small images do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -99,7 +99,7 @@ def _refuse_few(recipe: Recipe, images: Images) -> None:
     for part in recipe.evaluate:
         meter = Meter.of(part, recipe)
         n, least = scored_of(recipe, len(getattr(images, meter.split))), int(meter.optional("least"))
-        if n < least:
+        if n < least and not part.optional:
             said = f"it needs at least {least} images, and {n} of the {meter.split} split are scored"
             said = f"metric '{part.label}': {said}"
             few.append(Problem(part.position, said))
@@ -352,5 +352,5 @@ def _noted(value: Any, names: set[str], name: str) -> None:
 
 def _metric(part: Part, recipe: Recipe) -> None:
     """Makes a metric, so that what its options say wrong is known before training; on meta, it loads nothing."""
-    with torch.device("meta"):
+    with suppress(Exception) if part.optional else nullcontext(), torch.device("meta"):
         part.load()(**part.arguments_for(recipe.sizes))

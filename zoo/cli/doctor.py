@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
 
 import zoo
 from zoo.columns import json_text, printable, table
@@ -48,10 +47,11 @@ def doctor(arguments: argparse.Namespace) -> int:
     versions = {name: version for name in TOLD if (version := _version(name))}
     faults += _imports(versions)
     versions |= {name: sys.modules[name].__version__ for name in IMPORTED if name in versions and name in sys.modules}
+    busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     facts = {
         "zoo": f"{zoo.__version__} in {Path(zoo.__file__).parent}",
         "python": f"{platform.python_version()} in {sys.prefix}",
-        "system": f"{platform.platform()}, {_cores()} cores for this process{_load()}",
+        "system": f"{platform.platform()}, {_cores()} cores for this process{busy}",
         **versions,
         **(_torch(faults) if "torch" in sys.modules else {}),
         "cache": _cache(faults),
@@ -62,7 +62,8 @@ def doctor(arguments: argparse.Namespace) -> int:
         if plugin.state not in ("ok", "disabled"):
             faults.append(f"plugin '{plugin.name}' of {plugin.distribution}: {plugin.reason}")
     faults += map(str, registry.collisions())
-    facts["plugins"] = f"{len(registry.plugins)}: {', '.join(_packages(registry.plugins))}"
+    packages = {f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins}
+    facts["plugins"] = f"{len(registry.plugins)}: {', '.join(sorted(packages))}"
     if arguments.json:
         print(json_text({"facts": facts, "faults": faults}))
     else:
@@ -80,17 +81,8 @@ def _version(name: str) -> str:
         return ""
 
 
-def _packages(plugins: Any) -> list[str]:
-    return sorted({f"{plugin.distribution} {plugin.version}" for plugin in plugins})
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _load() -> str:
-    """How busy the machine is."""
-    return f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 
 def _imports(versions: Mapping[str, str]) -> Iterator[str]:

@@ -107,8 +107,9 @@ def _outcome(state: str, folder: Path, scores: Any) -> str:
     for label, score in scores.items():
         protocol = score["protocol"]
         of = ", ".join(v for v in protocol["of"].values() if v != "x")
-        lines.append([label, f"{float(score['value']):.4g}", of, str(protocol["n"]), protocol["split"]])
-    missing = "".join(printable(f"\n{label}: {score['why']}\n") for label, score in scores.items() if "why" in score)
+        value = "-" if "why" in score else f"{float(score['value']):.4g}"
+        lines.append([label, value, of, str(protocol["n"]), protocol["split"]])
+    missing = "".join(printable(f"\n{score['why']}\n") for score in scores.values() if "why" in score)
     scored = f"\n{table(lines)}\n{missing}" if scores else ""
     where = f"; open {folder / 'report.html'}" if state in ("done", "up to date") else ""
     return f"{scored}\n{folder}: {state}{where}".lstrip("\n")

@@ -28,7 +28,7 @@ FORMS = (".png", ".jpg", ".jpeg", ".npz", ".pt")
 
 
 def sample(arguments: argparse.Namespace) -> int:
-    """``zoo sample RUN``."""
+    """``zoo sample RUN``; of files that are given, one after another, as often as it takes."""
     from zoo.report.figures import sampled
     from zoo.report.pictures import square
 
@@ -36,7 +36,10 @@ def sample(arguments: argparse.Namespace) -> int:
     model = _model(arguments)
     given = _inputs(arguments, model)
     read = [len(value) for name, value in given.items() if model.recipe.fields[name].spatial]
-    images = sampled(model, arguments.n or max(read, default=64), arguments.seed, given)
+    n = arguments.n or max(read, default=64)
+    fields = model.recipe.fields
+    given |= {name: v[[i % len(v) for i in range(n)]] for name, v in given.items() if fields[name].spatial}
+    images = sampled(model, n, arguments.seed, given)
     return _write(arguments, "sample.png", square(images), images)
 
 

@@ -53,7 +53,7 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
     _refuse_idle_options(rows, request)
     wanted = {label: table.metrics.get(label, label) for label in request.metrics} or dict(table.metrics)
     wanted = {label: _meant(metric, registry) for label, metric in wanted.items()}
-    notes: dict[str, None] = {}
+    notes: dict[str, dict[str, None]] = {}
     drawn: list[Cell] = []
     for data, source in _sources(request, table, registry).items():
         for row in rows:
@@ -61,7 +61,9 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
             recipe, lacking = _with_metrics(row.recipe, overrides, wanted, registry)
             model, name = row.label or recipe.name, data or recipe.data.entry.name
             drawn.append(Cell(model, name, 0, request.out / file_name(name) / file_name(model), recipe))
-            notes |= dict.fromkeys(f"{model} has no {label}: {why}" for label, why in lacking.items())
+            for why in dict.fromkeys(lacking.values()):
+                labels = ", ".join(label for label in lacking if lacking[label] == why)
+                notes.setdefault(f"no {labels}, for {why}", {})[model] = None
     _refuse_idle_overrides(request.overrides, [cell.recipe for cell in drawn])
     _refuse_same(rows, drawn)
     trained_apart = any(_path(override).startswith("data") for row in rows for override in row.overrides)
@@ -71,7 +73,7 @@ def plan(rows: Sequence[Row], registry: Registry, request: Request, table: Table
         for seed in range(request.seeds or table.seeds)
         for cell in drawn
     ]
-    return Plan(cells, list(wanted), list(notes))
+    return Plan(cells, list(wanted), [f"{', '.join(models)}: {said}" for said, models in notes.items()])
 
 
 def file_name(label: str) -> str:
@@ -150,14 +152,14 @@ def _with_metrics(
         if label in metrics and isinstance(metric, str):
             continue
         if (metric if isinstance(metric, str) else metric["use"]) not in _metrics(registry):
-            lacking[label] = "its recipe has no such score"
+            lacking[label] = "the recipe has no such score"
             continue
         judged = {"with": metrics[label]["with"]} if "with" in metrics.get(label, {}) else {}
         more = {**metrics, label: metric if isinstance(metric, str) else {**judged, **metric}}
         try:
             recipe, metrics = load_recipe(name, evaluating(more), registry), more
         except RecipeError as error:  # such as a reconstruction error for a model that reconstructs nothing: a dash
-            lacking[label] = error.problems[0].message.partition(";")[0]
+            lacking[label] = error.problems[0].message.partition(";")[0].removeprefix(f"metric '{label}': ")
     if len(early) < len(overrides):
         late = [override for override in overrides if _of_a_metric(override) and not _lacked(override, recipe)]
         recipe = load_recipe(name, [*evaluating(metrics), *late], registry)

@@ -136,16 +136,11 @@ def _columns(data: Any, names: Sequence[str]) -> dict[str, Any]:
         return {name: data[name] for name in names if name in data}
     if isinstance(data, np.ndarray | Tensor | str | Path | Image.Image):
         return {names[0]: data}
-    items = [
-        item if isinstance(item, Mapping) else dict(zip(names, _several(item), strict=False)) for item in _each(data)
-    ]
+    several = (item if isinstance(item, Mapping | tuple | list) else (item,) for item in _each(data))
+    items = [item if isinstance(item, Mapping) else dict(zip(names, item, strict=False)) for item in several]
     found = {name: [item[name] for item in items] for name in names if all(name in item for item in items)}
     batched = isinstance(data, DataLoader)
     return {name: torch.cat([*map(torch.as_tensor, values)]) if batched else values for name, values in found.items()}
-
-
-def _several(item: Any) -> Sequence[Any]:
-    return item if isinstance(item, tuple | list) else (item,)
 
 
 def _stored(given: Any, field: DataField, recipe: Recipe, value_range: tuple[float, float] | None) -> Tensor:

@@ -116,9 +116,11 @@ class Player:
         with without_compiler():
             placed, whole = self.placed, self.optimizer.state_dict()
         mine = {key: tensor for key, tensor in tensors.items() if (key.kind, key.name) == ("optimizer", self.name)}
-        other = {
-            key.number for key, t in mine.items() if key.number in placed and _of_another(t, placed[key.number][1])
-        }
+        whose = [(key, t, placed[key.number][1]) for key, t in mine.items() if key.number in placed]
+        several = [
+            (key, t, p) for key, t, p in whose if t.numel() > 1 and t.ndim == p.ndim
+        ]  # one number is of any size
+        other = {key.number for key, t, p in several if t.shape != p.shape}
         state = {number: entries for number, entries in whole["state"].items() if number not in self.moved}
         for key, tensor in mine.items():
             if key.number in placed and key.number not in other:
@@ -129,11 +131,6 @@ class Player:
         with without_compiler():
             self.optimizer.load_state_dict({**whole, "state": state})
         self._lr = None
-
-
-def _of_another(tensor: Tensor, parameter: Tensor) -> bool:
-    """Whether what an optimiser kept was of a parameter of another size; it may keep single numbers of any."""
-    return tensor.numel() > 1 and tensor.ndim == parameter.ndim and tensor.shape != parameter.shape
 
 
 def players_of(

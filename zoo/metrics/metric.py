@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from zoo.api import Metric, MetricDefaults
@@ -25,6 +26,10 @@ _DEFAULTS = MetricDefaults()
 def optional(metric: object, name: str) -> Any:
     """An attribute that a metric, or its class, may have; where it has none, that of ``zoo.api.MetricDefaults``."""
     return getattr(metric, name, getattr(_DEFAULTS, name))
+
+
+def _fail(why: RecipeError) -> float:
+    raise why
 
 
 def alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
@@ -53,11 +58,16 @@ class Meter:
     @classmethod
     def of(cls, part: Part, recipe: Recipe) -> Meter:
         """The metric of a part, made."""
-        with placed(part.position, f"metric '{part.label}'"):
-            meter = cls(part, part.load()(**part.arguments_for(recipe.sizes)))
-            if meter.split not in SPLITS:
-                raise ValueError(f"its split is '{meter.split}'; choices: {', '.join(SPLITS)}")
-            return meter
+        try:
+            with placed(part.position, f"metric '{part.label}'"):
+                meter = cls(part, part.load()(**part.arguments_for(recipe.sizes)))
+                if meter.split not in SPLITS:
+                    raise ValueError(f"its split is '{meter.split}'; choices: {', '.join(SPLITS)}")
+                return meter
+        except RecipeError as error:
+            if not part.optional:
+                raise
+            return cls(part, SimpleNamespace(update=lambda **_: None, compute=partial(_fail, error)))
 
     @property
     def label(self) -> str:

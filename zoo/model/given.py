@@ -27,8 +27,8 @@ def checked(given: Tensor | Mapping[str, Any], recipe: Recipe, device: torch.dev
 
 def refuse_without(recipe: Recipe, missing: Sequence[str], known: Mapping[str, Any]) -> None:
     """A RequestError where items are given, and fields of theirs are missing."""
-    all_of_them = ", ".join(f"'{name}': ..." for name in recipe.graph.fields if name in known or name in missing)
-    cure = f"give {{{all_of_them}}} ({' '.join(f'--given {name}=...' for name in missing)})"
+    all_of_them = " and ".join(name for name in recipe.graph.fields if name in known or name in missing)
+    cure = f"give {all_of_them} by name (on the command line {' '.join(f'--given {name}=...' for name in missing)})"
     them = "it is" if len(missing) == 1 else "they are"
     if missing:
         raise RequestError(f"recipe '{recipe.name}' takes {' and '.join(missing)} too, and {them} not given; {cure}")
@@ -43,12 +43,14 @@ def one(name: str, value: Any, count: int, recipe: Recipe, device: torch.device,
     field = recipe.fields[name]
     if field.kind == "label":
         return _classes(field, value, count).to(device)
+    far = ""
     if (
         not isinstance(value, Tensor)
         or value.shape[1:] != field.shape
         or value.is_floating_point() == (field.kind == "mask")
+        or (far := _far(value, field))
     ):
-        what = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        what = f"{value.dtype} {tuple(value.shape)}{far}" if isinstance(value, Tensor) else type(value).__name__
         shape = f"{('B', *field.shape)}".replace("'B'", "B")
         takes = f"classes {shape}, whole numbers" if field.kind == "mask" else f"floats {shape}"
         made = " in [-1, 1]" if field.kind in ("image", "volume", "signal") else ""
@@ -58,6 +60,13 @@ def one(name: str, value: Any, count: int, recipe: Recipe, device: torch.device,
         raise RequestError(f"{len(value)} items are given of {name}, and {count} of the others; give as many")
     whole = value if len(value) == count else value.expand(count, *value.shape[1:])
     return whole.to(device) if field.kind == "mask" else whole.to(device, dtype)
+
+
+def _far(value: Tensor, field: DataField) -> str:
+    """How far from 0 the numbers of an image go where none, noise added, goes so far; as one of 0 to 255 does."""
+    scaled = field.kind in ("image", "volume", "signal") and value.numel() and not value.is_meta
+    most = float(value.detach().abs().amax()) if scaled and not torch.compiler.is_compiling() else 0.0
+    return f", as far from 0 as {most:.4g}" if most > 16 else ""
 
 
 def _classes(field: DataField, value: Any, count: int) -> Tensor:

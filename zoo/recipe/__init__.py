@@ -162,7 +162,7 @@ def _overridden(root: Node, overrides: Overrides) -> Node:
         path, equals, value = override.partition("=")
         if not equals:
             problems.append(Problem(Position(place), "write it as path=value, such as slots.encoder.width=32"))
-        elif path.strip() == "extends":
+        elif path.partition(".")[0].strip(" '\"") == "extends":
             message = "what a recipe extends cannot be set; build that recipe, or write a file that extends it"
             problems.append(Problem(Position(place), message))
         else:

@@ -92,6 +92,7 @@ class PartReader:
         self.registry = registry
         self.problems: list[Problem] = []
         self.incomplete: set[Position] = set()  # rows of which something is wrong already
+        self.left_out: set[str] = set()  # what may be absent and is, for what it asks for is not there
         self.lacking: dict[str, list[Lack]] = {}
         self.offered: dict[str, str] = {}  # options by which the data may bring other fields -> what to write
         self._homes: dict[str, str] = {}

@@ -63,7 +63,7 @@ class Reader(SlotReader):
                 after=after,
                 outputs=outputs,
                 train=train,
-                evaluate=evaluate,
+                evaluate=tuple(part for part in evaluate if f"metric '{part.label}'" not in self.left_out),
                 augment=augment,
                 watch=watch,
                 graph=graph,
@@ -176,13 +176,19 @@ class Reader(SlotReader):
         """A section that is a list, or a mapping, of parts of one kind."""
         parts: dict[str, Part] = {}
         for path, label in self._items(section, kind):
-            part = self.part(path, kind, label)
+            part = self.part(path, kind, label, ["optional"] if kind == "metric" else ())
             if part and label in parts:
                 self.error(path, f"two {kind}s are called '{label}'; give one a name: 'other: {{use: ...}}'")
             elif part:
-                parts[label] = part
+                parts[label] = replace(part, optional=kind == "metric" and self._flag((*path, "optional")))
                 self._given(path, part)
         return tuple(parts.values())
+
+    def _flag(self, path: Path) -> bool:
+        node = self.root.get(path) or Node(False, self.root.position)
+        if not isinstance(node.value, bool):
+            self.error(path, f"'{path[-1]}' must be true or false, not {shown(node.plain())}")
+        return bool(node.value)
 
     def _given(self, path: Path, part: Part) -> None:
         """Refuses what a part asks for and those of its kind are not given."""
@@ -231,7 +237,9 @@ class Reader(SlotReader):
             varied = {outputs.get(name, name): given for name, given in part.computed.items()}
             if not noise and any("noise" in given for given in varied.values()):
                 said = "computes something for other values of 'noise', of which this recipe has none (noise: 0)"
-                self.note(part.position, f"metric '{part.label}' {said}")
+                self.left_out.add(f"metric '{part.label}'")
+                if not part.optional:
+                    self.note(part.position, f"metric '{part.label}' {said}")
                 continue
             if not wrong.intersection(names):
                 yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)

@@ -79,6 +79,7 @@ class Part:
         sizes: a slot's own, in place of the recipe's, by name.
         trained: of data that asks for it, the run that its option ``run`` names.
         without: of data, the classes of each label that are kept out of training, by their numbers.
+        optional: of a metric, whether its reason stands in the place of its number where it cannot be had.
     """
 
     label: str
@@ -95,6 +96,7 @@ class Part:
     sizes: Mapping[str, Number] = field(default_factory=dict)
     trained: Trained | None = field(default=None, compare=False, repr=False)
     without: Mapping[str, Any] = field(default_factory=dict)
+    optional: bool = False
 
     @property
     def learns(self) -> bool:
@@ -135,7 +137,11 @@ class Part:
 
     def plain(self) -> Any:
         """Converts to plain data as a recipe writes it."""
-        said = {"with": dict(self.wiring), "without": {name: [*those] for name, those in self.without.items()}}
+        said = {
+            "with": {**self.wiring},
+            "optional": self.optional,
+            "without": {n: [*c] for n, c in self.without.items()},
+        }
         return {"use": self.entry.id, **{key: value for key, value in said.items() if value}, **self.options}
 
     def identity(self) -> Any:

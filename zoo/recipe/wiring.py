@@ -23,6 +23,7 @@ class Demand:
         varied: name -> the names that it is computed anew for other values of.
         written: where the recipe writes a name itself.
         packages: those of the part that asks, and of the recipe that names it.
+        optional: whether it is left out where what it asks for is not there.
     """
 
     who: str
@@ -32,13 +33,15 @@ class Demand:
     varied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     written: Mapping[str, Position] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    optional: bool = False
 
     @classmethod
     def of(cls, part: Part, who: str) -> Demand:
         """The demand of a part."""
         written = {part.wiring[need]: place for need, place in part.bound.items()}
         asked = tuple(part.arguments.values())
-        return cls(who, asked, part.position, written=written, packages=(part.entry.distribution, part.home))
+        packages = (part.entry.distribution, part.home)
+        return cls(who, asked, part.position, written=written, packages=packages, optional=part.optional)
 
 
 def connect(
@@ -63,8 +66,9 @@ def connect(
     provided = {*fields, *BUILTINS}
     values, absent = _asked_for(reader, written, demands, {*known, *written, *wrong, *provided})
     graph = Graph(tuple(known), {name: part.arguments for name, part in values.items()} | wrong, fields)
-    sound = [demand for demand in demands if _check(reader, graph, demand, absent)]
-    if len(sound) == len(demands) and not wrong:
+    unmet = [demand for demand in demands if not _check(reader, graph, demand, absent)]
+    reader.left_out.update(demand.who for demand in unmet if demand.optional)
+    if all(demand.optional for demand in unmet) and not wrong:
         for row in (row for phase in phases for row in phase.played if row.position not in reader.incomplete):
             _check_row(reader, graph, row)
         _refuse_slips(reader, graph, written)
@@ -141,6 +145,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
         graph.verify(demand.names)
     except UnknownNameError as error:
         written = demand.written.get(error.name)
+        if demand.optional and not written:
+            return False
         message = f"{demand.who}: {absent.get(error.name) or error}"
         if cure := _of_data(reader, error.name):
             message = f"{message.partition('; ')[0]}; {cure}"
@@ -152,7 +158,7 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
         reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
     idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]
-    for name, of in idle:
+    for name, of in () if demand.optional else idle:
         message = f"{demand.who} computes '{name}' for other values of '{of}', on which it does not depend here"
         reader.note(demand.position, message)
     return not idle

@@ -9,7 +9,6 @@ from functools import cached_property
 from importlib import import_module
 from importlib import util as importlib_util
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from zoo import api
@@ -104,7 +103,8 @@ class Entry(Named):
         """Imports the target and returns it; raises RequestError where that fails."""
         module_name, _, attribute = self.target.partition(":")
         with running(self.distribution, self.plugin), torch_as_it_was(self._warn):
-            module = attempt(f"importing '{module_name}'", lambda: _imported(module_name))
+            with nullcontext() if module_name in sys.modules else importing():
+                module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
             if isinstance(module, Failure):
                 raise self._unusable(explained(module, self.distribution)) from module.error
             thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
@@ -119,11 +119,6 @@ class Entry(Named):
         """Reads the target's parameters, then imports it; raises RequestError if it cannot be used."""
         self.signature  # noqa: B018 - read here, where the rules are checked
         self.load()
-
-
-def _imported(name: str) -> ModuleType:
-    with nullcontext() if name in sys.modules else importing():
-        return import_module(name)
 
 
 @dataclass(frozen=True)

@@ -145,5 +145,9 @@ def shown(value: object) -> str:
     """A value as a recipe writes it, text in quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = repr(list(value) if isinstance(value, tuple) else value)
+    text = repr(value)
+    if isinstance(value, dict):
+        text = f"{{{', '.join(f'{key}: {shown(own)}' for key, own in value.items())}}}"
+    if isinstance(value, list | tuple):
+        text = f"[{', '.join(map(shown, value))}]"
     return text if len(text) <= 60 else text[:57] + "..."

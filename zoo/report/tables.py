@@ -66,7 +66,8 @@ def routes_table(lines: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in lines[0])
     rows = ""
     for phase, who, minimises, *slots in lines[1:]:
-        cells = "".join(f'<td class="{word if word in _WORDS else "nothing"}">{_word(word)}</td>' for word in slots)
+        words = {word: "·" if word == "." else f"<span>{escaped(word)}</span>" for word in slots}
+        cells = "".join(f'<td class="{w if w in _WORDS else "nothing"}">{words[w]}</td>' for w in slots)
         first = f"<td>{escaped(phase)}</td><th scope='row'>{escaped(who)}</th><td>{escaped(minimises)}</td>"
         rows += f"<tr>{first}{cells}</tr>"
     table = f'<table class="routes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -74,10 +75,6 @@ def routes_table(lines: Sequence[Sequence[str]]) -> str:
 
 
 _WORDS = ("learns", "passes", "stops")
-
-
-def _word(word: str) -> str:
-    return "·" if word == "." else f"<span>{escaped(word)}</span>"
 
 
 def versions_table(versions: Mapping[str, str], plugins: Sequence[Mapping[str, Any]]) -> str:

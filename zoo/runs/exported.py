@@ -21,7 +21,7 @@ from zoo.runs.identity import plain_json
 from zoo.runs.manifest import identity
 from zoo.runs.manifest import sealed as sealed_text
 from zoo.runs.provenance import provenance
-from zoo.runs.weights import trained_steps
+from zoo.runs.weights import FROZEN, frozen, trained_steps
 
 PICTURES = ("samples.png", "reconstructions.png")
 SCORES = "scores.json"
@@ -94,7 +94,7 @@ class ExportedRun:
         write_atomically(folder / RUN_RECIPE, sealed_text(write_recipe(self._recipe)).encode())
         write_atomically(folder / FILE, (json.dumps({**made, "plugins": [*plugins, *local]}, indent=2) + "\n").encode())
         write_atomically(folder / RUN_FILES["raw"], weights)
-        for name, content in ((SCORES, self.scores), (RUN_DATA, self._noted)):
+        for name, content in ((SCORES, self.scores), (RUN_DATA, self._noted), (FROZEN, frozen(self._model))):
             if content:
                 write_atomically(folder / name, (json.dumps(content, indent=2) + "\n").encode())
 

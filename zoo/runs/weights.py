@@ -32,9 +32,33 @@ from zoo.recipe.weights import RUN_FILES
 from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, best_checkpoint, checkpoints, read_manifest, read_tensors, tensors_path
 from zoo.runs.history import own_identities
+from zoo.runs.identity import plain_json
 from zoo.runs.manifest import SHAPING, Manifest, identity
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run, steps_of
+
+FROZEN = "frozen.json"
+"""Where a run notes what asks for no gradient, so that it is asked for none again where the run goes on."""
+
+
+def frozen(model: Model) -> dict[str, list[str]]:
+    """Player -> those of its parameters that ask for no gradient, whoever said so."""
+    named = {name: model.network(name).named_parameters() for name in model.recipe.players()}
+    return {n: keys for n, own in named.items() if (keys := [key for key, p in own if not p.requires_grad])}
+
+
+def note_frozen(run: Run, model: Model) -> None:
+    """Notes what a model that trains in a run, or is saved in it, has ``frozen``."""
+    if (found := frozen(model)) or run.path(FROZEN).exists():
+        run.write_json(FROZEN, found)
+
+
+def freeze(model: Model, noted: Mapping[str, Any]) -> None:
+    """Has what ``frozen`` found ask for no gradient."""
+    for name, keys in noted.items():
+        known = isinstance(keys, list) and name in model.recipe.players()
+        for key, parameter in model.network(name).named_parameters() if known else ():
+            parameter.requires_grad_(parameter.requires_grad and key not in keys)
 
 
 def save_weights(run: Run, engine: Engine) -> None:
@@ -83,6 +107,7 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
     written, or do not fit, that is a RunError. Of a training that goes on, or was stopped, they are those of its newest
     good checkpoint, with a warning. Where they are whole and the model is of other settings, it is a RequestError.
     """
+    freeze(model, plain_json(folder, FROZEN))
     if weights == "best":
         model.load_state_dict(_best(model, folder))
         return weights

@@ -21,7 +21,7 @@ from zoo.model.model import Model
 from zoo.recipe import Recipe, lasting, load_recipe, registry_for
 from zoo.runs.identity import refuse_another
 from zoo.runs.run import Run, steps_of
-from zoo.runs.weights import save_weights, trained_steps
+from zoo.runs.weights import note_frozen, save_weights, trained_steps
 from zoo.training import loop
 from zoo.training.after import try_fits
 from zoo.training.build import begin, describe
@@ -122,6 +122,7 @@ def _into(
         changes = refuse_another(run, longer, extend)
         registry = registry_for({}, model.plugins)
         begin(run, model, images, registry, changes, recipe=longer, extend=extend, say=say)
+        note_frozen(run, model)
         for sentence in changes:
             say(f"from here on, {sentence}")
         plugged = [Guarded(part, {"folder": folder, "recipe": recipe.plain()}, say) for part in recipe.watch]
@@ -176,6 +177,7 @@ def save(model: Model, folder: str | Path) -> None:
     with Run(place) as run:
         done = int(model.trained[1]["step"]) if model.trained else 0
         describe(run, _longer(model.recipe, done), registry_for({}, model.plugins))
+        note_frozen(run, model)
         engine = Engine(model)
         engine.begin_at(done)
         save_weights(run, engine)

@@ -22,8 +22,10 @@ from zoo.machine.processes import ALONE, Processes
 from zoo.model.model import Model
 from zoo.runs.checkpoint import restore_checkpoint
 from zoo.runs.checkpointer import Checkpointer
+from zoo.runs.identity import plain_json
 from zoo.runs.manifest import Score
 from zoo.runs.run import Run
+from zoo.runs.weights import FROZEN, freeze
 from zoo.training.after import fit_after
 from zoo.training.alarms import Alarms
 from zoo.training.diagnosis import told_why
@@ -74,6 +76,7 @@ def train(
     data = data if data is not None else load_images(model.recipe)
     examples = Examples(data, data[:0]) if isinstance(data, Tensor) else data
     model.train_size = len(examples.train)
+    freeze(model, processes.told(plain_json(run.folder, FROZEN) if run else {}))
     engine, alarms = Engine(model, processes=processes), Alarms(model.recipe, examples, steps)
     model.frequencies.note(split_of(examples, "train", model.recipe))
     _go_on(model, engine)

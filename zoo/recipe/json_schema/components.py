@@ -166,6 +166,9 @@ class Parts:
             return {"rate": self.rate()}
         if kind == "data":
             return {"without": self.without()}
+        if kind == "metric":
+            text = "Whether its reason stands in the place of its number where it cannot be had."
+            return {"optional": {"description": text, "default": False, **self.or_null({"type": "boolean"})}}
         return {"kind": self.kind(kind), "of": self.of(), "weights": self.begins()} if kind in NETWORKS else {}
 
     @definition
