@@ -32,13 +32,16 @@ def test_list_is_quick_and_never_imports_torch(here: Path) -> None:
     outcome = without_torch(["list"], here)
     assert outcome.code == 0
     assert outcome.out.splitlines()[0].split() == ["kind", "name", "package", "summary"]
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "zoo", "list"], check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.3
+    bare, spent = (min(cpu_seconds(*command) for _ in range(3)) for command in (("-c", "pass"), ("-m", "zoo", "list")))
+    assert spent < max(0.12, 8 * bare)  # Python's own start takes .015 where nothing else runs
+
+
+def cpu_seconds(*command: str) -> float:
+    """What a fresh Python takes of a processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize("kind", ["encoder", "encoders"])

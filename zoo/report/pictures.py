@@ -86,7 +86,7 @@ def grid_png(rows: Sequence[Tensor], *, side: int = SIDE) -> bytes:
 def png(picture: Image.Image) -> bytes:
     """A picture as a PNG file's bytes."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")  # with optimize=True ten times slower for 2 % fewer bytes
+    picture.save(buffer, "PNG", compress_level=4)  # 6 is 2.5 times slower for 1 % fewer bytes
     return buffer.getvalue()
 
 
