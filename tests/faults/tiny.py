@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -24,7 +25,7 @@ CONFIG = "{block_out_channels: [4, 4, 4, 8], layers_per_block: 1, latent_channel
 SMALL = {
     "flow-prior": ["slots.denoiser.of={channels: 4, size: 4, height: 4, width: 4}"],
     "kl-3d": ["data.side=8"],
-    "dc-ae-lite": ["slots.encoder.factor=4", *(f"slots.{s}.multipliers=[1, 1, 2]" for s in ("encoder", "decoder"))],
+    "dc-ae-lite": ["slots.encoder.factor=4", *(f"slots.{s}.multipliers=[1, 1, 1]" for s in ("encoder", "decoder"))],
     "vq-vae-2": ["data.size=32", "slots.quantiser.entries=8", "slots.top_quantiser.entries=8"],
     "codec": ["data.length=1024", "slots.quantiser.entries=8"],
     "projected-gan": ["slots.critic.model=test_resnet", "slots.critic.pretrained=false"],
@@ -47,7 +48,7 @@ def settings(name: str) -> tuple[str, ...]:
     """Overrides that make a recipe tiny."""
     recipe = load_recipe(name)
     widths = [f"slots.{slot}.width=4" for slot, part in recipe.slots.items() if "width" in part.options]
-    widths += SMALL.get(name, [])
+    widths += [*flat(recipe), *SMALL.get(name, [])]
     noise = ["noise=3"] if recipe.sizes.noise else []
     noise += ["latent=5"] if isinstance(recipe.latent, int) else []
     sizes = {"channels": 3, "size": 32 if name.endswith("-paper") else 16}
@@ -55,6 +56,16 @@ def settings(name: str) -> tuple[str, ...]:
     data = [f"{place}.{key}={value}" for place, part in sets for key, value in sizes.items() if key in part.options]
     moved = [MOVED] if recipe.x.kind == "image" else []
     return (*SETTINGS, *moved, *TRAIN, *data, *noise, *widths)
+
+
+def flat(recipe: Recipe) -> Iterator[str]:
+    """Levels as wide as each other and of one block; one level in a network that may have any number."""
+    for label, part in recipe.slots.items():
+        if "multipliers" in part.options:
+            levels = 1 if "patch" in part.options else len(part.options["multipliers"])
+            yield f"slots.{label}.multipliers={[1] * levels}"
+        if "blocks" in part.options:
+            yield f"slots.{label}.blocks=1"
 
 
 def placed(recipe: Recipe) -> dict[str, Part]:

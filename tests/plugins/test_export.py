@@ -60,24 +60,14 @@ def tiny(name: str) -> Recipe:
     if name not in PUBLISHED | BEGUN:
         whole = load_recipe(name)
         few = [f"values.{label}.steps=1" for label, part in whole.values.items() if "steps" in part.options]
-        return load_recipe(name, [*settings(name), *few, *flat(load_recipe(name, settings(name)))])
+        deep = "encoder" in whole.slots and whole.slots["encoder"].options.get("depth", 0) > 4
+        few += ["slots.encoder.depth=4"] * (deep and "top_encoder" not in whole.slots)  # traced once with another's
+        return load_recipe(name, [*settings(name), *few])
     slots = load_recipe(name, LARGE[name]).slots
     widths = [f"slots.{slot}.width=4" for slot, part in slots.items() if "width" in part.options and name != "rae"]
     layers = ["slots.critic.layers=1"] if "layers" in slots["critic"].options else []
     size = 32 if name == "rae" else 16
     return load_recipe(name, [*SETTINGS, *TRAIN, *LARGE[name], *widths, *layers, f"data.size={size}"])
-
-
-def flat(recipe: Recipe) -> Iterator[str]:
-    """Levels as wide as each other and of one block, and codes as deep: what is the same need be traced once."""
-    for label, part in recipe.slots.items():
-        if "multipliers" in part.options:
-            levels = 1 if "patch" in part.options else len(part.options["multipliers"])
-            yield f"slots.{label}.multipliers={[1] * levels}"
-        if "blocks" in part.options:
-            yield f"slots.{label}.blocks=1"
-        if label == "encoder" and part.options.get("depth", 0) > 4 and "top_encoder" not in recipe.slots:
-            yield "slots.encoder.depth=4"
 
 
 @cache
