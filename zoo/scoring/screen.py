@@ -1,7 +1,7 @@
 """Which change to how a number was measured may make another of it: each is tried on a few images.
 
-All are tried on the same images; the half that comes nearest on twice as many, and so on (successive halving:
-Jamieson & Talwalkar 2016).
+All are tried on the same images; those that come nearest on twice as many, and so on (successive halving: Jamieson &
+Talwalkar 2016).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ALIKE = 8
 """Images of each set by which changes are told apart."""
 SAME = 1e-4
 """How near features are that are the same but for rounding errors, relative to the largest."""
-ROUNDS = (64, 128, 256, 512)
-"""Images of each set that all changes are tried on, the half that is nearest then, and so on."""
+ROUNDS = (128, 256, 512)
+"""Images of each set that all changes are tried on, the two in five that are nearest then, and so on."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Screen:
                 left = sorted(self._tried(left, n), key=lambda v: self._goal.gap(v.value))
             except ValueError:  # as one that is taken of subsets of 1,000: it says nothing of so few
                 continue
-            keep = len(left) if n == ROUNDS[-1] else (len(left) + 1) // 2
+            keep = len(left) if n == ROUNDS[-1] else (2 * len(left) + 4) // 5
             left, dropped = left[:keep], left[keep:] + dropped
         ranked = [replace(t, value=v.value, tried=v.tried, like=v.what) for v in left + dropped for t in twins[v.what]]
         return ranked + [

@@ -26,7 +26,7 @@ from zoo.scoring.measure import Bench, feed, measure, side_of
 from zoo.scoring.score import Request
 from zoo.scoring.screen import Screen, Target, Variant
 
-PATIENCE = 100.0
+PATIENCE = 300.0
 """Seconds in which to end: the nearest change is measured on all images, a further one where there is time."""
 EXACT = 1e-5
 """How near a number must be met, relative, for two libraries round otherwise; one that is typed, to half a digit."""
