@@ -51,25 +51,38 @@ def sides_of(size: Size) -> tuple[int, int]:
 
 
 def denoiser(net: Net, channels: int, size: Size, width: int) -> nn.Module:
-    """Image -> image of the same shape, unbounded: a U-Net (Ronneberger et al. 2015) or dense layers."""
+    """Image -> image of the same shape, unbounded: a U-Net (Ronneberger et al. 2015) or dense layers.
+
+    At first it says next to nothing: what it adds to is right already where images are a Gaussian's.
+    """
     _require_width(width)
     sides = sides_of(size)
     if net == "mlp":
         shape = (channels, *sides)
         pixels = math.prod(shape)
-        return nn.Sequential(nn.Flatten(), dense_net(pixels, pixels, width), nn.Unflatten(1, shape))
+        net = dense_net(pixels, pixels, width)
+        _quiet(net.parts[0], net.parts[1][-1])
+        return nn.Sequential(nn.Flatten(), net, nn.Unflatten(1, shape))
     fold = (
         1 if any(side % 2 for side in sides) else 2
     )  # at half the side it costs a quarter, and nothing of the image is lost
+    last = conv(width, channels * fold**2)
+    _quiet(last)
     return nn.Sequential(
         nn.PixelUnshuffle(fold),
         conv(channels * fold**2, width),
         nn.SiLU(),
         _level([side // fold for side in sides], width),
         nn.SiLU(),
-        conv(width, channels * fold**2),
+        last,
         nn.PixelShuffle(fold),
     )
+
+
+@torch.no_grad()
+def _quiet(*layers: nn.Module) -> None:
+    for parameter in (p for layer in layers for p in layer.parameters()):
+        parameter.mul_(0.01)
 
 
 def _level(sides: Sequence[int], width: int) -> nn.Module:

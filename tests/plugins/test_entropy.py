@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo_entropy.information import MutualInformation
 from zoo_entropy.neighbours import NearestNeighbours, OwnNearestNeighbours, neighbour_entropy
 from zoo_entropy.networks import denoiser, reader
-from zoo_entropy.score import Score
+from zoo_entropy.score import Score, gaussian_noise
 
 from zoo import api
 from zoo.recipe import load_recipe
@@ -183,18 +183,51 @@ def test_score_follows_the_smoothed_linear_gaussians_gradient():
     assert 0.9 < float(average @ truth / (truth @ truth)) < 1.1
 
 
+def test_what_a_gaussian_says_of_noise_is_its_posterior_mean():
+    """By the whole covariance, and the network adds to it."""
+    x, noisy = (torch.randn(6, 2, 3, 3, generator=rng(seed), dtype=torch.float64) for seed in (0, 1))
+    flat_x = x.flatten(1)
+    covariance = flat_x.T.cov(correction=0) + 0.2**2 * torch.eye(18)
+    expected = 0.2 * torch.linalg.solve(covariance, (noisy.flatten(1) - flat_x.mean(0)).T).T
+    assert torch.allclose(gaussian_noise(noisy, x, 0.2).flatten(1), expected)
+    assert not gaussian_noise(x[:1].expand(4, 2, 3, 3), x[:1].expand(4, 2, 3, 3), 0.2).any()  # all alike
+    assert gaussian_noise(noisy.bfloat16(), x.bfloat16(), 0.2).dtype == torch.bfloat16
+    torch.manual_seed(0)
+    term = Score(2, 3, sigma=0.2, width=2).double()
+    assert torch.allclose(term.told(noisy, x), expected.view_as(x) + term.noise_in(noisy))
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3])
+def test_score_follows_the_gradient_of_large_smooth_images_from_the_first_step(sigma: float):
+    """8 smooth dimensions of 3 x 16 x 16 pixels of scale .3, where a network alone goes astray."""
+    waves = torch.cos(math.pi * torch.linspace(0, 1, 16).outer(torch.arange(3.0)))  # (16, 3)
+    maps = torch.einsum("if,jg->fgij", waves, waves).flatten(0, 1)[:8]
+    sheet = torch.linalg.qr((torch.randn(8, 3, 1, 1, generator=rng()) * maps[:, None]).flatten(1).T)[0] * 0.3 * 96**0.5
+    weights = sheet.clone().requires_grad_()
+    covariance = sheet @ sheet.T + sigma**2 * torch.eye(768)
+    truth = torch.linalg.solve(covariance, sheet).flatten()
+    torch.manual_seed(0)
+    term, found = Score(3, 16, sigma=sigma), []
+    for i in range(4):
+        images = (torch.randn(64, 8, generator=rng(i)) @ weights.T).view(-1, 3, 16, 16)
+        found.append(torch.autograd.grad(term(images, draw(i)), weights)[0].flatten())
+    average = torch.stack(found).mean(0)
+    assert cosine(average, truth) > 0.99
+    assert 0.9 < float(average @ truth / (truth @ truth)) < 1.1
+
+
 def test_scores_surrogate_is_minus_the_score_times_the_images():
     term, x = Score(1, 8, sigma=0.2, width=2), torch.randn(5, 1, 8, 8, generator=rng()).requires_grad_()
     e = 0.2 * draw(1).normal(5, 1, 8, 8)
     with torch.no_grad():
-        score = -(term.noise_in(x + e) + term.noise_in(x - e)) / 2 / 0.2
+        score = -(term.told(x + e, x) + term.told(x - e, x)) / 2 / 0.2
     (gradient,) = torch.autograd.grad(term(x, draw(1)), x)
     assert torch.allclose(gradient, -score / 5)
 
 
 def test_scores_denoiser_minimises_half_the_squared_error_of_both_noises():
     term, x, e = Score(1, 8, sigma=0.2, width=2), torch.randn(5, 1, 8, 8, generator=rng()), draw(1).normal(5, 1, 8, 8)
-    errors = [(term.noise_in(x + s * 0.2 * e) - s * e).square().sum((1, 2, 3)).mean() / 2 for s in (1, -1)]
+    errors = [(term.told(x + s * 0.2 * e, x) - s * e).square().sum((1, 2, 3)).mean() / 2 for s in (1, -1)]
     assert torch.allclose(term.learn(x, draw(1)), sum(errors) / 2)
 
 
