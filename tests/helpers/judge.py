@@ -13,8 +13,9 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(4), nn.utils.skip_init(nn.Linear, 48, 1008)
+        self.pool = nn.AdaptiveAvgPool2d(4)
         self.Mixed_6d = nn.Sequential(OrderedDict(branch1x1=nn.Identity()))
+        self.fc = nn.utils.skip_init(nn.Linear, 48, 1008)
         self.load_state_dict(
             {name: torch.linspace(-1, 1, t.numel()).view(t.shape) for name, t in self.state_dict().items()}
         )
