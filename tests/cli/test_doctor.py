@@ -65,6 +65,22 @@ def test_a_cache_that_others_may_write_to(run_zoo: Run, tmp_path: Path, monkeypa
     assert f"chmod go-w {tmp_path}" in found
 
 
+def test_a_cache_that_cannot_be(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("/dev/null/zoo", "/proc/nope"):
+        monkeypatch.setenv(CACHE, place)
+        (found,) = faults(run_zoo)
+        assert found == f"the cache {place} cannot be written to; set ZOO_CACHE to a folder that can"
+    monkeypatch.setenv(CACHE, "~nobody-of-this-name/zoo")
+    (found,) = faults(run_zoo)
+    assert found.startswith("there is no place for a cache: ")
+
+
+def test_threads_that_are_no_number(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "zz")
+    (found,) = faults(run_zoo)
+    assert found.startswith("OMP_NUM_THREADS=zz is no number, so it is passed over: OMP_NUM_THREADS=")
+
+
 def test_more_threads_than_cores(run_zoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4096)
     (found,) = faults(run_zoo)

@@ -47,6 +47,12 @@ def test_a_run_goes_to_the_hub_and_comes_back(finished: Path, here: Path) -> Non
         assert "hf://org/gone cannot be fetched: " in done.err
         assert {"README.md", "model.safetensors", "plugins.json", "recipe.yaml"} <= there.models["org/tiny"].keys()
         assert not {"README.md", "samples.png"} & set(there.fetched), "what is not read is not fetched"
+        given = ["hf://org/tiny", "-n", "2", "--weights", "raw"]
+        sampled = python("-m", "zoo", "sample", *given, env=env, cwd=here)
+        assert (sampled.code, sampled.out) == (0, "sample.png\n"), sampled.err
+        assert (here / "sample.png").is_file(), "what is fetched is left as it was"
+        out = python("-m", "zoo", "export", "hf://org/tiny", "--to", "hub", here / "card", env=env)
+        assert out.code == 0, out.err
         commit = there.commit("org/tiny")
         there.models["org/tiny"]["ema.safetensors"] = b"of another training"
         (here / "again").mkdir()

@@ -109,6 +109,9 @@ def _torch(faults: list[str]) -> dict[str, str]:
         faults.append(
             f"torch takes {threads} threads and this process has {cores} cores; they wait for each other: {cure}"
         )
+    said = os.environ.get("OMP_NUM_THREADS", "1")
+    if not all(number.strip().isdigit() for number in said.split(",")):  # one for each level of nesting
+        faults.append(f"OMP_NUM_THREADS={said} is no number, so it is passed over: OMP_NUM_THREADS={cores}")
     tiles = "fast (AMX): 'precision: auto' takes it" if tiles_of_bfloat16() else "no faster than float32 (no AMX)"
     found = {
         "threads": str(threads),
@@ -128,14 +131,18 @@ def _torch(faults: list[str]) -> dict[str, str]:
 
 def _cache(faults: list[str]) -> str:
     """Where the cache is, and whether it can be trusted and written to."""
-    folder = cache_folder("")
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(there, os.W_OK):
+    try:
+        folder = cache_folder("")
+    except RuntimeError as error:
+        faults.append(f"there is no place for a cache: {error}; set ZOO_CACHE to a folder")
+        return ""
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # of what may not be read too
+    status, disk = there.stat(), shutil.disk_usage(there)
+    if not there.is_dir() or not os.access(there, os.W_OK) or not disk.total:  # a file system such as /proc has none
         faults.append(f"the cache {folder} cannot be written to; set ZOO_CACHE to a folder that can")
-    status = there.stat()
+        return str(folder)
     if there == folder and os.name != "nt" and status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
         faults.append(f"others may write to the cache {folder}, and change what is trained on; chmod go-w {folder}")
-    free = shutil.disk_usage(there).free
-    if free < SPARE:
-        faults.append(f"the disk of the cache {folder} has {free >> 20} MiB left; a large set takes gigabytes")
-    return f"{folder}, {free >> 30} GiB free"
+    if disk.free < SPARE:
+        faults.append(f"the disk of the cache {folder} has {disk.free >> 20} MiB left; a large set takes gigabytes")
+    return f"{folder}, {disk.free >> 30} GiB free"

@@ -52,6 +52,11 @@ class _Short(argparse.Action):
         namespace.set = [*namespace.set, f"{SHORT[str(option)]}={value}"]
 
 
+def _place(text: str) -> Path | str:
+    """A run's directory; a run of the hub stays text, which a path would shorten."""
+    return text if text.startswith("hf://") else Path(text)
+
+
 def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     verb.set_defaults(run=_command(module, function or name))
@@ -154,11 +159,13 @@ def _run_verbs(verbs: Any) -> None:
     explore.add_argument("--host", default="127.0.0.1", help="who may look: 0.0.0.0 for everybody (this machine alone)")
     explore.add_argument("--port", type=int, default=7860, help="0 for a free one (7860)")
     for verb in (sample, reconstruct, interpolate, evaluate, export, push, encode, explore):
-        verb.add_argument("folder", type=Path, metavar="RUN", help="such as runs/avae")
+        kept = verb in (evaluate, push)  # what is written into a run, or goes where the others come from
+        text = "such as runs/avae" + ("" if kept else ", or hf://ORG/NAME of the hub")
+        verb.add_argument("folder", type=Path if kept else _place, metavar="RUN", help=text)
         auto = "cpu" if verb in (export, push) else "auto"
         verb.add_argument("--device", default=auto, help=f"auto, cpu, cuda ... ({auto})")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
-    explore.add_argument("others", type=Path, nargs="*", metavar="RUN", help="beside it")
+    explore.add_argument("others", type=_place, nargs="*", metavar="RUN", help="beside it")
     encode.add_argument("data", metavar="DATA", help="a folder of images; data, the run's own, or data:train")
     push.add_argument("name", metavar="ORG/NAME", help="of the model on the hub, made if there is none")
     export.add_argument("out", type=Path, metavar="DIR", help="a new directory")

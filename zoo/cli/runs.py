@@ -251,6 +251,10 @@ def _keep_beside(run: Run, scores: Mapping[str, Any]) -> Path:
 def _recipe(arguments: argparse.Namespace) -> tuple[Recipe, Registry]:
     from zoo.runs.provenance import own_recipe, resolved
 
+    if isinstance(arguments.folder, str):
+        from zoo.runs.hub import fetched
+
+        arguments.folder = fetched(arguments.folder)
     own_recipe(arguments.folder)
     return resolved(arguments.folder, (), tuple(arguments.plugin))
 
@@ -279,7 +283,8 @@ def _write(arguments: argparse.Namespace, name: str, rows: Any, images: Any) -> 
     from zoo.machine.disk import write_atomically
     from zoo.report.pictures import encoded, grid_image
 
-    path: Path = arguments.to or arguments.folder / name
+    here = Path() if isinstance(arguments.folder, str) else arguments.folder
+    path: Path = arguments.to or here / name
     if not path.suffix or path.is_dir():
         try:
             path.mkdir(parents=True, exist_ok=True)
