@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoo_export.computations import computations
@@ -74,29 +75,20 @@ def translate(module: Named, opset: int | None = None) -> torch.onnx.ONNXProgram
     Raises:
         ValueError: if it cannot be traced, or computes what ONNX's exporter does not take.
     """
-    program, example = traced(module), module.examples(2)
-    try:
-        with quietly():
-            if any(node.target in REWRITTEN for node in program.graph.nodes):
-                program = program.run_decompositions(REWRITTEN)
-            graph = torch.onnx.export(
-                program,
-                (),
-                kwargs=example,
-                dynamo=True,
-                input_names=[*module.inputs],
-                output_names=[*module.outputs],
-                opset_version=opset,
-                dynamic_shapes={name: {0: "batch"} for name in example},
-                verbose=False,
-            )
-    except Exception as error:
-        first: BaseException = error
-        while first.__cause__:
-            first = first.__cause__
-        said = (str(first).strip().splitlines() or [type(first).__name__])[0]
+    program, refused = traced(module), []
+    for optimize in (True, False):  # the optimiser fails where a batch is halved, whose size it does not know
+        try:
+            with quietly():
+                graph = _graph(module, program, opset, optimize)
+            break
+        except Exception as error:  # noqa: BLE001 - the exporter raises of many kinds
+            first: BaseException = error
+            while first.__cause__:
+                first = first.__cause__
+            refused.append((str(first).strip().splitlines() or [type(first).__name__])[0])
+    else:
         cure = "--to torch writes a program of it"
-        raise ValueError(f"'{module.name}' has what ONNX has not, or its exporter not yet: {said}; {cure}") from error
+        raise ValueError(f"'{module.name}' has what ONNX has not, or its exporter not yet: {refused[-1]}; {cure}")
     about = {"about": module.about, "inputs": json.dumps(module.inputs), "outputs": json.dumps(module.outputs)}
     graph.model.metadata_props.update(about)
     graph.model.doc_string = module.about
@@ -107,6 +99,24 @@ def translate(module: Named, opset: int | None = None) -> torch.onnx.ONNXProgram
         if value.name in module.outputs:  # torch names values by their operators, such as mean
             value.name = f"{value.name}_inside"
     return graph
+
+
+def _graph(module: Named, program: ExportedProgram, opset: int | None, optimize: bool) -> torch.onnx.ONNXProgram:
+    if any(node.target in REWRITTEN for node in program.graph.nodes):
+        program = program.run_decompositions(REWRITTEN)
+    example = module.examples(2)
+    return torch.onnx.export(
+        program,
+        (),
+        kwargs=example,
+        dynamo=True,
+        input_names=[*module.inputs],
+        output_names=[*module.outputs],
+        opset_version=opset,
+        dynamic_shapes={name: {0: "batch"} for name in example},
+        verbose=False,
+        optimize=optimize,
+    )
 
 
 def _weights(graph: torch.onnx.ONNXProgram) -> int:

@@ -92,6 +92,17 @@ def of(name: str) -> Iterator[tuple[str, Computation]]:
             yield repr((one.name, slots, values, model.recipe.sizes.numbers, model.recipe.batch_stats)), one
 
 
+OPERATORS = Path(__file__).parents[1] / "golden" / "onnx-operators.txt"
+KINDS = [
+    ("codec", "decode"),
+    ("dc-ae-lite", "encode"),
+    ("flow-matching-class", "generate"),
+    ("lfq", "generate"),
+    ("rae", "encode"),
+    ("rae-gmm", "generate"),
+    ("stylegan2-lite", "decode"),
+]
+"""A computation of each kind of networks, values and priors."""
 SEEN: set[str] = set()
 """Computations that were traced: some recipes differ in what they minimise alone."""
 
@@ -108,9 +119,35 @@ def test_every_bundled_recipe_becomes_programs(name: str) -> None:
         SEEN.add(key)
         module = Named(one)
         program = traced(module)
+        new = operators(program) - {*OPERATORS.read_text().splitlines()}
+        assert not new, f"try {new} as ONNX: python tests/sweep_onnx.py"
         assert most_of(program) in (None, 63)
         run = program.module()
         assert checked(module, lambda given, run=run: [*run(**given).values()], 0.0) == 0.0
+
+
+def operators(program: torch.export.ExportedProgram) -> set[str]:
+    return {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+
+
+def by_onnxruntime(module: Any, folder: Path) -> float:
+    """How far a graph of it, of any number of items, is from the model."""
+    translate(module).save(folder / "a.onnx")
+    session = onnxruntime.InferenceSession(folder / "a.onnx", providers=["CPUExecutionProvider"])
+    assert [port.name for port in session.get_outputs()] == [*module.outputs]
+
+    def run(given: dict[str, Tensor]) -> list[Tensor]:
+        return [torch.from_numpy(n) for n in session.run(None, {name: t.numpy() for name, t in given.items()})]
+
+    return checked(module, run, 1e-5)
+
+
+@pytest.mark.parametrize(("name", "computation"), KINDS)
+def test_one_of_each_kind_becomes_a_graph(name: str, computation: str, here: Path) -> None:
+    """What the others are made of was tried by ``tests/sweep_onnx.py``, whose list of operators theirs are held to."""
+    (module,) = [Named(one) for _, one in of(name) if one.name == computation]
+    with torch.no_grad():
+        assert by_onnxruntime(module, here) < 1e-5
 
 
 def exported(model: Model, how: str, to: Path, **options: Any) -> tuple[list[str], list[str]]:
@@ -265,15 +302,7 @@ class Attending(torch.nn.Module):
 
 def test_attention_shifts_and_places_are_written_as_what_onnx_has(here: Path) -> None:
     module: Any = Attending()
-    graph = translate(module)
-    graph.save(here / "a.onnx")
-    session = onnxruntime.InferenceSession(here / "a.onnx", providers=["CPUExecutionProvider"])
-
-    def run(given: dict[str, Tensor]) -> list[Tensor]:
-        return [torch.from_numpy(n) for n in session.run(None, {name: t.numpy() for name, t in given.items()})]
-
-    assert [port.name for port in session.get_outputs()] == ["mean", "index", "bits", "place"]
-    assert checked(module, run, 1e-5) < 1e-5
+    assert by_onnxruntime(module, here) < 1e-5
 
 
 def test_what_the_model_itself_rounds_is_no_fault_of_a_program() -> None:
