@@ -159,9 +159,8 @@ def _run_verbs(verbs: Any) -> None:
     explore.add_argument("--host", default="127.0.0.1", help="who may look: 0.0.0.0 for everybody (this machine alone)")
     explore.add_argument("--port", type=int, default=7860, help="0 for a free one (7860)")
     for verb in (sample, reconstruct, interpolate, evaluate, export, push, encode, explore):
-        kind = Path if verb in (evaluate, push) else _place
+        kind, auto = Path if verb in (evaluate, push) else _place, "cpu" if verb in (export, push) else "auto"
         verb.add_argument("folder", type=kind, metavar="RUN", help="runs/avae, or hf://ORG/NAME (not to evaluate)")
-        auto = "cpu" if verb in (export, push) else "auto"
         verb.add_argument("--device", default=auto, help=f"auto, cpu, cuda ... ({auto})")
         verb.add_argument("--weights", choices=("raw", "ema", "best"), default="", help="(averaged, if there are)")
     explore.add_argument("others", type=_place, nargs="*", metavar="RUN", help="beside it")
