@@ -260,7 +260,15 @@ def test_stylegan2_takes_its_losses_its_lazy_penalties_and_mixed_styles() -> Non
 # -- learning ------------------------------------------------------------------------------------------------
 
 CLOUD = Path(__file__).parents[1] / "parts" / "cloud_parts.py"
-STEPS = {"hinge-gan": 500, "lsgan": 500, "wgan-gp": 120, "r1-gan": 500, "relativistic-gan": 500, "r3gan": 250}
+STEPS = {
+    "hinge-gan": 500,
+    "lsgan": 500,
+    "wgan-gp": 120,
+    "sn-gan": 120,
+    "r1-gan": 500,
+    "relativistic-gan": 500,
+    "r3gan": 250,
+}
 """About a second of each."""
 
 
