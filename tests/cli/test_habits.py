@@ -25,6 +25,8 @@ pytestmark = pytest.mark.usefixtures("here")
         ("train", "did you mean 'build'"),
         ("fit", "did you mean 'build'"),
         ("biuld", "did you mean 'build'"),
+        ("trian", "did you mean 'build'"),
+        ("run", "did you mean 'build'"),
         ("generate", "did you mean 'sample'"),
         ("qqq", "choices: ablate, audit, bench, build, "),
     ],

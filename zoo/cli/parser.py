@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo.errors import RequestError, did_you_mean
+from zoo.errors import RequestError, closest, did_you_mean
 
 
 def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
@@ -40,8 +40,8 @@ MEANT = dict.fromkeys(("train", "fit", "run"), "build") | {"generate": "sample",
 def refuse_unknown(argv: Sequence[str], commands: Collection[str]) -> None:
     """Raises a RequestError if what stands in the place of a command is none."""
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
-        meant = MEANT.get(argv[0])
-        hint = f"; did you mean '{meant}'?" if meant else did_you_mean(argv[0], commands)
+        meant = closest(argv[0], [*commands, *MEANT])
+        hint = f"; did you mean '{MEANT.get(meant, meant)}'?" if meant else did_you_mean(argv[0], commands)
         raise RequestError(f"there is no command '{argv[0]}'{hint}")
 
 
