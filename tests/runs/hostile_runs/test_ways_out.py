@@ -29,7 +29,15 @@ PROMISE = "No link or pipe at any name of a run leads out of it: nothing there i
 FOLDERS = ("state", "samples", "tensorboard", "wandb")
 """What zoo and its watchers write into."""
 FILES = (
-    *("recipe.yaml", "plugins.json", "data.json", "history.json", "model.safetensors", "ema.safetensors"),
+    *(
+        "recipe.yaml",
+        "plugins.json",
+        "data.json",
+        "history.json",
+        "frozen.json",
+        "model.safetensors",
+        "ema.safetensors",
+    ),
     *("metrics.jsonl", "scores.json", "other-scores.json", "report.html", "samples.png", "notes.txt", "registry.yaml"),
 )
 BELOW = (
