@@ -5,6 +5,7 @@ Shapes: images (B, C, H, W), D = C H W pixels.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -91,7 +92,8 @@ def gaussian_noise(noisy: Tensor, images: Tensor, sigma: float) -> Tensor:
 
     By the matrix inversion lemma it takes a system of B equations, however many the pixels are.
     """
-    with torch.autocast(images.device.type, enabled=False):
+    device = images.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         kind = torch.promote_types(images.dtype, torch.float32)
         points, asked = images.flatten(1).to(kind), noisy.flatten(1).to(kind)
         mean = points.mean(0)
