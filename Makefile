@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What recipe, registry and state code are tested by.
 COVERING := tests/recipe tests/registry tests/runs
-COVERING += tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests/test_python_training.py
+COVERING += tests/data/test_without.py tests/cli/test_run_as_recipe.py tests/metrics/test_evaluate.py tests/test_python_training.py
 COVERING += $(addprefix tests/training/test_,begins.py epochs.py extend.py) tests/test_fields.py tests/test_stages.py
 COVERING += $(addprefix tests/plugins/test_,diffusers.py folder_fields.py data_huggingface.py sizes.py export_hub.py)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from plugins.test_export import exported, model_of, names
 import zoo
 from zoo.errors import RequestError
 from zoo.report.explore import Explored
+from zoo.runs.hub import fetched, push
 from zoo.runs.manifest import seal_holds
 
 THERE_AND_BACK = """\
@@ -189,3 +193,35 @@ def test_a_space_is_refused_where_the_page_would_show_nothing(here: Path) -> Non
             exported(model_of(name), "space", here / name)
     for name in [name for name in names() if not model_of(name).samples and name not in nothing]:
         exported(model_of(name), "space", here / name)
+
+
+def test_what_the_hub_cannot_give_is_told(finished: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No library, a model that is no run, a cache that takes nothing, another process that was quicker."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "huggingface_hub", None)
+        with pytest.raises(RequestError, match=r"pip install 'generative-zoo\[hub\]'"):
+            fetched("hf://org/tiny")
+    with pytest.raises(RequestError, match="tiny is no name of a model on the hub; write ORG/NAME"):
+        push(here, "tiny", private=False)
+    monkeypatch.setenv("ZOO_CACHE", str(here / "cache"))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(here / "empty"))
+    with pytest.raises(RequestError, match=r"hf://org/tiny holds no run of zoo: it has no recipe\.yaml"):
+        fetched("hf://org/tiny")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(finished))
+    rename = Path.rename
+
+    def refused(*_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def later(source: Path, target: Path) -> None:
+        shutil.copytree(source, target)
+        raise FileExistsError(target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(RequestError, match="cannot be written: No space left on device"):
+        fetched("hf://org/tiny")
+    monkeypatch.setattr(Path, "rename", later)
+    there = fetched("hf://org/tiny")
+    monkeypatch.setattr(Path, "rename", rename)
+    assert [path.name for path in there.parent.iterdir()] == [there.name], "nothing is left beside it"
+    assert zoo.load(there).recipe.name == zoo.load(finished).recipe.name

@@ -48,6 +48,11 @@ ONE_LINE = [
     ),
     ("slots: {x: {kind: encoder}}", "4:9: slot 'x' has the name of what the zoo provides; call it something else"),
     ("slots: 3", "4:1: 'slots' must be a mapping, not 3"),
+    (
+        "slots: {encoder: {weights: 3}}",
+        "4:19: 'weights' are those of a run's directory, RUN#SLOT, a .safetensors file, FILE#PART of one, or "
+        "hf://ORG/NAME/FILE, not 3",
+    ),
     ("slots: {encoder: [dcgan]}", "4:9: 'encoder' must name one: NAME or {use: NAME, ...}, not ['dcgan']"),
     ("slots: {encoder: {use: [dcgan]}}", "4:19: 'use' must be the name of an encoder, not ['dcgan']"),
     (
