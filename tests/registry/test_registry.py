@@ -135,13 +135,13 @@ FAULTS = {
     "too new": (
         "ZOO_API = (9, 1)",
         "too new",
-        "it needs version 9.1 of zoo.api and this is 1.2; pip install",
+        "it needs version 9.1 of zoo.api and this is 1.3; pip install",
     ),
     "too new to import": ("from zoo.api import Magic\nZOO_API = (9, 1)", "too new", "it needs version 9.1"),
     "odd api": (
         "ZOO_API = '1.0'",
         "broken",
-        "its ZOO_API must be two whole numbers, such as (1, 2), not '1.0'",
+        "its ZOO_API must be two whole numbers, such as (1, 3), not '1.0'",
     ),
 }
 
@@ -257,7 +257,7 @@ def test_a_plugin_of_an_older_api_is_incompatible(site: Write) -> None:
     site("zoo-old", "ZOO_API = (0, 9)")
     assert (only_lost("old").state, only_lost("old").reason) == (
         "incompatible",
-        "it was written for version 0.9 of zoo.api and this is 1.2; pip install --upgrade zoo-old, or ask its author",
+        "it was written for version 0.9 of zoo.api and this is 1.3; pip install --upgrade zoo-old, or ask its author",
     )
 
 
