@@ -181,7 +181,7 @@ def test_unit_learns_the_other_domain_and_the_way_back() -> None:
 
 
 def test_munit_s_style_is_what_the_other_domain_varies_in() -> None:
-    """Images y are as bright as they like: a drawn style says how bright, and the content stays that of x."""
+    """Images y are as bright as they like: a drawn style says how bright, and the content tells x again."""
     low = torch.tensor(-0.3)
 
     def batch(turn: int) -> Batch:
@@ -194,5 +194,5 @@ def test_munit_s_style_is_what_the_other_domain_varies_in() -> None:
     bright = torch.stack([made.mean((1, 2, 3)) for made in styles])
     assert abs(float(bright.mean()) - 0.3) < 0.25
     assert float(bright.std(0).mean()) > 0.05
-    kept = torch.stack([made - made.mean((2, 3), keepdim=True) for made in styles]).mean(0)
-    assert float((kept.sign() == (x - low).sign()).double().mean()) > 0.85
+    (again,) = model.compute("x_again", given={"x": x, "y": x}, seed=1)
+    assert float((again - x).abs().mean()) < 0.2  # .14; .35 where contents are to differ
