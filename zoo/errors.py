@@ -134,13 +134,18 @@ def closest(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str | Non
     return spelt[close[0]] if close else None
 
 
+MOST_LISTED = 100
+"""Choices that a sentence names."""
+
+
 def did_you_mean(name: str, choices: Iterable[str], *, listed: bool = True) -> str:
     """``"; did you mean 'model'?"`` when something is close, else the choices (if ``listed``), else nothing."""
     names = sorted({*choices} - {name})
     close = closest(name, names)
     if close is not None:
         return f"; did you mean '{close}'?"
-    return f"; choices: {', '.join(names)}" if names and listed else ""
+    more = f" and {len(names) - MOST_LISTED} more: zoo list" if len(names) > MOST_LISTED else ""
+    return f"; choices: {', '.join(names[:MOST_LISTED])}{more}" if names and listed else ""
 
 
 def a(noun: str) -> str:

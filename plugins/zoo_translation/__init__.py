@@ -27,11 +27,11 @@ NETWORKS = (
         "zoo_translation.shapes:contents",
     ),
     ("module", "content-blocks", "residual:Blocks", "residual blocks of contents", "zoo_translation.shapes:blocks"),
-    ("module", "painter", "contents:Painter", "a content to an image (UNIT)", "zoo_translation.shapes:painter"),
+    ("module", "content-decoder", "contents:Painter", "a content to an image (UNIT)", "zoo_translation.shapes:painter"),
     ("module", "style", "contents:Styles", "an image to its style (MUNIT)", "zoo_translation.shapes:style"),
     (
         "module",
-        "styled-painter",
+        "styled-decoder",
         "contents:StyledPainter",
         "a content and a style to an image (MUNIT)",
         "zoo_translation.shapes:styled",

@@ -118,7 +118,7 @@ def test_who_looks_on_is_left_out(build: Any, record_property: pytest.RecordProp
 def test_a_metric_without_a_number_says_why(build: Any, record_property: pytest.RecordProperty) -> None:
     outcome = build("metric's compute", ERRORS["no words"])
     assert outcome.code == 0
-    assert "n: metric 'n': Unspeakable: its text cannot be had" in outcome.out
+    assert "metric 'n': Unspeakable: its text cannot be had" in outcome.out
     outcome = build("metric's compute", ERRORS["sys.exit(0)"])
     assert outcome.code == 1
     assert "sys.exit(0) was called at " in said(outcome)

@@ -173,7 +173,7 @@ def test_distances_are_the_published_losses_summed() -> None:
     with torch.no_grad():
         variance.log_variance.fill_(0.3)
     published = (beside / torch.tensor(0.3).double().exp() + 0.3).sum() / B
-    scaled = distances.distance(distances.scaled_distance(variance, judged))
+    scaled = distances.distance(distances.scaled_distance(variance, judged), x)
     torch.testing.assert_close(scaled, published)
     (slope,) = torch.autograd.grad(scaled, variance.log_variance)
     torch.testing.assert_close(slope, 24 - (beside / torch.tensor(0.3).double().exp()).sum() / B)

@@ -66,7 +66,7 @@ def test_a_file_that_says_nothing(text: str) -> None:
         ("allow: [~]", ["1:9: error: 'allow' must be text"]),
         ("pins: {[a]: b}", ["1:8: error: a key must be text"]),
         ("pins: {a: [b]}", ["1:11: error: a must be text"]),
-        ("pins: {term/: b}", ["1:15: error: pin 'term/': 'term' is not a kind; did you mean 'term'?"]),
+        ("pins: {term/: b}", ["1:15: error: pin 'term/' names no part: write term/NAME"]),
         ("pin: {}\nallowed: []", ["1:1: error: the file has no key 'pin'; did you mean 'pins'?",
                                   "2:1: error: the file has no key 'allowed'; did you mean 'allow'?"]),
         ("a: [", ["2:1: error: is not YAML: did not find expected node content"]),

@@ -144,7 +144,9 @@ def test_another_metric_or_output_scores_again_without_training(run_zoo: Run, ru
         "edges_sample",
         "mse_decoded",
         "edges_decoded",
+        "pd-lite0",
         "cycle",
+        "noise-use",
         "mine",
     ]
     assert weights(run) == before

@@ -71,7 +71,7 @@ def test_a_watcher_sees_the_start_every_record_and_the_end(build: Build) -> None
     assert build("{notes: {file: seen.txt}}").code == 0
     start, *logs, end, scores = Path("runs/tiny/seen.txt").read_text().splitlines()
     assert (start, end) == ("start 0 3 4", "end")
-    assert scores == "scores 3 mse edges edges_sample mse_decoded edges_decoded cycle"
+    assert scores == "scores 3 mse edges edges_sample mse_decoded edges_decoded pd-lite0 cycle noise-use"
     journal = [json.loads(line) for line in Path("runs/tiny/metrics.jsonl").read_text().splitlines()]
     assert logs == [" ".join(["log", str(r["step"]), *sorted(r["losses"])]) for r in journal]
 

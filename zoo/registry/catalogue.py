@@ -220,8 +220,11 @@ class _Reader:
 
     def pin(self, key: str, node: Node) -> str:
         kind, slash, name = key.partition("/")
-        if slash and (kind not in (*KINDS, "recipe") or not name):
-            self.problem(node, f"pin '{key}': '{kind}' is not a kind{did_you_mean(kind, KINDS)}")
+        kinds = (*KINDS, "recipe")
+        if slash and kind not in kinds:
+            self.problem(node, f"pin '{key}': '{kind}' is not a kind{did_you_mean(kind, kinds)}")
+        elif slash and not name:
+            self.problem(node, f"pin '{key}' names no part: write {kind}/NAME")
         return key
 
     def mapping(self, node: Node | None, where: str, choices: Iterable[str] | None = None) -> dict[str, Node]:
