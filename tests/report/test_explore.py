@@ -111,25 +111,25 @@ def test_a_port_that_is_taken_and_a_library_that_is_absent_are_sentences(
 
 
 @pytest.mark.skipif(not BINARY and not os.environ.get("ZOO_NEEDS_CHROMIUM"), reason=TELLING)
-def test_a_slider_moves_the_image_in_a_browser(avae: Explored, here: Path) -> None:
+@pytest.mark.parametrize(("runs", "width"), [(["one"], 400), (["one", "other"], 1400)])
+def test_a_slider_moves_the_image_in_a_browser(runs: list[str], width: int, avae: Explored, here: Path) -> None:
     assert BINARY, TELLING
-    for name in ("one", "other"):
+    for name in runs:
         zoo.save(avae.model, here / name)
-    command = [sys.executable, "-m", "zoo", "explore", "one", "other", "--port", "0"]
+    command = [sys.executable, "-m", "zoo", "explore", *runs, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served, Chromium() as browser:
         try:
             address, *said = served.stdout.readline().split()
-            assert " ".join(said) == "shows one, other; Ctrl-C ends it"
+            assert " ".join(said) == f"shows {', '.join(runs)}; Ctrl-C ends it"
             assert address.startswith("http://127.0.0.1:")
-            for width in (1400, 400):
-                size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-                browser.call("Emulation.setDeviceMetricsOverride", **size)
-                browser.call("Page.navigate", url=address)
-                before = until(lambda: browser.run(SHOWN))
-                assert before.count("/file=") == 2
-                assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0
-                browser.run(MOVE)
-                assert until(lambda shown=before: browser.run(SHOWN) != shown)
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.call("Emulation.setDeviceMetricsOverride", **size)
+            browser.call("Page.navigate", url=address)
+            before = until(lambda: browser.run(SHOWN))
+            assert before.count("/file=") == len(runs)
+            assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0
+            browser.run(MOVE)
+            assert until(lambda: browser.run(SHOWN) != before)
         finally:
             served.kill()
 

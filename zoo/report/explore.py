@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,10 +178,10 @@ def _samples(gradio: Any, blocks: Any, explored: Mapping[str, Explored]) -> None
             gradio.Image(label=name, type="pil", format="png", interactive=False, height=SIDE) for name in sampling
         ]
 
-    def made(seed: int, strength: float, *others: Any) -> list[Image.Image]:
+    def made(seed: int, strength: float, *others: Any) -> Any:
         chosen, by = others[: len(said)], others[len(said) :]
         given = {name: value for name, value in zip(said, chosen, strict=True) if value != DRAWN}
-        return [one.sample(int(seed or 0), strength, by, given) for one in sampling.values()]
+        return _outputs(one.sample(int(seed or 0), strength, by, given) for one in sampling.values())
 
     inputs = [seed, strength, *said.values(), *moved]
     for each in inputs:
@@ -202,8 +202,8 @@ def _reconstructions(gradio: Any, explored: Mapping[str, Explored]) -> None:
         given = gradio.Image(type="pil", label="an image of yours", height=SIDE)
         shown = [gradio.Gallery(label=name, columns=3, height=SIDE, format="png") for name in explored]
 
-    def made(image: Image.Image | None) -> list[Any]:
-        return [[] if image is None else one.again(image) for one in explored.values()]
+    def made(image: Image.Image | None) -> Any:
+        return _outputs([] if image is None else one.again(image) for one in explored.values())
 
     given.change(made, given, shown, show_progress="hidden")
 
@@ -214,12 +214,18 @@ def _paths(gradio: Any, explored: Mapping[str, Explored]) -> None:
         ends = [gradio.Image(type="pil", label=label, height=SIDE) for label in ("from", "to")]
     shown = [gradio.Image(label=name, type="pil", format="png", interactive=False) for name in explored]
 
-    def made(*pictures: Image.Image | None) -> list[Any]:
+    def made(*pictures: Image.Image | None) -> Any:
         both = [picture for picture in pictures if picture is not None]
-        return [one.path(both[0], both[1], 0) if len(both) == 2 else None for one in explored.values()]
+        return _outputs(one.path(both[0], both[1], 0) if len(both) == 2 else None for one in explored.values())
 
     for each in ends:
         each.change(made, ends, shown, show_progress="hidden")
+
+
+def _outputs(values: Iterable[Any]) -> Any:
+    """What a function of the page returns for its outputs: one value for one, which Gradio takes as it is."""
+    found = list(values)
+    return found if len(found) > 1 else found[0]
 
 
 def launch(runs: Mapping[str, Model], host: str, port: int) -> Any:
