@@ -311,8 +311,7 @@ class _Probe:
             what = f"metric '{part.label}'"
             self.placed(partial(_metric, part, recipe), what, part.position)
             self.placed(partial(moment.values, wanted[part.label]), what, part.position)
-        needed = [part for part in recipe.evaluate if not part.optional]
-        for part in needed if measuring and not self.problems else ():
+        for part in [p for p in recipe.evaluate if measuring and not (p.optional or self.problems)]:
             give = lambda part=part: moment.give([Meter.of(part, recipe)], again=False)  # noqa: E731
             self.placed(give, f"metric '{part.label}'", part.position)
 
