@@ -148,7 +148,9 @@ def test_a_styled_norm_gives_features_the_mean_and_deviation_that_it_is_handed()
 
 
 def test_a_style_is_of_no_place() -> None:
-    net, image = Styles(3, 3, width=2, halvings=2).double(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net, image = Styles(3, 3, width=2, halvings=2).double(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
     tiled = torch.cat([image, image], 3)
     apart = (net(tiled) - net(image)).abs().max()
     assert net(image).shape == (2, 3)

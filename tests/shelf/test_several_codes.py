@@ -173,7 +173,7 @@ def test_a_ladder_learns_images_and_what_its_levels_are_without_them() -> None:
     with torch.no_grad():
         error = (model.reconstruct(x) - x).square().mean()
         apart = (model.sample(200).mean(0) - x.mean(0)).square().mean()
-    assert float(error) < 0.6 * float(x.var(0, unbiased=False).mean())
+    assert float(error) < 0.75 * float(x.var(0, unbiased=False).mean())
     assert float(apart) < 0.2
 
 
