@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
 from faults.tiny import placed, tiny
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from zoo import api
 from zoo.data.batches import Batches, load_images
@@ -18,6 +20,8 @@ from zoo.types import Batch
 
 Gradients = Mapping[str, Tensor]
 """``slot.parameter`` -> its gradient; without those that no row reaches."""
+Loss = Callable[[Model, Batch], Tensor]
+"""What some slots minimise of a batch, by hand."""
 
 
 def small(name: str, *overrides: str) -> Model:
@@ -81,3 +85,18 @@ def squared(a: Tensor, b: Tensor) -> Tensor:
 def softplus(logit: Tensor) -> Tensor:
     """mean log(1 + exp(logit)), by hand: -log(1 - sigmoid); of -logit it is -log sigmoid."""
     return (1 + logit.exp()).log().mean()
+
+
+def expected(model: Model, batch: Batch, losses: Mapping[str, Loss]) -> dict[str, Tensor]:
+    """Gradients by hand, each of a copy, so that no batch norm is moved twice, and spectral norm once."""
+    found: dict[str, Tensor] = {}
+    for slots, loss in losses.items():
+        copied = deepcopy(model)
+        with parametrize.cached():
+            found |= by_hand(copied, *slots.split(" + "), loss=lambda c=copied, of=loss: of(c, batch))
+    return found
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b| a number, by hand."""
+    return (a - b).abs().mean()

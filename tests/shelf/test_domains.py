@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
-
 import torch
-from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, small, softplus
+from helpers.shelf import assert_same, batch_of, drawn, expected, gradients, l1, small, softplus
 from helpers.toys import learned
 from torch import Tensor
-from torch.nn.utils import parametrize
 from zoo_translation.contents import StyledBlocks, Styles
 
 from zoo.model.model import Model
 from zoo.types import Batch
 
-Loss = Callable[[Model, Batch], Tensor]
 SIDE = 8
-
-
-def expected(model: Model, batch: Batch, losses: dict[str, Loss]) -> dict[str, Tensor]:
-    """Gradients by hand, each of a copy, so that spectral norm is moved once."""
-    found: dict[str, Tensor] = {}
-    for slots, loss in losses.items():
-        copied = deepcopy(model)
-        with parametrize.cached():
-            found |= by_hand(copied, *slots.split(" + "), loss=lambda c=copied, of=loss: of(c, batch))
-    return found
-
-
-def l1(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b| a number, by hand."""
-    return (a - b).abs().mean()
 
 
 # -- UNIT ----------------------------------------------------------------------------------------------------

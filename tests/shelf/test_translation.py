@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 
 import pytest
 import torch
-from helpers.shelf import assert_same, batch_of, by_hand, drawn, gradients, small, softplus
+from helpers.shelf import Loss, assert_same, batch_of, drawn, expected, gradients, l1, small, softplus
 from helpers.toys import learned
 from torch import Tensor
 from torch.nn.functional import instance_norm
-from torch.nn.utils import parametrize
 from zoo_translation.pool import Pool
 from zoo_translation.residual import Blocks, Translator
 from zoo_translation.unet import UNet
@@ -19,24 +17,6 @@ from zoo_translation.unet import UNet
 from zoo.draws import Draw, Shard
 from zoo.model.model import Model
 from zoo.types import Batch
-
-Loss = Callable[[Model, Batch], Tensor]
-
-
-def expected(model: Model, batch: Batch, losses: Mapping[str, Loss]) -> dict[str, Tensor]:
-    """Gradients by hand, each of a copy, so that no batch norm is moved twice, and spectral norm once."""
-    found: dict[str, Tensor] = {}
-    for slots, loss in losses.items():
-        copied = deepcopy(model)
-        with parametrize.cached():
-            found |= by_hand(copied, *slots.split(" + "), loss=lambda c=copied, of=loss: of(c, batch))
-    return found
-
-
-def l1(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b| a number, by hand."""
-    return (a - b).abs().mean()
-
 
 # -- pix2pix -------------------------------------------------------------------------------------------------
 
