@@ -50,7 +50,7 @@ class Contents(nn.Module):
         return self.blocks(self.down(image))
 
 
-class Painter(nn.Module):
+class ContentDecoder(nn.Module):
     """Through residual blocks and up: the second half of a ``translator`` (Liu et al. 2017).
 
     Args:
@@ -134,7 +134,7 @@ class StyledBlocks(nn.Module):
         return x
 
 
-class StyledPainter(nn.Module):
+class StyledDecoder(nn.Module):
     """A content, through residual blocks that are of a style, and up (Huang et al. 2018, section 3.3, B.2).
 
     Hidden layers make of a style the scales and shifts of the blocks. Up has layer norm, which keeps these.

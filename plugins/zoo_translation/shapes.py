@@ -30,7 +30,7 @@ def blocks(width: int, halvings: int) -> str:
     return f"{_content(width, halvings)} -> {_content(width, halvings)}"
 
 
-def painter(width: int, halvings: int) -> str:
+def content_decoder(width: int, halvings: int) -> str:
     """A content to an image."""
     return f"{_content(width, halvings)} -> B C H W"
 

@@ -152,6 +152,7 @@ def test_what_goes_wrong_in_a_metric_is_said_of_it() -> None:
         ("astray", "its split is 'validation'; choices: test, train"),
         ("fid, pretrained: nowhere.pth", "there is no file 'nowhere.pth' of weights"),
         ("failing", "it needs more"),
+        ("blind", "it cannot look at these"),
     ],
 )
 def test_an_optional_metric_that_cannot_be_had_has_its_reason_and_the_others_their_numbers(

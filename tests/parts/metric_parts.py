@@ -92,9 +92,16 @@ class Failing:
         raise ValueError("it needs more")
 
 
+class Blind(Failing):
+    """Cannot look either."""
+
+    def update(self, x) -> None:  # noqa: ARG002
+        raise ValueError("it cannot look at these")
+
+
 @api.hookimpl
 def zoo_components():
     return [
         api.Component("metric", name, f"{__name__}:{name.title()}", "a metric")
-        for name in ("noted", "counted", "undeclared", "astray", "failing")
+        for name in ("noted", "counted", "undeclared", "astray", "failing", "blind")
     ]

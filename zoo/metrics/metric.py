@@ -28,8 +28,13 @@ def optional(metric: object, name: str) -> Any:
     return getattr(metric, name, getattr(_DEFAULTS, name))
 
 
-def _fail(why: RecipeError) -> float:
-    raise why
+def _absent(why: RecipeError) -> Any:
+    """In the place of a metric that cannot be had: it looks at nothing, and has its reason for a number."""
+
+    def compute() -> float:
+        raise why
+
+    return SimpleNamespace(update=lambda **_: None, compute=compute)
 
 
 def alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
@@ -48,7 +53,7 @@ class Shown:
     content: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Meter:
     """A metric at work: the part of the recipe, and the object that measures."""
 
@@ -67,7 +72,7 @@ class Meter:
         except RecipeError as error:
             if not part.optional:
                 raise
-            return cls(part, SimpleNamespace(update=lambda **_: None, compute=partial(_fail, error)))
+            return cls(part, _absent(error))
 
     @property
     def label(self) -> str:
@@ -173,8 +178,13 @@ class Moment:
             given = meter.cut(given, self.before, count_of(self.batch))
             if not again and meter.part.entry.signature.computes is not None:
                 given["compute"] = self.anew(meter.part)
-            with meter.placed():
-                (meter.optional("more") if again else meter.metric.update)(**given)
+            try:
+                with meter.placed():
+                    (meter.optional("more") if again else meter.metric.update)(**given)
+            except RecipeError as error:
+                if not meter.part.optional:
+                    raise
+                meter.metric = _absent(error)
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Values by name, but ``draw``; those asked for together share what they need, and none is computed again."""
