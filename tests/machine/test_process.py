@@ -20,7 +20,7 @@ def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_they_look_for_work_a_thousand_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with own_process():
-        assert os.environ[SPINS] == "1000"
+        assert os.environ[SPINS] == "10000"
     assert SPINS not in os.environ
 
 
@@ -42,4 +42,4 @@ def test_where_torch_is_there_already_it_is_too_late(monkeypatch: pytest.MonkeyP
 def test_torch_has_read_it() -> None:
     """Libgomp says itself what it goes by."""
     code = "from zoo.machine.process import *\nwith own_process(): import_torch()"
-    assert "GOMP_SPINCOUNT = '1000'" in python("-c", code, env={"OMP_DISPLAY_ENV": "VERBOSE"}).err
+    assert "GOMP_SPINCOUNT = '10000'" in python("-c", code, env={"OMP_DISPLAY_ENV": "VERBOSE"}).err

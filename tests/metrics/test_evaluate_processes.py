@@ -103,6 +103,24 @@ class Refusing(Ordered):
             raise ValueError("it does not like this one")
 
 
+class Untrained(Ordered):
+    """Refuses the last training image, which the last process sees."""
+
+    def training(self, x) -> None:
+        super().training(x)
+        if len(x) == 1:
+            raise ValueError("it knows this one")
+
+
+class Apart(Ordered):
+    """Can be had in the first process alone: others lack its file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if dist.is_initialized() and dist.get_rank():
+            raise ValueError("its file is not here")
+
+
 class Failing(Ordered):
     """Cannot be computed, which the first process finds."""
 
@@ -113,7 +131,7 @@ class Failing(Ordered):
 @api.hookimpl
 def zoo_components() -> tuple[api.Component, ...]:
     """The metrics of this file."""
-    names = ("unshared", "ordered", "refusing", "failing")
+    names = ("unshared", "ordered", "refusing", "untrained", "apart", "failing")
     return tuple(api.Component("metric", name, f"{__name__}:{name.title()}", "notes what it sees") for name in names)
 
 
@@ -140,6 +158,9 @@ def refused(processes: Processes, metric: str) -> str:
     return str(refusal.value)
 
 
+OPTIONAL = ("refusing", "untrained", "apart", "mse")
+
+
 def everything(processes: Processes) -> dict[str, Any]:
     """Scores; those of 3 images, which are fewer turns than processes; and what is said where one cannot be had."""
     few = {name: METRICS[name] for name in ("mse", "frechet", "ordered", "ordered_on", "nearest", "unshared")}
@@ -148,6 +169,7 @@ def everything(processes: Processes) -> dict[str, Any]:
         "few": scored(processes, 3, few),
         "refused": refused(processes, "refusing"),
         "failed": scored(processes, 11, {"failing": "failing", "mse": "mse"}),
+        "optional": scored(processes, 11, {name: f"{{use: {name}, optional: true}}" for name in OPTIONAL}),
     }
 
 
@@ -184,6 +206,19 @@ def close(one: Any, other: Any) -> bool:
 
 
 # -- what they find ----------------------------------------------------------------------------------------
+
+
+def test_an_optional_metric_that_one_process_cannot_have_is_absent(found: Found) -> None:
+    """What the others saw of it is not the whole, and is no score."""
+    scores = found[0]["optional"]
+    assert close(scores["mse"], found["alone"]["optional"]["mse"])
+    assert {label: score.get("why") for label, score in scores.items()} == {
+        "refusing": "metric 'refusing': it does not like this one",
+        "untrained": "metric 'untrained': it knows this one",
+        "apart": "metric 'apart': its file is not here",
+        "mse": None,
+    }
+    assert all(math.isnan(scores[label]["value"]) for label in OPTIONAL if label != "mse")
 
 
 NEAR = {"path-length": 1e-3}

@@ -101,6 +101,13 @@ def test_one_that_cannot_be_made_stops_before_the_training(build: Build) -> None
     assert "watcher 'greedy' asks for 'model'; a watcher is given 'folder' and 'recipe' only" in outcome.err
 
 
+def test_a_score_without_a_number_is_not_told(build: Build) -> None:
+    absent = "evaluate.own={use: fid, pretrained: nowhere.pth, optional: true}"
+    alone = ("--set", "evaluate=null", "--set", "evaluate.mse=mse", "--set", absent)
+    assert build("{notes: {file: seen.txt}}", *alone).code == 0
+    assert Path("runs/tiny/seen.txt").read_text().splitlines()[-1] == "scores 3 mse"
+
+
 # -- TensorBoard -------------------------------------------------------------------------------------------------
 
 

@@ -261,7 +261,7 @@ class WatcherDefaults:
     picture: Callable[[int, str, Tensor], None] | None = None
     """``picture(step, name, image)`` is shown samples on the way, uint8 (C, H, W)."""
     scores: Callable[[int, Mapping[str, float]], None] | None = None
-    """``scores(step, values)`` is told the scores of the finished model, after ``end``."""
+    """``scores(step, values)`` is told the scores of the finished model that are finite numbers, after ``end``."""
 
 
 class Augmentation(Protocol):

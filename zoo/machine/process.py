@@ -34,7 +34,7 @@ def own_process() -> Iterator[None]:
     """Inside, the process is the command line's own, and ``import_torch`` may set it for long work."""
     token = _own.set(True)
     chosen = "torch" in sys.modules or any(name in os.environ for name in WAITING)
-    os.environ |= {} if chosen else {SPINS: "1000"}
+    os.environ |= {} if chosen else {SPINS: "10000"}
     try:
         yield
     finally:

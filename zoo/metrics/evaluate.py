@@ -16,7 +16,7 @@ from zoo.data.fields import items
 from zoo.errors import Problem, RecipeError
 from zoo.machine.device import halving
 from zoo.machine.processes import ALONE, Processes
-from zoo.metrics.metric import SPLITS, Meter, Moment, Shown
+from zoo.metrics.metric import SPLITS, Absent, Meter, Moment, Shown
 from zoo.model.model import Model
 from zoo.recipe.data_fields import side_of
 from zoo.recipe.schema import Part, Recipe
@@ -149,7 +149,7 @@ class Share:
         learning = [meter for meter in meters if meter.optional("training")]
         taken = [(meter, self._own(turns, self._shares(meter, "merge_training"))) for meter in learning]
         for turn in range(turns):
-            wanting = [meter for meter, own in taken if turn in own]
+            wanting = [meter for meter, own in taken if turn in own and meter.optional("training")]
             batch = self._items("train", turn) if wanting else {}
             for meter in wanting:
                 take = meter.optional("training")
@@ -179,13 +179,17 @@ class Share:
 
 def merge(meters: Sequence[Meter], by_rank: Sequence[Pieces], method: str = "merge") -> None:
     """Merges what every process saw, by rank, into the first's metrics, in the order in which one would have
-    seen it.
+    seen it. One that is absent in one process is absent.
     """
     for meter in meters:
         mine = [(again, rank) for rank, own in enumerate(by_rank) for label, again in own if label == meter.label]
-        if mine:
+        others = [by_rank[rank][meter.label, again] for again, rank in sorted(mine)]
+        take = meter.optional(method) if others else None
+        if take and (absent := next((one for one in others if isinstance(one, Absent)), None)):
+            meter.metric = absent
+        elif take:
             with meter.placed():
-                meter.optional(method)([by_rank[rank][meter.label, again] for again, rank in sorted(mine)])
+                take(others)
 
 
 def _handed_on(meters: Sequence[Meter], processes: Processes) -> list[Meter]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from zoo.api import Metric, MetricDefaults
-from zoo.errors import RecipeError
+from zoo.errors import Problem, RecipeError
 from zoo.machine.device import placed
 from zoo.model.model import Model
 from zoo.recipe.schema import Part, Recipe
@@ -28,13 +28,24 @@ def optional(metric: object, name: str) -> Any:
     return getattr(metric, name, getattr(_DEFAULTS, name))
 
 
-def _absent(why: RecipeError) -> Any:
-    """In the place of a metric that cannot be had: it looks at nothing, and has its reason for a number."""
+@dataclass(frozen=True, eq=False)
+class Absent:
+    """In the place of a metric that cannot be had: it looks at nothing, and has the reason for a number."""
 
-    def compute() -> float:
-        raise why
+    why: tuple[Problem, ...]
 
-    return SimpleNamespace(update=lambda **_: None, compute=compute)
+    def update(self, **_: Any) -> None:
+        """Passes over a batch."""
+
+    def more(self) -> None:
+        """Wants no samples."""
+
+    def merge(self, others: Sequence[object]) -> None:
+        """What others saw is not the whole: it stays absent."""
+
+    def compute(self) -> float:
+        """Raises the reason."""
+        raise RecipeError(self.why)
 
 
 def alone(wanted: Sequence[str], recipe: Recipe, registry: Registry) -> list[str]:
@@ -72,7 +83,7 @@ class Meter:
         except RecipeError as error:
             if not part.optional:
                 raise
-            return cls(part, _absent(error))
+            return cls(part, Absent(error.problems))
 
     @property
     def label(self) -> str:
@@ -122,16 +133,23 @@ class Meter:
         first = partial(mapped, lambda t: t[:left] if t.ndim else t)
         return {name: first(value) if name in self.more else value for name, value in given.items()}
 
-    def placed(self) -> Any:
-        """A block whose errors are the recipe's, at the metric."""
-        return placed(self.part.position, f"metric '{self.label}'")
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """A block whose errors are the recipe's, at the metric; an optional one is absent from then on."""
+        try:
+            with placed(self.part.position, f"metric '{self.label}'"):
+                yield
+        except RecipeError as error:
+            if not self.part.optional:
+                raise
+            self.metric = Absent(error.problems)
 
     def score(self, common: Mapping[str, Any], shown: Mapping[str, Shown], recipe: Recipe) -> dict[str, Any]:
         """The number, how it was measured, and what else the metric tells."""
         part, metric, own = self.part, self.metric, shown[self.split]
         why = {}
         try:
-            with self.placed():
+            with placed(part.position, f"metric '{self.label}'"):
                 value = float(metric.compute())
         except RecipeError as error:  # the others are good all the same
             value, why = math.nan, {"why": error.problems[0].message}
@@ -178,13 +196,8 @@ class Moment:
             given = meter.cut(given, self.before, count_of(self.batch))
             if not again and meter.part.entry.signature.computes is not None:
                 given["compute"] = self.anew(meter.part)
-            try:
-                with meter.placed():
-                    (meter.optional("more") if again else meter.metric.update)(**given)
-            except RecipeError as error:
-                if not meter.part.optional:
-                    raise
-                meter.metric = _absent(error)
+            with meter.placed():
+                (meter.optional("more") if again else meter.metric.update)(**given)
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Values by name, but ``draw``; those asked for together share what they need, and none is computed again."""

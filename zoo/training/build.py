@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -263,8 +264,9 @@ def _evaluate(
         error.exit_code = TrainingError.exit_code  # the training is done: it is no request that was refused
         raise
     run.write_json("scores.json", scores)
+    numbers = {label: score["value"] for label, score in scores.items() if math.isfinite(score["value"])}
     for watcher in watchers:
-        watcher.scores(model.recipe.train.steps, {label: score["value"] for label, score in scores.items()})
+        watcher.scores(model.recipe.train.steps, numbers)
     with _short_of_memory(run, "drawing"):
         pictures = show(model, images)
     for picture in pictures:
