@@ -28,6 +28,7 @@ SETS = (
     ("celeba", "celeba:celeba", "202,599 aligned faces, 178 x 218, from files fetched by hand."),
     ("lsun-bedroom", "lsun:lsun_bedroom", "3,033,042 bedrooms from the publisher's LMDB, or exported to folders."),
     ("codes", "codes:codes", "The codes of a finished run, for the second stage of a model."),
+    ("shards", "shards:shards", "Tar shards as WebDataset writes them, read in place: sets that fit no disk cache."),
     ("huggingface", "huggingface:huggingface", "A column of images of a Hugging Face data set, on disk or their hub."),
 )
 """Name, module and function in this package, summary."""

@@ -56,8 +56,15 @@ FIELDS: Mapping[str, Mapping[str, api.Field] | str] = {
     "huggingface": "zoo_data.hub:huggingface_fields",
     "folder": "zoo_data.beside:folder_fields",
     "codes": "zoo_data.fields:codes_fields",
+    "shards": "zoo_data.fields:shards_fields",
 }
 """Name of a set -> what it brings, where that is more than images."""
+
+
+def shards_fields(classes: int | Sequence[str]) -> tuple[dict[str, api.Field], dict[str, object]]:
+    """The fields of ``shards``: a label, where they have classes."""
+    named = classes if isinstance(classes, int) else tuple(classes)
+    return labelled(api.Field("label", classes=named)) if classes else {"x": api.IMAGE}, {}
 
 
 def codes_fields(

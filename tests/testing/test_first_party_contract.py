@@ -21,6 +21,7 @@ import datasets
 import pytest
 import test_data_celeba
 import test_data_lsun
+import test_data_shards
 import test_data_svhn
 import test_fashion_mnist
 import torch
@@ -93,6 +94,7 @@ OPTIONS = {
     **of("data/celeba", **OURS),
     **of("data/lsun-bedroom", root=str(FILES), workers=1),
     **of("data/huggingface", name=str(FILES / "pictures"), workers=1),
+    **of("data/shards", path=str(FILES / "shards"), workers=1),
     **of("data/codes", run=str(FILES / "run")),
     **of("metric/frechet", "metric/kernel", **SMALL),
     **of("metric/precision", "metric/recall", "metric/density", "metric/coverage", **SMALL, k=2),
@@ -124,6 +126,8 @@ def files() -> Iterator[None]:
     for part, seeds in (("train", range(20)), ("val", range(20, 25))):
         rooms = {f"{seed:040x}": encoded(smooth(seed, (48, 32)), "webp") for seed in seeds}
         test_data_lsun.database(FILES / f"bedroom_{part}_lmdb", rooms)
+    pictures = {f"{i}.png": (FILES / "pictures" / f"{i}.png").read_bytes() for i in range(12)}
+    test_data_shards.shard(FILES / "shards" / "a.tar", pictures)
     trunk("squeeze", FILES / "squeeze.pt")
     torch.save(Judge().state_dict(), FILES / "inception.pt")
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -116,7 +117,8 @@ class Batches:
     ) -> None:
         self._augment, self._fields, self._dtype, self._turns = tuple(augment), fields, dtype, turns
         self._device = torch.empty(0, device=device).device  # with its number: cuda is cuda:0
-        there = lies_on_device(sum(tensor.nbytes for tensor in stored.values()), self._device, on)
+        later = on == "auto" and any(hasattr(tensor, "identity") for tensor in stored.values())
+        there = not later and lies_on_device(sum(tensor.nbytes for tensor in stored.values()), self._device, on)
         placed = {name: tensor.to(self._device) if there else tensor for name, tensor in stored.items()}
         first, *others = dict.fromkeys(fields[name].of for name in placed)
         keys: dict[str, tuple[object, ...]] = {first: (seed,), **{of: (seed, of) for of in others}}
@@ -125,7 +127,7 @@ class Batches:
             for of, key in keys.items()
         ]
         lies_here = all(tensor.device == self._device for tensor in placed.values())
-        self._ahead = None if lies_here else _Ahead(self._gathered)
+        self._ahead = None if lies_here and not later else _Ahead(self._gathered)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
 
     @classmethod
@@ -211,7 +213,9 @@ class Set:
         if epoch not in orders:
             seed, *others = self._key
             generator = seeded(seed, "order", *others, epoch)
-            order = torch.randperm(self._size, generator=generator).to(next(iter(self._stored.values())).device)
+            first = next(iter(self._stored.values()))
+            shuffled = getattr(first, "shuffled", partial(torch.randperm, self._size))
+            order = shuffled(generator=generator).to(first.device)
             # set at once: a thread may be gathering the next turn
             self._orders = orders = {**{e: o for e, o in orders.items() if e >= epoch - 1}, epoch: order}
         return orders[epoch]

@@ -135,6 +135,8 @@ def types_of(images: Examples, recipe: Recipe) -> dict[str, str]:
 
 
 def _digest(pixels: Tensor) -> str:
+    if identity := getattr(pixels, "identity", ""):
+        return str(identity)
     digest, step = hashlib.blake2b(digest_size=16), -(-pixels.nbytes // MOST_BYTES) or 1
     for piece in torch.split(pixels[::step], 1024):
         digest.update(piece.contiguous().numpy().data)
