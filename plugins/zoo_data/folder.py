@@ -30,6 +30,7 @@ def folder(
     *,
     path: str = "",
     size: Size = 32,
+    stored: Size = 0,
     channels: Literal[1, 3] = 3,
     labels: Literal["none", "folders"] | tuple[str, ...] = "none",
     pairs: dict[str, str] | None = None,
@@ -51,6 +52,8 @@ def folder(
     Args:
         path: the directory, or a zip of images; ``~`` is the home directory, ``$NAME`` what the environment has.
         size: image side in pixels, or [height, width].
+        stored: image side that is packed, or [height, width], larger than ``size``: models see the central part, or
+            what an augmentation such as ``resized-crop`` cuts out; 0 for ``size``.
         channels: 1 (luma) or 3.
         labels: ``folders`` for a field ``label``, whose classes are the sub-folders, in sorted order; or names of
             sub-folders, in the order of the classes: what else is there is not used.
@@ -75,7 +78,7 @@ def folder(
             without an image.
         OSError: when ``path`` is missing, no directory, or unreadable; when the cache cannot be written.
     """
-    _check(workers, test, size=size, channels=channels, seed=seed, crop=crop)
+    _check(workers, test, size=size, stored=stored, channels=channels, seed=seed, crop=crop)
     described, _ = folder_fields(path, test, labels, pairs, masks)
     root = place_of(path)
     search, where = _search(root), printable(str(root))
@@ -86,7 +89,7 @@ def folder(
     numbers = labelled(inside, described["label"].classes) if labels != "none" else {}
     names = {"x": [*numbers]} if numbers else names
     notes += _unused(len(inside) - sum(map(len, names.values())) - len(alone), len(inside), where)
-    views = {"image": View(size, channels, crop, resize), "mask": View(size, 1, crop, "classes")}
+    views = {"image": View(stored or size, channels, crop, resize), "mask": View(stored or size, 1, crop, "classes")}
     packs = _packed(root, names, described, views, workers)
     found, good, lost = whole(names, packs)
     bad = by_fault(sorted([*search.bad, *alone, *lost]))

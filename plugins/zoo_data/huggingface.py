@@ -35,6 +35,7 @@ def huggingface(
     column: str = "",
     columns: tuple[str, ...] | dict[str, int | str | tuple[str, ...]] = (),
     size: Size = 64,
+    stored: Size = 0,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["square", "none"] = "square",
     train: int = 0,
@@ -60,6 +61,8 @@ def huggingface(
             lists of so many numbers a vector, images (of the first one's proportions) an image; or a mapping that says
             which, as a run's recipe has it: {label: [cat, dog], pose: 3, depth: image}.
         size: image side in pixels, or [height, width].
+        stored: image side that is packed, or [height, width], larger than ``size``: models see the central part, or
+            what an augmentation such as ``resized-crop`` cuts out; 0 for ``size``.
         channels: 3, or 1 (luma).
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
             central part of that shorter side; ``none`` squeezes the whole image.
@@ -74,15 +77,12 @@ def huggingface(
         ValueError: for a value outside its range, a data set without such a split or column, or a bad image.
         OSError: when it cannot be loaded, ``datasets`` is not installed, or the cache cannot be written.
     """
-    check_common("huggingface", size=size, channels=channels, seed=seed, crop=crop)
-    check_workers("huggingface", workers)
-    if not 0 < held_out < 1:
-        raise ValueError(f"huggingface: option 'held_out' is {held_out}; choose a share between 0 and 1, such as 0.1.")
+    _check(workers, held_out, size=size, stored=stored, channels=channels, seed=seed, crop=crop)
     fields, _ = huggingface_fields(name, config, revision, split, columns)
     splits = load(name, config, revision)
     rows = _rows(splits, split, test_split, held_out, seed)
     wanted, notes = {"train": train, "test": test}, _passed_over(name, splits, {which for which, _ in rows.values()})
-    view, found = View(size, channels, crop, resize), dict[str, dict[str, Tensor]]()
+    view, found = View(stored or size, channels, crop, resize), dict[str, dict[str, Tensor]]()
     for part, (which, indices) in rows.items():
         first = indices[: how_many("huggingface", part, wanted[part], len(indices))]
         images = {own: own for own, field in fields.items() if field == api.IMAGE} | {"x": column}
@@ -94,6 +94,13 @@ def huggingface(
         notes += told
     both = {own: (found["train"][own], found["test"][own]) for own in fields}
     return api.Examples(*both.pop("x"), tuple(dict.fromkeys(notes)), both)
+
+
+def _check(workers: int, held_out: float, **common: Any) -> None:
+    check_common("huggingface", **common)
+    check_workers("huggingface", workers)
+    if not 0 < held_out < 1:
+        raise ValueError(f"huggingface: option 'held_out' is {held_out}; choose a share between 0 and 1, such as 0.1.")
 
 
 def _packed(

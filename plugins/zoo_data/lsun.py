@@ -23,6 +23,7 @@ def lsun_bedroom(
     *,
     root: str = "data",
     size: Size = 64,
+    stored: Size = 0,
     channels: Literal[1, 3] = 3,
     crop: int | Literal["square", "none"] = "square",
     train: int = 0,
@@ -38,6 +39,8 @@ def lsun_bedroom(
             folders ``bedroom_train`` and ``bedroom_val`` of the images exported; a folder ``lsun-bedroom`` in it
             will do.
         size: image side in pixels, or [height, width].
+        stored: image side that is packed, or [height, width], larger than ``size``: models see the central part, or
+            what an augmentation such as ``resized-crop`` cuts out; 0 for ``size``.
         channels: 3, or 1 (luma).
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
             central part of that shorter side; ``none`` squeezes the whole image, as the AVAE paper does.
@@ -51,10 +54,10 @@ def lsun_bedroom(
         ValueError: for a value outside its range, a damaged database, or (``error``) a bad image.
         OSError: when a file is missing or cannot be read; when the cache cannot be written.
     """
-    check_common("lsun-bedroom", size=size, channels=channels, crop=crop)
+    check_common("lsun-bedroom", size=size, stored=stored, channels=channels, crop=crop)
     wanted = {"train": train, "val": test}
     sources = [_source(part, _place(part, root), wanted[part], on_error) for part in wanted]
-    view = View(size, channels, crop, resize)
+    view = View(stored or size, channels, crop, resize)
     return pack_splits(*sources, view, workers=workers, on_error=on_error)
 
 

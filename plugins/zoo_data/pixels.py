@@ -17,7 +17,9 @@ def sides_of(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def check_common(source: str, *, size: Size, channels: int, seed: int = 0, crop: int | str = "square") -> None:
+def check_common(
+    source: str, *, size: Size, channels: int, seed: int = 0, crop: int | str = "square", stored: Size = 0
+) -> None:
     """Refuses the values that no source can serve.
 
     Raises:
@@ -26,6 +28,9 @@ def check_common(source: str, *, size: Size, channels: int, seed: int = 0, crop:
     if min(sides_of(size)) < 1:
         said = size if isinstance(size, int) else [*size]
         raise ValueError(f"{source}: option 'size' is {said}; choose an image side of at least 1 pixel.")
+    if stored and any(there < side for there, side in zip(sides_of(stored), sides_of(size), strict=True)):
+        said = stored if isinstance(stored, int) else [*stored]
+        raise ValueError(f"{source}: option 'stored' is {said}; choose no less than 'size', or 0 for the same.")
     if channels not in (1, 3):
         raise ValueError(f"{source}: option 'channels' is {channels}; choose 1 (grey) or 3 (colour).")
     if seed < 0:

@@ -19,6 +19,7 @@ def read(
     images: Sequence[str | Path | Image.Image],
     *,
     size: Size,
+    stored: Size = 0,
     channels: int,
     crop: int | str = "square",
     resize: Literal["antialias", "published"] = "antialias",
@@ -30,6 +31,7 @@ def read(
     Args:
         images: paths, or Pillow's images.
         size: image side in pixels, or [height, width].
+        stored: side of what is read, of which the zoo takes the central part of ``size``; 0 for ``size``.
         channels: 1 (luma) or 3.
         crop: as ``View`` has it.
         resize: as ``View`` has it.
@@ -43,7 +45,7 @@ def read(
         ValueError: where none is good.
         OSError: if the machine fails.
     """
-    check_common("images", size=size, channels=channels, crop=crop)
+    check_common("images", size=size, stored=stored, channels=channels, crop=crop)
     named: list[tuple[str, Content]] = []
     bad: list[Bad] = []
     for number, image in enumerate(images):
@@ -58,7 +60,7 @@ def read(
         else:
             named.append((str(image), File(Path(image))))
     try:
-        chunk = decode_chunk(named, View(size, channels, crop, "classes" if kind == "mask" else resize))
+        chunk = decode_chunk(named, View(stored or size, channels, crop, "classes" if kind == "mask" else resize))
     except MachineError as error:
         raise OSError(f"{error}.") from None
     bad += chunk.bad

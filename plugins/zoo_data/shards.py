@@ -42,6 +42,7 @@ def shards(
     classes: int | tuple[str, ...] = 0,
     image: str = "",
     size: Size = 64,
+    stored: Size = 0,
     channels: Literal[1, 3] = 3,
     test: float = 0.05,
     crop: int | Literal["square", "none"] = "square",
@@ -60,6 +61,8 @@ def shards(
         classes: how many there are, or their names: each sample's ``.cls`` is then the field ``label``.
         image: the ending of each sample's image, such as ``left.jpg``; empty for the first of a usual one.
         size: image side in pixels, or [height, width].
+        stored: image side that is decoded, or [height, width], larger than ``size``: models see the central part, or
+            what an augmentation such as ``resized-crop`` cuts out; 0 for ``size``.
         channels: 3, or 1 (luma).
         test: share of the images held out, between 0 and 1.
         crop: the largest central ``square``, or part of the proportions of ``size``; a number of pixels, for a
@@ -73,7 +76,7 @@ def shards(
         ValueError: for a value outside its range, a damaged shard, or a sample without its class.
         OSError: when there is no shard, or one cannot be read.
     """
-    check_common("shards", size=size, channels=channels, crop=crop)
+    check_common("shards", size=size, stored=stored, channels=channels, crop=crop)
     check_workers("shards", workers)
     if not 0 < test < 1:
         raise ValueError(f"shards: option 'test' is {test}; choose a share between 0 and 1, such as 0.05.")
@@ -82,7 +85,7 @@ def shards(
     places = _splits(path)
     sets = {split: Shards(files, image) for split, files in places.items()}
     rows = {split: _rows(sets, split, test) for split in ("train", "test")}
-    view, both = View(size, channels, crop, resize), dict[str, Unpacked]()
+    view, both = View(stored or size, channels, crop, resize), dict[str, Unpacked]()
     for split, (found, some) in rows.items():
         how = {"on_error": on_error, "workers": workers, "blocks": found.starts, "mixed": mixed}
         identity = digest([found.identity, repr(view)])

@@ -153,3 +153,48 @@ def test_a_wrong_one_is_told_with_its_place(run_zoo: Run) -> None:
         [error] = outcome.errors
         assert error.startswith("bad.yaml:7:"), error
         assert sentence in error
+
+
+# -- stored larger than models see them ------------------------------------------------------------------------
+
+
+def test_a_resized_crop_is_torchvisions() -> None:
+    from torchvision.transforms.functional import resized_crop
+    from zoo_augment.geometry import ResizedCrop
+
+    images = torch.rand(16, 3, 24, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    crop = ResizedCrop(10, 12, scale=(0.1, 1.0), ratio=(0.5, 2.0))
+    boxes = torch.stack(crop.boxes(images, draw(torch.arange(16)))).T.tolist()
+    assert len({tuple(box) for box in boxes}) > 10
+    assert max(box[3] for box in boxes) > 12 > min(box[3] for box in boxes)  # some are reduced
+    expected = torch.stack(
+        [resized_crop(i, *box, [10, 12], antialias=True) for i, box in zip(images, boxes, strict=True)]
+    )
+    torch.testing.assert_close(crop.forward(images, draw(torch.arange(16))), expected)
+    masks = torch.randint(9, (16, 1, 24, 20), generator=torch.Generator().manual_seed(0))
+    by_nearest = [
+        torch.nn.functional.interpolate(m[None, :, t : t + h, a : a + w].double(), (10, 12), mode="nearest-exact")
+        for m, (t, a, h, w) in zip(masks, boxes, strict=True)
+    ]
+    assert torch.equal(crop.forward(masks, draw(torch.arange(16))), torch.cat(by_nearest).long())
+    volumes = images[:, :, None].repeat(1, 1, 2, 1, 1)
+    torch.testing.assert_close(crop.forward(volumes, draw(torch.arange(16)))[:, :, 1], expected)
+
+
+def test_parts_of_a_crop_are_as_large_as_the_options_say() -> None:
+    from zoo_augment.geometry import ResizedCrop
+
+    crop, images = ResizedCrop(8, 8, scale=(0.25, 0.5)), torch.empty(4000, 1, 200, 200)
+    top, left, high, wide = (side.double() for side in crop.boxes(images, draw(torch.arange(4000))))
+    share, ratio = high * wide / 200**2, wide / high
+    assert (share.min() - 0.25).abs() < 0.01
+    assert (share.max() - 0.5).abs() < 0.01
+    assert (share.mean() - 0.375).abs() < 0.01
+    assert (ratio.log().mean()).abs() < 0.01
+    assert ratio.max() < 4 / 3 + 0.03
+    assert (top + high).max() == 200
+    assert ((top / (200 - high)).mean() - 0.5).abs() < 0.02
+    assert torch.corrcoef(torch.stack([top / (200 - high), left / (200 - wide)]))[0, 1].abs() < 0.08
+    for wrong in ({"scale": (0.5, 1.5)}, {"scale": (0.5, 0.2)}, {"ratio": (0.0, 1.0)}):
+        with pytest.raises(ValueError, match=r"'scale' is \[low, high\] in \(0, 1\]"):
+            ResizedCrop(8, 8, **wrong)

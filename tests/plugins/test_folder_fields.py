@@ -13,11 +13,15 @@ from zoo_data.decode import classes_of
 from zoo_data.folder import folder
 
 from zoo import api
-from zoo.data.batches import load_images
+from zoo.data.augment import augmentations
+from zoo.data.batches import Batches, load_images
+from zoo.data.fields import check_field, items
 from zoo.data.given import read_images
 from zoo.errors import RequestError
 from zoo.recipe import load_recipe, registry_for
 from zoo.recipe.yaml.read import write
+from zoo.report.neighbours import nearest
+from zoo.types import to_model
 
 
 @pytest.fixture(autouse=True)
@@ -440,3 +444,55 @@ def load_first(run: Path) -> list[int]:
     given = recipe.data.load()(**recipe.data.arguments_for())
     mask = int(given.fields["mask"][1][0, 0, 0])
     return [int(given.fields["y"][1][0, 0, 0, 0]), round(mask * 127.5), int(given.test[0, 0, 0, 0])]
+
+
+# -- stored larger ---------------------------------------------------------------------------------------------
+
+
+def larger(root: Path, **also):
+    for place, shift in (("a", 0), ("b", 1)):
+        for i in range(6):
+            ramp = np.add.outer(np.arange(12), np.arange(12)) + 40 * i + shift
+            (root / place).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(ramp.astype(np.uint8)).save(root / place / f"{i}.png")
+    data = {"use": "folder", "path": str(root), "size": 8, "stored": 12, "channels": 1, "pairs": {"x": "a", "y": "b"}}
+    slots = {name: {"use": "dcgan", "width": 4} for name in ("encoder", "decoder")}
+    return load_recipe({"extends": "vae", "data": data, "latent": 4, "slots": slots, "train": {"batch": 4}, **also})
+
+
+def test_what_is_stored_larger_is_seen_in_its_central_part(tmp_path):
+    recipe = larger(tmp_path)
+    found = load_images(recipe, ["y"])
+    assert recipe.fields["x"].shape == (1, 8, 8)
+    assert found.train.shape[1:] == found.fields["y"][0].shape[1:] == (1, 12, 12)
+    middle = to_model(found.test[:, :, 2:10, 2:10])
+    assert torch.equal(items(found, "test", recipe, 0, 9)["x"], middle)
+    batches = Batches.of(recipe, found, "cpu", torch.float32)
+    shown = found.train[batches.images_of(0)]
+    assert torch.equal(batches(0)["x"], to_model(shown[:, :, 2:10, 2:10]))
+    files = sorted((tmp_path / "a").glob("*.png"))
+    assert read_images(files, recipe)[0].shape == (6, 1, 8, 8)
+    distances, _ = nearest(shown[:, :, 2:10, 2:10], found.train, 1)
+    assert distances.max() == 0
+
+
+@pytest.mark.parametrize("augment", [["resized-crop"], [{"crop": {"padding": 2}}, "flip"]])
+def test_partners_stored_larger_are_cut_alike(tmp_path, augment):
+    recipe = larger(tmp_path, augment=augment)
+    found = load_images(recipe, ["y"])
+    fields = {name: recipe.fields[name] for name in ("x", "y")}
+    stored = {"x": found.train, "y": found.fields["y"][0]}
+    batches = Batches(stored, fields, 4, 0, augment=augmentations(recipe))
+    epochs = [batches(turn) for turn in range(4)]
+    for batch in epochs:
+        assert batch["x"].shape == (4, 1, 8, 8)
+        torch.testing.assert_close(batch["y"] - batch["x"], torch.full_like(batch["x"], 1 / 127.5))
+        assert not torch.equal(batch["x"], to_model(found.train[batches.images_of(0)][:, :, 2:10, 2:10]))
+
+
+def test_sides_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="option 'stored' is 4; choose no less than 'size', or 0 for the same"):
+        read(shelves(tmp_path, cat=0), stored=4)
+    recipe = larger(tmp_path)
+    with pytest.raises(ValueError, match=r"its items of x are torch.uint8 \(2, 1, 9, 9\); numbers \(N, 1, 12, 12\)"):
+        check_field(torch.zeros(2, 1, 9, 9, dtype=torch.uint8), recipe.fields["x"])

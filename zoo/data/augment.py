@@ -59,7 +59,7 @@ def _augmented(
     draw = TicketDraw(tickets, recipe.seed, "augment", part.label, dtype=dtype)
     given = {"images": images, "draw": draw}
     made = function(step)(**{name: given[name] for name in part.entry.signature.needs})
-    if made.shape != images.shape or made.dtype != images.dtype:
+    if made.shape not in (images.shape, (len(images), *[1] * flat, *field.shape)) or made.dtype != images.dtype:
         raise ValueError(
             f"it gives {made.dtype} {tuple(made.shape)}, where the {images.dtype} {tuple(images.shape)} it was given "
             "is promised"

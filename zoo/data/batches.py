@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.augment import Augmentation, augmentations
-from zoo.data.fields import check, seen, split_of, unseen, without
+from zoo.data.fields import central, check, seen, split_of, unseen, without
 from zoo.data.trained import TrainedRun
 from zoo.draws import WHOLE, Shard, seeded
 from zoo.errors import Problem, RequestError, said_of
@@ -157,12 +157,13 @@ class Batches:
         for stored, tickets in gathered:
             for name, tensor in stored.items():
                 field = self._fields[name]
-                found = self._laid(seen(tensor.to(self._device, non_blocking=True), field, self._dtype))
+                whole = bool(self._augment)
+                found = self._laid(seen(tensor.to(self._device, non_blocking=True), field, self._dtype, whole))
                 if self._augment:
                     here = tickets.to(self._device, non_blocking=True)
                     for augment in self._augment:
                         found = augment(field, found, here, turn // self._turns)
-                    found = self._laid(found)
+                    found = self._laid(central(found, field.shape) if field.spatial else found)
                 batch[name] = found
         return batch
 

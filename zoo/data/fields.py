@@ -24,8 +24,19 @@ COARSE = 5
 """Numbers along a side of the noise that smooth fields are made up from."""
 
 
-def seen(stored: Tensor, field: DataField, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Stored items of a field as models see them: classes as int64, numbers of a range in [-1, 1], others as floats."""
+def central(items: Tensor, shape: Sequence[int]) -> Tensor:
+    """The central part, (B, *shape), of items that are larger."""
+    for dim, (there, side) in enumerate(zip(items.shape[1:], shape, strict=True), 1):
+        items = items.narrow(dim, (there - side) // 2, side) if there > side else items
+    return items
+
+
+def seen(stored: Tensor, field: DataField, dtype: torch.dtype = torch.float32, whole: bool = False) -> Tensor:
+    """Stored items of a field as models see them: classes as int64, numbers of a range in [-1, 1], others as floats.
+
+    Of items that are stored larger the central part, or the ``whole``.
+    """
+    stored = stored if whole or stored.shape[1:] == field.shape else central(stored, field.shape)
     if field.kind in COUNTED:
         return stored.long()
     ends = field.range or (STORED.get(stored.dtype) if field.kind != "vector" else None)
@@ -191,8 +202,10 @@ def unseen(examples: Examples, recipe: Recipe) -> list[str]:
 def check_field(tensor: Tensor, field: DataField, items: str = "items") -> None:
     """A ValueError where stored items are not what their field says."""
     whole = not (tensor.is_floating_point() or tensor.is_complex())
-    if tuple(tensor.shape[1:]) != field.shape or (field.kind in COUNTED and not whole):
-        shape = ", ".join(["N", *map(str, field.shape)])
+    if tuple(tensor.shape[1:]) not in (field.shape, field.stored or field.shape) or (
+        field.kind in COUNTED and not whole
+    ):
+        shape = ", ".join(["N", *map(str, field.stored or field.shape)])
         promised = f"{'whole numbers' if field.kind in COUNTED else 'numbers'} ({shape})"
         raise ValueError(
             f"its {items} of {field.name} are {tensor.dtype} {tuple(tensor.shape)}; {promised} are promised"

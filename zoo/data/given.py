@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from zoo.data.fields import check_field
+from zoo.data.fields import central, check_field
 from zoo.errors import RequestError, a, text_of
 from zoo.machine.device import memory, size_of
 from zoo.recipe import Recipe, registry_for
@@ -67,7 +67,7 @@ def read_images(
         check_field(found, field)
     except (ValueError, OSError) as error:
         raise RequestError(text_of(error)) from None
-    return found, notes
+    return central(found, field.shape), notes
 
 
 def read_partners(folders: Mapping[str, Path], recipe: Recipe) -> tuple[dict[str, Tensor], list[str]]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo.api import Field
-from zoo.data.fields import differ, items, known_images, split_of
+from zoo.data.fields import central, differ, items, known_images, split_of
 from zoo.errors import RequestError
 from zoo.machine.device import choose_device
 from zoo.model.begin import read_weights
@@ -82,7 +82,7 @@ class TrainedRun:
         size, like = self._size, self.like(field)
         for first in range(start // size * size, self.count(split), size):  # a code may depend on its batch
             stored = self._stored(self._own(field), split)[first : first + size]
-            found = self._encoded(split, first) if field == "x" else stored
+            found = self._encoded(split, first) if field == "x" else central(stored, like.shape[1:])
             yield found[max(start - first, 0) :].to(like.dtype)
 
     def _own(self, field: str) -> str:

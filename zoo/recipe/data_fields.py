@@ -27,6 +27,8 @@ class DataField:
         range: the numbers that models see as -1 and 1; None for what its type and kind say.
         of: which set of the data it is of: the key that the recipe writes it under, empty where there is one set.
         own: what that set calls it.
+        stored: the shape of one item where it lies, which may be larger: models see its central part, or what an
+            augmentation cuts out.
     """
 
     name: str
@@ -37,6 +39,7 @@ class DataField:
     range: tuple[float, float] | None
     of: str
     own: str
+    stored: tuple[int, ...] = ()
 
     @property
     def sizes(self) -> dict[str, Number]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -80,13 +80,11 @@ def named(key: str, own: str, sets: Mapping[str, Part]) -> str:
 
 
 def _bound(key: str, own: str, field: Field, part: Part, sets: Mapping[str, Part]) -> DataField:
-    numbers = {name: value for name, value in part.options.items() if isinstance(value, int)}
     size = part.options.get("size", ())
-    numbers |= dict(zip("HW", (size, size) if isinstance(size, int) else size, strict=False))
     classes: Any = part.options[field.classes] if isinstance(field.classes, str) else field.classes
     names = classes if isinstance(classes, tuple) else ()
     try:
-        shape = tuple(int(word) if word.isdigit() else numbers[word] for word in field.shape.split())
+        shape, stored = (_shape(field, part, sides) for sides in (size, part.options.get("stored") or size))
         if len(shape) != len(SHAPES[field.kind].split()):
             raise ValueError(f"it has {len(shape)} numbers")
     except (KeyError, ValueError) as error:
@@ -94,7 +92,14 @@ def _bound(key: str, own: str, field: Field, part: Part, sets: Mapping[str, Part
         said = f"data '{part.entry.name}' says of its field '{own}': {field.kind} '{field.shape}'; {promised}"
         raise RecipeError([Problem(part.position, f"{said} ({reason(error)})")]) from None
     count = len(names) if names else int(classes)
-    return DataField(named(key, own, sets), field.kind, shape, count, names, field.range, key, own)
+    return DataField(named(key, own, sets), field.kind, shape, count, names, field.range, key, own, stored)
+
+
+def _shape(field: Field, part: Part, size: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape of a field whose images have a side, or sides."""
+    numbers = {name: value for name, value in part.options.items() if isinstance(value, int)}
+    numbers |= dict(zip("HW", (size, size) if isinstance(size, int) else size, strict=False))
+    return tuple(int(word) if word.isdigit() else numbers[word] for word in field.shape.split())
 
 
 def _described(part: Part) -> tuple[Mapping[str, Field], Mapping[str, Any]]:

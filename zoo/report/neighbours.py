@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from zoo.data.fields import central
 from zoo.report.pictures import COLUMNS, Picture, reduced
 from zoo.types import Examples, to_model, to_pixels
 
@@ -28,13 +29,17 @@ def beside_nearest(samples: Tensor, images: Examples) -> Picture:
     stride = -(-len(images.train) // MOST)
     train = images.train[::stride]
     samples = samples[:ASKED]
-    asked = torch.cat([to_pixels(samples), images.test[:ASKED].to(samples.device)])
+    shape = samples.shape[1:]
+    asked = torch.cat([to_pixels(samples), central(images.test[:ASKED].to(samples.device), shape)])
     distances, indices = nearest(asked, train, min(len(ORDINALS), len(train)))
     units = 127.5 * math.sqrt(small(asked[:1]).numel())  # root mean square over pixels and channels, in [-1, 1]
     made, real = (part[:, 0].median().item() / units for part in (distances[: len(samples)], distances[len(samples) :]))
     shown = samples[:COLUMNS]
     rows = [("sample", shown)]
-    rows += [(name, to_model(train[indices[: len(shown), k]])) for k, name in enumerate(ORDINALS[: indices.shape[1]])]
+    rows += [
+        (name, to_model(central(train[indices[: len(shown), k]], shape)))
+        for k, name in enumerate(ORDINALS[: indices.shape[1]])
+    ]
     among = f"{len(train):,} training images" if stride == 1 else f"every {stride}th training image"
     size = "" if max(samples.shape[-2:]) <= SIDE else f" at {SIDE} px"
     caption = (
@@ -58,7 +63,7 @@ def nearest(asked: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
     best = torch.zeros((len(a), 0), dtype=torch.float64, device=a.device)
     index = torch.zeros((len(a), 0), dtype=torch.long, device=a.device)
     for start in range(0, len(train), CHUNK):
-        b = small(train[start : start + CHUNK].to(a.device)).flatten(1).double()
+        b = small(central(train[start : start + CHUNK].to(a.device), asked.shape[1:])).flatten(1).double()
         squares = a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T
         here = torch.arange(start, start + len(b), device=a.device).expand(len(a), -1)
         order = torch.cat([best, squares], 1).sort(dim=1, stable=True)

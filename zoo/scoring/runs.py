@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.check.assembly import assemble
 from zoo.data.batches import load_images
+from zoo.data.fields import central
 from zoo.draws import seed_of
 from zoo.errors import RequestError
 from zoo.model.model import Model
@@ -47,9 +48,10 @@ def run_images(
         raise RequestError(f"{folder}#{output}: is made of {len(test):,} test images, and {count:,} are asked for")
 
     def part(begin: int, end: int) -> Tensor:
-        given = {} if test is None else {"x": to_model(test[begin:end].to(device), model.dtype)}
-        if value == "x" and test is not None:
-            return test[begin:end]
+        images = None if test is None else central(test[begin:end], model.recipe.x.shape)
+        if value == "x" and images is not None:
+            return images
+        given = {} if images is None else {"x": to_model(images.to(device), model.dtype)}
         made = model.compute(value, given=given, batch=end - begin, seed=seed_of(seed, "score", begin))[0]
         if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 3):
             raise RequestError(f"{folder}#{output}: is no image; choose sample, reconstruction, x or another value")
