@@ -11,7 +11,7 @@ Columns = Sequence[str] | Mapping[str, str | int | Sequence[str]]
 
 
 def huggingface_fields(
-    name: str, config: str, revision: str, split: str, columns: Columns
+    name: str, config: str, revision: str, split: str, columns: Columns, stream: bool = False
 ) -> tuple[dict[str, api.Field], dict[str, object]]:
     """What ``huggingface`` brings, and the option ``columns`` with what each of them is.
 
@@ -20,7 +20,7 @@ def huggingface_fields(
         OSError: where the data set cannot be loaded.
     """
     if not isinstance(columns, Mapping):
-        columns = _found(columns, load(name, config, revision), split) if columns else {}
+        columns = _found(columns, load(name, config, revision, stream), split) if columns else {}
     return {"x": api.IMAGE, **{column: _field(column, said) for column, said in columns.items()}}, {"columns": columns}
 
 
@@ -63,8 +63,8 @@ def _said(column: str, feature: Any) -> Any:
     raise ValueError(f"huggingface: column {column!r} is {feature}; columns that may be fields are {kinds}.")
 
 
-def load(name: str, config: str, revision: str) -> dict[str, Any]:
-    """The splits of a data set by name.
+def load(name: str, config: str, revision: str, stream: bool = False) -> dict[str, Any]:
+    """The splits of a data set by name; with ``stream`` what is not on this disk stays where it is.
 
     Raises:
         OSError: in a sentence.
@@ -84,7 +84,19 @@ def load(name: str, config: str, revision: str) -> dict[str, Any]:
         if (path / "dataset_info.json").is_file() and (path / "state.json").is_file():
             return {"train": datasets.load_from_disk(str(path))}
         where = str(path) if path.is_dir() else name
+        if stream:
+            return _streamed(datasets.load_dataset_builder(where, config or None, revision=revision or None))
         return dict(datasets.load_dataset(where, config or None, revision=revision or None))
-    except Exception as error:  # noqa: BLE001 - theirs are of many kinds
+    except Exception as error:
+        if str(error).startswith("huggingface: "):
+            raise
         why = " ".join(str(error).split()) or type(error).__name__
         raise OSError(f"huggingface: {name!r} cannot be loaded: {why}") from None
+
+
+def _streamed(builder: Any) -> dict[str, Any]:
+    """The rows of each split's Parquet files."""
+    from zoo_data.parquet import Rows
+
+    files = builder.config.data_files or {}
+    return {split: Rows([*map(str, paths)], builder.info.features) for split, paths in files.items()}
