@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from zoo_dcgan import zoo_components
+from zoo_dcgan.blocks import ResizeConv2d
 from zoo_dcgan.networks import Critic, Decoder, Encoder, Generator, JointCritic
 
 K, A = 5, 3
@@ -55,6 +56,22 @@ def test_a_layer_has_a_bias_but_before_a_normalisation_which_has_one(norm, upsam
         for layer, following in pairwise([*order, None]):
             normalised = isinstance(following, nn.BatchNorm2d | nn.GroupNorm)
             assert (layer.bias is None) == normalised, (layer, following)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sides", [(4, 4), (1, 5), (7, 2)])
+def test_a_resize_convolution_is_its_two_layers_one_after_the_other(sides, bias):
+    """The image and every gradient, second ones too."""
+    layers = nn.Upsample(scale_factor=2), nn.Conv2d(5, 6, 3, padding=1, bias=bias)
+    found = []
+    for network in (ResizeConv2d(*layers).double(), nn.Sequential(*layers).double()):
+        x = torch.arange(2 * 5 * sides[0] * sides[1]).reshape(2, 5, *sides).double().cos().requires_grad_()
+        y = network(x)
+        (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        found += [[y, slope, *torch.autograd.grad(slope.square().sum(), [x, *network.parameters()], allow_unused=True)]]
+    assert len(found[0]) == 4 + bias
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
 
 
 def test_noise_of_width_zero():
