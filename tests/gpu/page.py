@@ -84,6 +84,14 @@ def use(lines: Lines) -> str:
     return rows([*head, "of the peak", "of the matmul", "of the floor", "with data", "host", "missed"], body)
 
 
+def tokenizer(lines: Lines) -> str:
+    """What a step of a tokenizer takes, and makes of the device."""
+    keys = ("batch", "mode", "gflop_an_image", "milliseconds", "images_a_second", "peak")
+    body = [[told(line[key]) if isinstance(line[key], float) else line[key] for key in keys[:-1]] for line in lines]
+    body = [[*one, percent(line["peak"])] for one, line in zip(body, lines, strict=True)]
+    return rows(["batch", "mode", "GFLOP an image", "ms", "images/s", "of the peak"], body)
+
+
 def scores(lines: Lines) -> str:
     """The scores of recipes, over their seeds."""
     names = list(dict.fromkeys(name for line in lines for name in line["scores"]))
@@ -110,6 +118,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Any]] = {
     "tests": (("tests",), tests),
     "steps": (("steps",), steps),
     "use": (("use",), use),
+    "tokenizer": (("tokenizer",), tokenizer),
     "paper": (("paper",), scores),
     "shelf": (("shelf",), scores),
 }

@@ -166,8 +166,9 @@ def parts(bench: Bench) -> dict[str, tuple[float, Callable[[Bench, float], None]
     first = {
         "tests": (0.15, tests),
         "steps": (0.42, partial(measure, "steps")),
-        "rates": (0.47, partial(measure, "rates")),
-        "paper": (0.77, partial(build, "paper", partial(paper, bench.file, bench.toy))),
+        "tokenizer": (0.48, partial(measure, "tokenizer")),
+        "rates": (0.52, partial(measure, "rates")),
+        "paper": (0.79, partial(build, "paper", partial(paper, bench.file, bench.toy))),
     }
     more = {"shelf": (0.92, partial(build, "shelf", shelf)), "compiled": (1.0, partial(measure, "compiled"))}
     return first if bench.toy else first | more

@@ -19,10 +19,11 @@ from typing import Any
 
 import torch
 from benchmarks.cases import SYSTEMS
+from benchmarks.counting import counted
 from benchmarks.loops import Work, captured_step, counts, engine_step, joint_step, model_of, naive_step
 from benchmarks.measuring import CUDA, DEVICE, H200, ceilings, device_seconds, floor, host_seconds, machine
 from benchmarks.paired import ROUNDS, Paired, paired
-from benchmarks.plan import Step
+from benchmarks.plan import MODES, Step
 from helpers.engine import in_batches
 
 from gpu.shelf import SMALL
@@ -49,6 +50,10 @@ WARM = 6 if CUDA else 1
 """Steps before a side is timed: plans, optimiser states, compiling, capture."""
 
 CAPTURED = "captured" if CUDA else "eager"
+
+
+TINY_KL = "config={block_out_channels: [8, 8], layers_per_block: 1, latent_channels: 4, norm_num_groups: 4}"
+TINY_TOKENIZER = ("data.size=32", f"slots.encoder.{TINY_KL}", f"slots.decoder.{TINY_KL}", "slots.critic.width=4")
 
 
 def timed(run: Work) -> float:
@@ -146,10 +151,35 @@ def measure_rate(name: str) -> None:
     tell(part="rates", system=name, milliseconds=1e3 * seconds)
 
 
+def measure_tokenizer(batch: int) -> None:
+    """``kl-f8`` with its critic in play and LPIPS's network, its weights of chance: what a step makes of the device."""
+    best, flops = ceilings()["bfloat16"].flops, counted(engine_step(tokenizer(batch, "eager"))).flops
+    peak = max(best, H200.flops) if CUDA and "H200" in torch.cuda.get_device_name() else best
+    for mode in dict.fromkeys(("eager", CAPTURED)):
+        seconds = timed(engine_step(tokenizer(batch, mode)))
+        found = {"milliseconds": 1e3 * seconds, "images_a_second": batch / seconds, "peak": flops / seconds / peak}
+        tell(part="tokenizer", batch=batch, mode=mode, gflop_an_image=flops / batch / 1e9, **found)
+
+
+def tokenizer(batch: int, mode: str) -> Model:
+    """``kl-f8`` from the step on at which its critic comes in, which is the first here."""
+    begun = {"phases.1.start": 0, "phases.0.encoder + decoder + variance.adaptive_fooling": 0.5}
+    settings = [f"{key}={value}" for key, value in begun.items()]
+    settings += [f"train.batch={batch}", "train.precision=bfloat16", *MODES[mode], *(() if CUDA else TINY_TOKENIZER)]
+    model = Model(load_recipe("kl-f8", settings), DEVICE, restored=True)  # it asks for no file of weights
+    judge = model.get_submodule("perceptual").state_dict()
+    for name, weights in judge.items():
+        if not name.endswith(("mean", "std")):
+            torch.nn.init.normal_(weights, std=0.02)
+    return model
+
+
 def cases(part: str, toy: bool) -> list[Any]:
     """What a part measures, in the order of worth."""
     if part == "rates":
         return ["vae"] if toy else ["avae", "vae", "vaegan", "bigan", "gan"]
+    if part == "tokenizer":
+        return [2] if toy else [12, 48]
     if toy:
         return [Step("avae", 16, 4, "bfloat16", CAPTURED, width=4)]
     sizes = SIZES if part == "steps" else COMPILED
@@ -160,6 +190,7 @@ MEASURES: dict[str, Callable[[Any], None]] = {
     "steps": measure_steps,
     "compiled": measure_compiled,
     "rates": measure_rate,
+    "tokenizer": measure_tokenizer,
 }
 
 

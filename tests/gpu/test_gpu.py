@@ -30,6 +30,7 @@ def test_in_small_every_part_leaves_its_results_its_tables_and_its_pictures(tmp_
     assert [line["outcome"] for line in found["tests"]] == ["passed"]
     assert [line["side"] for line in found["steps"]] == list(page.SIDES[:6])
     assert found["use"][0]["mflop_an_image"] > 0
+    assert found["tokenizer"][0]["gflop_an_image"] > 0
     assert found["paper"][0]["steps"] == 2
     assert found["paper"][0]["scores"]["edges"] > 0
     written = (tmp_path / "benchmarks.md").read_text()
