@@ -38,7 +38,7 @@ demo: $(USER_STAMP)
 	$(BIN)/zoo build avae.yaml --set 'data={use: sprites, size: 32, ground: plain}'
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ check: $(DEV_STAMP)
 
 coverage: $(DEV_STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile $(COVERING)
+	$(BIN)/coverage run -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal $(COVERING)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -75,7 +75,7 @@ gpu-kit: | $(BIN)/python
 	$(BIN)/python tests/gpu/kit.py
 
 reliability: $(DEV_STAMP)
-	$(BIN)/python tests/reliability.py --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python tests/reliability.py --numprocesses auto --maxprocesses 8 --dist worksteal
 
 soak: $(DEV_STAMP)
 	ZOO_KILLS=2000 $(BIN)/python -m pytest tests/faults/test_kills.py
