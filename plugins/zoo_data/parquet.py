@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo import api
-
 READERS = 8
 """Row groups, and footers, that are fetched at a time."""
 
@@ -37,11 +35,8 @@ class Rows:
         if others := [file for file in files if not file.endswith(".parquet")]:
             cure = "the hub keeps most sets as Parquet too, with revision: refs/convert/parquet"
             raise OSError(f"huggingface: option 'stream' reads Parquet files, and {others[0]} is none; {cure}.")
-        with api.Progress("reading footers", len(files)) as bar, ThreadPoolExecutor(READERS) as threads:
-            self._files = []
-            for file in threads.map(_footer, files):
-                self._files.append(file)
-                bar.update(len(self._files))
+        with ThreadPoolExecutor(READERS) as threads:
+            self._files = [*threads.map(_footer, files)]
         self.features = features or Features.from_arrow_schema(self._files[0][1].schema.to_arrow_schema())
         self._groups = [(file, group) for file in self._files for group in range(file[1].num_row_groups)]
         counts = [file[1].row_group(group).num_rows for file, group in self._groups]

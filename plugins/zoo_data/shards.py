@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -32,6 +34,8 @@ MEMBER = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)")
 """The key of a sample, up to the first dot of a member's name, and the ending after it."""
 BLOCK, SLACK = tarfile.BLOCKSIZE, 1 << 20
 """Of a tar; and how many bytes may follow its end."""
+TOLD_SECONDS = 10
+"""How often a line says how far that is."""
 INDEX = 1
 """Version of what is noted of a shard."""
 
@@ -155,11 +159,10 @@ class Shards:
 
     def __init__(self, files: Sequence[Path], image: str) -> None:
         self._files, self.notes, tables = files, list[str](), list[np.ndarray]()
+        self._told = time.monotonic()
         self._known = [signature(file) for file in files]
-        with api.Progress("looking through shards", len(files), 0) as bar:
-            for number, file in enumerate(files):
-                tables.append(self._table(file, image))
-                bar.update(number + 1)
+        for number, file in enumerate(files):
+            tables.append(self._table(file, image, f"{number + 1:,} of {len(files):,}"))
         self._tables = tables
         counts = [len(table) for table in tables]
         self.starts = np.cumsum([0, *counts])[:-1]
@@ -215,11 +218,14 @@ class Shards:
             raise OSError(f"shards: {file} changed or is gone since it was looked through; run again.")
         return file.open("rb")
 
-    def _table(self, file: Path, image: str) -> np.ndarray:
+    def _table(self, file: Path, image: str, place: str) -> np.ndarray:
         """What is noted of a shard, from the cache if it is there."""
         key = digest([INDEX, os.path.realpath(file), signature(file), image])
         with suppress(OSError, ValueError):  # it is not there, or not whole
             return np.load(cache_folder() / f"shard-{key}.npy", mmap_mode="r")
+        if time.monotonic() > self._told + TOLD_SECONDS:
+            self._told = time.monotonic()
+            print(f"looking through shard {place} in {file.parent}", file=sys.stderr, flush=True)
         table = np.array([*_members(file, image)], np.int64).reshape(-1, 4)
         try:
             folder = cache_folder()
