@@ -69,6 +69,8 @@ VALUES = {
         "turns": "quarter turns of each image, for half of them none",
         "x_turned": "images, turned",
         "codes_turned": "codes, turned (EQ-VAE)",
+        "x_shrunk": "images, turned and shrunk",
+        "codes_shrunk": "codes, turned and shrunk (EQ-VAE)",
     },
     "aggregate": {
         "code_covariance": "covariance of codes over a batch",

@@ -5,11 +5,16 @@ B batch, D features of a place, M, N sides of a map.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, relu
+from torch.nn.functional import interpolate, normalize, relu
 
 from zoo import api
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Its multiples, modulo 1, fill a line evenly, however many are taken."""
 
 
 class Alignment(nn.Module):
@@ -90,8 +95,42 @@ def x_turned(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def codes_turned(z_posterior: Tensor, turns: Tensor) -> Tensor:
-    """T z, (B, D, M, M) (EQ-VAE, Kouzelis et al. 2025, eq. 5), of quarter turns; published, of scales too."""
+    """T z, (B, D, M, M) (EQ-VAE, Kouzelis et al. 2025, eq. 5), of quarter turns; ``codes_shrunk`` scales them too."""
     return _turned(z_posterior, turns)
+
+
+def codes_shrunk(codes_turned: Tensor, step: int, *, least: float = 0.25, share: float = 0.5) -> Tensor:
+    """T z of turns and scales, (B, D, M', M') (EQ-VAE, Kouzelis et al. 2025, eq. 5): at a share of steps M' < M.
+
+    It goes from ``least`` M to M - 1, each as often, in the order of multiples of the golden ratio, which leaves no
+    stretch of steps without some of each; step 0 has M. All images of a batch, and all processes, have the same.
+
+    Args:
+        codes_turned: maps of codes.
+        step: of the training.
+        least: smallest side, as a share of M.
+        share: of the steps.
+
+    Raises:
+        ValueError: for a share that is none.
+    """
+    if not 0 < least <= 1 or not 0 <= share <= 1:
+        raise ValueError(f"'least' is in (0, 1] and 'share' in [0, 1], not {least:g} and {share:g}")
+    side = codes_turned.shape[-1]
+    smallest = math.ceil(least * side)
+    place = (step + 1) * GOLDEN % 1
+    return _shrunk(codes_turned, smallest + int(place / share * (side - smallest)) if place < share else side)
+
+
+def x_shrunk(x_turned: Tensor, codes_turned: Tensor, codes_shrunk: Tensor) -> Tensor:
+    """T x of turns and scales, (B, C, H', H'): as much smaller as the codes are."""
+    return _shrunk(x_turned, x_turned.shape[-1] * codes_shrunk.shape[-1] // codes_turned.shape[-1])
+
+
+def _shrunk(maps: Tensor, side: int) -> Tensor:
+    """Maps of a smaller side, by a bilinear filter as wide as a pixel of them."""
+    same = side == maps.shape[-1]
+    return maps if same else interpolate(maps, (side, side), mode="bilinear", antialias=True)
 
 
 def _turned(maps: Tensor, turns: Tensor) -> Tensor:

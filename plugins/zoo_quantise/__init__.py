@@ -34,6 +34,8 @@ RECIPES = {
     "llamagen-vq": "LlamaGen's VQ-16: entries of length 1 (Sun et al. 2024)",
     "fsq": "VQGAN with finite scalar quantisation (Mentzer et al. 2023)",
     "fsq-mini": "FSQ at 64 px for two cores",
+    "rvq": "8 x 8 codes, each the sum of four entries: RQ-VAE (Lee et al. 2022)",
+    "rvq-mini": "residual VQ at 64 px for two cores",
     "vq-vae-2": "a coarse map of entries, and a finer one that knows it (Razavi et al. 2019)",
     "dc-ae-lite": "maps 32 times smaller than images, by shortcuts from space to channels (Chen et al. 2024)",
     "lfq": "VQGAN with lookup-free quantisation (Yu et al. 2023)",

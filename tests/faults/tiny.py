@@ -17,7 +17,7 @@ MOVED = "augment=[flip, {crop: {padding: 1}}]"
 TRAIN = ("train.batch=4", f"train.steps={STEPS}", "train.log_every=1", "train.ema=0.9")
 
 
-PUBLISHED = {"kl-f4", "kl-f8", "kl-f16", "vqgan", "llamagen-vq", "fsq", "lfq", "rae"}
+PUBLISHED = {"kl-f4", "kl-f8", "kl-f16", "vqgan", "llamagen-vq", "fsq", "lfq", "rae", "rvq"}
 """Judged by LPIPS, whose weights come in no package; their ``-mini`` is tried, which differs in sizes and judge."""
 BEGUN = {"finetune-decoder", "sharp"}
 """What begins with an autoencoder that is there: ``tests/plugins/test_diffusers.py`` has both."""
@@ -33,6 +33,7 @@ SMALL = {
     "ladder-vae": ["slots.mid_from_top.of.features=5"],
     "vampprior": ["slots.pseudo_inputs.count=6"],
     "vqgan-mini": ["slots.quantiser.entries=8"],
+    "rvq-mini": ["slots.quantiser.entries=8"],
 }
 """What else makes a recipe tiny."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from zoo_critics.patch import MultiScale, Patch
 
 from zoo.api import CriticOutput, Draw
+from zoo.recipe import load_recipe
 
 B = 5
+PARTS = Path(__file__).parents[1] / "parts"
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -241,6 +244,40 @@ def test_codes_turn_as_images_do() -> None:
         assert all(torch.equal(found[k], torch.rot90(given[k], k, (1, 2))) for k in range(4))
     with pytest.raises(ValueError, match="quarter turns are of square maps, and this is 3 x 8 x 6"):
         codes.x_turned(x[..., :6], turns)
+
+
+def test_codes_shrink_as_images_do() -> None:
+    z, x = randn(1, 1, 16, 16), randn(2, 1, 64, 64, seed=1)
+
+    def sides(steps: int, **options: float) -> list[int]:
+        return [codes.codes_shrunk(z, step, **options).shape[-1] for step in range(steps)]
+
+    found = sides(2000)
+    assert found[0] == 16
+    shares = [found.count(side) / 2000 for side in range(4, 17)]
+    assert shares == pytest.approx([0.5 / 12] * 12 + [0.5], abs=0.003)
+    assert all({*found[start : start + 40]} >= {4, 15, 16} for start in range(0, 2000, 40))
+    assert {*sides(99, share=0)} == {16}
+    assert min(sides(99, least=0.6, share=1)) == 10
+    step = found.index(8)
+    shrunk = codes.codes_shrunk(z, step)
+    torch.testing.assert_close(shrunk, torch.nn.functional.interpolate(z, (8, 8), mode="bilinear", antialias=True))
+    torch.testing.assert_close(
+        codes.x_shrunk(x, z, shrunk), torch.nn.functional.interpolate(x, (32, 32), mode="bilinear", antialias=True)
+    )
+    assert codes.codes_shrunk(z, 0) is z
+    for wrong in ({"least": 0.0}, {"share": 1.5}):
+        with pytest.raises(ValueError, match=r"'least' is in \(0, 1\] and 'share' in \[0, 1\]"):
+            codes.codes_shrunk(z, 0, **wrong)
+
+
+@pytest.mark.parametrize("name", ["aligned", "scaled"])
+def test_the_distance_is_of_what_was_turned(name: str) -> None:
+    """What the pages say of EQ-VAE: the codes that the row decodes are the turned ones, in every distance it has."""
+    graph = load_recipe(PARTS / f"{name}.yaml").graph
+    turned = {"codes_turned", "x_turned", "reconstruction_turned"}
+    assert turned | {"scaled": {"codes_shrunk", "x_shrunk"}}.get(name, set()) <= {*graph.order(["distance"])}
+    assert "reconstruction" not in graph.order(["distance"])
 
 
 # -- critics -----------------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ SHORT += ["slots.encoder.factor=4", "slots.encoder.attention=false", "slots.deco
 LARGE = {
     **{name: [*HALVES, *JUDGED] for name in ("kl-f4", "kl-f8")},
     "kl-f16": [*(f"slots.{slot}.config={FIVE}" for slot in ("encoder", "decoder")), *JUDGED],
-    **{name: [*SHORT, "slots.quantiser.entries=8", "slots.encoder.depth=4"] for name in ("vqgan", "llamagen-vq")},
+    **{
+        name: [*SHORT, "slots.quantiser.entries=8", "slots.encoder.depth=4"] for name in ("vqgan", "llamagen-vq", "rvq")
+    },
     "fsq": [*SHORT, "slots.quantiser.levels=[8, 6, 5]", "slots.encoder.depth=3"],
     "lfq": [*SHORT, "slots.encoder.depth=3"],
     "finetune-decoder": HALVES,
