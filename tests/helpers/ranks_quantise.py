@@ -21,31 +21,43 @@ QUANTISERS = {
     "vq": {"use": "vq", "entries": 32, "revive": 0.3},
     "by gradient": {"use": "vq", "entries": 32, "revive": 0.3, "learn": "gradient"},
     "residual-vq": {"use": "residual-vq", "entries": 8, "books": 2, "revive": 0.3},
+    "fsq": {"use": "fsq", "levels": [5, 5, 4, 3]},
 }
+JUDGED = ("vqgan", "fsq")
+"""With a critic of patches, whose batch norm is of all processes. ``adaptive_fooling`` is of a process's own share, so
+its weight is constant here."""
+
+NAMES = (*QUANTISERS, "vqgan")
 
 
 def trained(name: str, processes: Processes) -> dict[str, Tensor]:
     """Weights, codebooks and losses after a few steps."""
-    rows = [{"encoder + decoder": {"distance": 1.0, "commitment": 0.25}, "quantiser": {"codebook": 1.0}}]
-    if name != "by gradient":
-        del rows[0]["quantiser"]
+    losses = {"distance": 1.0} | ({"commitment": 0.25} if name != "fsq" else {})
+    rows: list[dict[str, dict[str, object]]] = [{"encoder + decoder": losses}]
+    if name == "by gradient":
+        rows[0]["quantiser"] = {"codebook": 1.0}
+    if name in JUDGED:
+        of = {"with": {"critic_generated": "critic_reconstruction"}}
+        losses["fooling"] = {"use": "reverse_kl", "weight": 20.0, **of}
+        rows.append({"critic": {"hinge": {"weight": 20.0, **of}}})
     recipe = {
         "data": {"use": "digits", "size": SIZE},
         "slots": {
             "encoder": {**NETWORK, "factor": 4, "depth": 4, "sigma": "none"},
             "decoder": NETWORK,
-            "quantiser": {"kind": "module", **QUANTISERS[name]},
+            "quantiser": {"kind": "module", **QUANTISERS["vq" if name == "vqgan" else name]},
+            **({"critic": {"use": "patch", "width": 4, "layers": 1}} if name in JUDGED else {}),
         },
         "values": {"z_posterior": "code", "distance": "pixel_distance"},
         "phases": rows,
         "outputs": {"reconstruction": "reconstruction"},
-        "train": {"batch": BATCH, "steps": STEPS, "optimizer": {"use": "sgd", "lr": 1e-4}},
+        "train": {"batch": BATCH, "steps": STEPS, "optimizer": {"use": "sgd", "lr": 1e-4}, "sync_batch_norm": True},
     }
     engine = Engine(zoo.build(recipe).to(torch.float64), processes=processes)
-    losses: dict[str, Tensor] = {}
+    told: dict[str, Tensor] = {}
     for _ in range(STEPS):
-        losses = engine.step(lambda turn: share(turn, processes))
-    return {**engine.model.state_dict(), **losses}
+        told = engine.step(lambda turn: share(turn, processes))
+    return {**engine.model.state_dict(), **told}
 
 
 def share(turn: int, processes: Processes) -> Tensor:
@@ -58,7 +70,7 @@ def share(turn: int, processes: Processes) -> Tensor:
 def main() -> None:
     """Every quantiser, shared among the processes."""
     with joined("cpu") as (processes, _):
-        everybody = processes.gathered({name: trained(name, processes) for name in QUANTISERS})
+        everybody = processes.gathered({name: trained(name, processes) for name in NAMES})
     if processes.first:
         torch.save(everybody, Path(sys.argv[1]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.forks import Forks
-from helpers.ranks_quantise import QUANTISERS, trained
+from helpers.ranks_quantise import JUDGED, NAMES, trained
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -149,16 +149,16 @@ def test_routes() -> None:
     ]
 
 
-def test_the_codebook_of_two_processes_is_that_of_one(forks: Forks, tmp_path: Path) -> None:
+def test_the_codebook_of_four_processes_is_that_of_one(forks: Forks, tmp_path: Path) -> None:
     """Weights, entries and all that is kept of them, after entries were revived; every process has the same bits."""
-    lives = forks.ranks(2, tmp_path / "found.pt", module="helpers.ranks_quantise", cwd=tmp_path)
+    lives = forks.ranks(4, tmp_path / "found.pt", module="helpers.ranks_quantise", cwd=tmp_path)
     assert not any(life.code for life in lives), "".join(life.log for life in lives)
-    first, second = torch.load(tmp_path / "found.pt")
-    for name in QUANTISERS:
+    first, *others = torch.load(tmp_path / "found.pt")
+    for name in NAMES:
         alone = trained(name, ALONE)
-        revived = alone["quantiser.books.0.anchor" if "gradient" not in name else "quantiser.books.0.shift"]
-        assert revived.any()
+        if name != "fsq":
+            assert alone["quantiser.books.0.anchor" if "gradient" not in name else "quantiser.books.0.shift"].any()
+        assert any(key.startswith("critic.") for key in alone) == (name in JUDGED)
         for key, expected in alone.items():
-            found = first[name][key]
-            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12, msg=f"{name}: {key}")
-            assert torch.equal(found, second[name][key])
+            torch.testing.assert_close(first[name][key], expected, rtol=1e-12, atol=1e-12, msg=f"{name}: {key}")
+            assert all(torch.equal(first[name][key], other[name][key]) for other in others)
