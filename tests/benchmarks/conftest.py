@@ -55,7 +55,15 @@ class Verdicts:
         self.found.append({"table": table, "unit": "", **more})
 
     def ratio(
-        self, group: str, name: str, found: Paired, *, aim: float | None, limit: float | None, same: Paired | None
+        self,
+        group: str,
+        name: str,
+        found: Paired,
+        *,
+        aim: float | None,
+        limit: float | None,
+        same: Paired | None,
+        table: str = "paired",
     ) -> None:
         """Takes a ratio of seconds down; fails where it is above its limit on a machine quiet enough to say so.
 
@@ -66,7 +74,7 @@ class Verdicts:
         met = limit is None or found.median <= limit
         verdict = ("met" if limit else "told") if met else ("failed" if quiet else "noisy: not judged")
         ratios = {"value": found.median, "quartiles": [first, third], "aa": same.told if same else []}
-        self.note("paired", group=group, name=name, aim=aim, most=limit, verdict=verdict, **ratios)
+        self.note(table, group=group, name=name, aim=aim, most=limit, verdict=verdict, **ratios)
         assert met or not quiet, f"{name}: {found.median:.3f} ({first:.3f} to {third:.3f}), at most {limit} wanted"
 
 

@@ -139,7 +139,11 @@ def told(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-PAIRED: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {"paired": pairs, "backbones": backbones}
+PAIRED: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
+    "paired": pairs,
+    "latent": pairs,
+    "backbones": backbones,
+}
 TABLES: dict[str, Callable[[Benchmarks], str]] = {
     "steps": steps,
     "inference": plain("test_sampling test_encoding"),
