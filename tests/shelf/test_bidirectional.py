@@ -47,7 +47,8 @@ def test_veegan_by_hand() -> None:
         return (z(model) - model.encoder(generated(model)).mean).square().sum() / 4
 
     def fooling() -> Tensor:
-        return code() - model.critic(generated(model), z(model)).logit.mean()
+        numbers = z(model).shape[1]
+        return code() / numbers - model.critic(generated(model), z(model)).logit.mean()
 
     def told() -> Tensor:
         real = model.critic(batch["x"], model.encoder(batch["x"]).mean)
