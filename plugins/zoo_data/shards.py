@@ -128,8 +128,9 @@ def _files(place: Path) -> list[Path]:
     if found := sorted(file for file in folder.glob(pattern) if file.is_file()):
         return found
     packed = next((file.name for file in place.glob("*.tar.*") if file.is_file()), "")
-    cure = f"unpack {packed} to a .tar: what is compressed is not read from its middle" if packed else "see that it is"
-    raise FileNotFoundError(f"shards: no shard is {folder / pattern}; {cure}.")
+    cure = "give a directory of .tar files, or such as pictures/*.tar"
+    cure = f"unpack {packed} to a .tar: what is compressed is not read from its middle" if packed else cure
+    raise FileNotFoundError(f"shards: there is no {folder / pattern}; {cure}.")
 
 
 def _rows(sets: dict[str, "Shards"], split: str, test: float) -> tuple["Shards", Any]:

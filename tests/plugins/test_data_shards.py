@@ -227,7 +227,10 @@ def test_a_shard_that_changes_meanwhile_is_not_read(tmp_path):
 
 
 def test_what_is_not_there_is_told(tmp_path):
-    assert wrong(tmp_path) == f"shards: no shard is {tmp_path}/*.tar; see that it is."
+    assert (
+        wrong(tmp_path)
+        == f"shards: there is no {tmp_path}/*.tar; give a directory of .tar files, or such as pictures/*.tar."
+    )
     (tmp_path / "a.tar.gz").touch()
     assert "unpack a.tar.gz to a .tar" in wrong(tmp_path)
     shard(tmp_path / "a.tar", {"1.txt": b"", "2.json": b"{}"})
@@ -240,7 +243,7 @@ def test_what_is_not_there_is_told(tmp_path):
     assert "1.cls says b'cat', which is no whole number" in wrong(tmp_path)
     assert "'test' is 1.5" in wrong(tmp_path, test=1.5)
     assert "'mixed' is -1" in wrong(tmp_path, mixed=-1)
-    with pytest.raises(RequestError, match=r"data 'shards': shards: no shard is"):
+    with pytest.raises(RequestError, match=r"data 'shards': shards: there is no"):
         load_images(recipe(tmp_path / "none"))
 
 

@@ -123,7 +123,9 @@ def test_what_is_wrong_is_a_sentence(here: Path, monkeypatch: pytest.MonkeyPatch
     assert "'H/2' does not come out even: H is 9; make H a multiple of 2" in said(data__size=9)
     assert "no 'latent_chanels'; did you mean 'latent_channels'?" in said(slots__encoder__config={"latent_chanels": 3})
     assert "did you mean 'AutoencoderKL'?" in said(slots__encoder__family="AutoencoderLK")
-    assert "lacks" in said(slots__encoder__family="AutoencoderTiny", slots__encoder__config=TINY["AutoencoderTiny"])
+    other = said(slots__encoder__family="AutoencoderTiny", slots__encoder__config=TINY["AutoencoderTiny"])
+    assert "lacks" in other
+    assert "It was saved with family: AutoencoderKL; what the recipe leaves out of the slot's options is as it" in other
     wider = said(slots__decoder__config={**TINY["AutoencoderKL"], "block_out_channels": [4, 16]})
     assert "weights of slot 'decoder': theirs/diffusion_pytorch_model.safetensors does not fit: it has other" in wider
     assert "is [8] there and [16] here" in wider

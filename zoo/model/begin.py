@@ -68,8 +68,15 @@ def read_weights(
         misfit = _misfit(shapes, wanted) if own or found.saved else _nothing_under(found, names)
         tensors = {} if misfit else {name: file.get_tensor(full) for name, full in own.items()}
     if misfit:
-        raise RequestError(f"{found.file} {misfit}")
+        raise RequestError(f"{found.file} {misfit}{_saved_with(found)}")
     return digest, tensors
+
+
+def _saved_with(found: Weights) -> str:
+    """The options in words that another library's weights were saved with, and what to do about them."""
+    options = found.saved.options.items() if found.saved else ()
+    said = ", ".join(f"{name}: {value}" for name, value in options if isinstance(value, str))
+    return said and f". It was saved with {said}; what the recipe leaves out of the slot's options is as it was saved"
 
 
 def _nothing_under(found: Weights, names: Set[str]) -> str:
