@@ -71,9 +71,8 @@ class CriticOutput:
 class Examples:
     """What a data component returns, in memory or as memory maps: its fields, each an item at the same position.
 
-    Items that are too many for either may be a tensor of a class of its own that reads them when they are used
-    (``__torch_function__``), with ``identity``, a text that is another where one of them is, and, where it is read fast
-    in some orders alone, ``shuffled(generator)``, a permutation of its numbers (N,) for an epoch.
+    Items may be a tensor of a class that reads them when they are used (``__torch_function__``), with ``identity``, a
+    text that is another where one of them is, and perhaps an order of its own for an epoch, ``shuffled(generator)``.
 
     Args:
         train: ``x``, the first field, (N, ...), such as uint8 images (N, C, H, W).

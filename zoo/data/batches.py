@@ -157,8 +157,8 @@ class Batches:
         for stored, tickets in gathered:
             for name, tensor in stored.items():
                 field = self._fields[name]
-                whole = bool(self._augment)
-                found = self._laid(seen(tensor.to(self._device, non_blocking=True), field, self._dtype, whole))
+                moved = tensor.to(self._device, non_blocking=True)
+                found = self._laid(seen(moved, field, self._dtype, whole=bool(self._augment)))
                 if self._augment:
                     here = tickets.to(self._device, non_blocking=True)
                     for augment in self._augment:

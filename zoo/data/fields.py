@@ -32,10 +32,8 @@ def central(items: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def seen(stored: Tensor, field: DataField, dtype: torch.dtype = torch.float32, whole: bool = False) -> Tensor:
-    """Stored items of a field as models see them: classes as int64, numbers of a range in [-1, 1], others as floats.
-
-    Of items that are stored larger the central part, or the ``whole``.
-    """
+    """Stored items as models see them, of larger ones the central part or the ``whole``: classes as int64, numbers of a
+    range in [-1, 1], others as floats."""
     stored = stored if whole or stored.shape[1:] == field.shape else central(stored, field.shape)
     if field.kind in COUNTED:
         return stored.long()

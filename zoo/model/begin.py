@@ -74,8 +74,8 @@ def read_weights(
 
 def _saved_with(found: Weights) -> str:
     """The options in words that another library's weights were saved with, and what to do about them."""
-    options = found.saved.options.items() if found.saved else ()
-    said = ", ".join(f"{name}: {value}" for name, value in options if isinstance(value, str))
+    options = found.saved.options if found.saved else {}
+    said = ", ".join(f"{name}: {value}" for name, value in options.items() if isinstance(value, str))
     return said and f". It was saved with {said}; what the recipe leaves out of the slot's options is as it was saved"
 
 
