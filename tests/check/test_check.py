@@ -334,3 +334,52 @@ def test_a_phase_that_is_never_played_is_told(run_zoo: Run) -> None:
     told = run_zoo("check", "f-anogan", *settings)
     text = f"{told.out}{told.err}"
     assert "starts at step 1,500, and the training has 1,000: it is never played" in text
+    whole = run_zoo("check", "f-anogan", *settings, "--set", "train.epochs=1")
+    assert (whole.code, "never played" in f"{whole.out}{whole.err}") == (0, False)
+
+
+RANGES = """
+import torch
+
+from zoo import api
+
+
+def _numbers(size, low, high, dtype):
+    x = torch.linspace(low, high, 72 * 3 * size * size).reshape(72, 3, size, size).to(dtype)
+    return api.Images(x[:64], x[8:])
+
+
+def floats(*, size: int = 8, channels: int = 3, low: float = 0.0, high: float = 1.0):
+    return _numbers(size, low, high, torch.float32)
+
+
+def whole(*, size: int = 8, channels: int = 3):
+    return _numbers(size, 0, 255, torch.int64)
+
+
+def said(*, size: int = 8, channels: int = 3):
+    return _numbers(size, 0, 1, torch.float32)
+
+
+@api.hookimpl
+def zoo_components():
+    told = {"x": api.Field("image", "channels H W", range=(0, 1))}
+    parts = [api.Component("data", name, f"{__name__}:{name}", "numbers") for name in ("floats", "whole")]
+    return [*parts, api.Component("data", "said", f"{__name__}:said", "numbers", fields=told)]
+"""
+
+
+def test_numbers_of_images_that_nothing_says_are_black_and_white(run_zoo: Run) -> None:
+    Path("ranges.py").write_text(RANGES)
+    for data, of in (
+        ("{use: floats}", "torch.float32 from 0 to 0.8889"),
+        ("{use: floats, high: 255}", "torch.float32 from 0 to 226.7"),
+        ("{use: whole}", "torch.int64 from 0 to 226"),
+        ("{use: floats, low: -1}", ""),
+        ("{use: said}", ""),
+    ):
+        Path("r.yaml").write_text(TINY.replace("{size: 8, train: 64, test: 8}", data))
+        told = run_zoo("check", "r.yaml", "--plugin", "ranges.py")
+        assert told.code == (2 if of else 0), told.err
+        said = f"its train items of x are {of}, and models see [-1, 1]; give uint8 (api.to_pixels)"
+        assert not of or said in told.err

@@ -217,6 +217,13 @@ def test_json_is_printed_by_one_writer() -> None:
 def test_what_is_no_run(run_zoo: Run, run: Path) -> None:
     outcome = run_zoo("sample", "nowhere")
     assert (outcome.code, outcome.err) == (2, "zoo: error: nowhere: is not a run (it has no recipe.yaml)\n")
+    assert run_zoo("sample", "vae").err == (
+        "zoo: error: vae: is not a run (a run is the directory that a build writes: zoo build vae)\n"
+    )
+    near = "it has no recipe.yaml; did you mean 'a/first'?"
+    Path("a/first").mkdir(parents=True)
+    assert run_zoo("sample", "a/frist").err == f"zoo: error: a/frist: is not a run ({near})\n"
+    assert run_zoo("check", "a/frist").err == "zoo: error: there is no run or file 'a/frist'; did you mean 'a/first'?\n"
     (run / "model.safetensors").unlink()
     for path in (run / "state").glob("step-*"):
         path.unlink()

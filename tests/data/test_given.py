@@ -73,6 +73,11 @@ def test_grey_images_need_no_channel() -> None:
     ("given", "value_range", "said"),
     [
         (torch.rand(4, 3, 8, 8), None, "images are torch.float32, from .* and nothing says which number is white; "),
+        (X.float(), None, r".* white; give uint8, or say value_range=\(0, 255\)$"),
+        (X / 127.5 - 1, None, r".* white; give uint8, or say value_range=\(-1, 1\)$"),
+        (X / 25 - 4, None, r".* or say value_range=\(BLACK, WHITE\), once a normalisation is undone$"),
+        (X.float().to_sparse(), (0, 255), "images are torch.sparse_coo; give a dense tensor of numbers$"),
+        (X.to("meta"), None, "images are on meta; give a dense tensor of numbers$"),
         (torch.rand(4, 3, 8, 8) * 2 - 1, (0, 1), r"images go from -[\d.]+ to [\d.]+, beyond value_range=\(0, 1\)"),
         (torch.full((4, 3, 8, 8), torch.nan), (0, 1), "images go from nan to nan, beyond"),
         (X, (1, 0), None),

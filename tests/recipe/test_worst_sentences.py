@@ -37,6 +37,7 @@ NAMED = "a part is named, not imported by a path; give a file that brings it, --
         ),
         ("slots: {encoder: {use: torchvision.models.resnet18}}", f"no encoder 'torchvision.models.resnet18': {NAMED}"),
         ("slots: {encoder: 'mine:Encoder'}", f"there is no encoder 'mine:Encoder': {NAMED}"),
+        ("slots: {encoder: ./mine.py}", f"there is no encoder './mine.py': {NAMED}"),
         ("train:\n\tsteps: 4", "3:1: error: a tab is no indentation; indent with spaces"),
     ],
 )

@@ -19,7 +19,7 @@ def idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Param
     """Says of which slots, values and terms there are weights among the ``free`` that no row has ``moved``."""
     recipe = model.recipe
     for number, phase in enumerate(recipe.phases, 1):
-        if phase.start >= recipe.train.steps:
+        if not recipe.train.epochs and phase.start >= recipe.train.steps:  # how many epochs are is not known yet
             rows = " and ".join(row.label for row in phase.rows)
             said = (
                 f"phase {number} ({rows}) starts at step {phase.start:,}, and the training has {recipe.train.steps:,}"

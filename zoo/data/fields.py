@@ -20,6 +20,8 @@ STORED: Mapping[torch.dtype, tuple[float, float]] = {torch.uint8: (0, 255), torc
 """Type of what is stored -> the numbers that become -1 and 1, where a field says none."""
 MOST_BYTES = 256 << 20
 """Pixels of a split that are hashed, evenly spread: a fraction of a second."""
+EXAMINED = 256
+"""Images whose numbers are looked at, where nothing says which of them is white."""
 COARSE = 5
 """Numbers along a side of the noise that smooth fields are made up from."""
 
@@ -176,6 +178,7 @@ def check(examples: Any, recipe: Recipe) -> None:
             raise ValueError(f"gives no field '{missing[0]}', which it says it has")
         for name, tensor in stored.items():
             check_field(tensor, recipe.fields[name], f"{split} items")
+            _check_range(tensor, recipe.fields[name], f"{split} items")
         for name in (name for name in stored if recipe.fields[name].of == recipe.x.of):
             if len(stored[name]) != len(stored[recipe.x.name]):
                 raise ValueError(
@@ -195,6 +198,19 @@ def unseen(examples: Examples, recipe: Recipe) -> list[str]:
     gone = {f.name: [class_name(f, n) for n in range(f.classes) if n not in there] for f, there in labels}
     named = {name: ", ".join(map(repr, classes[:5])) + " ..." * (len(classes) > 5) for name, classes in gone.items()}
     return [f"{name} has no training item of class {classes}" for name, classes in named.items() if classes]
+
+
+def _check_range(tensor: Tensor, field: DataField, items: str) -> None:
+    """A ValueError where numbers of images, whose black and white nothing says, are not those that models see."""
+    if field.kind != "image" or field.range or tensor.dtype in STORED:
+        return
+    some = tensor[:EXAMINED]
+    low, high = float(some.min()), float(some.max())
+    if not -1 <= low < 0 or high > 1:
+        raise ValueError(
+            f"its {items} of {field.name} are {tensor.dtype} from {low:.4g} to {high:.4g}, and models see [-1, 1]; "
+            f"give uint8 (api.to_pixels), or say in its Field which are black and white: range=({low:.4g}, {high:.4g})"
+        )
 
 
 def check_field(tensor: Tensor, field: DataField, items: str = "items") -> None:

@@ -200,6 +200,9 @@ def pixels_of(
         raise RequestError(
             f"images are {type(images).__name__}; give a tensor or an array {SHAPE}, or a list of Pillow's images"
         )
+    if images.is_meta or images.layout != torch.strided:
+        where = "on meta" if images.is_meta else images.layout
+        raise RequestError(f"images are {where}; give a dense tensor of numbers")
     return _eight_bits(_laid_out(images, recipe, field or recipe.x), value_range)
 
 
@@ -266,9 +269,13 @@ def _eight_bits(images: Tensor, value_range: tuple[float, float] | None) -> Tens
     if not images.is_floating_point():
         raise RequestError(f"images are {images.dtype}; give uint8, or floats with value_range=(0, 1)")
     if value_range is None:
+        low, high = float(images.min()), float(images.max())
+        ranges = ((0, 1), (-1, 1)) if high <= 1 else ((0, 255),)
+        fit = [f"value_range={known}" for known in ranges if known[0] <= low and high <= known[1]]
+        said = " or ".join(fit) or "value_range=(BLACK, WHITE), once a normalisation is undone"
         raise RequestError(
-            f"images are {images.dtype}, from {images.min():.4g} to {images.max():.4g}, and nothing says which number "
-            "is white; give uint8, or say value_range=(0, 1) or value_range=(-1, 1)"
+            f"images are {images.dtype}, from {low:.4g} to {high:.4g}, and nothing says which number is white; give "
+            f"uint8, or say {said}"
         )
     low, high = value_range
     if not low < high:

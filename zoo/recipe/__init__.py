@@ -118,6 +118,8 @@ def _bundled(name: str, path: Path, registry: Registry) -> Path:
         raise RequestError(f"there is no file '{said}'{beside}")
     if path.suffix and beside:
         raise RequestError(f"there is no recipe '{said}'{beside}")
+    if "/" in name and os.path.isdir(path.parent):
+        raise RequestError(f"there is no run or file '{said}'{beside}")
     nor = f"there is no file '{said}', and " if "/" in name or path.suffix in (".yaml", ".yml") else ""
     raise RequestError(f"{nor}{registry.unknown('recipe', said)}")
 

@@ -110,14 +110,14 @@ def unknown(
 ) -> UnknownName:
     """The exception for a name that none of the entries answers to; ``plugins`` are all, however they fared."""
     package, bare = split(name)
+    if kind != "recipe" and ("." in bare or ":" in bare):  # torchvision.models.resnet18, my_module:Encoder, ./my.py
+        cure = "give a file that brings it, --plugin FILE.py (zoo new-plugin writes a package)"
+        return UnknownName(f"there is no {kind} '{name}': a part is named, not imported by a path; {cure}")
     if package:
         return UnknownName(_in_package(kind, bare, package, entries, plugins, catalogue))
     providers = catalogue.providers(kind, bare)
     if providers:
         return UnknownName(_provided_elsewhere(kind, bare, providers, plugins))
-    if kind != "recipe" and ("." in bare or ":" in bare):  # torchvision.models.resnet18, my_module:Encoder
-        cure = "give a file that brings it, --plugin FILE.py (zoo new-plugin writes a package)"
-        return UnknownName(f"there is no {kind} '{bare}': a part is named, not imported by a path; {cure}")
     choices = did_you_mean(bare, [entry.name for entry in entries if entry.kind == kind])
     kinds = [entry.kind for entry in entries if entry.name == bare]
     kinds += [

@@ -13,7 +13,7 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import Damaged, RecipeError, RequestError, RunError
+from zoo.errors import Damaged, RecipeError, RequestError, RunError, closest
 from zoo.machine.disk import inside, read_text
 from zoo.recipe import RUN_RECIPE, Overrides, Recipe, Source, load_recipe, registry_for
 from zoo.recipe.provided import FILE, absent, files_of, noted
@@ -111,7 +111,7 @@ def own_recipe(folder: Path) -> Path:
     if text is None and steps_of(folder, "json"):
         raise Damaged(f"{path}: is gone. {_recipe_again(folder)}")
     if text is None:
-        raise RequestError(f"{folder}: is not a run (it has no recipe.yaml)")
+        raise RequestError(f"{folder}: is not a run ({_no_run(folder)})")
     if not seal_holds(text):
         raise Damaged(
             f"{path}: is not as it was written: damaged, or edited. {_recipe_again(folder, text)}. "
@@ -120,6 +120,15 @@ def own_recipe(folder: Path) -> Path:
     if read(text, str(path)).child("extends"):
         raise RunError(f"{path}: extends another recipe; that of a run is whole, as zoo build writes it")
     return path
+
+
+def _no_run(folder: Path) -> str:
+    """Says why a path is no run, and what was meant."""
+    if folder.is_file() or (not folder.exists() and registry_for({}).find_recipe(str(folder))):
+        return f"a run is the directory that a build writes: zoo build {folder}"
+    beside = () if folder.exists() else (other.name for other in folder.parent.glob("*"))
+    near = closest(folder.name, beside)
+    return f"it has no recipe.yaml; did you mean '{folder.with_name(near)}'?" if near else "it has no recipe.yaml"
 
 
 def _recipe_again(folder: Path, text: str = "") -> str:
