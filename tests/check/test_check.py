@@ -309,6 +309,38 @@ def test_a_gradient_of_zero_is_told(run_zoo: Run) -> None:
     assert (outcome.code, outcome.err) == (0, said)
 
 
+WRONG = """
+from zoo import api
+
+
+def endless(x, reconstruction):
+    \"\"\"Which has no logarithm.\"\"\"
+    return ((x - reconstruction) * 0).sum().log()
+
+
+def brighter(x, reconstruction):
+    \"\"\"Which writes into the images.\"\"\"
+    return (x.add_(1) - reconstruction).square().sum()
+
+
+@api.hookimpl
+def zoo_components():
+    return [api.Component("term", name, f"{__name__}:{name}", "wrong") for name in ("endless", "brighter")]
+"""
+
+
+def test_a_term_that_is_no_number_or_writes_into_images_is_told_before_training(run_zoo: Run) -> None:
+    Path("wrong_terms.py").write_text(WRONG)
+    Path("r.yaml").write_text(TINY)
+    for name, said in (
+        ("endless", "term 'endless' is -inf on the first images: nothing learns\n"),
+        ("brighter", "row 'encoder + decoder' changes x in place, which others see too; work on a copy"),
+    ):
+        setting = f"phases.0.encoder+decoder.{name}=1"
+        outcome = run_zoo("check", "r.yaml", "--plugin", "wrong_terms.py", "--set", setting)
+        assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+
+
 def test_a_run_is_checked_without_the_file_that_it_began_at(run_zoo: Run) -> None:
     Path("begun.py").write_text(ROUNDED)
     Path("first").touch()

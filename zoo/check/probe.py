@@ -110,6 +110,11 @@ def _batch(recipe: Recipe) -> int:
     return min(BATCH, recipe.train.batch)
 
 
+def _versions(batch: Batch) -> dict[str, int]:
+    """How often each field was written into."""
+    return {name: tensor._version for name, tensor in batch.items()}
+
+
 @dataclass(frozen=True)
 class _Way:
     """The way of a term's gradient: the parameters it reached, the slots it came through, and what was declared."""
@@ -235,11 +240,18 @@ class _Probe:
             declared = route(self.recipe.graph, row.slots, [term.part.arguments])
             found.append(_Way(term, frozenset(gradients), declared, self._passed_through(row, term, declared)))
 
-        run = partial(engine.by_term, plan, self.batch, look)
-        if self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None:
+        run, before, problems = (
+            partial(engine.by_term, plan, self.batch, look),
+            _versions(self.batch),
+            len(self.problems),
+        )
+        failed = self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None
+        if changed := [name for name, version in _versions(self.batch).items() if version != before[name]]:
+            told = f"row '{row.label}' changes {' and '.join(changed)} in place, which others see too"
+            self.problems[problems:] = [Problem(row.position, f"{told}; work on a copy (x + 1 for x.add_(1))")]
+        if failed or changed:
             return
         self.reached |= {key for way in found for key in way.reached}
-        problems = len(self.problems)
         for name in row.players:
             keys = engine.players[name].parameters
             reached = sum(any(key in way.reached for way in found) for key in keys)
@@ -285,6 +297,8 @@ class _Probe:
             if not isinstance(value, Tensor) or value.ndim:
                 gives = dims(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 misfit_at(part.position, f"term '{part.label}' gives {gives}, where a scalar is promised")
+            if self.real and not value.isfinite():
+                misfit_at(part.position, f"term '{part.label}' is {value:.4g} on the first images: nothing learns")
             return value
 
         program = [
