@@ -1,6 +1,6 @@
 """Images that are read and decoded when they are used, and packed nowhere: for sets that fit no disk cache."""
 
-import warnings
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -56,14 +56,14 @@ class Reader:
     ) -> None:
         self.name, self.view, self.count, self.identity = name, view, count, identity
         self.blocks, self.mixed = np.asarray(blocks), mixed
+        self._told = set[Bad]()
         self._contents, self._on_error, self._workers = contents, on_error, workers or min(_cores(), MOST_WORKERS)
 
     def read(self, rows: Sequence[int]) -> Tensor:
         """uint8 (N, C, H, W).
 
         Raises:
-            ValueError: for a bad image, unless it is skipped; where none of those that follow is good.
-            OSError: if the machine fails.
+            OSError: for a bad image, unless the next good one is to stand in; if the machine fails.
         """
         pixels = np.empty((len(rows), *self.view.shape), np.uint8)
         for first in range(0, len(rows), CHUNK):
@@ -88,16 +88,18 @@ class Reader:
 
     def _instead(self, row: int, bad: Bad) -> np.ndarray:
         if self._on_error == "error":
-            raise ValueError(
+            raise OSError(
                 f"{self.name}: {bad} cannot be used; repair or remove it, or set on_error to skip, "
                 "for the image after it in its place."
             )
         for step in range(1, min(STAND_INS, self.count)):
             (found,) = self._decoded([(row + step) % self.count])
             if not isinstance(found, Bad):
-                warnings.warn(f"{self.name}: skipped {bad}; an image after it stands in.", stacklevel=2)
+                if bad not in self._told:
+                    print(f"{self.name}: skipped {bad}; an image after it stands in.", file=sys.stderr, flush=True)
+                    self._told.add(bad)
                 return found
-        raise ValueError(f"{self.name}: neither {bad} can be used, nor any of those that follow it.")
+        raise OSError(f"{self.name}: neither {bad} can be used, nor any of those that follow it.")
 
 
 class Unpacked(Tensor):

@@ -185,9 +185,9 @@ def test_what_is_wrong_is_told(tmp_path):
         load_images(recipe(pictures))
 
 
-def test_a_bad_image_stops_where_it_has_partners(tmp_path):
+def test_a_bad_image_stops_or_the_next_stands_in(tmp_path, capsys):
     place = parquet(tmp_path / "in", bad=7)
-    with pytest.warns(UserWarning, match=r"skipped train\[7\] \(not an image.*stands in"):
-        assert (read(place).train[7:8] + 0)[0, 0, 0, 0] == 8
-    with pytest.raises(ValueError, match=r"train\[7\] \(not an image, .*\) cannot be used"):
+    assert (read(place).train[7:8] + 0)[0, 0, 0, 0] == 8
+    assert "huggingface: skipped train[7] (not an image, or damaged at its start); an image" in capsys.readouterr().err
+    with pytest.raises(OSError, match=r"train\[7\] \(not an image, .*\) cannot be used"):
         read(place, on_error="error").train[7:8].float()

@@ -106,6 +106,8 @@ def _unforeseen(error: BaseException) -> str:
     """Names in a line what was raised and where: the file tells whose fault it is. Damaged metadata tells its own."""
     from zoo.registry.discovery import damaged_metadata
 
+    if isinstance(error, OSError) and error.errno is None and error.args:  # a sentence of who raised it
+        return f"zoo: error: {error}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     what = reason(error) if isinstance(error, SystemExit) else type(error).__name__
     said = f"{what} at {frame.filename}:{frame.lineno}{'' if what == reason(error) else f': {reason(error)}'}"
