@@ -153,12 +153,17 @@ def test_samples_of_codes_and_noise() -> None:
     assert torch.equal(model.sample(z=z, seed=1), model.decode(z, seed=1))
     assert not torch.equal(model.decode(z), model.decode(z))  # other noise
     assert model.sample().shape[0] == 16
+    assert torch.equal(model.sample(z=z.numpy(), noise=noise.tolist()), expected)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"n": 0}, "0 samples cannot be had; ask for 1 or more"),
+        (
+            {"seed": 0, "generator": torch.Generator()},
+            "seed=0 and a generator both say what is drawn; give one of them",
+        ),
         ({"z": torch.zeros(2, 5)}, r"z has the shape \(2, 5\); these samples take \(2, 4\)"),
         ({"n": 3, "noise": torch.zeros(2, 4)}, r"noise has the shape \(2, 4\); these samples take \(3, 4\)"),
     ],
@@ -166,6 +171,17 @@ def test_samples_of_codes_and_noise() -> None:
 def test_samples_that_cannot_be_had(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
         tiny().sample(**asked)
+
+
+def test_arguments_that_are_not_what_they_should_be_are_sentences() -> None:
+    with pytest.raises(RequestError, match=r"lost\.py is broken: there is no file \S*lost\.py|no file '?\S*lost\.py"):
+        zoo.build("vae", plugins="lost.py")
+    with pytest.raises(RequestError, match=r"a model is one of zoo\.build or zoo\.load, not Linear"):
+        zoo.train(torch.nn.Linear(1, 1), torch.zeros(1))  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="steps='5': a training takes 1 step or more"):
+        zoo.train(tiny(), steps="5")  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match=r"without images x; give them, --given x=\.\.\. or given=\{'x': \.\.\.\}$"):
+        tiny().compute("reconstruction")
 
 
 def test_a_model_whose_samples_are_made_of_no_noise() -> None:

@@ -83,7 +83,7 @@ def build(
     from zoo.machine.device import choose_device
     from zoo.runs.provenance import resolved
 
-    files = tuple(map(Path, plugins))
+    files = tuple(map(Path, [plugins] if isinstance(plugins, str | Path) else plugins))
     model = assemble(resolved(recipe, overrides, files)[0], choose_device(str(device)))
     probe_model(model)
     model.plugins = files
@@ -127,7 +127,7 @@ def load(
     from zoo.runs.weights import load_weights
 
     folder = fetched(str(run)) if str(run).startswith(HUB) else Path(run)
-    files = tuple(map(Path, plugins))
+    files = tuple(map(Path, [plugins] if isinstance(plugins, str | Path) else plugins))
     own_recipe(folder)
     recipe, _ = resolved(folder, overrides, files)
     for sentence in other_versions(folder, recipe):

@@ -157,6 +157,7 @@ IN_PYTHON = {
     r"--set (\S+=\S+)": r"overrides=['\1']",
     r"--(device|weights|steps|seed) ([\w:.-]*\w)": r"\1='\2'",
     r"--plugin (\S+\.py)": r"plugins=['\1']",
+    r"--given \w+=... or given=": "given=",
     r"give them, --given (\w+)=...": r"give {'\1': ...}",
     r"another --out": "another directory",
     r"--extend": "extend=True",

@@ -165,7 +165,7 @@ class Model(nn.Module):
         for name in self._missing(wanted, known):
             if name not in self.drawable:
                 what, kind = ", ".join(dict.fromkeys(wanted)), self.recipe.fields[name].kind
-                cure = f"give them, --given {name}=..."
+                cure = f"give them, --given {name}=... or given={{'{name}': ...}}"
                 raise RequestError(f"recipe '{self.recipe.name}': {what} cannot be had without {kind}s {name}; {cure}")
             known[name] = drawn(self.frequencies, self.recipe.fields[name], known["batch"], draws(name))
         with evaluating(self, self.recipe.batch_stats):
@@ -260,6 +260,8 @@ class Model(nn.Module):
             RequestError: if it makes no images of codes or noise, or these are not of its size.
         """
         target, known, sizes = self.output("sample"), dict[str, Any](), self.recipe.sizes
+        if seed is not None and generator is not None:
+            raise RequestError(f"seed={seed} and a generator both say what is drawn; give one of them")
         if n is None and z is None and noise is None:
             n = batch_size(given or {}) or None
         for name, numbers, size in (("z", z, sizes.code), ("noise", noise, (sizes.noise,))):
@@ -267,6 +269,7 @@ class Model(nn.Module):
                 continue
             if not needs(self.recipe.graph, [target], name, {}):
                 raise RequestError(f"recipe '{self.recipe.name}': its samples are made of no {name}")
+            numbers = torch.as_tensor(numbers)
             n = len(numbers) if n is None else n
             if numbers.shape != (n, *size):
                 raise RequestError(f"{name} has the shape {tuple(numbers.shape)}; these samples take {(n, *size)}")

@@ -74,8 +74,10 @@ def train(
         zoo.errors.Interrupted: if ``stop`` said so.
         zoo.errors.RequestError: if there are no such images, or the run is another's.
     """
-    if steps is not None and steps < 1:
-        raise RequestError(f"steps={steps}: a training takes 1 step or more")
+    if not hasattr(model, "recipe"):
+        raise RequestError(f"a model is one of zoo.build or zoo.load, not {type(model).__name__}")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise RequestError(f"steps={steps!r}: a training takes 1 step or more")
     recipe, done = model.recipe, _done(model, run)
     images = load_images(recipe) if data is None else data
     images = images if isinstance(images, Examples) else examples_of(images, recipe, value_range)
