@@ -100,6 +100,9 @@ def zoo_components() -> tuple[api.Component, ...]:
             for module, parts in modules.items()
             for name, summary in parts.items()
         ),
+        api.Component(
+            "value", "alignment_gap", "zoo_losses.codes:feature_alignment", "what feature_alignment minimises"
+        ),
         api.Component("term", "path_length", "zoo_losses.slopes:PathLength", "a generator that changes evenly"),
         api.Component("term", "lecam", "zoo_losses.adversarial:LeCam", "a critic near its averages (LeCam)"),
         api.Component(

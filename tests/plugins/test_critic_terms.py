@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 import zoo_losses.adversarial as adversarial
 import zoo_losses.augmented as augmented
 import zoo_losses.codes as codes
@@ -17,8 +19,11 @@ from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from zoo_critics.patch import MultiScale, Patch
 
+import zoo
 from zoo.api import CriticOutput, Draw
+from zoo.engine.engine import Engine
 from zoo.recipe import load_recipe
+from zoo.recipe.schema import Term
 
 B = 5
 PARTS = Path(__file__).parents[1] / "parts"
@@ -233,6 +238,28 @@ def test_alignment_by_loops() -> None:
     assert float(found) == pytest.approx(near + alike)
     with pytest.raises(ValueError, match="codes are 5 x 2 x 3 and the teacher's features 4 x 2 x 3: set features"):
         codes.feature_alignment(z, f[:, :4])
+
+
+def test_alignment_weighs_what_makes_both_gradients_as_long() -> None:
+    """VA-VAE's adaptive weight, as the page on autoencoders has it, at the encoder's last layer."""
+    recipe = yaml.safe_load((PARTS / "aligned.yaml").read_text())
+    recipe["values"] |= {
+        "gap": "alignment_gap",
+        "gap_weight": {"use": "adaptive_weight", "with": {"fooling": "gap", "decoder": "encoder"}},
+    }
+    of = {"fooling": "gap", "adaptive_weight_held": "gap_weight_held"}
+    alone = {"distance": 1.0, "aligned": {"use": "adaptive_fooling", "weight": 0.1, "with": of}}
+    model = zoo.build(recipe | {"phases": [{"encoder + decoder + alignment": alone}]}).to(torch.float64)
+    engine, found = Engine(model, optimizers=False), dict[str, float]()
+    last = [p for p in model.encoder.parameters() if p.ndim > 1][-1]
+
+    def look(_: object, term: Term, taken: Callable[[], Mapping[str, Tensor]]) -> None:
+        gradients = taken()
+        (name,) = [name for name, p in model.named_parameters() if p is last]
+        found[term.label] = gradients[name].norm().item()
+
+    engine.by_term(engine.plan(model.recipe.phases[0]), {"x": randn(4, 3, 32, 32).clamp(-1, 1)}, look)
+    assert found["aligned"] == pytest.approx(found["distance"], rel=1e-3)
 
 
 def test_codes_turn_as_images_do() -> None:

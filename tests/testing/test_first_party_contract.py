@@ -206,7 +206,7 @@ RECIPES: dict[str, Any] = {
 
 
 ALIGNED = Path(__file__).parents[1] / "parts" / "aligned.yaml"
-ALIGNING = ("teacher_features", "aligned_codes", "turns", "x_turned", "codes_turned")
+ALIGNING = ("teacher_features", "aligned_codes", "alignment_gap", "turns", "x_turned", "codes_turned")
 RECIPES |= {f"value/{name}": ALIGNED for name in ALIGNING} | {"term/feature_alignment": ALIGNED}
 RECIPES |= {f"value/{name}": ALIGNED.with_name("scaled.yaml") for name in ("x_shrunk", "codes_shrunk")}
 RECIPES |= {"value/code_surprise": "ganomaly"} | dict.fromkeys(("value/image_surprise", "metric/auroc"), "f-anogan")
