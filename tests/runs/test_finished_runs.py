@@ -171,7 +171,7 @@ def test_another_recipe_is_refused_where_that_of_the_run_is_gone(run_zoo: Run, r
     gone(run / "recipe.yaml")
     Path("tiny.yaml").write_text(AVERAGED.replace("width: 4", "width: 5"))
     outcome = build(run_zoo)
-    cure = "Bring it back from a copy, or go on from the recipe that it was built from: zoo build run --out run"
+    cure = "Bring it back from a copy, or go on from the recipe that it was built from: zoo build RECIPE --out run"
     assert (outcome.code, outcome.err) == (1, f"zoo: error: run/recipe.yaml: is gone. {cure}\n")
 
 

@@ -162,7 +162,7 @@ def test_a_recipe_that_was_changed_or_is_none(tmp_path: Path) -> None:
         own_recipe(tmp_path)
     assert str(caught.value) == (
         f"{file}: is not as it was written: damaged, or edited. Bring it back from a copy, or go on from the recipe "
-        f"that it was built from: zoo build {tmp_path.name} --out {tmp_path}. "
+        f"that it was built from: zoo build RECIPE --out {tmp_path}. "
         "If it was edited and is meant so, let its last line be '# edited'"
     )
     file.write_text(f"a: [\n{EDITED}")

@@ -134,7 +134,8 @@ def _no_run(folder: Path) -> str:
 def _recipe_again(folder: Path, text: str = "") -> str:
     """Advice on a run whose recipe is lost."""
     name = match[1] if (match := re.search(r"^name: ([\w.-]+)$", text, re.MULTILINE)) else folder.absolute().name
-    command = build_again(folder, f"{name}.yaml" if isfile(f"{name}.yaml") else name)
+    known = name if registry_for({}).find_recipe(name) else "RECIPE"
+    command = build_again(folder, f"{name}.yaml" if isfile(f"{name}.yaml") else known)
     return f"Bring it back from a copy, or go on from the recipe that it was built from: {command}"
 
 
