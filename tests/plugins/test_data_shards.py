@@ -139,13 +139,14 @@ def test_pictures_metrics_and_hashes_take_them(tmp_path):
 
 
 def peak(path: Path) -> int:
-    """Bytes that 20 batches take at most, tensors among them, for they are of arrays."""
+    """Bytes that an epoch takes at most, tensors among them, for they are of arrays."""
     made = recipe(path)
-    batches = Batches.of(made, load_images(made), "cpu", torch.float32)
+    found = load_images(made)
+    batches = Batches.of(made, found, "cpu", torch.float32)
     batches(0)
     tracemalloc.start()
     try:
-        for turn in range(20):
+        for turn in range(len(found.train) // 4):
             batches(turn)
         return tracemalloc.get_traced_memory()[1]
     finally:
