@@ -295,6 +295,11 @@ def test_losses_of_a_model_as_it_stands() -> None:
         model.losses(FLOATS[:4], phase=1)
 
 
+def test_losses_of_a_step_before_the_first_are_refused() -> None:
+    with pytest.raises(ValueError, match="step is the number of steps done, 0 or more, not -1"):
+        zoo.build({"extends": "vae", "data": {"size": 8}}).losses(FLOATS[:4], step=-1)
+
+
 def test_losses_of_several_phases() -> None:
     rows = {"encoder + decoder": {"reconstruction": 1.0, "kl": 1.0}}
     model = zoo.build({"extends": "vae", "data": {"size": 8}, "phases": [{"rows": rows}, {"rows": rows}]})

@@ -38,6 +38,20 @@ def test_a_command_by_another_name(said: str, meant: str, run_zoo: Run) -> None:
     assert len(done.errors) == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (("build", "avae", "--setp", "x=1"), "zoo build does not take '--setp'; did you mean '--set'?"),
+        (("list", "--jsn=1"), "zoo list does not take '--jsn'; did you mean '--json'?"),
+        (("build", "avae", "vae"), "zoo build does not take 'vae'; see zoo build --help"),
+        (("--qqq",), "zoo does not take '--qqq'; see zoo --help"),
+    ],
+)
+def test_what_a_command_does_not_take(said: tuple[str, ...], meant: str, run_zoo: Run) -> None:
+    done = run_zoo(*said)
+    assert (done.code, done.out, done.err) == (2, "", f"zoo: error: {meant}\n")
+
+
 def test_alone_it_shows_its_commands(run_zoo: Run) -> None:
     done = run_zoo()
     assert done.code == 0

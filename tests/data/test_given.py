@@ -79,7 +79,7 @@ def test_grey_images_need_no_channel() -> None:
         (X.float().to_sparse(), (0, 255), "images are torch.sparse_coo; give a dense tensor of numbers$"),
         (X.to("meta"), None, "images are on meta; give a dense tensor of numbers$"),
         (torch.rand(4, 3, 8, 8) * 2 - 1, (0, 1), r"images go from -[\d.]+ to [\d.]+, beyond value_range=\(0, 1\)"),
-        (torch.full((4, 3, 8, 8), torch.nan), (0, 1), "images go from nan to nan, beyond"),
+        (torch.full((4, 3, 8, 8), torch.nan), (0, 1), r"images have values that are no numbers \(nan\)"),
         (X, (1, 0), None),
         (X / 255, (1, 0), r"value_range is \(1, 0\); give the number for black, then that for white"),
         (X.long(), None, r"images are torch.int64; give uint8, or floats with value_range=\(0, 1\)"),

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from zoo.cli.parser import make_parser, refuse_unknown
+from zoo.cli.parser import make_parser, refuse_further, refuse_unknown
 from zoo.cli.stopping import nobody_reads, tell
 from zoo.columns import json_text
 from zoo.errors import Interrupted, RequestError, ZooError, reason
@@ -21,11 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv, parser = sys.argv[1:] if argv is None else argv, make_parser()
     argv = ["--help"] if argv[:1] == ["help"] else argv
     try:
-        refuse_unknown(argv, parser.get_default("commands"))
+        refuse_unknown(argv, commands := parser.get_default("commands"))
+        arguments, unknown = parser.parse_known_args(argv)
+        refuse_further(unknown, commands.get(argv[0], parser) if argv else parser)
     except RequestError as error:
         print(f"zoo: error: {error}", file=sys.stderr)
         return error.exit_code
-    arguments = parser.parse_args(argv)
     with own_process(), ExitStack() as during:
         if arguments.json:
             during.enter_context(_stdout_for_the_document())

@@ -45,6 +45,14 @@ def refuse_unknown(argv: Sequence[str], commands: Collection[str]) -> None:
         raise RequestError(f"there is no command '{argv[0]}'{hint}")
 
 
+def refuse_further(unknown: Sequence[str], verb: argparse.ArgumentParser) -> None:
+    """Raises a RequestError if a command was given what it does not take."""
+    if unknown:
+        said = unknown[0].partition("=")[0]
+        hint = did_you_mean(said, verb._option_string_actions, listed=False) if said.startswith("-") else ""
+        raise RequestError(f"{verb.prog} does not take '{said}'{hint or f'; see {verb.prog} --help'}")
+
+
 class _Short(argparse.Action):
     """An option that sets a value of the recipe, as ``--set`` does."""
 

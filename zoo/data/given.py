@@ -281,7 +281,9 @@ def _eight_bits(images: Tensor, value_range: tuple[float, float] | None) -> Tens
     if not low < high:
         raise RequestError(f"value_range is {value_range}; give the number for black, then that for white")
     values = images.detach().float()
-    if not (values.ge(low) & values.le(high)).all():  # nor where one is no number
+    if values.isnan().any():
+        raise RequestError("images have values that are no numbers (nan); mend or leave out those that do")
+    if not (values.ge(low) & values.le(high)).all():
         raise RequestError(
             f"images go from {images.min():.4g} to {images.max():.4g}, beyond value_range={value_range}; clamp them "
             "or give the range they have"

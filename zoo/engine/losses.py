@@ -64,6 +64,8 @@ class TrainableModel(Model):
         phases = range(len(self.recipe.phases))
         if phase is not None and phase not in phases:
             raise RequestError(f"recipe '{self.recipe.name}' has phases 0 to {phases[-1]}, and no {phase}")
+        if step < 0:
+            raise RequestError(f"step is the number of steps done, 0 or more, not {step}")
         engine, known = Engine(self, optimizers=False), self.batch(x)
         engine.begin_at(step)
         streams = Streams(fresh(generator) if seed is None else seed, self.device, self.dtype)
