@@ -296,7 +296,7 @@ def test_losses_of_a_model_as_it_stands() -> None:
 
 
 def test_losses_of_a_step_before_the_first_are_refused() -> None:
-    with pytest.raises(ValueError, match="step is the number of steps done, 0 or more, not -1"):
+    with pytest.raises(RequestError, match="step is the number of steps done, 0 or more, not -1"):
         zoo.build({"extends": "vae", "data": {"size": 8}}).losses(FLOATS[:4], step=-1)
 
 
