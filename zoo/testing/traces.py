@@ -37,16 +37,6 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_listen)
 
 
-_frozen: list[bool] = []
-"""Whether objects were seen to be frozen: they are counted one by one, and may be millions."""
-
-
-def _some_are_frozen() -> bool:
-    if not _frozen and gc.get_freeze_count():
-        _frozen.append(True)
-    return bool(_frozen)
-
-
 def _restore_environ(saved: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(saved)
@@ -58,7 +48,6 @@ def _restore_collector(saved: tuple[bool, tuple[int, int, int], bool]) -> None:
     (gc.enable if enabled else gc.disable)()
     if not frozen:
         gc.unfreeze()
-        _frozen.clear()
 
 
 def _slot(owner: Any, name: str, setting: bool = False) -> Trace:
@@ -70,7 +59,7 @@ def _list(content: list[Any], setting: bool = False) -> Trace:
 
 
 def _plain() -> dict[str, Trace]:
-    collector = lambda: (gc.isenabled(), gc.get_threshold(), _some_are_frozen())  # noqa: E731
+    collector = lambda: (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 0)  # noqa: E731
     return {
         "os.environ": Trace(lambda: dict(os.environ), _restore_environ),
         "the working directory": Trace(os.getcwd, os.chdir),

@@ -128,13 +128,12 @@ def _guilty(engine: Engine, plan: PhasePlan, batch: Batch, poisoned: Poisoned) -
 
 @contextmanager
 def _watched(engine: Engine, noted: list[str]) -> Iterator[None]:
-    """Notes every network, and part of one, that turns finite inputs into an output that is not."""
+    """Notes every network, and part of one, that turns finite inputs into an output that is not, the innermost first."""
     with ExitStack() as hooks:
         for slot in engine.recipe.slots:
             for name, module in engine.model.network(slot).named_modules():
-                if not list(module.children()):
-                    note = partial(_note, noted, f"{slot}.{name}".rstrip("."))
-                    hooks.enter_context(module.register_forward_hook(note))
+                note = partial(_note, noted, f"{slot}.{name}".rstrip("."))
+                hooks.enter_context(module.register_forward_hook(note))
         yield
 
 
