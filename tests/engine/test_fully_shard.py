@@ -53,7 +53,7 @@ def test_four_processes_are_one_with_the_whole_batch(forks: Forks, tmp_path: Pat
 def test_options_are_what_they_are_with_whole_weights(
     everybody: list[dict[str, Any]], name: str, tolerance: float
 ) -> None:
-    """Parts of a batch, activations computed again, and bfloat16: sums in another order, and weights rounded earlier."""
+    """Parts of a batch, activations computed again, and bfloat16: sums in another order, weights rounded earlier."""
     for each in everybody:
         assert_same(*each["compared"][name], tolerance)
 

@@ -86,7 +86,8 @@ def test_nothing_else_differs(base, other, differ):
     """ALI's encoder has a deviation, to sample by."""
     one, two = (load_recipe(name).plain() for name in (base, other))
     assert {key for key in one if one[key] != two[key]} == {"name", *differ}
-    one["slots"]["encoder"].pop("sigma", None), two["slots"]["encoder"].pop("sigma", None)
+    for each in (one, two):
+        each["slots"]["encoder"].pop("sigma", None)
     assert one["slots"] == two["slots"]
 
 

@@ -128,7 +128,7 @@ def _guilty(engine: Engine, plan: PhasePlan, batch: Batch, poisoned: Poisoned) -
 
 @contextmanager
 def _watched(engine: Engine, noted: list[str]) -> Iterator[None]:
-    """Notes every network, and part of one, that turns finite inputs into an output that is not, the innermost first."""
+    """Notes every network, and part of one, that makes of finite inputs what is not, the innermost first."""
     with ExitStack() as hooks:
         for slot in engine.recipe.slots:
             for name, module in engine.model.network(slot).named_modules():
