@@ -98,11 +98,11 @@ def doubling(inputs: int, outputs: int, upsample: str, norm: str) -> nn.Module:
     bias = norm not in SHIFTING
     if upsample == "transpose":
         return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
-    return ResizeConv2d(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
+    return nn.Sequential(nn.Identity(), ResizeConv2d(inputs, outputs, 3, padding=1, bias=bias))  # as runs name it
 
 
-class ResizeConv2d(nn.Sequential):
-    """``Upsample`` to twice the side by the nearest neighbour, then a 3x3 ``Conv2d``, in 4 products for 9.
+class ResizeConv2d(nn.Conv2d):
+    """Twice the side by the nearest neighbour, then a 3x3 convolution with padding 1, in 4 products for 9.
 
     An output pixel's three columns lie on two of the input: one transposed convolution, whose 4x4 kernel is the sum of
     the 3x3 one at four places, does both (Shi et al. 2016 have the reverse). But for rounding the result is the same.
@@ -110,11 +110,10 @@ class ResizeConv2d(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, M, N) -> (B, G, 2 M, 2 N)."""
-        conv = self[1]
-        kernel = conv.weight.flip(2, 3).transpose(0, 1)
+        kernel = self.weight.flip(2, 3).transpose(0, 1)
         kernel = pad(kernel, (0, 1)) + pad(kernel, (1, 0))
         kernel = pad(kernel, (0, 0, 0, 1)) + pad(kernel, (0, 0, 1, 0))
-        return conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
+        return conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
 
 def convolution(inputs: int, outputs: int, norm: str) -> nn.Module:

@@ -49,11 +49,11 @@ def test_four_processes_are_one_with_the_whole_batch(forks: Forks, tmp_path: Pat
     assert_same(*_found(4, forks, tmp_path)[0]["compared"]["avae"])
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("in parts", 1e-6), ("again", 1e-6), ("bfloat16", 1e-2)])
+@pytest.mark.parametrize(("name", "tolerance"), [("in parts", 1e-6), ("again", 1e-6), ("bfloat16", 2e-3)])
 def test_options_are_what_they_are_with_whole_weights(
     everybody: list[dict[str, Any]], name: str, tolerance: float
 ) -> None:
-    """Parts of a batch, activations computed again, and bfloat16: sums in another order, weights rounded earlier."""
+    """Parts of a batch, activations computed again, and bfloat16, whose sums are rounded in another order."""
     for each in everybody:
         assert_same(*each["compared"][name], tolerance)
 

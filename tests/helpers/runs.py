@@ -6,10 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from helpers.engine import images, small
 
+from zoo.data.batches import load_images
 from zoo.engine.engine import Engine
+from zoo.errors import Interrupted
 from zoo.model.model import Model
 from zoo.recipe import Recipe, registry_for, write_recipe
 from zoo.runs.checkpoint import restore_checkpoint
@@ -18,6 +21,7 @@ from zoo.runs.manifest import sealed
 from zoo.runs.provenance import provenance
 from zoo.runs.run import Run
 from zoo.runs.weights import save_weights
+from zoo.training.loop import train
 
 STEPS = 3
 
@@ -60,3 +64,19 @@ def put_file(path: Path, content: bytes) -> None:
     """Other bytes in the place of a file; a file that is emptied first has some file systems wait for the disk."""
     path.unlink()
     path.write_bytes(content)
+
+
+def goes_on_bit_for_bit(made: Recipe, folder: Path) -> bool:
+    """Whether a training on a recipe's data that is stopped after each of three steps ends with the weights of one."""
+
+    def ended(name: str, stop: bool) -> dict[str, torch.Tensor]:
+        with Run(folder / name) as run:
+            run.write("recipe.yaml", write_recipe(made))
+            return train(Model(made), load_images(made), run=run, stop=lambda: stop, say=lambda _: None).state()[0]
+
+    whole = ended("whole", False)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            ended("pieces", True)
+    pieces = ended("pieces", False)
+    return whole.keys() == pieces.keys() and all(torch.equal(whole[name], pieces[name]) for name in whole)

@@ -15,18 +15,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.data import encoded
+from helpers.runs import goes_on_bit_for_bit
 from PIL import Image
 from zoo_data.shards import Shards, shards
 from zoo_data.unpacked import Unpacked
 
 from zoo.data.batches import Batches, load_images
 from zoo.data.fields import items, known_images
-from zoo.errors import Interrupted, RequestError
-from zoo.model.model import Model
+from zoo.errors import RequestError
 from zoo.recipe import load_recipe, write_recipe
 from zoo.report.neighbours import nearest
-from zoo.runs.run import Run
-from zoo.training.loop import train
 
 PER, SIDE = 10, 8
 
@@ -183,18 +181,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(tmp_path, mixed):
 
 @pytest.mark.parametrize("mixed", [0, 1])
 def test_a_run_goes_on_bit_for_bit(tmp_path, mixed):
-    def trained(folder: str, stop: Any) -> dict[str, torch.Tensor]:
-        with Run(tmp_path / folder) as run:
-            run.write("recipe.yaml", write_recipe(made))
-            return train(Model(made), load_images(made), run=run, stop=stop, say=lambda _: None).state()[0]
-
-    made = recipe(some(tmp_path / "in"), mixed=mixed)
-    whole = trained("whole", lambda: False)
-    for _ in range(3):
-        with pytest.raises(Interrupted):
-            trained("pieces", lambda: True)
-    pieces = trained("pieces", lambda: False)
-    assert [name for name in whole if not torch.equal(whole[name], pieces[name])] == []
+    assert goes_on_bit_for_bit(recipe(some(tmp_path / "in"), mixed=mixed), tmp_path)
 
 
 # -- what is wrong -------------------------------------------------------------------------------------------

@@ -13,17 +13,15 @@ import pyarrow
 import pytest
 import torch
 from helpers.data import encoded
+from helpers.runs import goes_on_bit_for_bit
 from PIL import Image
 from zoo_data.huggingface import huggingface
 from zoo_data.parquet import Column, Rows
 from zoo_data.unpacked import Unpacked
 
 from zoo.data.batches import Batches, load_images
-from zoo.errors import Interrupted, RequestError
-from zoo.model.model import Model
-from zoo.recipe import load_recipe, write_recipe
-from zoo.runs.run import Run
-from zoo.training.loop import train
+from zoo.errors import RequestError
+from zoo.recipe import load_recipe
 
 GROUP, SIDE = 5, 8
 
@@ -129,18 +127,7 @@ def test_memory_is_that_of_the_groups_that_are_mixed(tmp_path):
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path):
-    def trained(folder: str, stop: Any) -> dict[str, torch.Tensor]:
-        with Run(tmp_path / folder) as run:
-            run.write("recipe.yaml", write_recipe(made))
-            return train(Model(made), load_images(made), run=run, stop=stop, say=lambda _: None).state()[0]
-
-    made = recipe(parquet(tmp_path / "in"))
-    whole = trained("whole", lambda: False)
-    for _ in range(3):
-        with pytest.raises(Interrupted):
-            trained("pieces", lambda: True)
-    pieces = trained("pieces", lambda: False)
-    assert [name for name in whole if not torch.equal(whole[name], pieces[name])] == []
+    assert goes_on_bit_for_bit(recipe(parquet(tmp_path / "in")), tmp_path)
 
 
 def test_a_group_is_fetched_once_for_all_of_its_window_from_wherever_it_lies(tmp_path, monkeypatch):

@@ -62,9 +62,11 @@ def test_a_layer_has_a_bias_but_before_a_normalisation_which_has_one(norm, upsam
 @pytest.mark.parametrize("sides", [(4, 4), (1, 5), (7, 2)])
 def test_a_resize_convolution_is_its_two_layers_one_after_the_other(sides, bias):
     """The image and every gradient, second ones too."""
-    layers = nn.Upsample(scale_factor=2), nn.Conv2d(5, 6, 3, padding=1, bias=bias)
+    both = ResizeConv2d(5, 6, 3, padding=1, bias=bias).double()
+    plain = nn.Conv2d(5, 6, 3, padding=1, bias=bias).double()
+    plain.load_state_dict(both.state_dict())
     found = []
-    for network in (ResizeConv2d(*layers).double(), nn.Sequential(*layers).double()):
+    for network in (both, nn.Sequential(nn.Upsample(scale_factor=2), plain)):
         x = torch.arange(2 * 5 * sides[0] * sides[1]).reshape(2, 5, *sides).double().cos().requires_grad_()
         y = network(x)
         (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)

@@ -240,11 +240,8 @@ class _Probe:
             declared = route(self.recipe.graph, row.slots, [term.part.arguments])
             found.append(_Way(term, frozenset(gradients), declared, self._passed_through(row, term, declared)))
 
-        run, before, problems = (
-            partial(engine.by_term, plan, self.batch, look),
-            _versions(self.batch),
-            len(self.problems),
-        )
+        run = partial(engine.by_term, plan, self.batch, look)
+        before, problems = _versions(self.batch), len(self.problems)
         failed = self.placed(lambda: run() or found, f"row '{row.label}'", row.position) is None
         if changed := [name for name, version in _versions(self.batch).items() if version != before[name]]:
             told = f"row '{row.label}' changes {' and '.join(changed)} in place, which others see too"
