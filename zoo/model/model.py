@@ -60,7 +60,7 @@ class Model(nn.Module):
         self.owned, self.still = nn.ModuleDict(), list[str]()
         self.train_size = recipe.train.batch
         self.functions: dict[str, Function] = {name: self._bind(p, device) for name, p in recipe.values.items()}
-        self.terms: dict[str, Function] = {key: self._bind(part, device) for key, part in _terms(recipe).items()}
+        self.terms: dict[str, Function] = {key: self._bind(part, device) for key, part in recipe.terms.items()}
         asked = [recipe.fields[name] for name in recipe.asked_fields[1:]]
         self.frequencies = Frequencies({field.name: field.classes for field in asked if field.kind == "label"}, device)
         if recipe.train.channels_last:
@@ -100,7 +100,7 @@ class Model(nn.Module):
 
     def last(self, recipe: Recipe) -> Recipe:
         """Takes the same recipe, of which the length is now known; gives it back."""
-        terms = dict(zip(_terms(recipe), zip(_terms(recipe).values(), self.terms.values(), strict=True), strict=True))
+        terms = dict(zip(recipe.terms, zip(recipe.terms.values(), self.terms.values(), strict=True), strict=True))
         named = {name: (part, self.functions[name]) for name, part in recipe.values.items()}
         self.recipe = recipe
         for functions, parts in ((self.terms, terms), (self.functions, named)):
@@ -307,12 +307,6 @@ class Model(nn.Module):
     def __reduce_ex__(self, protocol: Any) -> Any:
         pickled_by(self.modules())
         return super().__reduce_ex__(protocol)
-
-
-def _terms(recipe: Recipe) -> dict[str, Part]:
-    """Every term that a phase plays, once for each computation."""
-    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
-    return {part.key: part for part in terms}
 
 
 def needs(graph: Graph, wanted: list[str], what: str, known: Mapping[str, Any]) -> bool:

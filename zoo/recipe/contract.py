@@ -14,7 +14,7 @@ from zoo.recipe.dimensions import ANY, BATCH, Shape, names_in
 from zoo.registry.option_types import shown
 
 if TYPE_CHECKING:
-    from zoo.recipe.data_fields import Sizes
+    from zoo.recipe.data_fields import Number, Sizes
     from zoo.recipe.schema import Part
     from zoo.registry import Entry
 
@@ -131,3 +131,36 @@ def _size_of(value: object) -> int | tuple[int, ...] | None:
     if isinstance(value, list | tuple):
         return tuple(value) if value and all(type(each) is int for each in value) else None
     return value if type(value) is int else None
+
+
+# -- the shape of a code -----------------------------------------------------------------------------------
+
+
+def as_code(shape: int | Sequence[int]) -> Number:
+    """A code's shape, of a map or of tokens; of a vector, which has one dimension, that number."""
+    if isinstance(shape, int):
+        return shape
+    return shape[0] if len(shape) == 1 else tuple(shape)
+
+
+def encoder_of(slots: Mapping[str, Part]) -> Part | None:
+    """The slot that encodes: the one of that kind, or of several that which is called so; else None.
+
+    One that has a code of its own ``sizes`` is none.
+    """
+    own = {label: part for label, part in slots.items() if "latent" not in part.sizes}
+    encoders = {label: part for label, part in own.items() if part.entry.kind == "encoder"}
+    return next(iter(encoders.values())) if len(encoders) == 1 else encoders.get("encoder")
+
+
+def code_told(slots: Mapping[str, Part], sizes: Sizes) -> Number | None:
+    """The shape that the encoder's contract says a code has: that of its first output, unless it asks for 'latent'.
+
+    A contract that comes to no shape is a ValueError.
+    """
+    part = encoder_of(slots)
+    contract = contract_of(part, sizes) if part else None
+    if contract is None or "latent" in contract.outputs[0].names:
+        return None
+    shape = [size for size in contract.outputs[0].dims[1:] if isinstance(size, int)]
+    return as_code(shape) if shape and len(shape) == len(contract.outputs[0].dims) - 1 else None

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from zoo.api import SHAPES
 from zoo.errors import Position, Problem
-from zoo.recipe.codes import code_told, encoder_of
-from zoo.recipe.contract import LETTERS, Contract, contract_of
+from zoo.recipe.contract import LETTERS, Contract, code_told, contract_of, encoder_of
 from zoo.recipe.dimensions import BATCH, Dims, Shape, crossed
 from zoo.recipe.schema import Part, Recipe
 from zoo.recipe.sections import NETWORKS

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, get_args, get_type_hints
 
 from zoo.api import Scheduled
-from zoo.errors import Position, Problem, RecipeError, RequestError, closest, did_you_mean
+from zoo.errors import Position, Problem, RecipeError, RequestError, a, closest, did_you_mean
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schedule import SPELT, Piece, Schedule
 from zoo.recipe.schema import Part
@@ -44,11 +44,6 @@ def read_section(name: str) -> Signature:
         name, kind = SPELT.get(key.name, key.name), types[key.name]
         options.append(Option(name, kind, type_text(kind), default, docs[key.name]))
     return Signature((), tuple(options), text, file="", line=0)
-
-
-def a(kind: str) -> str:
-    """``an encoder``, ``a critic``."""
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _below(value: Any, low: float) -> bool:
@@ -96,6 +91,11 @@ class PartReader:
         self.lacking: dict[str, list[Lack]] = {}
         self.offered: dict[str, str] = {}  # options by which the data may bring other fields -> what to write
         self._homes: dict[str, str] = {}
+
+    def written(self, path: Path) -> Node | None:
+        """The node at a path of the recipe; None where nothing, or null, is written there."""
+        node = self.root.get(path)
+        return None if node is None or node.value is None else node
 
     def error(self, path: Path, message: str) -> None:
         """Notes a problem at a path of the recipe."""
@@ -274,8 +274,7 @@ class PartReader:
 
     def mapping(self, path: Path) -> dict[str, Node]:
         """The entries at a path; none when nothing is written there."""
-        node = self.root.get(path)
-        if node is None or node.value is None:
+        if not (node := self.written(path)):
             return {}
         if not isinstance(node.value, dict):
             self.error(path, f"'{'.'.join(map(str, path))}' must be a mapping, not {shown(node.plain())}")

@@ -69,8 +69,7 @@ class PhaseReader(PartReader):
 
     def phases(self, slots: Mapping[str, Part]) -> tuple[Phase, ...]:
         """Reads ``phases``."""
-        node = self.root.get(("phases",))
-        if node is None or node.value is None:
+        if not (node := self.written(("phases",))):
             return ()  # said of the recipe already
         if isinstance(node.value, list) and node.value:
             return tuple(self._phase(("phases", i), slots) for i in range(len(node.value)))
@@ -104,13 +103,13 @@ class PhaseReader(PartReader):
     def _row(self, path: Path, slots: Mapping[str, Part]) -> Row:
         label = str(path[-1])
         players = self._players(path, slots)
-        node = self.root.get(path)
+        node = self.written(path)
         written = node.value if node and isinstance(node.value, dict) else {}
         terms = [self._term((*path, name)) for name in written]
         kept = tuple(term for term in terms if term and not term.weight.always_zero)
         if not all(terms) or not kept:
             self.incomplete.add(self.root.at(path))
-        if node and node.value is not None and not isinstance(node.value, dict):
+        if node and not isinstance(node.value, dict):
             self.error(path, f"row '{label}' must say what it minimises, {{term: weight}}, not {shown(node.plain())}")
         elif not kept and all(terms):
             why = "every weight in it is 0" if terms else "give it a term, 'term: weight'"

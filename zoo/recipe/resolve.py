@@ -10,12 +10,11 @@ from pathlib import PurePath
 from typing import Any
 
 from zoo.api import IMAGE
-from zoo.errors import RecipeError, closest
-from zoo.recipe.codes import Code, as_code, code_told
-from zoo.recipe.contract import contract_of
-from zoo.recipe.data_fields import DataField, Sizes
+from zoo.errors import RecipeError, a, closest
+from zoo.recipe.contract import as_code, code_told, contract_of
+from zoo.recipe.data_fields import DataField, Number, Sizes
 from zoo.recipe.misfit import code_misfits
-from zoo.recipe.parts import Path, a
+from zoo.recipe.parts import Path
 from zoo.recipe.schema import PLACES, Part, Recipe, Trained
 from zoo.recipe.sections import DEFAULT_LATENT, DEFAULT_WATCHER, LONGEST_NAME, NEEDED, OUTPUTS, SECTIONS, SLIP, TAKES
 from zoo.recipe.sets import fields_of, offered
@@ -45,7 +44,7 @@ class Reader(SlotReader):
         demands += self._shown(outputs, evaluate, top["noise"])
         demands += [Demand(f"'after' of '{s}'", (v,), self.root.at(("after", s))) for s, v in after.items()]
         graph, values = connect(self, (*self.fields,) or ("x",), slots, values, demands, phases)
-        if self.fields or self._absent("data"):  # else any name may be that of a field
+        if self.fields or not self.written(("data",)):  # else any name may be that of a field
             self.report_lacking()
         self.refuse_played(graph, after, rows)
         if self.problems or not sets:
@@ -81,7 +80,7 @@ class Reader(SlotReader):
 
     def _refuse_absent(self, slips: set[str | None]) -> None:
         """Refuses a recipe without sections that it needs, but for those that an unknown key may be a slip of."""
-        absent = [key for key in NEEDED if self._absent(key) and not slips & {key, "extends"}]
+        absent = [key for key in NEEDED if not (self.written((key,)) or slips & {key, "extends"})]
         for place in dict.fromkeys(self.root.at((key,)) for key in absent):
             keys = [f"'{key}'" for key in absent if self.root.at((key,)) == place]
             cure = "add what is missing, or begin with 'extends: NAME' ('zoo list recipe' has the names)"
@@ -96,10 +95,10 @@ class Reader(SlotReader):
 
     def sets(self) -> dict[str, Part]:
         """The sets of data, by the fields they are written for; one that is for none is by an empty key."""
-        written = {} if self._absent("data") else self.root.value["data"].value
-        paths: dict[str, Path] = {"": ("data",)} if written else {}
-        if isinstance(written, dict) and "use" not in written:
-            paths = {key: ("data", key) for key in written if self._name("field", ("data", key))}
+        written = self.written(("data",))
+        paths: dict[str, Path] = {"": ("data",)} if written and written.value else {}
+        if written and isinstance(written.value, dict) and "use" not in written.value:
+            paths = {key: ("data", key) for key in written.value if self._name("field", ("data", key))}
         parts = {key: self._data(path) for key, path in paths.items()}
         sets = {key: part for key, part in parts.items() if part}
         try:
@@ -138,7 +137,7 @@ class Reader(SlotReader):
         place = str(part.options.get("run", ""))
         return replace(part, trained=Trained(place, partial(self.run_at, place))) if place else part
 
-    def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part]) -> Code:
+    def _latent(self, top: Mapping[str, Any], slots: Mapping[str, Part]) -> Number:
         """The shape of a code; notes contracts that name what is not there, or come to no shape."""
         written = as_code(top["latent"] or DEFAULT_LATENT)
         if not self.fields:
@@ -206,8 +205,7 @@ class Reader(SlotReader):
         return (part,) if part else ()
 
     def _items(self, section: str, kind: str) -> list[tuple[Path, str]]:
-        node = self.root.get((section,))
-        if node is None or node.value is None:
+        if not (node := self.written((section,))):
             return []
         if isinstance(node.value, dict):
             return [((section, label), label) for label in node.value]
@@ -226,8 +224,8 @@ class Reader(SlotReader):
             place = self.root.at(("outputs", label))
             home = self.home(self.mapping(("outputs",))[label].position.file)
             yield Demand(f"output '{label}'", (name,), place, written={name: place}, packages=(home, home))
-        written = self.root.get(("outputs",))
-        if written and written.value is not None and not isinstance(written.value, dict):
+        written = self.written(("outputs",))
+        if written and not isinstance(written.value, dict):
             return  # reported; what metrics call outputs cannot be known
         wrong = self.mapping(("outputs",)).keys() - outputs
         for part in metrics:

@@ -71,8 +71,7 @@ def values(recipe: Recipe) -> str:
 
 
 def _needed(recipe: Recipe) -> tuple[str, ...]:
-    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
-    return recipe.graph.order([*(name for part in terms for name in part.arguments.values()), *recipe.outputs.values()])
+    return recipe.graph.order([*recipe.needed, *recipe.outputs.values()])
 
 
 def slots(recipe: Recipe) -> str:

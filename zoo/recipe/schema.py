@@ -302,12 +302,21 @@ class Recipe(Top):
         return next(iter(self.fields.values()))
 
     @cached_property
+    def terms(self) -> dict[str, Part]:
+        """Every term that its phases play, once for each computation, by what identifies that."""
+        terms = [term.part for phase in self.phases for row in phase.played for term in row.terms]
+        return {part.key: part for part in terms}
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """All that its training needs: slots, values and builtins, each after what it needs itself."""
+        return self.graph.order(name for part in self.terms.values() for name in part.arguments.values())
+
+    @cached_property
     def asked_fields(self) -> tuple[str, ...]:
         """The fields that its training asks for, and the first, by which items are counted."""
-        terms = [term.part for phase in self.phases for row in phase.played for term in row.terms]
-        asked = self.graph.order(name for part in terms for name in part.arguments.values())
         first, *others = self.graph.fields
-        return (first, *(name for name in others if name in asked))
+        return (first, *(name for name in others if name in self.needed))
 
     @cached_property
     def turns(self) -> int:

@@ -11,8 +11,7 @@ from typing import Any
 
 from zoo.api import SIZES
 from zoo.errors import RecipeError, RequestError, did_you_mean
-from zoo.recipe.codes import as_code
-from zoo.recipe.contract import asked_sizes
+from zoo.recipe.contract import as_code, asked_sizes
 from zoo.recipe.data_fields import Number
 from zoo.recipe.graph import BUILTINS, HELD, Graph
 from zoo.recipe.parts import Path
@@ -66,7 +65,7 @@ class SlotReader(PhaseReader):
                 else:
                     part = replace(part, of=self._of((*path, "of")))
                 slots[label] = self._as_saved((*path, "weights"), replace(part, begins=begins))
-        if not slots and not self.problems and not self._absent("slots"):
+        if not slots and not self.problems and self.written(("slots",)):
             self.error(("slots",), "the recipe has no slots; a model needs at least one network")
         return slots
 
@@ -86,8 +85,8 @@ class SlotReader(PhaseReader):
 
     def _of(self, path: Path) -> str:
         """The field whose sizes a slot has; empty where it does not say."""
-        node = self.root.get(path)
-        if node is None or node.value is None or not self.fields:
+        node = self.written(path)
+        if not node or not self.fields:
             return ""
         if node.value in [*self.fields]:
             return str(node.value)
@@ -98,8 +97,7 @@ class SlotReader(PhaseReader):
 
     def _begins(self, path: Path) -> str:
         """Where the weights lie that a slot begins with; empty for none."""
-        node = self.root.get(path)
-        if node is None or node.value is None:
+        if not (node := self.written(path)):
             return ""
         if not isinstance(node.value, str) or not node.value:
             self.error(path, f"'weights' are those of {FORMS}, not {shown(node.plain())}")
@@ -141,10 +139,6 @@ class SlotReader(PhaseReader):
         else:
             return True
         return False
-
-    def _absent(self, key: str) -> bool:
-        node = self.root.get((key,))
-        return node is None or node.value is None
 
     def run_at(self, place: str) -> Recipe:
         """The recipe of a run, which plugins of this registry must have; a RequestError if there is none."""
@@ -191,8 +185,7 @@ class SlotReader(PhaseReader):
 
     def after(self, slots: Mapping[str, Part], phases: Iterable[Phase], outputs: Mapping[str, str]) -> dict[str, str]:
         """Reads ``after``: slot -> the value that it is fitted on, by default the output 'posterior'."""
-        node = self.root.get(("after",))
-        if node is None or node.value is None:
+        if not (node := self.written(("after",))):
             return {}
         written = node.value if isinstance(node.value, dict) else None
         plain = node.plain() if written is None else [*written]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.api import Saved
-from zoo.errors import RequestError, said_of
+from zoo.errors import RequestError, reason, said_of
 from zoo.recipe.yaml.read import read
 
 HUB = "hf://"
@@ -135,5 +135,4 @@ def _fetched(where: str) -> Path:
     try:
         return Path(hf_hub_download(f"{org}/{name}", file, revision=revision or None))
     except (OSError, ValueError) as error:
-        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RequestError(f"{where} cannot be fetched: {said}") from None
+        raise RequestError(f"{where} cannot be fetched: {reason(error)}") from None

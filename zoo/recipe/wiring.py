@@ -148,13 +148,8 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
         if demand.optional and not written:
             return False
         message = f"{demand.who}: {absent.get(error.name) or error}"
-        if cure := _of_data(reader, error.name):
+        if cure := _cure(reader, demand, error.name):
             message = f"{message.partition('; ')[0]}; {cure}"
-        if demand.who.startswith("metric ") and error.name in KINDS:
-            said = message.partition("; ")[0]
-            message = f"{said}; leave the metric out ('zoo list metric' has others), or give it {a(error.name)}"
-        if option := closest(error.name, reader.offered, SLIP):
-            message = f"{message.partition('; ')[0]}; {reader.offered[option]}"
         reader.lacks(error.name, Lack(written or demand.position, demand.who, message, written is not None))
         return False
     idle = [(name, of) for name, others in demand.varied.items() for of in others if not graph.depends(name, of)]
@@ -164,8 +159,14 @@ def _check(reader: PartReader, graph: Graph, demand: Demand, absent: Mapping[str
     return not idle
 
 
-def _of_data(reader: PartReader, name: str) -> str:
-    """The cure where a name is a field that other data bring: a field of this recipe's data, or such data."""
+def _cure(reader: PartReader, demand: Demand, name: str) -> str:
+    """The cure where a name is a field that an option of the data, or other data, bring; or the kind of a slot that a
+    metric asks for.
+    """
+    if option := closest(name, reader.offered, SLIP):
+        return reader.offered[option]
+    if demand.who.startswith("metric ") and name in KINDS:
+        return f"leave the metric out ('zoo list metric' has others), or give it {a(name)}"
     sets = {entry.name: entry.part.fields for entry in reader.registry.components("data")}
     having = {one: fields[name].kind for one, fields in sets.items() if not isinstance(fields, str) and name in fields}
     like = [field.name for field in reader.fields.values() if field.kind in having.values() and field.name != "x"]

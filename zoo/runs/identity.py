@@ -208,9 +208,7 @@ def _begun_alike(path: str, place: Any, run: Run) -> bool:
 
 def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:
     """Leaves out of a recipe's plain data the values that only outputs and metrics need."""
-    terms = [term.part for phase in recipe.phases for row in phase.played for term in row.terms]
-    needed = recipe.graph.order([name for part in terms for name in part.arguments.values()])
-    return {**plain, "values": {name: part for name, part in plain.get("values", {}).items() if name in needed}}
+    return {**plain, "values": {n: part for n, part in plain.get("values", {}).items() if n in recipe.needed}}
 
 
 def _leaves(plain: Any, path: str = "") -> dict[str, Any]:

@@ -9,9 +9,9 @@ from functools import wraps
 from urllib.parse import quote
 
 from zoo.api import KINDS, SIZES
-from zoo.errors import RequestError
+from zoo.errors import RequestError, a
 from zoo.recipe.json_schema.types import NULL, TEXT, Schema, either, mapping, of_option, part, says, when
-from zoo.recipe.parts import ON_OFF, a, read_section
+from zoo.recipe.parts import ON_OFF, read_section
 from zoo.recipe.sections import LONGEST_NAME, MINIMA, NETWORKS
 from zoo.recipe.weights import FORMS
 from zoo.registry import REQUIRED, Entry, Registry
