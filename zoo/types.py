@@ -97,11 +97,6 @@ Batch = Mapping[str, Tensor]
 """Some items' fields by name, (B, ...), as models see them."""
 
 
-def batch_of(given: Tensor | Batch, first: str) -> Batch:
-    """A batch; of a tensor alone, which is the ``first`` field."""
-    return {first: given} if isinstance(given, Tensor) else given
-
-
 def count_of(batch: Batch) -> int:
     """How many items are in a batch."""
     return len(next(iter(batch.values())))

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from zoo.draws import Draw, Draws
-from zoo.engine.compiled import unmoved
+from zoo.engine.compiled import refusing, unmoved
 from zoo.engine.keys import TermKey
 from zoo.engine.phases import PhasePlan, Weights
 from zoo.engine.players import Gradients, Player
-from zoo.errors import RequestError, TrainingError, reason
-from zoo.machine.torch_private import out_of_memory, waits_for_device
+from zoo.errors import RequestError, reason
+from zoo.machine.torch_private import waits_for_device
 from zoo.model.model import Model
 from zoo.recipe.graph import COUNTS
 from zoo.recipe.schema import Recipe, Term
@@ -105,13 +105,8 @@ class Captured:
         self._weights = {id(term): (term, torch.zeros((), device=model.device)) for term in changing}
         self._losses: dict[TermKey, Tensor] = {}
         self._rehearse(model, plan)
-        try:
+        with refusing(plan, "train.cuda_graph", "recorded", "off"):
             self._replay = recorder.record(self._play, [d.generator for d in self._draws.values() if d.generator])
-        except RuntimeError as error:
-            if out_of_memory(error):
-                raise
-            where = f"{plan.phase.position}: train.cuda_graph: this phase cannot be recorded"
-            raise TrainingError(f"{where}: {reason(error)}; set train.cuda_graph: off") from error
 
     def _rehearse(self, model: Model, plan: PhasePlan) -> None:
         """Computes once what is to be recorded, and moves nothing. What waits for the device would break a recording

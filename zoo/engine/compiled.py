@@ -54,10 +54,10 @@ class Compiled:
                 self._losses, self._gradients = [*losses], [*gradients]
                 return [*losses.values(), *gradients.values()]
 
-            with _placed(plan, "traced"):
+            with refusing(plan, "train.compile", "traced", "false"):
                 traced = make_fx(play)(*inputs)
             self._run = torch.compile(traced, fullgraph=True, dynamic=False, options={"fallback_random": True})
-            with torch.no_grad(), _placed(plan, "compiled"):
+            with torch.no_grad(), refusing(plan, "train.compile", "compiled", "false"):
                 self._run(*inputs)
 
     def _inputs(self, batch: Batch, draws: Draws, weights: Weights) -> list[Tensor]:
@@ -105,14 +105,15 @@ class _Given(Draw):
 
 
 @contextmanager
-def _placed(plan: PhasePlan, done: str) -> Iterator[None]:
+def refusing(plan: PhasePlan, setting: str, done: str, off: str) -> Iterator[None]:
+    """What torch refuses inside is a TrainingError that says how to do without; lack of memory goes through."""
     try:
         yield
     except RuntimeError as error:
         if out_of_memory(error):
             raise
-        where = f"{plan.phase.position}: train.compile: this phase cannot be {done}"
-        raise TrainingError(f"{where}: {reason(error)}; set train.compile: false") from error
+        where = f"{plan.phase.position}: {setting}: this phase cannot be {done}"
+        raise TrainingError(f"{where}: {reason(error)}; set {setting}: {off}") from error
 
 
 @contextmanager

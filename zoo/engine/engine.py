@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.draws import WHOLE, Draws, Streams
 from zoo.engine.average import Average
@@ -26,7 +26,7 @@ from zoo.model.batch_norm import synchronise
 from zoo.model.model import Model
 from zoo.recipe.schedule import Schedule
 from zoo.recipe.schema import Phase, Term
-from zoo.types import Batch, batch_of, count_of, parts_of
+from zoo.types import Batch, count_of, parts_of
 
 Batches = Callable[[int], "Tensor | Batch"]
 """turn -> this process's share of a batch, its fields by name, or a tensor for the first; a step takes
@@ -62,7 +62,8 @@ class Engine:
         if settings.sync_batch_norm and processes.count > 1:
             synchronise(model)
         self.shards = Layout(model, processes)
-        every = {name: self._parameters(name) for name in self.recipe.players()}
+        networks = {name: model.network(name) for name in self.recipe.players()}
+        every = {name: {f"{name}.{key}": p for key, p in one.named_parameters()} for name, one in networks.items()}
         # what asks for no gradient as the training starts is frozen
         learning = {name: {key: p for key, p in own.items() if p.requires_grad} for name, own in every.items()}
         places = {name: {key: place for place, key in enumerate(own)} for name, own in every.items()}
@@ -95,9 +96,6 @@ class Engine:
             if not any(parameter.requires_grad for parameter in module.parameters()):
                 found += [f"{slot}.{name}" for name, _ in module.named_buffers()]
         return found
-
-    def _parameters(self, name: str) -> dict[str, nn.Parameter]:
-        return {f"{name}.{key}": parameter for key, parameter in self.model.network(name).named_parameters()}
 
     def _place(self) -> None:
         """Puts on the device what a step reads, and decides how steps are taken there."""
@@ -149,7 +147,7 @@ class Engine:
 
     def batch(self, given: Tensor | Batch) -> Batch:
         """A batch; of a tensor alone, which is the first field."""
-        return batch_of(given, self.recipe.graph.fields[0])
+        return {self.recipe.graph.fields[0]: given} if isinstance(given, Tensor) else given
 
     def due(self) -> Iterator[tuple[int, int]]:
         """The phases that are played at this step, each as often as it is: its number, and which play of it."""

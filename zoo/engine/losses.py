@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from zoo.draws import WHOLE, Draws, Streams, fresh
 from zoo.engine.engine import Engine
-from zoo.engine.parametrised import computed_once
 from zoo.engine.phases import PhasePlan
 from zoo.errors import RequestError
 from zoo.model.given import refuse_without
@@ -83,8 +81,7 @@ class TrainableModel(Model):
 
 def _losses(plan: PhasePlan, batch: Batch, step: int, draws: Draws) -> dict[str, RowLosses]:
     found = {}
-    with nullcontext() if plan.parametrised is None else computed_once(plan.parametrised):
-        known = plan.forward(batch, step, draws)
+    with plan.known(batch, step, draws) as known:
         for row in plan.rows:
             objective, _ = row.objective(known, lambda term: term.weight(step))
             if objective is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -98,7 +98,7 @@ class PhasePlan:
         program: every value and term of it, each after what it needs.
         movers: the players of its rows that move.
         leaders: of those that share an optimiser, one.
-        parametrised: the computed weights of networks that learn; None where no network has any.
+        parametrised: the computed weights of networks that learn.
         counts: of the training, as they now are.
         lowering: in which slots of a lower precision are called.
         played: how often it was played eagerly.
@@ -109,7 +109,7 @@ class PhasePlan:
     program: Sequence[Computed]
     movers: Sequence[Player]
     leaders: Sequence[Player]
-    parametrised: Sequence[tuple[nn.Module, str]] | None
+    parametrised: Sequence[tuple[nn.Module, str]]
     sizes: Sizes
     counts: Mapping[str, int]
     lowering: AbstractContextManager[object]
@@ -137,28 +137,29 @@ class PhasePlan:
         losses: dict[TermKey, Tensor] = {}
         gradients: dict[str, Tensor] = {}
         live: list[tuple[Mapping[str, nn.Parameter], Tensor]] = []
-        with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
-            known = self.forward(batch, step, draws)
+        with self.known(batch, step, draws) as known:
             for row in self.rows:
                 objective, values = row.objective(known, weights)
                 losses |= values
                 if objective is not None and objective.requires_grad and row.parameters:
                     live.append((row.parameters, objective))
             for i, (own, objective) in enumerate(live, 1):
-                more = i < len(live)
-                taken = torch.autograd.grad(objective, list(own.values()), retain_graph=more, allow_unused=True)
-                for key, gradient in zip(own, taken, strict=True):
-                    if gradient is not None:
-                        gradients[key] = gradients[key] + gradient if key in gradients else gradient
+                for key, gradient in _taken(objective, own, more=i < len(live)).items():
+                    gradients[key] = gradients[key] + gradient if key in gradients else gradient
         return losses, gradients
 
     def by_term(self, batch: Batch, step: int, draws: Draws, look: Look) -> None:
         """Has ``look`` take the gradient of every term of every row by itself, at the present weights."""
-        with nullcontext() if self.parametrised is None else computed_once(self.parametrised):
-            known = self.forward(batch, step, draws)
+        with self.known(batch, step, draws) as known:
             for row in self.rows:
                 for _, key, term in row.terms:
                     look(row.row, term, partial(_taken, known[key], row.parameters))
+
+    @contextmanager
+    def known(self, batch: Batch, step: int, draws: Draws) -> Iterator[dict[str, Any]]:
+        """What ``forward`` gives, for gradients to be taken inside: weights that are computed are so once for it all."""
+        with computed_once(self.parametrised):
+            yield self.forward(batch, step, draws)
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Any]:
         """Every value and term, by name and key; arguments as for ``compute``."""
@@ -167,10 +168,11 @@ class PhasePlan:
             return run(self.program, known, draws)
 
 
-def _taken(value: Tensor, own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+def _taken(value: Tensor, own: Mapping[str, nn.Parameter], more: bool = True) -> dict[str, Tensor]:
+    """The gradient of a value, parameter by parameter of those that it reaches; ``more`` of its graph's will follow."""
     if not (value.requires_grad and own):
         return {}
-    taken = torch.autograd.grad(value, list(own.values()), retain_graph=True, allow_unused=True)
+    taken = torch.autograd.grad(value, list(own.values()), retain_graph=more, allow_unused=True)
     return {key: gradient for key, gradient in zip(own, taken, strict=True) if gradient is not None}
 
 
@@ -181,7 +183,7 @@ class Plans:
         self._model, self._recipe, self._players, self._counts = model, model.recipe, players, counts
         self.dtype = compute_type(self._recipe.train.precision, model.device)
         self._lowering = lowering(model.device, self.dtype)
-        self._parametrised, self._repeated = bool(parametrised([model])), _repeated(self._recipe)
+        self._repeated = _repeated(self._recipe)
         self._made: dict[tuple[object, ...], PhasePlan] = {}
         rates = [player.rate for player in players.values()]
         weights = [[term.weight for row in phase.rows for term in row.terms] for phase in self._recipe.phases]
@@ -231,7 +233,7 @@ class Plans:
             program=program,
             movers=movers,
             leaders=list({id(player.optimizer): player for player in movers}.values()),
-            parametrised=parametrised(learners) if self._parametrised else None,
+            parametrised=parametrised(learners),
             sizes=self._recipe.sizes,
             counts=self._counts,
             lowering=self._lowering,
