@@ -157,7 +157,7 @@ class PhasePlan:
 
     @contextmanager
     def known(self, batch: Batch, step: int, draws: Draws) -> Iterator[dict[str, Any]]:
-        """What ``forward`` gives, for gradients to be taken inside: weights that are computed are so once for it all."""
+        """What ``forward`` gives, for gradients to be taken inside, where a computed weight is computed once."""
         with computed_once(self.parametrised):
             yield self.forward(batch, step, draws)
 
