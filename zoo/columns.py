@@ -33,9 +33,7 @@ def printable(text: object, *, lines: bool = True) -> str:
     return "".join(c if c.isprintable() or c == stays else c.encode("unicode_escape").decode() for c in shown)
 
 
-def table(
-    rows: Sequence[Sequence[str]], *, header: bool = True, indent: str = "", otherwise: int = 0, styled: bool = False
-) -> str:
+def table(rows: Sequence[Sequence[str]], *, header: bool = True, otherwise: int = 0, styled: bool = False) -> str:
     """Rows as aligned columns, the first one underlined where it is a header; cells may be ``styled`` already.
 
     On a terminal the widest column is wrapped to what it has room for; elsewhere to ``otherwise`` columns, if any.
@@ -43,7 +41,7 @@ def table(
     rows = rows if styled else [[printable(cell, lines=False) for cell in row] for row in rows]
     room = shutil.get_terminal_size((otherwise, 0)).columns if otherwise or sys.stdout.isatty() else 0
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    over = len(indent) + sum(widths) + 2 * len(widths) - 2 - room
+    over = sum(widths) + 2 * len(widths) - 2 - room
     if room and over > 0:
         widest = widths.index(max(widths))
         rows = [line for row in rows for line in _wrapped(row, widest, max(widths[widest] - over, NARROWEST))]
@@ -52,7 +50,7 @@ def table(
     lines = ["  ".join(cells).rstrip() for cells in padded]
     if header:
         lines.insert(1, "  ".join("-" * w for w in widths))
-    return "\n".join(indent + line for line in lines)
+    return "\n".join(lines)
 
 
 def _wrapped(row: Sequence[str], column: int, width: int) -> list[list[str]]:

@@ -35,7 +35,7 @@ class Mute(Exception):
         (ValueError("no luck"), "trying it failed: ValueError: no luck"),
         (ValueError(" two\n  lines\t"), "trying it failed: ValueError: two lines"),
         (ValueError(), "trying it failed: ValueError"),
-        (Mute(), "trying it failed: Mute: (its message cannot be printed)"),
+        (Mute(), "trying it failed: Mute: its text cannot be had"),
         (SystemExit(3), "trying it called sys.exit(3)"),
         (SystemExit("bye"), "trying it called sys.exit('bye')"),
         (SystemExit(), "trying it called sys.exit()"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,12 +74,10 @@ def _noting_calls(model: Model) -> Iterator[dict[str, tuple[Any, ...]]]:
     def note(label: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls.setdefault(label, mapped(Tensor.detach, inputs))
 
-    hooks = [model.network(label).register_forward_pre_hook(partial(note, label)) for label in model.recipe.slots]
-    try:
+    with ExitStack() as hooks:
+        for label in model.recipe.slots:
+            hooks.enter_context(model.network(label).register_forward_pre_hook(partial(note, label)))
         yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _slot(engine: Engine, label: str, part: Part, batch: int, inputs: Sequence[Any] | None) -> Cost:

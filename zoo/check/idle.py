@@ -10,11 +10,6 @@ from zoo.model.model import Model
 from zoo.recipe.schema import slot_of
 
 
-def learnable(model: Model) -> dict[str, nn.Parameter]:
-    """The parameters that are not frozen, by name."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
 def idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Parameter]) -> Iterator[str]:
     """Says of which slots, values and terms there are weights among the ``free`` that no row has ``moved``."""
     recipe = model.recipe

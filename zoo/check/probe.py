@@ -8,7 +8,7 @@ is: torch's meta kernels are Python, and take longer than two small images do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.check.assembly import NotOnMeta, made, refuse, untrainable
-from zoo.check.idle import idle, learnable
+from zoo.check.idle import idle
 from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_codes, check_image, misfit_at, watch
 from zoo.data.augment import augmentations
 from zoo.data.fields import blank, items
@@ -147,7 +147,7 @@ class _Probe:
         """Plays every phase; with ``measuring`` it hands a batch to every metric, as evaluation will."""
         refuse(untrainable(self.model))
         self._augment()
-        free = learnable(self.model)
+        free = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
         with _as_it_was(self.model), self._watched():
             engine = Engine(self.model, optimizers=False)
             self.model.train()
@@ -186,19 +186,16 @@ class _Probe:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Inside, slots are held to their contracts, and slots and values note the gradients that pass."""
-        hooks = []
-        for label, part in self.recipe.slots.items():
-            module = self.model.get_submodule(label)
-            hooks += watch(module, part, self.recipe, self.inside)
-            note = partial(self._note_output, label)
-            hooks += [part_of.register_forward_hook(note) for part_of in module.modules()]
-        functions = self.model.functions.items()
-        self.model.functions = {name: partial(self._note_value, name, run) for name, run in functions}
-        try:
+        with ExitStack() as hooks:
+            for label, part in self.recipe.slots.items():
+                module, note = self.model.get_submodule(label), partial(self._note_output, label)
+                checking = watch(module, part, self.recipe, self.inside)
+                noting = [part_of.register_forward_hook(note) for part_of in module.modules()]
+                for hook in (*checking, *noting):
+                    hooks.enter_context(hook)
+            functions = self.model.functions.items()
+            self.model.functions = {name: partial(self._note_value, name, run) for name, run in functions}
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _note_output(self, label: str, _: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         if not any(output is one for one in given):  # such as nn.Identity's, whose gradient others may take

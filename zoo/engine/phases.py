@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from zoo.draws import Draws
 from zoo.engine.keys import TermKey
 from zoo.engine.layout import Piece, ShardedView
-from zoo.engine.parametrised import computed_once, parametrised
 from zoo.engine.players import Gradients, Player
 from zoo.machine.device import compute_type
 from zoo.model.forward import SlotView, lowering
@@ -277,3 +277,28 @@ def _repeated(recipe: Recipe) -> frozenset[TermKey]:
 def _bare(thing: object) -> bool:
     """Whether there is no tensor in it: nothing to learn, to hold still or to cast."""
     return not isinstance(thing, nn.Module) or next(chain(thing.parameters(), thing.buffers()), None) is None
+
+
+# -- weights that are computed from others -------------------------------------------------------------------
+
+
+def parametrised(networks: Iterable[nn.Module]) -> list[tuple[nn.Module, str]]:
+    """The computed weights of networks: each a module and the weight's name there."""
+    modules = dict.fromkeys(module for network in networks for module in network.modules())
+    held = {module: getattr(module, "parametrizations", None) for module in modules}
+    return [(module, name) for module, by in held.items() if isinstance(by, nn.ModuleDict) for name in by]
+
+
+@contextmanager
+def computed_once(learning: Sequence[tuple[nn.Module, str]]) -> Iterator[None]:
+    """Inside, a parametrised weight is computed once, however often its network is called.
+
+    Spectral norm takes a step of its power iteration whenever a weight is computed in training. A critic that judges
+    two fakes beside the real images would take three a step, and keep three copies of each weight; Miyato et al. (2018,
+    algorithm 1) take one before each update. Those of networks that learn are computed first: a call that only passes
+    through a network would compute them without a step of spectral norm, and for nobody to learn from.
+    """
+    with parametrize.cached():
+        for module, name in learning:
+            getattr(module, name)  # stays inside ``cached``
+        yield

@@ -86,11 +86,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.zeros(1, device=name).device  # with its number: cuda is cuda:0
+        return torch.zeros(1, device=name).device  # with its number: cuda is cuda:0
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise RequestError(f"--device {name}: cannot be used here ({first}); choices: auto, cpu, cuda") from None
-    return device
 
 
 def compute_type(precision: str, device: torch.device) -> torch.dtype | None:

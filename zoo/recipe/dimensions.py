@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -16,7 +17,12 @@ Dims = tuple[int, ...]
 BATCH, ANY = "B", "..."
 """The letter of the batch, and the word for any number of dimensions."""
 
-SIGNS: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+SIGNS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,
+}
 
 FILLED, APART = 8, 4
 """The first number that a made-up input gives to a free letter, and how much larger that of each further one is."""
@@ -64,14 +70,7 @@ def _number(node: ast.AST, word: str, numbers: Numbers) -> int:
     if not isinstance(node, ast.BinOp):
         return int(node.value)  # type: ignore[attr-defined]
     left, right = (_number(side, word, numbers) for side in (node.left, node.right))
-    match SIGNS[type(node.op)]:
-        case "+":
-            return left + right
-        case "-":
-            return left - right
-        case "*":
-            return left * right
-    if not right or left % right:
+    if isinstance(node.op, ast.Div) and (not right or left % right):
         over, under = ast.unparse(node.left), ast.unparse(node.right)
         cure = f"make {over} a multiple of {right}" if right else f"{under} must not be 0"
         said = " and ".join(
@@ -79,7 +78,7 @@ def _number(node: ast.AST, word: str, numbers: Numbers) -> int:
         )
         other = f", or change {under}" if right and not under.isdigit() else ""
         raise ValueError(f"'{word}' does not come out even: {said}; {cure}{other}")
-    return left // right
+    return SIGNS[type(node.op)](left, right)
 
 
 @dataclass(frozen=True)

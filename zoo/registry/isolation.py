@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from zoo.errors import text_of
+
 T = TypeVar("T")
 
 LONGEST_SENTENCE = 400
@@ -41,11 +43,7 @@ def attempt(doing: str, action: Callable[[], T]) -> T | Failure:
 def _what_happened(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({'' if error.code is None else repr(error.code)})"
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - even printing a foreign error can fail
-        text = "(its message cannot be printed)"
-    name = type(error).__name__
+    name, text = type(error).__name__, " ".join(text_of(error).split())
     return "failed: " + (f"{name}: {text}" if text else name)[:LONGEST_SENTENCE]
 
 
