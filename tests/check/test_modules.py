@@ -45,7 +45,7 @@ def test_gradients_through_modules_are_those_of_torch() -> None:
 
 def test_they_are_probed_and_their_cost_is_told() -> None:
     recipe = gates().recipe
-    assert {reach.player for reach in probe(recipe)} == {"encoder", "decoder", "doorman", "judge"}
+    assert {reach.player for reach in probe(recipe)[0]} == {"encoder", "decoder", "doorman", "judge"}
     found = {cost.name: cost for cost in costs(recipe)}
     assert found["doorman"].parameters == 5
     assert found["judge"].flops == 2 * 4 * 10

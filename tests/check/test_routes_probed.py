@@ -116,7 +116,7 @@ def test_what_a_maker_froze_stays_frozen(tmp_path, registry):
     file = tmp_path / "half.yaml"
     file.write_text(TINY.replace("encoder: {width: 4}", "encoder: half"))
     recipe = load_recipe(file, (), registry)
-    reach = next(r for r in probe(recipe) if (r.player, r.how) == ("encoder", "learns"))
+    reach = next(r for r in probe(recipe)[0] if (r.player, r.how) == ("encoder", "learns"))
     assert (reach.reached, reach.parameters) == (2, 2)
     model = Model(recipe)
     before = {k: v.clone() for k, v in model.encoder.state_dict().items()}

@@ -459,7 +459,7 @@ def test_a_recipe_is_a_page_that_stands_alone(name):
 def test_a_recipe_probes_and_trains(name):
     model = small(name, "train.log_every=1")
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
-    reached = {reach.player for reach in probe(model.recipe) if reach.reached}
+    reached = {reach.player for reach in probe(model.recipe)[0] if reach.reached}
     engine = zoo.train(model, pixels(8), steps=2)
     moved = {key.split(".")[0] for key, p in model.named_parameters() if not torch.equal(p, before[key])}
     assert engine.step_index == 2

@@ -192,11 +192,6 @@ def test_what_is_behind_a_held_value_is_not_recorded():
     assert found["posterior"] == found["z_posterior"] == (False, set())
 
 
-def test_slots_that_a_call_uses_without_learning_are_named():
-    call = plan_calls(graph(), [row("generator", "latent_nll")])["posterior_generated"]
-    assert (call.slots, call.learning) == ({"encoder"}, frozenset())
-
-
 # -- the routing table -------------------------------------------------------------------------------------
 
 

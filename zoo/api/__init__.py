@@ -31,34 +31,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pluggy
 
-from zoo.api.kinds import (
-    Augmentation,
-    AugmentationModule,
-    Critic,
-    Data,
-    Decoder,
-    Encoder,
-    ExportedRun,
-    Exporter,
-    Fitted,
-    Generator,
-    LearningTerm,
-    Metric,
-    MetricDefaults,
-    Network,
-    Optimizer,
-    Prior,
-    ReadingData,
-    ReadyData,
-    Record,
-    Term,
-    TermModule,
-    TrainedRun,
-    Value,
-    ValueModule,
-    Watcher,
-    WatcherDefaults,
-)
+from zoo.api import kinds
+from zoo.api.kinds import *  # noqa: F403 - every name of that page, as __all__ there has them
 
 if TYPE_CHECKING:
     from zoo.draws import Draw
@@ -70,11 +44,9 @@ if TYPE_CHECKING:
     from zoo.types import CriticOutput, Examples, Gaussian, Images, to_model, to_pixels
 
 __all__ = ["IMAGE", "KINDS", "SHAPES", "SIZES", "VERSION", "Component", "Field", "Recipe", "Saved", "Scheduled"]
-__all__ += ["Augmentation", "AugmentationModule", "Critic", "Decoder", "Encoder", "Exporter", "Fitted", "Generator"]
-__all__ += ["Data", "LearningTerm", "Metric", "MetricDefaults", "Network", "Optimizer", "Prior", "ReadingData"]
-__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "ReadyData", "Term", "TermModule", "Value"]
-__all__ += ["Progress", "Record", "TrainedRun", "ValueModule", "Watcher", "WatcherDefaults", "cache_folder", "locked"]
-__all__ += ["ExportedRun", "hookimpl", "hookspec", "memory", "restoring", "to_model", "to_pixels"]
+__all__ += ["CriticOutput", "Draw", "Examples", "Gaussian", "Images", "Progress", "cache_folder", "hookimpl"]
+__all__ += ["hookspec", "locked", "memory", "restoring", "to_model", "to_pixels"]
+__all__ += kinds.__all__
 
 VERSION = (1, 3)
 """Version of this page as (major, minor).

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from zoo.draws import Draw
     from zoo.types import CriticOutput, Gaussian, Images
 
+__all__ = ["Augmentation", "AugmentationModule", "Critic", "Data", "Decoder", "Encoder", "ExportedRun", "Exporter"]
+__all__ += ["Fitted", "Generator", "LearningTerm", "Metric", "MetricDefaults", "Network", "Optimizer", "Prior"]
+__all__ += ["ReadingData", "ReadyData", "Record", "Term", "TermModule", "TrainedRun", "Value", "ValueModule"]
+__all__ += ["Watcher", "WatcherDefaults"]
+
 
 @dataclass(frozen=True)
 class Record:

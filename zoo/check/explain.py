@@ -30,10 +30,10 @@ def costs(recipe: Recipe) -> str:
 
 
 def _probed(recipe: Recipe) -> str:
-    from zoo.check.probe import probed
+    from zoo.check.probe import probe
 
     lines, shown = [["phase", "row", "slot", "autograd finds that it"]], shown_slots(recipe)
-    reaches, idle = probed(recipe)
+    reaches, idle = probe(recipe)
     for reach in reaches:
         if slot_of(reach.player) not in shown:
             continue
@@ -86,7 +86,7 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
     from dataclasses import asdict
 
     from zoo.check.cost import costs as counted
-    from zoo.check.probe import probed
+    from zoo.check.probe import probe
     from zoo.check.shares import shares
 
     planned = [
@@ -103,6 +103,6 @@ def as_json(recipe: Recipe) -> dict[str, Any]:
         shared: Any = [*map(asdict, shares(recipe))]
     except RequestError as error:
         shared = str(error)
-    reaches, idle = probed(recipe)
+    reaches, idle = probe(recipe)
     found = {"probed": [*map(asdict, reaches)], "idle": idle, "shares": shared, "after": dict(recipe.after)}
     return {"name": recipe.name, "rows": planned, **found, "costs": [*map(asdict, counted(recipe))]}

@@ -56,21 +56,17 @@ class Reach:
     parameters: int
 
 
-def probe(recipe: Recipe) -> list[Reach]:
+def probe(recipe: Recipe) -> tuple[list[Reach], list[str]]:
     """Plays every phase once without stepping, on a model of its own.
 
     Returns:
-        for each row its players, and the slots that its gradient passes through on its way to them.
+        for each row its players, and the slots that its gradient passes through on its way to them; and sentences on
+        weights that could learn and do not.
 
     Raises:
         RecipeError: if shapes do not fit, a part fails, a row does not reach its player, or the gradient
             takes another way than the recipe's graph says.
     """
-    return probed(recipe)[0]
-
-
-def probed(recipe: Recipe) -> tuple[list[Reach], list[str]]:
-    """What ``probe`` finds, and sentences on weights that could learn and do not."""
     try:
         probing = _Probe(made(recipe, "meta"))
         return probing.play(measuring=False), probing.idle
@@ -89,9 +85,9 @@ def probe_model(model: Model, images: Images | None = None) -> list[str]:
     if images is not None:
         _refuse_few(model.recipe, images)
         batch = items(images, "train", model.recipe, 0, _batch(model.recipe), model.device, model.dtype)
-    probed = _Probe(model, batch)
-    probed.play(measuring=images is not None)
-    return probed.idle
+    probing = _Probe(model, batch)
+    probing.play(measuring=images is not None)
+    return probing.idle
 
 
 def _refuse_few(recipe: Recipe, images: Images) -> None:

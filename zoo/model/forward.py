@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo.machine.torch_private import set_tracking, spectral_norms
 from zoo.model.batch_norm import SyncBatchNorm
 from zoo.model.program import Function
-from zoo.types import CriticOutput, Gaussian, mapped
+from zoo.types import CriticOutput, mapped
 
 LOW = (torch.bfloat16, torch.float16)
 """What autocast has networks compute in."""
@@ -128,21 +128,21 @@ class _Rewound:
 
     def __init__(self, module: nn.Module) -> None:
         self._owners = [m for m in module.modules() if m._buffers]
-        self._then = [_copied(m) for m in self._owners]
+        self._then = [_copied(m._buffers) for m in self._owners]
         self._own: list[dict[str, Tensor | None]] = []
 
     def __enter__(self) -> None:
         self._own = [dict(m._buffers) for m in self._owners]
         for m, then in zip(self._owners, self._then, strict=True):
-            m._buffers.update({name: b if b is None else b.clone() for name, b in then.items()})
+            m._buffers.update(_copied(then))
 
     def __exit__(self, *_: object) -> None:
         for m, own in zip(self._owners, self._own, strict=True):
             m._buffers.update(own)
 
 
-def _copied(module: nn.Module) -> dict[str, Tensor | None]:
-    return {name: None if buffer is None else buffer.clone() for name, buffer in module._buffers.items()}
+def _copied(buffers: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+    return {name: None if buffer is None else buffer.clone() for name, buffer in buffers.items()}
 
 
 def lowering(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:
@@ -152,10 +152,7 @@ def lowering(device: torch.device, dtype: torch.dtype | None) -> AbstractContext
 
 def _raised(found: Any) -> Any:
     """What a network gives, in float32; hidden layers when somebody looks at them."""
-    kind = type(found)
-    if kind is Gaussian:
-        return Gaussian(_as_float32(found.mean), _as_float32(found.log_sigma))
-    if kind is CriticOutput:
+    if type(found) is CriticOutput:
         return CriticOutput(_as_float32(found.logit), _Raised(found.taps) if found.taps else found.taps)
     return mapped(_as_float32, found)
 

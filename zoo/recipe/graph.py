@@ -148,14 +148,12 @@ class Call:
 
     Args:
         recorded: whether autograd records it: some row's gradient flows through it to a player.
-        slots: slots it calls directly.
-        learning: those of them that learn from this call. The others it only passes through: they take
-            no gradient from it, and their statistics do not move.
+        learning: those of the slots it calls directly that learn from this call. The others it only passes through:
+            they take no gradient from it, and their statistics do not move.
     """
 
     name: str
     recorded: bool
-    slots: frozenset[str]
     learning: frozenset[str]
 
 
@@ -178,7 +176,7 @@ def plan_calls(graph: Graph, rows: Iterable[tuple[frozenset[str], Terms]]) -> di
                 recorded.add(name)
                 learning[name] |= slots.intersection(whole.needs(name))
     return {
-        name: Call(name, name in recorded, frozenset(whole.needs(name)).intersection(whole.slots), frozenset(learned))
+        name: Call(name, name in recorded, frozenset(learned))
         for name, learned in learning.items()
         if name not in whole.slots and name not in whole.provided
     }
