@@ -30,8 +30,8 @@ def assemble(recipe: Recipe, device: torch.device | str = "cpu", *, restored: bo
     """The model on a device: made on ``meta`` first, so that what cannot fit is refused before it takes memory.
 
     What wants its numbers while it is made cannot be made on ``meta``; of it, the allocator's error tells. A
-    RequestError says how much memory the model asks for and how much there is. Of a
-    ``restored`` model a run brings the weights.
+    RequestError says how much memory the model asks for and how much there is. Of a ``restored`` model a run brings
+    the weights.
     """
     there = memory(device)
     _refuse_larger(recipe, f"one {recipe.x.kind}", prod(recipe.x.shape) * FLOAT, there)

@@ -22,8 +22,7 @@ BATCH = 8
 class Share:
     """A term's share of the sum of the norms of all the gradients of a row at a player, from 0 to 1.
 
-    Args:
-        phase: number of the phase, from 0.
+    Phases are counted from 0.
     """
 
     phase: int

@@ -35,12 +35,8 @@ def read_images(
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Files, directories and pictures, read as the recipe's data reads its own (``api.ReadingData``).
 
-    Data that reads none has them read as ``folder`` does.
-
-    Args:
-        images: of them.
-        recipe: whose data.
-        field: which of its fields they are, images or masks; the first when None.
+    Data that reads none has them read as ``folder`` does. They are of a ``field`` of images or masks, the first when
+    None.
 
     Returns:
         uint8 (N, C, H, W), of masks (N, H, W), and a sentence that names those passed over.

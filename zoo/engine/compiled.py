@@ -26,8 +26,7 @@ from zoo.types import Batch
 class Compiled:
     """The gradients of one phase, compiled for batches of the shape of ``batch``; the model's buffers stay as they are.
 
-    A phase that cannot be traced, such as where Python looks at a tensor's
-    numbers, is a TrainingError.
+    A phase that cannot be traced, such as where Python looks at a tensor's numbers, is a TrainingError.
     """
 
     def __init__(

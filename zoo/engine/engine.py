@@ -246,11 +246,9 @@ class Engine:
     def gradients(
         self, plan: PhasePlan, given: Tensor | Batch, draw: tuple[int, ...] = (), *, every_term: bool = False
     ) -> Gradients:
-        """Every row's gradient at the present weights; ``every_term``: what weighs nothing at this step weighs 1.
+        """The terms' values and every row's gradients at the present weights, as ``PhasePlan.compute`` gives them.
 
-        Returns:
-            the terms' values, and parameter -> gradient, summed over the rows whose players own it. A parameter that
-            no row reaches is not in it.
+        With ``every_term`` what weighs nothing at this step weighs 1.
         """
         batch = self.batch(given)
         draws = self.streams.draws(self.step_index, draw, WHOLE, count_of(batch))

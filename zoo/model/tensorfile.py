@@ -140,8 +140,7 @@ def checked(folder: Path, name: str, most: int, digest: str = "") -> Iterator[An
 
 
 def check_fit(file: Any, names: Set[str], wanted: Mapping[str, Tensor]) -> None:
-    """Checks that the named tensors of an open file are those that are wanted, in their types and shapes, and no
-    others.
+    """Checks that an open file's tensors are those that are wanted, of their types and shapes, and no others.
 
     A ValueError names the first that differs.
     """

@@ -285,10 +285,9 @@ class PartReader:
         """A number, ``{from, to, steps, start, shape}``, or a list of such pieces; a ``switch`` is also on or off."""
         written = value = node.value
         if isinstance(written, dict):
-            piece = self._piece(path, node, what, None, last=True)
-            return Schedule((piece,)) if piece else None
+            return self._pieces([(path, node)], what)
         if isinstance(written, list) and written:
-            return self._pieces(path, written, what)
+            return self._pieces([((*path, number), piece) for number, piece in enumerate(written)], what)
         if switch and isinstance(written, bool | str):
             value = float(written) if isinstance(written, bool) else ON_OFF.get(written, written)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf"):
@@ -300,12 +299,11 @@ class PartReader:
         self.error(path, f"{what} must be {choices}, not {shown(node.plain())}{hint}")
         return None
 
-    def _pieces(self, path: Path, written: list[Node], what: str) -> Schedule | None:
+    def _pieces(self, written: list[tuple[Path, Node]], what: str) -> Schedule | None:
         """Pieces, each of which begins where the one before ended; what is wrong is told of the first such."""
         pieces: list[Piece] = []
-        for number, node in enumerate(written):
-            before, last = pieces[-1] if pieces else None, number == len(written) - 1
-            piece = self._piece((*path, number), node, what, before, last)
+        for number, (path, node) in enumerate(written, 1):
+            piece = self._piece(path, node, what, pieces[-1] if pieces else None, last=number == len(written))
             if piece is None:
                 return None
             pieces.append(piece)

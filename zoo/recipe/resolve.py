@@ -34,9 +34,8 @@ class Reader(SlotReader):
         latent = self._latent(top, slots)
         values = self._values()
         phases = self.phases(slots)
-        outputs = self._outputs(slots)
+        outputs, train = self._outputs(slots), self.train(phases)
         after = self.after(slots, phases, outputs)
-        train = self.train(phases)
         evaluate, augment = self._listed("evaluate", "metric"), self._listed("augment", "augmentation")
         watch = self._listed("watch", "watcher") if "watch" in self.root.value else self._default_watch()
         rows = [row for phase in phases for row in phase.played]
@@ -50,25 +49,26 @@ class Reader(SlotReader):
         if self.problems or not sets:
             raise RecipeError(self.problems)
         top |= {"name": top["name"] or PurePath(self.root.position.file).stem, "latent": latent}
-        return _fitting(
-            Recipe(
-                **top,
-                file=self.root.position.file,
-                sets=sets,
-                fields=self.fields,
-                slots=slots,
-                values=values,
-                phases=phases,
-                after=after,
-                outputs=outputs,
-                train=train,
-                evaluate=tuple(part for part in evaluate if f"metric '{part.label}'" not in self.left_out),
-                augment=augment,
-                watch=watch,
-                graph=graph,
-                source=self.root,
-            )
+        recipe = Recipe(
+            **top,
+            file=self.root.position.file,
+            sets=sets,
+            fields=self.fields,
+            slots=slots,
+            values=values,
+            phases=phases,
+            after=after,
+            outputs=outputs,
+            train=train,
+            evaluate=tuple(part for part in evaluate if f"metric '{part.label}'" not in self.left_out),
+            augment=augment,
+            watch=watch,
+            graph=graph,
+            source=self.root,
         )
+        if problems := [*code_misfits(recipe)]:
+            raise RecipeError(problems)
+        return recipe
 
     def _top(self) -> dict[str, Any]:
         """The keys that stand beside the sections."""
@@ -241,10 +241,3 @@ class Reader(SlotReader):
                 continue
             if not wrong.intersection(names):
                 yield replace(Demand.of(part, f"metric '{part.label}'"), names=names, shown=shown, varied=varied)
-
-
-def _fitting(recipe: Recipe) -> Recipe:
-    """The recipe itself, unless its codes do not fit its parts, which is a RecipeError."""
-    if problems := [*code_misfits(recipe)]:
-        raise RecipeError(problems)
-    return recipe

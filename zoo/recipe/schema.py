@@ -188,11 +188,7 @@ class Term:
 class Row:
     """Players and the terms that they minimise together. A player is a slot or a dotted part of one.
 
-    Args:
-        players: names.
-        terms: those that weigh nothing at any step are left out.
-        position: where the recipe says so.
-        off: labels of the terms left out.
+    Terms that weigh nothing at any step are left out; ``off`` are their labels.
     """
 
     players: tuple[str, ...]
@@ -215,9 +211,7 @@ class Row:
 class Phase(Timing):
     """Rows that move together: one shared forward, every gradient at the old weights, then every step.
 
-    Args:
-        rows: their terms are summed for each player.
-        position: where the recipe says so.
+    The terms of all rows are summed for each player.
     """
 
     rows: tuple[Row, ...]
@@ -250,11 +244,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Training):
-    """The training of a model: its length, its batches, its optimisers.
-
-    Args:
-        optimizers: player -> optimiser, for every player of every row.
-    """
+    """The training of a model: its length, its batches, and an optimiser for every player of every row."""
 
     optimizers: Mapping[str, Optimizer]
 
