@@ -69,19 +69,15 @@ def _loaded(part: Part) -> Examples:
 
 def lacks(recipe: Recipe) -> list[Problem]:
     """Why the recipe's data cannot be had, as what can say so (``api.ReadyData``) knows without reading any."""
-    return [problem for part in recipe.sets.values() for problem in _lacks(part)]
-
-
-def _lacks(part: Part) -> list[Problem]:
-    ready = getattr(part.load(), "ready", None)
-    if ready is None:
-        return []
-    options = part.arguments_for()
-    try:
-        ready(**{name: options[name] for name in inspect.signature(ready).parameters})
-    except (OSError, ValueError) as error:
-        return [Problem(part.position, f"data '{part.entry.name}': {said_of(error)}")]
-    return []
+    found = []
+    for part in recipe.sets.values():
+        if ready := getattr(part.load(), "ready", None):
+            options = part.arguments_for()
+            try:
+                ready(**{name: options[name] for name in inspect.signature(ready).parameters})
+            except (OSError, ValueError) as error:
+                found.append(Problem(part.position, f"data '{part.entry.name}': {said_of(error)}"))
+    return found
 
 
 class Batches:

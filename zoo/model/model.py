@@ -173,11 +173,11 @@ class Model(nn.Module):
 
     def _missing(self, wanted: list[str], known: Mapping[str, Any]) -> list[str]:
         """The fields that values need and that are not known."""
-        fields = [name for name in self.recipe.graph.fields if name not in known]
         try:
-            return [name for name in fields if needs(self.recipe.graph, wanted, name, known)]
+            needed = given_in(self.recipe.graph, known).order(wanted)
         except UnknownNameError as error:
             raise RequestError(f"recipe '{self.recipe.name}': {error}") from None
+        return [name for name in self.recipe.graph.fields if name in needed and name not in known]
 
     @cached_property
     def drawable(self) -> frozenset[str]:

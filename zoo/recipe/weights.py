@@ -63,10 +63,10 @@ def find_weights(place: str, slot: str, reader: str = "") -> Weights:
     path = _path(where)
     if path.is_dir():
         files = [path / name for name in RUN_FILES.values() if (path / name).is_file()]
-        if not files and reader and not (path / RUN_RECIPE).is_file():
+        built = (path / RUN_RECIPE).is_file()
+        if not files and reader and not built:
             return _saved(reader, where, path.joinpath)
         if not files:
-            built = (path / RUN_RECIPE).is_file()
             cure = f"finish it with: zoo build {where}" if built else f"weights are {FORMS}"
             raise RequestError(f"{where} is {'not trained to its end' if built else 'no run'}; {cure}")
         return Weights(files[0], f"{part or slot}.", of_run=True)

@@ -60,20 +60,15 @@ def _block(value: Any, room: int) -> Iterator[str]:
 
 def _flow(value: Any) -> str | None:
     """``value`` on one line; None if it is more than a row, or a mapping of rows."""
-    if not isinstance(value, Mapping):
-        return _row(value)
-    entries = [(_key(key), _row(below)) for key, below in value.items()]
-    whole = all(text is not None for _, text in entries)
-    return "{" + ", ".join(f"{key}: {text}" for key, text in entries) + "}" if whole else None
+    whole = all(map(_is_row, value.values())) if isinstance(value, Mapping) else _is_row(value)
+    return write_value(value) if whole else None
 
 
-def _row(value: Any) -> str | None:
-    """A scalar, an empty container or a list of scalars on one line; None for anything else."""
-    if not _is_container(value):
-        return _scalar(value)
+def _is_row(value: Any) -> bool:
+    """Whether it is a scalar, an empty container or a list of scalars."""
     if isinstance(value, Mapping):
-        return None if value else "{}"
-    return None if any(map(_is_container, value)) else "[" + ", ".join(map(_scalar, value)) + "]"
+        return not value
+    return not _is_container(value) or not any(map(_is_container, value))
 
 
 def _is_container(value: Any) -> bool:
