@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import SHAPES, SIZES
@@ -61,8 +61,7 @@ def stated(entry: Entry, options: Mapping[str, Any]) -> str:
 
 def told(function: str, options: Mapping[str, Any]) -> Any:
     """What ``package.module:function`` says of some options, for which it asks by name; None where one lacks."""
-    module, _, attribute = function.partition(":")
-    says = getattr(import_module(module), attribute)
+    says = resolve_name(function)
     asked = inspect.signature(says).parameters
     return says(**{name: options[name] for name in asked}) if asked.keys() <= options.keys() else None
 

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from zoo.api import Saved
@@ -98,7 +98,6 @@ def _path(where: str) -> Path:
 
 def _saved(reader: str, where: str, file: Callable[[str], Path]) -> Weights:
     """What a component reads in a folder of another library's."""
-    module, _, attribute = reader.partition(":")
 
     def there(name: str) -> Path:
         if not (path := file(name)).is_file():
@@ -106,7 +105,7 @@ def _saved(reader: str, where: str, file: Callable[[str], Path]) -> Weights:
         return path
 
     try:
-        saved: Saved = getattr(import_module(module), attribute)(there)
+        saved: Saved = resolve_name(reader)(there)
     except RequestError:
         raise
     except Exception as error:  # a stranger's function may raise anything

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
-from importlib import util as importlib_util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,7 @@ class Entry(Named):
         module_name, _, attribute = self.target.partition(":")
         with running(self.distribution, self.plugin), torch_as_it_was(self._warn):
             with nullcontext() if module_name in sys.modules else importing():
-                module = attempt(f"importing '{module_name}'", lambda: import_module(module_name))
+                module = attempt(f"importing '{module_name}'", lambda: importlib.import_module(module_name))
             if isinstance(module, Failure):
                 raise self._unusable(explained(module, self.distribution)) from module.error
             thing = attempt(f"reading '{attribute}'", lambda: getattr(module, attribute))
@@ -136,7 +135,7 @@ class RecipeEntry(Named):
         """The YAML file, found without importing more than its package's parents; RequestError if it is not there."""
         package, _, relative = self.part.path.partition(":")
         with running(self.distribution, self.plugin):
-            spec = attempt(f"finding '{package}'", lambda: importlib_util.find_spec(package))
+            spec = attempt(f"finding '{package}'", lambda: importlib.util.find_spec(package))
         if not isinstance(spec, Failure) and spec is not None:
             folders = spec.submodule_search_locations or [str(Path(spec.origin or "").parent)]
             for folder in folders:

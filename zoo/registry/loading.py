@@ -6,14 +6,13 @@ API version, hooks, descriptors.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from importlib import util as importlib_util
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -108,7 +107,7 @@ def explained(failure: Failure, distribution: str) -> str:
 
 
 def _import(plugin: Plugin) -> Any:
-    thing: Any = _import_file(plugin.module, plugin.file) if plugin.file else import_module(plugin.module)
+    thing: Any = _import_file(plugin.module, plugin.file) if plugin.file else importlib.import_module(plugin.module)
     for name in filter(None, plugin.attribute.split(".")):
         thing = getattr(thing, name)
     return thing
@@ -116,14 +115,14 @@ def _import(plugin: Plugin) -> Any:
 
 def _import_file(name: str, file: Path) -> Any:
     """Import a ``--plugin`` file under its own name, so that its targets can be ``name:attribute``."""
-    spec = importlib_util.find_spec(name)
+    spec = importlib.util.find_spec(name)
     if spec and not (spec.origin and Path(spec.origin).resolve() == file.resolve()):
         raise ImportError(f"the name '{name}' is taken by {spec.origin or 'another module'}; rename the file")
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib_util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec and spec.loader  # noqa: PT018
-    module = sys.modules[name] = importlib_util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -137,7 +136,7 @@ def _needed_api(plugin: Plugin, module: Any) -> object:
     fails by importing what does not exist here yet."""
     if not isinstance(module, Failure):
         return getattr(module, "ZOO_API", getattr(sys.modules.get(plugin.module), "ZOO_API", UNSTATED))
-    file = attempt("", lambda: plugin.file or getattr(importlib_util.find_spec(plugin.module), "origin", None))
+    file = attempt("", lambda: plugin.file or getattr(importlib.util.find_spec(plugin.module), "origin", None))
     text = attempt("", lambda: Path(str(file)).read_text("utf-8"))
     match = _API_LINE.search(text) if isinstance(text, str) else None
     return (int(match[1]), int(match[2])) if match else UNSTATED
