@@ -117,7 +117,8 @@ def test_what_is_frozen_stays_so_where_its_run_goes_on(tmp_path: Path, run_zoo: 
     before = snapshot(zoo.load(tmp_path / "run"))
     zoo.save(model, tmp_path / "saved")
     assert run_zoo("export", tmp_path / "run", "--to", "hub", tmp_path / "hub").code == 0
-    assert run_zoo("build", tmp_path / "run", "--steps", "4", "--extend", "--no-tensorboard").code == 0
+    more = ("--steps", "4", "--extend", "--no-tensorboard", "--stop-after", "train")
+    assert run_zoo("build", tmp_path / "run", *more).code == 0
     for folder in ("run", "saved", "hub"):
         again = zoo.load(tmp_path / folder)
         assert {name for name, p in again.named_parameters() if not p.requires_grad} == held, folder

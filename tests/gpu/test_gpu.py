@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import python
+from conftest import Run
 
 from . import page
 from .run import Bench, measure
@@ -87,8 +86,8 @@ def test_a_line_that_was_cut_off_is_no_result(bench: Bench) -> None:
     assert written.endswith(place.replace("paper", "shelf"))
 
 
-def test_every_bundled_recipe_can_be_built_and_scored_on_sprites(here: Path) -> None:
-    asked = compared(bundled(), 1, SCORED)
-    outcome = python("-m", "zoo", *asked, "--dry-run", cwd=here)
+@pytest.mark.usefixtures("here")
+def test_every_bundled_recipe_can_be_built_and_scored_on_sprites(run_zoo: Run) -> None:
+    outcome = run_zoo(*compared(bundled(), 1, SCORED), "--dry-run")
     assert outcome.code == 0, outcome.err
-    assert "avae-plus" in os.fsdecode(outcome.out)
+    assert "avae-plus" in outcome.out

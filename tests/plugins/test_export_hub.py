@@ -30,6 +30,7 @@ assert main(["push", sys.argv[1], "org/tiny", "--set", "license=mit", "--private
 own, fetched = zoo.load(sys.argv[1]), zoo.load("hf://org/tiny")
 assert torch.equal(own.sample(4, seed=0), fetched.sample(4, seed=0))
 assert fetched.loaded_from.is_relative_to(sys.argv[2])
+assert main(["sample", "hf://org/tiny", "-n", "2", "--weights", "raw"]) == 0
 for place in ("hf://org", "hf://org/tiny/file", "hf://org/gone"):
     try:
         zoo.load(place)
@@ -49,18 +50,15 @@ OFFLINE = "import sys, zoo; print(zoo.load('hf://org/tiny').loaded_from.name)"
 def test_a_run_goes_to_the_hub_and_comes_back(finished: Path, here: Path) -> None:
     with hub() as there:
         env = there.env(here)
-        done = python("-c", THERE_AND_BACK, finished, here / "cache", env=env)
+        done = python("-c", THERE_AND_BACK, finished, here / "cache", env=env, cwd=here)
         assert done.code == 0, done.err
-        assert done.out.strip() == f"{there.address}/org/tiny"
+        assert done.out == f"{there.address}/org/tiny\nsample.png\n"
         assert there.private == {"org/tiny": True}
         assert "hf://org is no model of the hub; write hf://ORG/NAME, or hf://ORG/NAME@REVISION" in done.err
         assert "hf://org/tiny/file is no model of the hub" in done.err
         assert "hf://org/gone cannot be fetched: " in done.err
         assert {"README.md", "model.safetensors", "plugins.json", "recipe.yaml"} <= there.models["org/tiny"].keys()
         assert not {"README.md", "samples.png"} & set(there.fetched), "what is not read is not fetched"
-        given = ["hf://org/tiny", "-n", "2", "--weights", "raw"]
-        sampled = python("-m", "zoo", "sample", *given, env=env, cwd=here)
-        assert (sampled.code, sampled.out) == (0, "sample.png\n"), sampled.err
         assert (here / "sample.png").is_file(), "what is fetched is left as it was"
         out = python("-m", "zoo", "export", "hf://org/tiny", "--to", "hub", here / "card", env=env)
         assert out.code == 0, out.err
