@@ -23,7 +23,7 @@ LAYERS = (
     {"__main__", "audit"},
     {"cli"},
     {"compare", "__init__"},
-    {"training", "scoring"},
+    {"training", "scoring", "auditing"},
     {"report", "testing", "bench"},
     {"check", "runs"},
     {"engine", "metrics"},
@@ -32,7 +32,7 @@ LAYERS = (
     {"recipe"},
     {"registry"},
     {"api"},
-    {"types", "machine", "auditing"},
+    {"types", "machine"},
     {"errors", "draws", "columns"},
 )
 """Rooms of ``zoo/`` from the roof down: each imports only rooms of layers below its own."""

@@ -27,8 +27,7 @@ class Averages:
         self.record = record
         self._looks = 0
         self._found: dict[int, tuple[Average, Any]] = {}
-        self._before: dict[tuple[int, int], list[Tensor]] = {}
-        self._live: dict[int, list[Tensor]] = {}
+        self._before: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
 
     def look(self, frames: list[FrameType], stepped: list[Network]) -> None:
         """After a step: each average of a network that was stepped."""
@@ -38,10 +37,8 @@ class Averages:
                 continue
             numbers = _tensors(value)
             for network in stepped:
-                if numbers and name != network.name and (twins := _twins(numbers, network)):
-                    average = Average(name, place(), network)
-                    average.shares_memory = all(a.data_ptr() == b.data_ptr() for a, b in twins)
-                    self._found[id(value)] = (average, value)
+                if numbers and name != network.name and _twins(numbers, network):
+                    self._found[id(value)] = (Average(name, place(), network), value)
         for key, (average, value) in self._found.items():
             if average.network in stepped and (twins := _twins(_tensors(value), average.network)):
                 self._compare(key, average, twins)
@@ -49,14 +46,12 @@ class Averages:
     def _compare(self, key: int, average: Average, twins: list[tuple[Tensor, Tensor]]) -> None:
         average.shares_memory = all(a.data_ptr() == b.data_ptr() for a, b in twins)
         mean, live = ([sample(pair[side], 32) for pair in twins[:24]] for side in (0, 1))
-        before, past = self._before.get((key, 0)), self._before.get((key, 1))
-        if before is not None and past is not None:
-            moved = any(not torch.equal(a, b) for a, b in zip(live, past, strict=True))
-            if moved:
-                average.looks += 1
-                average.unchanged += all(torch.equal(a, b) for a, b in zip(mean, before, strict=True))
-                average.copied += all(torch.equal(a, b.to(a.dtype)) for a, b in zip(mean, past, strict=True))
-        self._before[key, 0], self._before[key, 1] = mean, live
+        before, past = self._before.get(key, (mean, live))
+        if any(not torch.equal(a, b) for a, b in zip(live, past, strict=True)):
+            average.looks += 1
+            average.unchanged += all(torch.equal(a, b) for a, b in zip(mean, before, strict=True))
+            average.copied += all(torch.equal(a, b.to(a.dtype)) for a, b in zip(mean, past, strict=True))
+        self._before[key] = mean, live
 
     def end(self) -> None:
         """Hands over what was seen."""

@@ -92,7 +92,8 @@ def dead_terms(record: Record) -> Iterator[Problem]:
         for term, number in loss.dead.items():
             if 2 * number < loss.calls:
                 continue
-            names = list(dict.fromkeys(n.name for i, n in enumerate(record.networks) if _in(record, term.bits, n)))
+            inside = {network for network, _ in record.bits(term.bits)}
+            names = [network.name for network in record.networks if network in inside]
             why = f"{term.cut.reason} at {term.cut.place}" if term.cut else "it reaches nothing that takes a gradient"
             yield Problem(
                 "dead term",
@@ -102,10 +103,6 @@ def dead_terms(record: Record) -> Iterator[Problem]:
                 "It shows in the loss that is printed and moves no weight: training is as if it were not there.",
                 "Compute it with its gradient, or take it out of the sum.",
             )
-
-
-def _in(record: Record, bits: int, network: Network) -> bool:
-    return any(each is network for each, _ in record.bits(bits))
 
 
 def unheld_networks(record: Record) -> Iterator[Problem]:

@@ -30,7 +30,6 @@ class Network:
     name: str
     modules: list[nn.Module]
     parameters: list[Tensor]
-    number: int
     epoch: int = 0
     """How often its weights were changed."""
     info: Info = field(default_factory=lambda: Info(0, 0))
@@ -81,9 +80,8 @@ def keeps_statistics(module: nn.Module) -> str:
     for each in module.modules():
         if each.training and isinstance(each, NORMS) and each.track_running_stats and each.momentum != 0:
             return f"the running statistics of its {type(each).__name__}"
-        if each.training and type(each).__name__ == "_SpectralNorm":
-            return "the vectors of its spectral norm"
-        if each.training and any(type(h).__name__ == "SpectralNorm" for h in each._forward_pre_hooks.values()):
+        kinds = {type(each).__name__, *(type(hook).__name__ for hook in each._forward_pre_hooks.values())}
+        if each.training and kinds & {"_SpectralNorm", "SpectralNorm"}:
             return "the vectors of its spectral norm"
     return ""
 
@@ -222,7 +220,7 @@ class Networks:
         unique = name
         while unique in taken:
             unique, number = f"{name} ({number})", number + 1
-        network = Network(unique, modules, parameters, len(self.all))
+        network = Network(unique, modules, parameters)
         self.all.append(network)
         bit = self.new_bit(network)
         network.info = Info(bit, bit)

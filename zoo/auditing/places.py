@@ -47,12 +47,12 @@ def _depth(file: str) -> int:
     return 2 if file.startswith(_STANDARD) else 0
 
 
-def own_frames(most: int = 40) -> list[FrameType]:
-    """The script's frames, the innermost first; a library's where none is the script's own."""
+def own_frames() -> list[FrameType]:
+    """The script's frames, at most 40, the innermost first; a library's where none is the script's own."""
     frames: list[FrameType] = []
     library: list[FrameType] = []
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and len(frames) < most:
+    while frame is not None and len(frames) < 40:
         depth = _depth(frame.f_code.co_filename)
         if depth < 2:
             (library if depth else frames).append(frame)
@@ -126,45 +126,38 @@ def operand(text: str, number: int) -> str:
     return ""
 
 
+ASSIGNMENT = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+LOOP = (ast.For, ast.AsyncFor, ast.comprehension)
+
+
 @lru_cache(maxsize=64)
-def _statements(file: str) -> tuple[ast.Assign | ast.AnnAssign | ast.AugAssign, ...]:
+def _nodes(file: str) -> tuple[tuple[int, int, Any], ...]:
+    """A file's assignments, loops and comprehensions, each with its first and last line; none if it is no Python."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return ()
-    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign))
+    found: list[tuple[int, int, Any]] = []
+    for node in ast.walk(tree):
+        parts = getattr(node, "generators", [node])
+        lines = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+        found += [(*lines, part) for part in parts if isinstance(part, (*ASSIGNMENT, *LOOP)) and lines[0]]
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
 def loop_targets(file: str, line: int) -> tuple[tuple[str, ...], ...]:
     """The names that the loops around a line bind, the innermost loop first."""
-    found = []
-    for first, last, target in _loops(file):
-        if first <= line <= last:
-            found.append((last - first, tuple(n.id for n in ast.walk(target) if isinstance(n, ast.Name))))
-    return tuple(names for _, names in sorted(found))
-
-
-@lru_cache(maxsize=64)
-def _loops(file: str) -> tuple[tuple[int, int, ast.expr], ...]:
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return ()
-    found: list[tuple[int, int, ast.expr]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.For | ast.AsyncFor):
-            found.append((node.lineno, node.end_lineno or node.lineno, node.target))
-        elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
-            found += [(node.lineno, node.end_lineno or node.lineno, each.target) for each in node.generators]
-    return tuple(found)
+    around = [(last - first, n) for first, last, n in _nodes(file) if first <= line <= last and isinstance(n, LOOP)]
+    names = [(size, tuple(n.id for n in ast.walk(node.target) if isinstance(n, ast.Name))) for size, node in around]
+    return tuple(bound for _, bound in sorted(names))
 
 
 @lru_cache(maxsize=1024)
 def assigned_at(where: Place) -> str:
     """The name that the statement at a line gives its value: ``d_loss`` of ``d_loss = real + fake``."""
-    for node in _statements(where.file):
-        if node.lineno <= where.line <= (node.end_lineno or node.lineno):
+    for first, last, node in _nodes(where.file):
+        if first <= where.line <= last and isinstance(node, ASSIGNMENT):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             return ast.unparse(target)
     return ""

@@ -53,7 +53,6 @@ class Part:
 class Step:
     """One step of an optimiser."""
 
-    number: int
     place: Place
     parts: dict[Network, list[Part]]
     cosines: dict[Network, dict[tuple[Loss, Loss], float]]
@@ -64,7 +63,6 @@ class Step:
     zeroed: list[Network]
     """Networks that a loss had given a gradient, which was zeroed before the step."""
     rate: float
-    clock: int
 
 
 @dataclass(eq=False)
@@ -126,7 +124,7 @@ class Record:
     judges: set[Network] = field(default_factory=set)
     """Networks that give something no larger than they are given, as critics do and decoders do not."""
     calls: dict[Network, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """How a network was called: ``train`` or ``eval``, ``grad`` or ``no_grad``."""
+    """How a network was called: ``train`` or ``eval``."""
     called_at: dict[Network, Place] = field(default_factory=dict)
     frozen_modes: dict[Network, tuple[str, Place, int]] = field(default_factory=dict)
     around: dict[tuple[str, Network], tuple[Place, int]] = field(default_factory=dict)
@@ -145,8 +143,6 @@ class Record:
     """Parameters that optimisers hold, which take a gradient and never got one; by network."""
     unheld: dict[Network, list[str]] = field(default_factory=dict)
     """Parameters that got gradients and are in no optimiser."""
-    pending: dict[Network, int] = field(default_factory=dict)
-    """Gradients that lay unused, and never zeroed, when the audit ended."""
     diverged: dict[str, list[str]] = field(default_factory=dict)
     """Networks that have other weights on other ranks."""
     ranks: int = 1

@@ -8,7 +8,6 @@ from typing import Any
 
 from zoo.auditing import gradients, modes, steps
 from zoo.auditing.networks import Network
-from zoo.auditing.page import page
 from zoo.auditing.problem import Problem
 from zoo.auditing.record import Loss, Optimizer, Record
 from zoo.columns import json_text, table
@@ -123,6 +122,8 @@ class Found:
 
     def html(self, title: str = "") -> str:
         """All of it as one self-contained page."""
+        from zoo.auditing.page import page
+
         return page(self.as_json(), LEGEND, title)
 
     def _losses_text(self) -> str:

@@ -113,7 +113,7 @@ class Stepping:
             if (network := self.networks.of(parameter)) is not None:
                 by_network[network].append(parameter)
         known.networks = list(by_network)
-        step = Step(len(known.steps) + 1, where, {}, {}, False, True, [], _rate(optimizer), clock)
+        step = Step(where, {}, {}, False, True, [], _rate(optimizer))
         for network, parameters in by_network.items():
             parts, cosines, fresh, gone = self.backward.ledger.step(id(optimizer), parameters, clock)
             step.parts[network], step.cosines[network] = parts, cosines
@@ -229,9 +229,6 @@ class Stepping:
             never = parameter.requires_grad and not got and not self.backward.received(parameter)
             if never and any(id(holder) in stepped for holder in holders) and self._same(network, parameter):
                 record.gradless.setdefault(network, []).append(name)
-            pending = {entry.call for entry in self.backward.ledger.had(parameter) if not entry.used_by}
-            if parameter.grad is not None and len(pending) > record.pending.get(network, 0):
-                record.pending[network] = len(pending)
 
     def _same(self, network: Network, parameter: Tensor) -> bool:
         """Whether a parameter is still the module's, and as it was: the script has not written it itself."""

@@ -151,10 +151,8 @@ class Watch:
         return self.networks.called(module, own_frames())
 
     def _mode(self, module: nn.Module, network: Network) -> None:
-        record, grad = self.record, torch.is_grad_enabled()
-        calls = record.calls[network]
-        calls["train" if module.training else "eval"] += 1
-        calls["grad" if grad else "no_grad"] += 1
+        record = self.record
+        record.calls[network]["train" if module.training else "eval"] += 1
         if network not in record.called_at:
             record.called_at[network] = place()
         if not module.training:

@@ -20,9 +20,9 @@ def audit(arguments: argparse.Namespace) -> int:
         raise RequestError("zoo audit takes a script to run, and at least one step to watch: zoo audit train.py")
     with redirect_stdout(sys.stderr):  # what the script prints stays apart from what is found
         found = audit_script(words[0], words[1:], arguments.steps, arguments.module)
-    if arguments.to and os.environ.get("RANK", "0") == "0":
-        arguments.to.write_text(found.html(" ".join(words)), "utf-8")
     if os.environ.get("RANK", "0") == "0":  # of several processes one tells
+        if arguments.to:
+            arguments.to.write_text(found.html(" ".join(words)), "utf-8")
         print(found.json() if arguments.json else found.text())
     failed = any(note.startswith("the script ") for note in found.notes)
     return int(bool(found.problems) or failed)
