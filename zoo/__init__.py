@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zoo.auditing import audit
     from zoo.engine.losses import TrainableModel
     from zoo.recipe import Overrides, Source
-    from zoo.scoring.in_python import score
+    from zoo.scoring.score import score
     from zoo.training.in_python import evaluate, save, train
 
 __all__ = [
@@ -156,7 +156,7 @@ def __getattr__(name: str) -> Any:
 
         return _python(getattr(in_python, name))
     if name == "score":
-        from zoo.scoring.in_python import score
+        from zoo.scoring.score import score
 
         return _python(score)
     if name == "audit":

@@ -1,4 +1,4 @@
-"""Plain text: tables, durations, JSON, and which way a score is better."""
+"""Plain text and data: tables, durations, JSON, nested names, and which way a score is better."""
 
 from __future__ import annotations
 
@@ -82,6 +82,21 @@ def json_text(content: Any, **options: Any) -> str:
         return json.dumps(content, allow_nan=False, **options)
     except ValueError:
         return json.dumps(_spelt(content), allow_nan=False, **options)
+
+
+def leaves(plain: Mapping[str, Any] | list[Any], path: str = "") -> dict[str, Any]:
+    """Plain data with dots between nested names, ``phases.0.rows``; a list without mappings, as one value, is whole."""
+    found: dict[str, Any] = {}
+    for key, value in plain.items() if isinstance(plain, Mapping) else enumerate(plain):
+        name = f"{path}.{key}" if path else str(key)
+        listed = isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+        found |= leaves(value, name) if listed or (value and isinstance(value, Mapping)) else {name: value}
+    return found
+
+
+def distance(value: float, better: str) -> float:
+    """How far a score is from the best there is: minus infinity where ``lower`` or ``higher`` is always better."""
+    return {"lower": value, "higher": -value, "one": abs(value - 1)}[better]
 
 
 def _spelt(content: Any) -> Any:

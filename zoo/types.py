@@ -123,3 +123,10 @@ def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(mapped(function, v) for v in value)
     return value
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Every tensor in a value: in dataclasses, mappings and sequences too."""
+    found: list[Tensor] = []
+    mapped(lambda tensor: found.append(tensor) or tensor, value)  # type: ignore[func-returns-value]
+    return found

@@ -92,14 +92,14 @@ def test_scores_that_could_not_share_a_column_end_the_building(tmp_path):
 def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path, monkeypatch):
     cells = [cell(tmp_path, model, data, seed) for seed in (0, 1) for data in "xy" for model in "ab"]
     pace = Pace(cells)
-    assert pace.left is None
+    assert pace.left == 0
     pace.done(cells[0], 10.0)  # a on x
     assert pace.left == 7 * 10
     pace.done(cells[1], 40.0)  # b on x
     assert pace.left == 3 * 10 + 3 * 40
     pace.done(cells[2], 20.0)  # a on y
     assert pace.left == 10 + 40 + 20 + 2 * 40
-    pace.done(cells[3], None)
+    pace.done(cells[3], 0.0)
     assert pace.left == 10 + 40 + 20 + 40
     monkeypatch.setattr("zoo.compare.build.up_to_date", lambda folder, _: folder == cells[4].folder)
     assert pace.left == 40 + 20 + 40  # another process finished one

@@ -43,7 +43,7 @@ class Backward:
         if self.depth:
             return original(roots, *args, **kwargs)
         with self.flow.silent():
-            loss = self._begin(list(tensors((roots,))), "backward")
+            loss, _, _ = self._begin(list(tensors((roots,))), "backward")
         self._now = (loss, self.call, self.tick())
         try:
             return self._run(loss, original, roots, *args, **kwargs)
@@ -56,15 +56,14 @@ class Backward:
         """``autograd.grad``: its gradients are returned."""
         if self.depth or "_functorch" in sys._getframe(2).f_code.co_filename:  # torch.func asks, of tensors of its own
             return original(outputs, inputs, *args, **kwargs)
-        roots = list(tensors((outputs,)))
         with self.flow.silent():
-            loss = self._begin(roots, "grad")
+            loss, bits, live = self._begin(list(tensors((outputs,))), "grad")
         wanted = list(tensors((inputs,)))
         result = self._run(loss, original, outputs, inputs, *args, **kwargs)
         given = result if isinstance(result, tuple) else (result,)
         with self.flow.silent():
             self._taken(loss, wanted, given)
-            self._follow(roots, given)
+            self._follow(bits, live, given)
         return result
 
     def _taken(self, loss: Loss, wanted: list[Tensor], given: tuple[Any, ...]) -> None:
@@ -77,19 +76,16 @@ class Backward:
                 self._gave.setdefault(network, []).append(gradient.detach().any())
         self._given(loss)
 
-    def _follow(self, roots: list[Tensor], given: tuple[Any, ...]) -> None:
+    def _follow(self, bits: int, live: int, given: tuple[Any, ...]) -> None:
         """What a gradient comes from: all that the loss comes from; of its own gradient only what torch kept."""
-        infos = [info for root in roots if (info := self.flow.info(root)) is not None]
-        bits = live = 0
-        for info in infos:
-            bits, live = bits | info.bits, live | info.live
         for gradient in given:
             if isinstance(gradient, Tensor) and bits:
                 kept = gradient.requires_grad
                 cut = None if kept else Cut("taken by autograd.grad without create_graph=True", place())
                 self.flow.keep(gradient, Info(bits, live if kept else 0, cut))
 
-    def _begin(self, roots: list[Tensor], kind: str) -> Loss:
+    def _begin(self, roots: list[Tensor], kind: str) -> tuple[Loss, int, int]:
+        """The loss that goes backward, the bits of all that it comes from, and of what its gradient reaches."""
         self.call += 1
         infos = [info for root in roots if (info := self.flow.info(root)) is not None]
         loss = self._loss(kind, next((info.place for info in infos if info.place), None))
@@ -110,7 +106,7 @@ class Backward:
         if kind == "backward" and not all(bool(torch.isfinite(root.detach()).all()) for root in roots):
             loss.not_finite.append((loss.calls, self._first_not_finite()))
         self._hook()
-        return loss
+        return loss, bits, live
 
     def _loss(self, kind: str, made: Place | None) -> Loss:
         here = place()

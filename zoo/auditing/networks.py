@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from types import FrameType
 from typing import Any
 
@@ -216,10 +217,7 @@ class Networks:
 
     def _make(self, name: str, modules: list[nn.Module], parameters: list[Tensor]) -> None:
         taken = {network.name for network in self.all}
-        number = 2
-        unique = name
-        while unique in taken:
-            unique, number = f"{name} ({number})", number + 1
+        unique = next(n for n in chain([name], (f"{name} ({i})" for i in count(2))) if n not in taken)
         network = Network(unique, modules, parameters)
         self.all.append(network)
         bit = self.new_bit(network)

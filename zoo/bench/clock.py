@@ -78,11 +78,9 @@ def timed(run: Callable[[], object], device: torch.device) -> Spent:
     return Spent(start.elapsed_time(end) / 1e3, time.perf_counter() - wall, host)
 
 
-def in_turns(
-    sides: Mapping[Side, Callable[[], object]], rounds: int, device: torch.device, seed: int = 0
-) -> dict[Side, list[Spent]]:
+def in_turns(sides: Mapping[Side, Callable[[], object]], rounds: int, device: torch.device) -> dict[Side, list[Spent]]:
     """Times every side once a round, in a new random order each; garbage is collected before, not meanwhile."""
-    order, names = random.Random(seed), list(sides)
+    order, names = random.Random(0), list(sides)
     spent: dict[Side, list[Spent]] = {name: [] for name in names}
     collecting = gc.isenabled()
     gc.collect()

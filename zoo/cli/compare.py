@@ -16,9 +16,9 @@ from zoo.compare.tables import toggled
 from zoo.compare.words import caption
 from zoo.compare.write import as_json, as_text, writer_for
 from zoo.errors import Position, Problem, RecipeError
+from zoo.machine.disk import write_atomically
 from zoo.recipe import registry_for
 from zoo.registry import Registry, load_registry
-from zoo.runs.run import write_atomically
 from zoo.training.watchers import ProgressWatcher
 
 
@@ -46,7 +46,7 @@ def _toggled(problem: Problem, toggles: list[str]) -> Problem:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    data, metrics = _names(arguments.data), _names(arguments.metrics)
+    data, metrics = ([*dict.fromkeys(names)] for names in (arguments.data, arguments.metrics))
     return Request(data=data, seeds=arguments.seeds, metrics=metrics, overrides=arguments.set, out=arguments.out)
 
 
@@ -102,7 +102,3 @@ def _table(comparison: Comparison) -> str:
         return as_text(comparison, width, lambda text: f"\x1b[1m{text}\x1b[0m")
     starred = any(entry.best for column in comparison.columns for entry in column.entries.values())
     return as_text(comparison, width) + ("\n\n* the best of its column" if starred else "")
-
-
-def _names(texts: list[str]) -> list[str]:
-    return list(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))

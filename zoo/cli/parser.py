@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,11 +13,6 @@ import zoo
 from zoo.errors import RequestError, closest, did_you_mean
 
 
-def _command(module: str, name: str) -> Callable[[argparse.Namespace], Any]:
-    """A command of ``zoo.cli.MODULE``, imported when it is run."""
-    return lambda arguments: getattr(import_module(f"zoo.cli.{module}"), name)(arguments)
-
-
 @cache
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -25,7 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     version = f"zoo {zoo.__version__}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="COMMAND", title="commands", prog="zoo")
-    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _score_verb, _shelf_verbs, _author_verb, _audit_verb):
+    for add in (_recipe_verbs, _run_verbs, _compare_verbs, _score_verb, _shelf_verbs, _audit_verb):
         add(verbs)
     parser.set_defaults(run=lambda _: parser.print_help(), commands=verbs.choices, json=False, no_plugins=False)
     return parser
@@ -65,9 +60,15 @@ def _place(text: str) -> Path | str:
     return text if text.startswith("hf://") else Path(text)
 
 
+def _names(text: str) -> list[str]:
+    """The names of ``a,b``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
+    """A command: a function of ``zoo.cli.MODULE``, imported when it is run."""
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
-    verb.set_defaults(run=_command(module, function or name))
+    verb.set_defaults(run=lambda arguments: getattr(import_module(f"zoo.cli.{module}"), function or name)(arguments))
     verb.add_argument("--json", action="store_true", help="print one JSON document on stdout, nothing else")
     _list(verb, "--plugin", "FILE", "a plugin file", type=Path)
     verb.add_argument("--no-plugins", action="store_true", help="import no package's plugins but zoo's own")
@@ -75,8 +76,9 @@ def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> 
 
 
 def _list(verb: argparse.ArgumentParser, option: str, metavar: str, text: str, **more: Any) -> None:
-    """An option that may be given several times."""
-    verb.add_argument(option, action="append", default=[], metavar=metavar, help=text, **more)
+    """An option that may be given several times, or several values at once, ``A,B``, where it takes names."""
+    how: dict[str, Any] = {"action": "extend", "type": _names} if metavar.endswith("]") else {"action": "append"}
+    verb.add_argument(option, default=[], metavar=metavar, help=text, **how, **more)
 
 
 def _recipe_verbs(verbs: Any) -> None:
@@ -140,6 +142,9 @@ def _shelf_verbs(verbs: Any) -> None:
     )
     plugins.add_argument("names", nargs="*", metavar="NAME", help="a plugin, a package or PACKAGE/PLUGIN")
     plugins.add_argument("--traceback", nargs="?", const="", metavar="NAME", help="show what was raised (by all)")
+    new = _verb(verbs, "new-plugin", "write a plugin package of your own", "new_plugin", "new_plugin")
+    new.add_argument("name", help="of the package, such as my-zoo-plugin")
+    new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
 
 
 def _run_verbs(verbs: Any) -> None:
@@ -231,12 +236,6 @@ def _score_verb(verbs: Any) -> None:
         "--weights", choices=("raw", "ema", "best"), default="", help="of a run (averaged, if there are)"
     )
     score.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
-
-
-def _author_verb(verbs: Any) -> None:
-    new = _verb(verbs, "new-plugin", "write a plugin package of your own", "new_plugin", "new_plugin")
-    new.add_argument("name", help="of the package, such as my-zoo-plugin")
-    new.add_argument("--out", type=Path, metavar="DIR", help="the package's directory (NAME)")
 
 
 def _audit_verb(verbs: Any) -> None:

@@ -144,9 +144,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from zoo.training.build import write_report
     from zoo.training.watchers import ALARMS
 
-    wanted = [name for names in arguments.metrics for name in names.split(",") if name]
     recipe, registry = _recipe(arguments)
-    model = _model(arguments, [*alone(wanted, recipe, registry), *arguments.set])
+    model = _model(arguments, [*alone(arguments.metrics, recipe, registry), *arguments.set])
     own_weights = "ema" if (arguments.folder / "ema.safetensors").is_file() else "raw"
     weights = arguments.weights or own_weights
     images = load_images(model.recipe)
@@ -157,7 +156,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             kept_in = _keep_beside(run, scores)
             tell(f"kept in {kept_in}: they are not of the run's own data and weights")
         else:
-            all_scores = {**((wanted and run.read_json("scores.json")) or {}), **scores}
+            all_scores = {**((arguments.metrics and run.read_json("scores.json")) or {}), **scores}
             run.write_json("scores.json", all_scores)
             if run.path("report.html").is_file():
                 notes = (*images.notes, *(run.read_json(ALARMS) or ()))

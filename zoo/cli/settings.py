@@ -27,7 +27,7 @@ def set_disabled(file: Path, names: Sequence[str]) -> None:
     """
     import yaml
 
-    from zoo.runs.run import write_atomically
+    from zoo.machine.disk import write_atomically
 
     before = replace(read(file) if file.is_file() else Catalogue(), allowed_by=str(file))
     text = file.read_bytes().decode("utf-8") if file.is_file() else HEADER  # not read_text(): line ends stay

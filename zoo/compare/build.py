@@ -61,9 +61,10 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
                 time.sleep(AGAIN)
             continue
         if number not in finished:
-            pace.done(cell, member.seconds or None)
+            pace.done(cell, member.seconds)
         took = f" in {duration(member.seconds)}" if member.seconds else ""
-        left = f", about {duration(pace.left)} left" if member.state != "up to date" and pace.left else ""
+        seconds = pace.left if member.state != "up to date" else 0.0
+        left = f", about {duration(seconds)} left" if seconds else ""
         site.say(f"{place}: {member.state}{member.error and ': ' + member.error}{took}{left}")
         members[number] = member
         check(list(members.values()))
@@ -91,12 +92,10 @@ def _build(cell: Cell, place: str, site: Site) -> Member:
             stop=site.stop,
             say=lambda sentence: site.say(f"{place}: {sentence}"),
         ).state
-    except Busy:
+    except (Busy, KeyboardInterrupt):
         raise
     except Interrupted as stopped:
         raise Interrupted(f"{place}: {stopped}") from None
-    except KeyboardInterrupt:
-        raise
     except BaseException as failure:  # whatever a plugin raises, sys.exit too, the other cells are built
         if site.stop():  # a library stopped in the middle of something may make another error of it
             raise Interrupted(f"{place}: up to the last checkpoint") from failure
@@ -120,17 +119,16 @@ class Pace:
         self._left = list(cells)
         self._took: list[tuple[Cell, float]] = []
 
-    def done(self, cell: Cell, seconds: float | None) -> None:
-        """Notes that a cell is finished and how long it took; None where it was resumed, failed or built by others."""
+    def done(self, cell: Cell, seconds: float) -> None:
+        """Notes that a cell is finished and how long it took; 0 where it was resumed, failed or built by others."""
         self._left = [other for other in self._left if other is not cell]
-        if seconds is not None:
-            self._took.append((cell, seconds))
+        self._took += [(cell, seconds)] if seconds else []
 
     @property
-    def left(self) -> float | None:
-        """Seconds for what nobody has finished, each cell as long as the most alike here; None where none was."""
+    def left(self) -> float:
+        """Seconds for what nobody has finished, each cell as long as the most alike here; 0 where none was."""
         self._left = [cell for cell in self._left if not _finished(cell)]
-        return math.fsum(map(self._guess, self._left)) if self._took else None
+        return math.fsum(map(self._guess, self._left)) if self._took else 0.0
 
     def _guess(self, cell: Cell) -> float:
         alike = [(other.model == cell.model, other.data == cell.data) for other, _ in self._took]

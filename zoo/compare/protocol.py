@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.columns import leaves
 from zoo.errors import RequestError
 
 MODEL: Mapping[str, str] = {
@@ -101,15 +102,6 @@ def apart(scores: Sequence[Score]) -> tuple[str, ...]:
                 f"{field}: " + "; ".join(f"{value} ({', '.join(names)})" for value, names in sides.items())
             )
     return tuple(sentences)
-
-
-def leaves(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A protocol's fields with dots between nested names."""
-    flat: dict[str, Any] = {}
-    for key, value in protocol.items():
-        name = f"{prefix}.{key}" if prefix else str(key)
-        flat |= leaves(value, name) if isinstance(value, Mapping) and value else {name: value}
-    return flat
 
 
 # -- their small parts ---------------------------------------------------------------------------------------

@@ -11,10 +11,9 @@ from zoo.compare.pictures import ROWS
 from zoo.compare.scores import Member, read_scores
 from zoo.compare.tables import find_table
 from zoo.errors import RequestError
-from zoo.machine.disk import read_text
-from zoo.recipe.yaml.read import read
 from zoo.registry import Registry
 from zoo.runs.provenance import build_again
+from zoo.runs.run import recipe_in
 
 
 def find(names: Sequence[str], registry: Registry) -> tuple[list[str], list[Path], list[Path], list[str]]:
@@ -63,10 +62,7 @@ def _below(folder: Path) -> list[Path]:
 
 def given_runs(folders: Sequence[Path]) -> list[Member]:
     """Runs as members of a comparison; one that cannot be read, or has no scores, is refused."""
-    recipes = {
-        folder: read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain() for folder in folders
-    }
-    members = []
+    recipes, members = {folder: recipe_in(folder) for folder in folders}, []
     for folder, model in row_names(recipes).items():
         scores = read_scores(folder, model)
         data = scores[0].data if scores else str(_use(recipes[folder])).rpartition("/")[2]

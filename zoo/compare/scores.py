@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.columns import ARROWS, distance
 from zoo.compare.protocol import Score, apart, by_column, refuse_different_protocols, shared
 from zoo.errors import Damaged, RequestError, RunError
 from zoo.machine.disk import read_text
@@ -187,11 +188,8 @@ def _column(scores: Sequence[Score]) -> Column:
 
 def _best(entries: Mapping[str, Entry], better: str) -> set[str]:
     """The models whose mean is best; none where all are equal, or there is only one."""
-    means = {model: entry.mean for model, entry in entries.items() if math.isfinite(entry.mean)}
-    far = {
-        "lower": means,
-        "higher": {model: -mean for model, mean in means.items()},
-        "one": {model: abs(mean - 1) for model, mean in means.items()},
-    }.get(better, {})
-    best = {model for model, distance in far.items() if distance == min(far.values())}
+    if better not in ARROWS:
+        return set()
+    far = {model: distance(entry.mean, better) for model, entry in entries.items() if math.isfinite(entry.mean)}
+    best = {model for model, least in far.items() if least == min(far.values())}
     return best if len(best) < len(entries) else set()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def walks(model: Model, examples: Examples, seed: int = 0) -> list[Picture]:
 
     Codes are posterior means of the test items; those of the prior for a model without a posterior.
     """
-    if not model.samples or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+    if not model.samples or not sampled_from(model, "z"):
         return []
     means = posterior_means(model, examples)
     codes = model.compute("z", batch=COLUMNS, seed=seed)[0] if means is None else means[:COLUMNS]
@@ -39,9 +40,14 @@ def walks(model: Model, examples: Examples, seed: int = 0) -> list[Picture]:
     asked = model.drawable.intersection(model.recipe.graph.order([model.output("sample")]))
     labels = {name: of for name, of in shown.items() if name in asked and means is not None}
     pictures = [_interpolations(model, shown, means, labels, seed), _traversals(model, means, codes[:1], labels, seed)]
-    if model.recipe.sizes.noise and needs(model.recipe.graph, [model.output("sample")], "noise", {}):
+    if model.recipe.sizes.noise and sampled_from(model, "noise"):
         pictures.append(_other_noise(model, codes[: COLUMNS // 2], labels, seed))
     return pictures
+
+
+def sampled_from(model: Model, name: str) -> bool:
+    """Whether samples are made from a value or a field, such as ``z``; a RequestError where a model has none."""
+    return needs(model.recipe.graph, [model.output("sample")], name, {})
 
 
 def posterior_means(model: Model, examples: Examples) -> Tensor | None:
@@ -63,6 +69,14 @@ def _means(model: Model, examples: Examples, batch: int) -> Tensor | None:
     return torch.cat(means)
 
 
+def most_active(means: Tensor, count: int) -> dict[int, float]:
+    """The dimensions of codes whose posterior means, (N, ...), vary most over items, with that variance, the most first
+    (Burda et al. 2016, "active units").
+    """
+    variance = means.flatten(1).var(0)
+    return {d: float(variance[d]) for d in variance.argsort(descending=True, stable=True)[:count].tolist()}
+
+
 def _interpolations(model: Model, shown: Batch, means: Tensor | None, labels: Batch, seed: int) -> Picture:
     pairs = 0 if means is None else min(len(means) // 2, COLUMNS)
     if means is None or not pairs:
@@ -79,14 +93,13 @@ def _interpolations(model: Model, shown: Batch, means: Tensor | None, labels: Ba
 
 
 def _traversals(model: Model, means: Tensor | None, base: Tensor, labels: Batch, seed: int) -> Picture:
-    """A dimension a row; those whose posterior means vary most over test images (Burda et al. 2016, "active units")."""
+    """A dimension a row; those that are ``most_active``, where there are posterior means."""
     shape = base.shape[1:]
-    names = {d: f"z {_index(d, shape)}" for d in range(min(COLUMNS, shape.numel()))}
+    places = [",".join(map(str, place)) for place in np.ndindex(*shape)]  # ``5`` of a vector, ``0,2,1`` of a map
+    names = {d: f"z {place}" for d, place in enumerate(places[:COLUMNS])}
     caption = f"A code of the prior, one dimension a row moved from {TOLD}, the others held."
     if means is not None and len(means) > 1:
-        variance = means.flatten(1).var(0)
-        most = variance.argsort(descending=True, stable=True)[:COLUMNS].tolist()
-        names = {d: f"z {_index(d, shape)} ({variance[d]:.2f})" for d in most}
+        names = {d: f"z {places[d]} ({variance:.2f})" for d, variance in most_active(means, COLUMNS).items()}
         caption = (
             f"The code of the first test image, one dimension a row moved from {TOLD}, the others held: the "
             f"dimensions that vary most over test images, with their variance."
@@ -97,15 +110,6 @@ def _traversals(model: Model, means: Tensor | None, base: Tensor, labels: Batch,
     first = {name: of[:1] for name, of in labels.items()}
     made = decoded(model, codes.reshape(len(names), STEPS, *shape), seed, first, held=True)
     return Picture("traversals.png", "Traversals", caption, list(zip(names.values(), made, strict=True)))
-
-
-def _index(dimension: int, shape: torch.Size) -> str:
-    """Where a number stands in a code: ``5`` of a vector, ``0,2,1`` of a map."""
-    place = []
-    for size in reversed(shape):
-        place.append(dimension % size)
-        dimension //= size
-    return ",".join(map(str, reversed(place)))
 
 
 def _other_noise(model: Model, codes: Tensor, labels: Batch, seed: int) -> Picture:
@@ -122,7 +126,7 @@ def interpolation_rows(model: Model, paths: int, steps: int, seed: int, given: M
     Paths are great circles (White 2016, "Sampling generative networks"), which keep a Gaussian code's length typical; a
     straight line would pass nearer to 0 than any sample. Samples that are not made from codes ``z`` are a RequestError.
     """
-    if not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+    if not sampled_from(model, "z"):
         raise RequestError(f"recipe '{model.recipe.name}': its samples are not made from codes 'z'")
     (ends,) = model.compute("z", batch=2 * paths, seed=seed)
     return list(decoded(model, _great_circles(ends[:paths], ends[paths:], steps), seed, given))
@@ -131,7 +135,7 @@ def interpolation_rows(model: Model, paths: int, steps: int, seed: int, given: M
 def path_between(model: Model, ends: Tensor, steps: int, seed: int, given: Mapping[str, Any]) -> Tensor:
     """Samples (steps, C, H, W) on the straight line between the codes of two images (2, C, H, W) in [-1, 1]."""
     mean = getattr(model.encode({model.recipe.x.name: ends, **given}), "mean", None)
-    if mean is None or not needs(model.recipe.graph, [model.output("sample")], "z", {}):
+    if mean is None or not sampled_from(model, "z"):
         raise RequestError(f"recipe '{model.recipe.name}': it has no codes 'z' of images that samples are made from")
     return next(decoded(model, _straight(mean[0], mean[1], steps)[None], seed, given))
 
@@ -144,7 +148,7 @@ def decoded(model: Model, codes: Tensor, seed: int, given: Mapping[str, Any], he
     """
     (paths, steps), known = codes.shape[:2], dict(given)
     others = [name for name in ("noise", *model.drawable) if name not in known]
-    names = [name for name in others if needs(model.recipe.graph, [model.output("sample")], name, {})]
+    names = [name for name in others if sampled_from(model, name)]
     known |= zip(names, model.compute(*names, batch=1 if held else paths, seed=seed), strict=True)
     for name, of in known.items():
         if isinstance(of, Tensor) and len(of) in (1, paths):

@@ -17,7 +17,7 @@ from zoo.data.given import read_images
 from zoo.errors import RequestError
 from zoo.model.model import Model, needs
 from zoo.recipe.data_fields import class_name
-from zoo.report.codes import path_between, posterior_means
+from zoo.report.codes import most_active, path_between, posterior_means, sampled_from
 from zoo.report.figures import reconstructions
 from zoo.report.pictures import grid_image
 
@@ -48,7 +48,7 @@ class Explored:
     def of(cls, model: Model) -> Explored:
         """Looks at the run's test images, if they can be had, for what its codes use."""
         model.eval()
-        if not cls.asks(model, "z"):
+        if not model.samples or not sampled_from(model, "z"):
             return cls(model, ())
         count = min(SLIDERS, torch.Size(model.recipe.sizes.code).numel())
         means, why = None, "it has no encoder to look at test images with"
@@ -58,14 +58,7 @@ class Explored:
             why = str(error)
         if means is None or len(means) < 2:
             return cls(model, [(unit, float("nan")) for unit in range(count)], why)
-        variance = means.flatten(1).var(0)
-        best = variance.argsort(descending=True, stable=True)[:count].tolist()
-        return cls(model, [(unit, float(variance[unit])) for unit in best])
-
-    @staticmethod
-    def asks(model: Model, name: str) -> bool:
-        """Whether the model samples, and its samples depend on a value or a field."""
-        return model.samples and needs(model.recipe.graph, [model.output("sample")], name, {})
+        return cls(model, [*most_active(means, count).items()])
 
     @property
     def reads(self) -> bool:
@@ -80,7 +73,7 @@ class Explored:
     def labels(self) -> dict[str, list[str]]:
         """Labels that samples depend on, and their classes."""
         fields = {name: field for name, field in self.model.recipe.fields.items() if field.kind == "label"}
-        drawable = (name for name in fields if name in self.model.drawable and self.asks(self.model, name))
+        drawable = (name for name in fields if name in self.model.drawable and sampled_from(self.model, name))
         return {name: [class_name(fields[name], c) for c in range(fields[name].classes)] for name in drawable}
 
     def sample(self, seed: int, strength: float, moved: Sequence[float], given: Mapping[str, str]) -> Image.Image:
@@ -90,7 +83,7 @@ class Explored:
         """
         model, given = self.model, {name: label for name, label in given.items() if name in self.labels}
         known: dict[str, Any] = {}
-        for name in (name for name in ("z", "noise") if self.asks(model, name)):
+        for name in (name for name in ("z", "noise") if sampled_from(model, name)):
             (known[name],) = model.compute(name, batch=1, seed=seed)
         if "z" in known:
             code = known["z"].flatten(1).clone()
@@ -160,7 +153,7 @@ def _samples(gradio: Any, blocks: Any, explored: Mapping[str, Explored]) -> None
     classes = {label: of for one in sampling.values() for label, of in one.labels.items()}
     with gradio.Row():
         seed = gradio.Number(0, label="seed", precision=0, minimum=0)
-        noisy = any(one.asks(one.model, "noise") for one in sampling.values())
+        noisy = any(sampled_from(one.model, "noise") for one in sampling.values())
         strength = gradio.Slider(0, 2, 1, label="noise", visible=noisy, info="1 is as in training")
         said = {label: gradio.Dropdown([DRAWN, *of], value=DRAWN, label=label) for label, of in classes.items()}
     for name, one in sampling.items():

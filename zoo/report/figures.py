@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.data.fields import items, seen, split_of
 from zoo.model.model import Model, needs
 from zoo.recipe.data_fields import DataField, class_name
-from zoo.report.codes import walks
+from zoo.report.codes import sampled_from, walks
 from zoo.report.drawing import scatter
 from zoo.report.neighbours import beside_nearest
 from zoo.report.pictures import COLUMNS, Picture, square
@@ -71,8 +71,8 @@ def _by_class(model: Model) -> list[Picture]:
     """Samples of each class of each label that they depend on, the codes and the noise alike in every row."""
     pictures = []
     for name in (name for name in model.recipe.graph.fields if name in model.drawable):
-        field, target = model.recipe.fields[name], [model.output("sample")]
-        if needs(model.recipe.graph, target, name, {}):
+        if sampled_from(model, name):
+            field = model.recipe.fields[name]
             shown = model.frequencies.of(field).nonzero().flatten().tolist()[:MOST_CLASSES]
             rows = [(class_name(field, c), model.sample(COLUMNS, given={name: c}, seed=SEED)) for c in shown]
             caption = f"A row for each {name}; codes and noise are alike in all rows."
@@ -100,10 +100,10 @@ def _as_image(items: Tensor, field: DataField, shape: tuple[int, ...]) -> Tensor
 def sampled(model: Model, n: int, seed: int = SEED, given: Mapping[str, Any] | None = None) -> Tensor:
     """``n`` samples, as ``model.sample`` gives them, some at a time."""
     target = model.output("sample")
-    names = [name for name in ("z", "noise") if needs(model.recipe.graph, [target], name, {})]
+    names = [name for name in ("z", "noise") if sampled_from(model, name)]
     if n <= MOST or not names or given:
         return model.sample(n, seed=seed, given=given)
-    names += [name for name in model.drawable if needs(model.recipe.graph, [target], name, {})]
+    names += [name for name in model.drawable if sampled_from(model, name)]
     drawn = model.compute(*names, batch=n, seed=seed)
     parts = zip(*(numbers.split(MOST) for numbers in drawn), strict=True)
     pieces = (dict(zip(names, part, strict=True)) for part in parts)

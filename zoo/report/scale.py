@@ -104,11 +104,11 @@ def value_axis(values: Sequence[float], ticks: int = 3) -> Axis:
     return Linear(low, high, _round_step((high - low) / ticks))
 
 
-def step_axis(first: float, last: float, ticks: int = 4) -> Linear:
-    """An axis for steps: from 0 unless the training was taken up late, with about so many ticks at whole numbers."""
+def step_axis(first: float, last: float) -> Linear:
+    """An axis for steps: from 0 unless the training was taken up late, with about four ticks at whole numbers."""
     low = 0.0 if first <= last / 2 or first == last else first
     high = last if last > low else low + 1
-    return Linear(low, high, max(1.0, math.ceil(_round_step((high - low) / ticks))))
+    return Linear(low, high, max(1.0, math.ceil(_round_step((high - low) / 4))))
 
 
 def runs(points: Sequence[Point]) -> Iterator[list[Point]]:

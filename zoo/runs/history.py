@@ -10,11 +10,10 @@ from typing import Any
 
 from zoo.errors import Damaged
 from zoo.machine.disk import read_text
-from zoo.recipe import RUN_RECIPE, Recipe
+from zoo.recipe import Recipe
 from zoo.recipe.schedule import Schedule
-from zoo.recipe.yaml.read import read
 from zoo.runs.manifest import identity
-from zoo.runs.run import Run, steps_of
+from zoo.runs.run import Run, recipe_in, steps_of
 
 FILE = "history.json"
 """Where a run keeps under which other settings it went on, and from which step."""
@@ -50,8 +49,8 @@ def told(folder: Path) -> list[str]:
 def keep(run: Run, changes: list[str]) -> None:
     """Keeps what is other from here on; before the recipe is the new one."""
     if changes:
-        before = read(read_text(run.folder, RUN_RECIPE) or "", RUN_RECIPE).plain()
-        entry = {"step": max(steps_of(run.folder, "json"), default=0), "recipe": identity(before), "changes": changes}
+        step, before = max(steps_of(run.folder, "json"), default=0), identity(recipe_in(run.folder))
+        entry = {"step": step, "recipe": before, "changes": changes}
         kept = history(run.folder)
         if kept[-1:] != [entry]:  # a kill came between this and the recipe
             run.write_json(FILE, [*kept, entry])

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.columns import leaves
 from zoo.errors import Damaged, RequestError
 from zoo.machine.disk import opened, read_text
 from zoo.recipe import Recipe, write_recipe
@@ -17,11 +18,10 @@ from zoo.recipe.provided import FILE as PLUGINS
 from zoo.recipe.schema import PLACES, WHEREABOUTS
 from zoo.recipe.sections import Timing, Training
 from zoo.recipe.weights import RUN_DATA, find_weights, split_part
-from zoo.recipe.yaml.read import read
 from zoo.runs.history import EXTENDED, changes, own_identities
 from zoo.runs.manifest import identity, seal_holds, sha256
 from zoo.runs.provenance import build_again, own_recipe
-from zoo.runs.run import DONE, Run, steps_of
+from zoo.runs.run import DONE, Run, recipe_in, steps_of
 
 FREE = (
     *("train.steps", "train.log_every", "train.save_every", "train.keep_last", "train.keep_best", "train.best_every"),
@@ -141,8 +141,7 @@ def refuse_another(run: Run, recipe: Recipe, extend: bool = False) -> list[str]:
     if not _recipe_holds(run.folder) and _may_be_of(run.folder, recipe):
         return []  # it is written again
     own_recipe(run.folder)
-    before = read(read_text(run.folder, "recipe.yaml") or "", str(run.path("recipe.yaml"))).plain()
-    there, here = _leaves(_trained(recipe, before)), _leaves(_trained(recipe, recipe.plain()))
+    there, here = (leaves(_trained(recipe, plain)) for plain in (recipe_in(run.folder), recipe.plain()))
     sections = {"train": Training, **{f"phases.{number}": Timing for number in range(len(recipe.phases))}}
     defaults = {f"{place}.{key.name}": key.default for place, section in sections.items() for key in fields(section)}
     there = {**{path: value for path, value in defaults.items() if path in here}, **there}  # keys since then
@@ -209,11 +208,3 @@ def _begun_alike(path: str, place: Any, run: Run) -> bool:
 def _trained(recipe: Recipe, plain: dict[str, Any]) -> dict[str, Any]:
     """Leaves out of a recipe's plain data the values that only outputs and metrics need."""
     return {**plain, "values": {n: part for n, part in plain.get("values", {}).items() if n in recipe.needed}}
-
-
-def _leaves(plain: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(plain, dict) and plain:
-        return {k: v for key, item in plain.items() for k, v in _leaves(item, f"{path}.{key}".lstrip(".")).items()}
-    if isinstance(plain, list) and any(isinstance(item, dict) for item in plain):
-        return {k: v for i, item in enumerate(plain) for k, v in _leaves(item, f"{path}.{i}").items()}
-    return {path: plain}

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from zoo.columns import distance
+
 FORMAT = 1
 LARGEST = 4 * 2**20
 """Bytes of the largest manifest that is read."""
@@ -34,11 +36,8 @@ class Score:
 
     def beats(self, other: Score | None) -> bool:
         """True if it is better than another, or there is none; one that is not finite never is."""
-        return math.isfinite(self.value) and not (other and self.distance() >= other.distance())
-
-    def distance(self) -> float:
-        """How far it is from the best there is: 0, or minus infinity where less or more is always better."""
-        return {"lower": self.value, "higher": -self.value, "one": abs(self.value - 1)}[self.better]
+        mine = distance(self.value, self.better)
+        return math.isfinite(mine) and not (other and mine >= distance(other.value, other.better))
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Manifest:
             if type(step) is not int or step < 0 or plain["step"] != step:
                 raise ValueError("its step is none")
             if found.score:
-                found.score.distance()
+                distance(found.score.value, found.score.better)
             if found.text() != text:
                 raise ValueError("its content is not what was written")
         except (KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -10,9 +10,8 @@ from typing import Any
 from zoo.columns import json_text
 from zoo.errors import Busy, Damaged, RequestError
 from zoo.machine.disk import cure, inside, locked, names_in, read_text, remove, temporary, write_atomically
-
-__all__ = ["Run", "check_own", "write_atomically"]
-
+from zoo.recipe.weights import RUN_RECIPE
+from zoo.recipe.yaml.read import read
 
 DONE = "state/done.json"
 """Where a finished run keeps the digest of its recipe, and those of its files."""
@@ -93,6 +92,12 @@ def check_own(folder: Path) -> None:
             f"{folder}: is not a run (it has no recipe.yaml but holds {', '.join(foreign[:3])}"
             f"{' ...' if len(foreign) > 3 else ''}); choose another --out"
         )
+
+
+def recipe_in(folder: Path) -> dict[str, Any]:
+    """A run's recipe as its file says it, whatever is installed here; empty where there is none."""
+    plain: dict[str, Any] = read(read_text(folder, RUN_RECIPE) or "", str(folder / RUN_RECIPE)).plain()
+    return plain
 
 
 def steps_of(folder: Path, ending: str) -> set[int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.engine.engine import Engine
 from zoo.errors import Damaged, RequestError, RunError
-from zoo.machine.disk import opened, read_text, remove, write_atomically
+from zoo.machine.disk import opened, remove, write_atomically
 from zoo.model.model import Model
 from zoo.model.tensorfile import (
     BLANK,
@@ -29,13 +29,12 @@ from zoo.model.tensorfile import (
 )
 from zoo.recipe.schema import Recipe
 from zoo.recipe.weights import RUN_FILES
-from zoo.recipe.yaml.read import read
 from zoo.runs.checkpoint import CHECKED, best_checkpoint, checkpoints, read_manifest, read_tensors, tensors_path
 from zoo.runs.history import own_identities
 from zoo.runs.identity import plain_json
 from zoo.runs.manifest import SHAPING, Manifest, identity
 from zoo.runs.provenance import build_again
-from zoo.runs.run import Run, steps_of
+from zoo.runs.run import Run, recipe_in, steps_of
 
 FROZEN = "frozen.json"
 """Where a run notes what asks for no gradient, so that it is asked for none again where the run goes on."""
@@ -124,14 +123,14 @@ def load_weights(model: Model, folder: Path, weights: str = "") -> str:
         tensors, plain = _unpacked(folder, chosen, model.state_dict())
         if plain["averaged"] and not weights and chosen == "raw":
             raise Damaged("ema.safetensors, the averaged weights, was removed from beside it")
-        if plain["recipe"] not in own_identities(folder, _identity(folder)):
+        if plain["recipe"] not in own_identities(folder, identity(recipe_in(folder))):
             raise Damaged("these are the weights of another recipe")
         if taken := _newest(model, folder, weights, plain["step"]):
             return taken
         with judged():
             model.load_state_dict(tensors)
     except Damaged as error:
-        own, asked = _recipe(folder), model.recipe.plain()
+        own, asked = recipe_in(folder), model.recipe.plain()
         other = [name for name in ("data", *SHAPING) if own.get(name) != asked.get(name)]
         if other and trained_steps(folder):  # the file is whole
             said = f"its weights do not fit a model with another {' and '.join(map(repr, other))}: {error}"
@@ -161,15 +160,6 @@ def _unpacked(
         return {} if wanted is None else tensors_in(file), plain
 
 
-def _identity(folder: Path) -> str:
-    """Identifies a run's recipe as its file says it, whatever is installed here."""
-    return identity(_recipe(folder))
-
-
-def _recipe(folder: Path) -> dict[str, Any]:
-    return read(read_text(folder, "recipe.yaml") or "", str(folder / "recipe.yaml")).plain()  # type: ignore[no-any-return]
-
-
 def _best(model: Model, folder: Path) -> dict[str, Tensor]:
     """Reads the weights of the best checkpoint, averaged ones in place of what is averaged."""
     label = model.recipe.train.keep_best
@@ -190,7 +180,7 @@ def _of_checkpoint(model: Model, folder: Path, manifest: Manifest, weights: str 
     wanted = {f"model/{name}": tensor for name, tensor in state.items()}
     if model.recipe.train.ema:
         wanted |= {f"ema/{name}": tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    if manifest.recipe not in own_identities(folder, _identity(folder)):
+    if manifest.recipe not in own_identities(folder, identity(recipe_in(folder))):
         raise Damaged("it belongs to a run of another recipe")
     tensors = read_tensors(folder, tensors_path(folder, manifest.step), manifest, wanted, model.recipe.after)
     kinds = CHECKED[:1] if weights == "raw" else CHECKED

@@ -9,9 +9,7 @@ from typing import Any, Literal, get_args
 from zoo.errors import RequestError, did_you_mean, said_of
 from zoo.metrics.metric import optional
 from zoo.recipe.yaml.read import read_option
-from zoo.registry import Registry
-from zoo.registry.entries import Entry
-from zoo.registry.options import check_options, to_arguments
+from zoo.registry import Entry, Registry, check_options, to_arguments
 
 DEFAULT = "torch-fidelity"
 """The protocol where neither metrics nor a protocol are named."""

@@ -85,7 +85,7 @@ def clouds(
         RequestError: an image cannot be read, or a network sees images of one size alone and there are several.
     """
     keys = {identity(each): each for each in features}
-    paths = {key: folder / f"{_digest(images.key, key, device.type, software())}" for key in keys}
+    paths = {key: folder / _digest(images.key, key, device.type, software()) for key in keys}
     missing = {key: each for key, each in keys.items() if not processes.told(_known(paths[key]))}
     if missing:
         folder.mkdir(parents=True, exist_ok=True)

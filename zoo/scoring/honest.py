@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,12 +53,14 @@ class Measured:
         """The number of some images alone, ``which(n)`` of the n of each set; one for both, or one for each."""
         chosen = which * 2 if len(which) == 1 else which
         parts = [cloud.rows(some(cloud.shape[0])) for cloud, some in zip(self.clouds, chosen, strict=False)]
-        metric = self.remade()
-        if self.reference is None:
-            take_reference = optional(metric, "reference")
-            if take_reference and self.source.statistics:
-                take_reference(self.source.statistics)
-        return float(fill(metric, parts[0], parts[1] if len(parts) > 1 else ()).compute())
+        return self.number(self.remade(), *parts)
+
+    def number(self, metric: Any, judged: Iterable[Tensor], reference: Iterable[Tensor] = ()) -> float:
+        """The number of such a metric, of features block by block; published statistics stand for no reference."""
+        take_reference = None if self.reference else optional(metric, "reference")
+        if take_reference and self.source.statistics:
+            take_reference(self.source.statistics)
+        return float(fill(metric, judged, reference).compute())
 
 
 def bias(measured: Measured, value: float) -> float:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def measure(
         return {}, {}
     rest = [(c, metric) for c, metric in metrics if kinds[c.label] != "features"]
     if rest:
-        seen |= {True: _looked(real), False: look(made)}
+        seen |= {True: look(real) if isinstance(real, Images) else Seen(0, "", {}), False: look(made)}
     if pairs := [(c, metric) for c, metric in rest if c.paired]:
         _feed_pairs(made, _images(real, pairs[0][0]), pairs, bench.device)
     for c, metric in rest:
@@ -159,10 +160,6 @@ def _images(real: Source, chosen: Chosen) -> Images:
     raise RequestError(f"{real.place}: has statistics and no images, which metric '{chosen.label}' needs")
 
 
-def _looked(real: Source) -> Seen:
-    return look(real) if isinstance(real, Images) else Seen(0, "", {})
-
-
 def side_of(images: Images) -> int:
     """The side, the smaller one, of the first image."""
     return min(next(images.batches(1, 0, 1)).shape[2:])
@@ -195,14 +192,10 @@ def _feed_pairs(made: Images, real: Images, metrics: Sequence[tuple[Chosen, Any]
 
 def _at(images: Images, places: Sequence[int]) -> Iterator[Tensor]:
     """Images by position; those that follow one another are read together."""
-    start = 0
-    while start < len(places):
-        end = start + 1
-        while end < len(places) and places[end] == places[end - 1] + 1:
-            end += 1
-        for batch in images.batches(BATCH, places[start], places[end - 1] + 1):
+    for _, following in groupby(enumerate(places), lambda numbered: numbered[1] - numbered[0]):
+        run = [place for _, place in following]
+        for batch in images.batches(BATCH, run[0], run[-1] + 1):
             yield from batch
-        start = end
 
 
 def refuse_unpaired(made: Images, real: Images) -> None:

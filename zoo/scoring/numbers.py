@@ -58,7 +58,7 @@ class Arrays:
             size = dtype.itemsize * int(np.prod(shape[1:]))
             with ZipFile(self.path) as archive, archive.open(f"{name}.npy") as file:
                 HEADERS[npy.read_magic(file)](file)
-                self._guarded(lambda: _skip(file, begin * size))
+                self._guarded(partial(file.seek, begin * size, 1))
                 for start in range(begin, end, AT_ONCE):
                     wanted = (min(start + AT_ONCE, end) - start) * size
                     yield from self._guarded(partial(_exactly, file, wanted, dtype, shape[1:]))
@@ -95,10 +95,6 @@ class _Reader(pickle.Unpickler):
         if (module, name) in ADMITTED:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no statistics need and which is never given")
-
-
-def _skip(file: Any, size: int) -> None:
-    file.seek(size, 1)
 
 
 def _exactly(file: Any, size: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:

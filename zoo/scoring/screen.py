@@ -21,7 +21,7 @@ from zoo.metrics.metric import optional
 from zoo.scoring.choice import Chosen
 from zoo.scoring.clouds import BATCH, Cloud, identity
 from zoo.scoring.honest import Measured
-from zoo.scoring.measure import fill, side_of
+from zoo.scoring.measure import side_of
 from zoo.scoring.sets import Images, Source
 
 ALIKE = 8
@@ -157,11 +157,8 @@ class Screen:
 
     def _of(self, variant: Variant, parts: Sequence[Tensor | Cloud]) -> float:
         """The metric of features: of both sets, or of one beside published statistics."""
-        metric = self._made(variant)
-        if self._seen.reference is None:
-            metric.reference(self._seen.source.statistics)
         blocks = [torch.split(part, BATCH) if isinstance(part, Tensor) else part.blocks() for part in parts]
-        return float(fill(metric, blocks[0], blocks[1] if len(blocks) > 1 else ()).compute())
+        return self._seen.number(self._made(variant), *blocks)
 
     def _made(self, variant: Variant) -> Any:
         return self._chosen.make(self._side, **variant.options)

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.errors import RequestError, did_you_mean, said_of
-from zoo.registry import Registry
+from zoo.registry import Registry, check_options, to_arguments
 from zoo.runs.provenance import run_of
 from zoo.scoring.numbers import Arrays, images_in, statistics_in
 
@@ -120,7 +120,7 @@ def _folder(path: Path) -> Images:
     found = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
     files = [file for file in found if file.suffix.lower() in SUFFIXES]
     named = [str(file.relative_to(path).as_posix()) for file in files]
-    return _files(str(path), named, [file.open for file in files], len(found), "folder")
+    return _files(str(path), named, [partial(file.open, "rb") for file in files], len(found), "folder")
 
 
 def _hidden(path: Path) -> bool:
@@ -136,20 +136,16 @@ def _file(path: Path) -> Source:
         raise RequestError(f"{path}: is neither a zip of images, an .npz nor a .pkl of statistics ({error})") from None
     found = sorted(name for name in archive.namelist() if not name.endswith("/") and not _hidden(Path(name)))
     names = [name for name in found if Path(name).suffix.lower() in SUFFIXES]
-    return _files(str(path), names, [partial(_entry, archive, name) for name in names], len(found), "zip")
+    return _files(str(path), names, [partial(archive.open, name) for name in names], len(found), "zip")
 
 
-def _entry(archive: ZipFile, name: str, _: str) -> Any:
-    return archive.open(name)
-
-
-def _files(place: str, names: list[str], openers: list[Callable[[str], Any]], found: int, kind: str) -> Images:
+def _files(place: str, names: list[str], openers: list[Callable[[], Any]], found: int, kind: str) -> Images:
     if not names:
         raise RequestError(f"{place}: holds no images ({' '.join(SUFFIXES)})")
 
     def one(index: int) -> np.ndarray:
         try:
-            with openers[index]("rb") as file:
+            with openers[index]() as file:
                 return np.asarray(Image.open(file).convert("RGB"))
         except Exception as error:  # noqa: BLE001 - whatever a file that is none may cause
             why = said_of(error)
@@ -164,7 +160,7 @@ def _files(place: str, names: list[str], openers: list[Callable[[str], Any]], fo
 
     digest = hashlib.sha256()
     for name, opened in zip(names, openers, strict=True):
-        with opened("rb") as file:
+        with opened() as file:
             digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     left = found - len(names)
     notes = (f"{place}: passed over {left:,} file{'s' * (left != 1)} that are no images",) if left else ()
@@ -196,8 +192,6 @@ def _numbers(path: Path) -> Source:
 
 
 def _data(place: str, registry: Registry, options: Mapping[str, Any]) -> Images:
-    from zoo.registry.options import check_options, to_arguments
-
     name, _, split = place.partition(":")
     known = [entry.name for entry in registry.components("data")]
     if name.partition("/")[2] not in known and name not in known:

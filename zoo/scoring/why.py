@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from zoo.columns import table
+from zoo.columns import leaves, table
 from zoo.errors import RequestError
 from zoo.machine.device import choose_device
 from zoo.registry import Registry
@@ -189,21 +189,13 @@ def _as_in_passports(request: Request, targets: Sequence[Target]) -> tuple[Reque
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """A line for each field in which two passports differ."""
-    flat = [dict(_leaves(p)) for p in (one, other)]
+    flat = [leaves(dict(p)) for p in (one, other)]
     names = dict.fromkeys([*flat[0], *flat[1]])
     return [
         f"{name}: {flat[0].get(name, 'not said')} in one, {flat[1].get(name, 'not said')} in the other"
         for name in names
         if flat[0].get(name) != flat[1].get(name)
     ]
-
-
-def _leaves(passport: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in passport.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
 
 
 # -- what is tried -------------------------------------------------------------------------------------------
@@ -230,13 +222,9 @@ def _counted(whole: Variant, seen: Measured | None) -> Iterator[Variant]:
         n = cloud.shape[0]
         for count in sorted({c for c in (*COUNTS, n // 2) if 1 < c < n}):
             which: list[Callable[[int], Any]] = [torch.arange, torch.arange]
-            which["AB".index(place)] = partial(_first, count)
+            which["AB".index(place)] = lambda _, count=count: torch.arange(count)
             what = f"the first {count:,} images of {place}"
             yield replace(whole, what=what, value=seen.of(*which) if seen else 0.0, sure=True)
-
-
-def _first(count: int, _: int) -> Any:
-    return torch.arange(count)
 
 
 def _moved(request: Request, chosen: Chosen, whole: Variant, bench: Bench, registry: Registry) -> Iterator[Variant]:

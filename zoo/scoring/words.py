@@ -11,10 +11,6 @@ from zoo.scoring.measure import Scores
 
 def as_table(scores: Scores) -> str:
     """A row for each number: its value, how sure it is, both sets, and how they were looked at."""
-    return table(_rows(scores))
-
-
-def _rows(scores: Scores) -> list[list[str]]:
     extra = [name for name in ("interval", "infinite") if any(name in one for one in scores.values())]
     heads = {"interval": "95 of 100", "infinite": "of infinitely many"}
     rows = [["score", "value", *(heads[name] for name in extra), "judged", "reference", "how"]]
@@ -24,7 +20,7 @@ def _rows(scores: Scores) -> list[list[str]]:
         sets = [_set(passport[name]) for name in ("judged", "reference")]
         head = f"{label} {ARROWS.get(one.get('better', ''), '')}".rstrip()
         rows.append([head, f"{one['value']:.5g}", *told, *sets, _how(passport)])
-    return rows
+    return table(rows)
 
 
 def _extra(name: str, value: Any) -> str:

@@ -14,7 +14,7 @@ from zoo.recipe.contract import Contract
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Recipe
 from zoo.testing.core import Component
-from zoo.types import mapped
+from zoo.types import mapped, tensors
 
 CPU = torch.device("cpu")
 GPU = 1e-2
@@ -57,13 +57,6 @@ def made_up(
 
     made = zip(count(0, 10), contract.inputs, contract.made_up(batch), classes or repeat(0), strict=False)
     return [one(seed, shape.names, sizes, own) for seed, shape, sizes, own in made]
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """Every tensor in a value: in dataclasses, mappings and sequences too."""
-    found: list[Tensor] = []
-    mapped(lambda tensor: found.append(tensor) or tensor, value)  # type: ignore[func-returns-value]
-    return found
 
 
 def equal(a: Any, b: Any) -> bool:

@@ -118,7 +118,6 @@ def _run(check: Check, told: dict[str, str]) -> None:
     """Runs a check as a test; skips it where what it fails by is ``told`` already, by the check that is named there."""
     import pytest
 
-    sentence = ""
     try:
         check.run()
     except ContractError as error:
@@ -127,9 +126,7 @@ def _run(check: Check, told: dict[str, str]) -> None:
             pytest.skip(f"fails as {first} does: {error.reason}")
         if error.__cause__:
             raise  # with the traceback of what the part raised
-        sentence = str(error)
-    if sentence:
-        pytest.fail(sentence, pytrace=False)
+        pytest.fail(str(error), pytrace=False)
 
 
 def _unknown_keys(name: str, bench: Bench, known: Sequence[str]) -> Iterator[Check]:

@@ -56,9 +56,6 @@ class Data(Component):
         """Loads its images."""
         self.load()
 
-    def _options(self) -> list[str]:
-        return [option.name for option in self.entry.signature.options]
-
     def _plain(self) -> bool:
         """Whether its first field is what data brings that says nothing: images of a size that a recipe sets."""
         fields = self.entry.part.fields
@@ -69,7 +66,8 @@ class Data(Component):
         """If it has images of a size that recipes set, it has the options 'size' and 'channels'."""
         if not self._plain():
             return
-        missing = " and ".join(repr(name) for name in ("size", "channels") if name not in self._options())
+        options = [option.name for option in self.entry.signature.options]
+        missing = " and ".join(repr(name) for name in ("size", "channels") if name not in options)
         cure = "add 'size: int = 32' and 'channels: Literal[1, 3] = 3'"
         self.require(not missing, f"has no option {missing}, which every data needs: {cure}")
 

@@ -19,9 +19,9 @@ from zoo.recipe.contract import Contract, contract_of
 from zoo.recipe.data_fields import COUNTED, Sizes
 from zoo.recipe.dimensions import crossed
 from zoo.testing import arrays
-from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, tensors, total
+from zoo.testing.arrays import CPU, GivesTensors, close, equal, finite, learners, missed, sides, total
 from zoo.testing.core import Component, ContractError, require
-from zoo.types import CriticOutput
+from zoo.types import CriticOutput, tensors
 
 SIDES = (16, 32, 64, 8, 28, 128, 224, 256, 299)
 """Image sides that are tried, in this order, until two are found that the part takes."""

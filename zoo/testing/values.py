@@ -17,9 +17,10 @@ from zoo.errors import RequestError
 from zoo.model.model import Model, build_part
 from zoo.recipe import load_recipe
 from zoo.recipe.schema import Part, Recipe
-from zoo.testing.arrays import CPU, GivesTensors, copied, equal, fields, finite, learners, missed, sides, tensors, total
+from zoo.testing.arrays import CPU, GivesTensors, copied, equal, fields, finite, learners, missed, sides, total
 from zoo.testing.core import Bench, Component, ContractError, require
 from zoo.testing.networks import Saved
+from zoo.types import tensors
 
 BATCHES = (2, 3)
 SIDES = (16, 32, 64)

@@ -184,7 +184,7 @@ def _prepared(
     return model, images
 
 
-def check_recipe(recipe: Recipe, device: str = "auto", *, run: Path | None = None) -> tuple[list[Problem], list[str]]:
+def check_recipe(recipe: Recipe, run: Path | None = None) -> tuple[list[Problem], list[str]]:
     """Does what a build does before its first step, and leaves nothing behind.
 
     Args:
@@ -196,7 +196,7 @@ def check_recipe(recipe: Recipe, device: str = "auto", *, run: Path | None = Non
     notes: list[str] = []
     found: list[Problem] = []
     try:
-        model, _ = _prepared(recipe, device, notes.append, restored=bool(run and steps_of(run, "json")))
+        model, _ = _prepared(recipe, "auto", notes.append, restored=bool(run and steps_of(run, "json")))
     except RecipeError as error:
         from zoo.data.batches import lacks
 

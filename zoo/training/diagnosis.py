@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.check.cost import MIB, costs
 from zoo.data.batches import Batches
@@ -21,7 +21,7 @@ from zoo.errors import TrainingError, reason
 from zoo.machine.torch_private import out_of_memory, process_lost
 from zoo.runs.provenance import build_again
 from zoo.runs.run import Run
-from zoo.types import Batch, mapped
+from zoo.types import Batch, tensors
 
 FILE = "state/fault.json"
 """The file of a run that keeps a fault until a training gets past it."""
@@ -143,14 +143,7 @@ def _note(noted: list[str], name: str, module: nn.Module, inputs: Any, output: A
 
 
 def _finite(value: Any) -> bool:
-    finite: list[bool] = []
-
-    def look(tensor: Tensor) -> Tensor:
-        finite.append(bool(tensor.isfinite().all()))
-        return tensor
-
-    mapped(look, value)
-    return all(finite)
+    return all(bool(tensor.isfinite().all()) for tensor in tensors(value))
 
 
 # -- memory ------------------------------------------------------------------------------------------------

@@ -46,31 +46,18 @@ def train(
     processes: Processes = ALONE,
     keep: bool = False,
 ) -> Engine:
-    """Trains a model as its recipe says; the model is changed in place.
-
-    Where the recipe averages weights (``train.ema``), the model holds the averaged ones afterwards (with
-    ``run``, both go to files instead).
+    """Trains a model and raises as ``zoo.train``; where there is a run, averaged weights go to a file of it instead.
 
     Args:
-        model: from ``zoo.build``. It goes on where its training before ended, if that was kept.
+        model: goes on where its training before ended, if that was kept.
         data: the data, or pixels to train on alone, uint8 (N, C, H, W); None for the recipe's own.
         steps: how many in all; the recipe's number when None.
-        watchers: who sees the records.
         run: where checkpoints go and are taken up from, and samples on the way are kept.
-        stop: asked after each step; True saves and ends.
         say: told what is worth telling, such as a checkpoint that could not be read.
-        on_alarm: told of a collapse or saturation (``alarms``), after the record it was seen at; ``say`` when
-            None.
+        on_alarm: told of a collapse or saturation (``alarms``), after the record it was seen at; ``say`` when None.
         processes: those that train together; all but the first are given no run, no watchers and the same data. What
             they share out of the model (``train.fully_shard``) is whole again in each when this returns.
         keep: whether the model keeps what its next training goes on from.
-
-    Returns:
-        the engine, with its step, optimisers and averaged weights.
-
-    Raises:
-        TrainingError: if a term, a gradient or a weight is no longer finite, or the memory does not suffice.
-        Interrupted: if ``stop`` said so.
     """
     steps = model.recipe.train.steps if steps is None else steps
     data = data if data is not None else load_images(model.recipe)
