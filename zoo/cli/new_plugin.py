@@ -15,12 +15,12 @@ from importlib import util as importlib_util
 from keyword import iskeyword
 from pathlib import Path
 from string import Template
-from tempfile import TemporaryDirectory
 
 import zoo
 from zoo import api
 from zoo.columns import json_text
 from zoo.errors import RequestError
+from zoo.machine.disk import folder_written
 from zoo.registry import Registry, load_registry
 from zoo.registry.discovery import canonical
 from zoo.registry.entries import Named
@@ -98,13 +98,10 @@ def _write(words: Mapping[str, str], folder: Path) -> list[Path]:
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise RequestError(f"{folder}: is there already and not empty; choose another --out")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as beside:
-            whole = Path(beside, place.name)
+        with folder_written(place) as beside:
             for path, template in files.items():
-                (whole / path).parent.mkdir(parents=True, exist_ok=True)
-                (whole / path).write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
-            whole.rename(place)  # over an empty directory; the system refuses one that has been filled meanwhile
+                (beside / path).parent.mkdir(parents=True, exist_ok=True)
+                (beside / path).write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
     except OSError as error:
         raise RequestError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from None
     return list(files)

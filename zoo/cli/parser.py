@@ -65,6 +65,9 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+NAMES: Any = {"action": "extend", "type": _names}
+
+
 def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> argparse.ArgumentParser:
     """A command: a function of ``zoo.cli.MODULE``, imported when it is run."""
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
@@ -76,9 +79,8 @@ def _verb(verbs: Any, name: str, text: str, module: str, function: str = "") -> 
 
 
 def _list(verb: argparse.ArgumentParser, option: str, metavar: str, text: str, **more: Any) -> None:
-    """An option that may be given several times, or several values at once, ``A,B``, where it takes names."""
-    how: dict[str, Any] = {"action": "extend", "type": _names} if metavar.endswith("]") else {"action": "append"}
-    verb.add_argument(option, default=[], metavar=metavar, help=text, **how, **more)
+    """An option that may be given several times; with ``NAMES``, each time with several values."""
+    verb.add_argument(option, default=[], metavar=metavar, help=text, **{"action": "append", **more})
 
 
 def _recipe_verbs(verbs: Any) -> None:
@@ -155,7 +157,7 @@ def _run_verbs(verbs: Any) -> None:
     interpolate.add_argument("-n", type=int, default=6, help="paths (6)")
     interpolate.add_argument("--steps", type=int, default=10, help="images on a path (10)")
     evaluate = _verb(verbs, "evaluate", "score a run again", "runs")
-    _list(evaluate, "--metrics", "A[,B]", "these (the recipe's)")
+    _list(evaluate, "--metrics", "A[,B]", "these (the recipe's)", **NAMES)
     _list(evaluate, "--set", "PATH=VALUE", "such as evaluate.fid.download=true")
     export = _verb(verbs, "export", "write a run's model for another program", "runs")
     _list(export, "--set", "OPTION=VALUE", "of the exporter (zoo show exporter:NAME)")
@@ -200,9 +202,9 @@ def _compare_verbs(verbs: Any) -> None:
     _list(ablate, "--toggle", "PATH=A,B", toggle, required=True)
     ablate.add_argument("--out", type=Path, metavar="DIR", help="(runs/ablate/RECIPE)")
     for verb in (compare, ablate):
-        _list(verb, "--data", "NAME[,NAME]", "(each recipe's own)")
+        _list(verb, "--data", "NAME[,NAME]", "(each recipe's own)", **NAMES)
         verb.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N - 1 (a table's, else 1)")
-        _list(verb, "--metrics", "A[,B]", "columns, in order (all)")
+        _list(verb, "--metrics", "A[,B]", "columns, in order (all)", **NAMES)
         _list(verb, "--set", "PATH=VALUE", "for every recipe that has it")
         verb.add_argument("--to", type=Path, metavar="FILE", help="write the table: .md, .csv, .tex or .html")
         verb.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
@@ -223,7 +225,7 @@ def _score_verb(verbs: Any) -> None:
     score.add_argument(
         "--protocol", default="", metavar="NAME", help="torch-fidelity, clean-fid, adm ... (docs/scores.md)"
     )
-    _list(score, "--metrics", "A[,B]", "these (those of the protocol)")
+    _list(score, "--metrics", "A[,B]", "these (those of the protocol)", **NAMES)
     _list(score, "--set", "OPTION=VALUE", "such as pretrained=inception.pth, fid.download=true, data.size=64")
     score.add_argument("-n", type=int, default=0, metavar="N", help="the first N images of A, or samples of a run")
     score.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -129,6 +130,20 @@ def write_atomically(path: Path, content: Bytes | Iterable[Bytes]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}{cure(error)}") from None
+
+
+@contextmanager
+def folder_written(folder: Path) -> Iterator[Path]:
+    """A folder that becomes another, empty or absent till then, as the block ends; one that fails is removed."""
+    beside = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        with suppress(OSError):
+            folder.rmdir()
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def temporary(path: Path) -> bool:

@@ -4,8 +4,6 @@ files that ``zoo.load`` reads."""
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 
 from zoo.errors import RequestError, ZooError, said_of
-from zoo.machine.disk import cure, opened, read_text, write_atomically
+from zoo.machine.disk import cure, folder_written, opened, read_text, write_atomically
 from zoo.model.forward import evaluating
 from zoo.model.model import Model
 from zoo.model.tensorfile import BLANK, pieces, sealed
@@ -56,25 +54,19 @@ def export_model(
     options, problems = check_options(exporter.signature, settings)
     if problems:
         raise RequestError(f"{what} {problems[0].message}")
-    beside = to.with_name(f".{to.name}.{os.urandom(4).hex()}.tmp")
     try:
         if to.is_file() or (to.is_dir() and any(to.iterdir())):
             raise RequestError(f"{to}: is there already; choose another directory")
-        beside.mkdir(parents=True)
-        for sentence in run_exporter(exporter, model, beside, to_arguments(exporter.signature, options)):
-            say(sentence)
-        names = sorted(str(path.relative_to(beside)) for path in beside.rglob("*") if path.is_file())
-        if to.is_dir():
-            to.rmdir()
-        beside.rename(to)
+        with folder_written(to) as beside:
+            for sentence in run_exporter(exporter, model, beside, to_arguments(exporter.signature, options)):
+                say(sentence)
+            names = sorted(str(path.relative_to(beside)) for path in beside.rglob("*") if path.is_file())
     except ZooError:
         raise
     except OSError as error:
         raise RequestError(f"{to}: cannot be written: {error.strerror or error}{cure(error)}") from None
     except Exception as error:  # a stranger's exporter may raise anything
         raise RequestError(f"{what}: {said_of(error)}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return names
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from zoo.errors import RequestError
 from zoo.machine.cache import cache_folder
+from zoo.machine.disk import folder_written
 from zoo.recipe.provided import FILE
 from zoo.recipe.weights import HUB, RUN_DATA, RUN_FILES, RUN_RECIPE
 
@@ -39,20 +40,13 @@ def fetched(place: str) -> Path:
         raise RequestError(f"{place} holds no run of zoo: it has no {RUN_RECIPE}")
     folder = cache_folder("hub") / name.replace("/", "--") / there.name  # named by the commit: it never changes
     if not folder.is_dir():
-        beside = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
-        beside.mkdir(parents=True)
         try:
-            for file in READ:
-                if (there / file).is_file():
+            with folder_written(folder) as beside:
+                for file in filter(lambda file: (there / file).is_file(), READ):
                     shutil.copyfile(there / file, beside / file)  # a link there, which a run may not have
-            beside.rename(folder)
-        except FileExistsError:  # another process was quicker
-            pass
         except OSError as error:
-            if not folder.is_dir():
+            if not folder.is_dir():  # else another process was quicker
                 raise RequestError(f"{place}: {folder} cannot be written: {error.strerror or error}") from None
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

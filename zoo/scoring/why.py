@@ -222,9 +222,13 @@ def _counted(whole: Variant, seen: Measured | None) -> Iterator[Variant]:
         n = cloud.shape[0]
         for count in sorted({c for c in (*COUNTS, n // 2) if 1 < c < n}):
             which: list[Callable[[int], Any]] = [torch.arange, torch.arange]
-            which["AB".index(place)] = lambda _, count=count: torch.arange(count)
+            which["AB".index(place)] = partial(_first, count)
             what = f"the first {count:,} images of {place}"
             yield replace(whole, what=what, value=seen.of(*which) if seen else 0.0, sure=True)
+
+
+def _first(count: int, _: int) -> Any:
+    return torch.arange(count)
 
 
 def _moved(request: Request, chosen: Chosen, whole: Variant, bench: Bench, registry: Registry) -> Iterator[Variant]:
