@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import zoo.compare.build as building
-from zoo.compare.build import Pace, Site, build_cells
+from zoo.compare.build import Site, build_cells, time_left
 from zoo.compare.plan import Cell
 from zoo.errors import Interrupted
 from zoo.recipe import load_recipe
@@ -91,15 +91,11 @@ def test_scores_that_could_not_share_a_column_end_the_building(tmp_path):
 
 def test_the_time_left_is_that_of_the_cells_most_alike(tmp_path, monkeypatch):
     cells = [cell(tmp_path, model, data, seed) for seed in (0, 1) for data in "xy" for model in "ab"]
-    pace = Pace(cells)
-    assert pace.left == 0
-    pace.done(cells[0], 10.0)  # a on x
-    assert pace.left == 7 * 10
-    pace.done(cells[1], 40.0)  # b on x
-    assert pace.left == 3 * 10 + 3 * 40
-    pace.done(cells[2], 20.0)  # a on y
-    assert pace.left == 10 + 40 + 20 + 2 * 40
-    pace.done(cells[3], 0.0)
-    assert pace.left == 10 + 40 + 20 + 40
+    took = [building._member(c, "done", seconds=s) for c, s in zip(cells, (10.0, 40.0, 20.0, 0.0), strict=False)]
+    assert time_left(cells, []) == 0
+    assert time_left(cells[1:], took[:1]) == 7 * 10  # a on x
+    assert time_left(cells[2:], took[:2]) == 3 * 10 + 3 * 40  # b on x
+    assert time_left(cells[3:], took[:3]) == 10 + 40 + 20 + 2 * 40  # a on y
+    assert time_left(cells[4:], took) == 10 + 40 + 20 + 40
     monkeypatch.setattr("zoo.compare.build.up_to_date", lambda folder, _: folder == cells[4].folder)
-    assert pace.left == 40 + 20 + 40  # another process finished one
+    assert time_left(cells[4:], took) == 40 + 20 + 40  # another process finished one

@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -42,7 +42,6 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
     share the work. Whenever a cell is finished, ``check`` is shown the members so far; it may refuse to go on.
     """
     finished = {number for number, cell in enumerate(cells) if _finished(cell)}
-    pace = Pace([cell for number, cell in enumerate(cells) if number not in finished])
     members: dict[int, Member] = {}
     queue, busy = deque(range(len(cells))), set[int]()
     while queue:
@@ -60,13 +59,12 @@ def build_cells(cells: Sequence[Cell], site: Site, check: Callable[[Sequence[Mem
                     raise Interrupted(f"{place}: another process is building it") from None
                 time.sleep(AGAIN)
             continue
-        if number not in finished:
-            pace.done(cell, member.seconds)
+        members[number] = member
         took = f" in {duration(member.seconds)}" if member.seconds else ""
-        seconds = pace.left if member.state != "up to date" else 0.0
+        rest = [other for n, other in enumerate(cells) if n not in finished and n not in members]
+        seconds = time_left(rest, members.values()) if member.state != "up to date" else 0.0
         left = f", about {duration(seconds)} left" if seconds else ""
         site.say(f"{place}: {member.state}{member.error and ': ' + member.error}{took}{left}")
-        members[number] = member
         check(list(members.values()))
     return [members[number] for number in sorted(members)]
 
@@ -112,24 +110,15 @@ def _member(cell: Cell, state: str, error: str = "", seconds: float = 0.0) -> Me
     return Member(cell.model, cell.data, cell.seed, cell.folder, state, error, seconds)
 
 
-class Pace:
-    """Guesses the time left of the cells to build from those that were built."""
+def time_left(cells: Sequence[Cell], members: Iterable[Member]) -> float:
+    """Guesses the seconds for those cells that nobody has finished, each as long as the most alike of the members.
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self._left = list(cells)
-        self._took: list[tuple[Cell, float]] = []
+    Those of no ``seconds`` were resumed, failed or built by others, and tell nothing; 0 where none tells.
+    """
+    took = [member for member in members if member.seconds]
 
-    def done(self, cell: Cell, seconds: float) -> None:
-        """Notes that a cell is finished and how long it took; 0 where it was resumed, failed or built by others."""
-        self._left = [other for other in self._left if other is not cell]
-        self._took += [(cell, seconds)] if seconds else []
+    def guess(cell: Cell) -> float:
+        alike = [(member.model == cell.model, member.data == cell.data) for member in took]
+        return fmean(member.seconds for member, how in zip(took, alike, strict=True) if how == max(alike))
 
-    @property
-    def left(self) -> float:
-        """Seconds for what nobody has finished, each cell as long as the most alike here; 0 where none was."""
-        self._left = [cell for cell in self._left if not _finished(cell)]
-        return math.fsum(map(self._guess, self._left)) if self._took else 0.0
-
-    def _guess(self, cell: Cell) -> float:
-        alike = [(other.model == cell.model, other.data == cell.data) for other, _ in self._took]
-        return fmean(seconds for (_, seconds), how in zip(self._took, alike, strict=True) if how == max(alike))
+    return math.fsum(guess(cell) for cell in cells if not _finished(cell)) if took else 0.0
