@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -35,35 +35,31 @@ NAMED = 5
 
 @dataclass
 class Bench:
-    """Where sets are measured: their features are kept for as long as it is open, those of the reference beyond.
+    """Where sets are measured.
 
     Args:
         device: of the networks.
         processes: that share the images.
-        keep: whether the features of the reference stay in the cache.
+        folder: where features are kept.
+        keep: whether those of the reference stay in the cache instead.
     """
 
     device: torch.device
-    processes: Processes = ALONE
+    processes: Processes
+    folder: Path
     keep: bool = True
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _folder: Path | None = None
-
-    def __enter__(self) -> Bench:
-        made = (
-            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-score-")) if self.processes.first else ""
-        )
-        self._folder = Path(self.processes.told(made))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def clouds(self, images: Images, features: Sequence[Any], reference: bool) -> list[Cloud]:
         """The features of a set under each of some networks."""
-        assert self._folder is not None
-        folder = cache_folder("scores") if reference and self.keep else self._folder
+        folder = cache_folder("scores") if reference and self.keep else self.folder
         return clouds(images, features, folder, self.device, self.processes, f"features of {images.place}")
+
+
+@contextmanager
+def opened(device: torch.device, processes: Processes = ALONE) -> Iterator[Bench]:
+    """A bench whose folder is there inside."""
+    with TemporaryDirectory(prefix="zoo-score-") if processes.first else nullcontext("") as made:
+        yield Bench(device, processes, Path(processes.told(made)))
 
 
 def measure(

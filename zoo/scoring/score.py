@@ -17,7 +17,7 @@ from zoo.metrics.metric import optional
 from zoo.registry import Registry, load_registry
 from zoo.scoring.choice import DATA, Chosen, choose, settings_of
 from zoo.scoring.honest import Measured, bias, extrapolated, interval
-from zoo.scoring.measure import Bench, Scores, measure, side_of
+from zoo.scoring.measure import Scores, measure, opened, side_of
 from zoo.scoring.runs import run_images
 from zoo.scoring.sets import Images, Source, open_source
 
@@ -126,7 +126,7 @@ def scores_of(request: Request, processes: Processes = ALONE) -> Scores:
     registry, device = request.registry(), choose_device(request.device)
     chosen = request.chosen(registry)
     made, real = request.sources(registry, device)
-    with Bench(device, processes) as bench:
+    with opened(device, processes) as bench:
         scores, found = measure(made, real, chosen, bench)
         for c in chosen:
             if c.label in found:

@@ -22,7 +22,7 @@ from zoo.machine.device import choose_device
 from zoo.registry import Registry
 from zoo.scoring.choice import Chosen, settings_of
 from zoo.scoring.honest import Measured
-from zoo.scoring.measure import Bench, feed, measure, side_of
+from zoo.scoring.measure import Bench, feed, measure, opened, side_of
 from zoo.scoring.score import Request
 from zoo.scoring.screen import Screen, Target, Variant
 
@@ -110,7 +110,7 @@ def explain(request: Request, x: str, y: str) -> Explanation:
     chosen = request.chosen(registry)[0]
     made, real = request.sources(registry, device)
     whole = Variant("as asked", {}, made, real)
-    with Bench(device) as bench:
+    with opened(device) as bench:
         base = _number(chosen, whole, bench)
         goal = max(targets, key=lambda t: abs(t.value - base))
         if goal.met(base):
