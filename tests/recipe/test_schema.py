@@ -111,14 +111,14 @@ def test_it_prints_the_schema_without_torch_quickly_and_twice_the_same(here: Pat
     outcome = without_torch(["schema"], here)
     assert outcome.code == 0
     assert json.loads(outcome.out) == SCHEMA
-    spent = []
-    for _ in range(3):
+    spent = [1.0]
+    while min(spent) >= 0.9 and len(spent) < 4:  # .4, and .7 while coverage is taken
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-m", "zoo", "schema"], check=True, capture_output=True, text=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.stdout.strip() == outcome.out.strip()
-    assert min(spent) < 0.9  # .4, and .7 while coverage is taken
+    assert min(spent) < 0.9
     assert len(outcome.out) < 1_000_000
     assert str(ROOT) not in outcome.out
 
