@@ -245,7 +245,7 @@ def test_collisions_of_components_recipes_and_tables() -> None:
     found = [(c.kind, c.name, c.providers, c.meant) for c in registry.collisions()]
     both = ("zoo-a", "zoo-b")
     assert found == [("encoder", "net", both, ""), ("recipe", "model", both, "zoo-b"), ("recipe", "table", both, "")]
-    assert [entry.id for entry in registry.tables()] == ["zoo-a/table", "zoo-b/table"]
+    assert [entry.id for entry in registry.recipes("table")] == ["zoo-a/table", "zoo-b/table"]
     assert [entry.id for entry in registry.recipes()] == ["zoo-a/model", "zoo-b/model"]
 
 

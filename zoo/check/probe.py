@@ -7,7 +7,7 @@ is: torch's meta kernels are Python, and take longer than two small images do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.check.assembly import NotOnMeta, made, refuse, untrainable
-from zoo.check.idle import idle
 from zoo.check.shapes import IMAGES, Broken, Misfit, Step, check_codes, check_image, misfit_at, watch
 from zoo.data.augment import augmentations
 from zoo.data.fields import blank, items
@@ -31,7 +30,7 @@ from zoo.metrics.metric import Meter, Moment
 from zoo.model.model import Model
 from zoo.recipe.graph import route
 from zoo.recipe.misfit import dims
-from zoo.recipe.schema import Part, Phase, Recipe, Row, Term
+from zoo.recipe.schema import Part, Phase, Recipe, Row, Term, slot_of
 from zoo.types import Batch, Images, mapped
 
 BATCH = 2
@@ -157,7 +156,7 @@ class _Probe:
                 self._shown(measuring)
         refuse(self.broken or self.problems)
         moved = {p for player in engine.players.values() for key, p in player.parameters.items() if key in self.reached}
-        self.idle += idle(self.model, free, moved)
+        self.idle += _idle(self.model, free, moved)
         return found
 
     def placed(self, run: Callable[[], Any], what: str, position: Position) -> Any:
@@ -318,6 +317,31 @@ class _Probe:
         for part in [p for p in recipe.evaluate if measuring and not (p.optional or self.problems)]:
             give = lambda part=part: moment.give([Meter.of(part, recipe)], again=False)  # noqa: E731
             self.placed(give, f"metric '{part.label}'", part.position)
+
+
+def _idle(model: Model, free: dict[str, nn.Parameter], moved: Collection[nn.Parameter]) -> Iterator[str]:
+    """Says of which slots, values and terms there are weights among the ``free`` that no row has ``moved``."""
+    recipe = model.recipe
+    for number, phase in enumerate(recipe.phases, 1):
+        if not recipe.train.epochs and phase.start >= recipe.train.steps:  # how many epochs are is not known yet
+            rows = " and ".join(row.label for row in phase.rows)
+            starts = f"phase {number} ({rows}) starts at step {phase.start:,}"
+            yield f"{starts}, and the training has {recipe.train.steps:,}: it is never played"
+    playing = {slot_of(player) for player in recipe.players()}
+    for slot in (slot for slot in recipe.slots if slot not in recipe.held()):  # those stay as their weights are
+        left = [name for name, p in free.items() if name.startswith(f"{slot}.") and p not in moved]
+        count = f"{sum(free[name].numel() for name in left):,} numbers"
+        if left and slot not in playing:
+            yield f"slot '{slot}' is in no row: its {count} stay as they are made"
+        elif left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            yield f"slot '{slot}': no row's gradient arrives at '{left[0]}'{more}: {count} stay as they are made"
+    for name in model.still:
+        part = model.parts[name]
+        yield (
+            f"{part.entry.kind} '{part.label}' owns networks that ask for gradients, and nothing trains them: only a "
+            "term with a learn() has its own trained; they stay as they are made"
+        )
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def show(arguments: argparse.Namespace) -> int:
     kind, name = _asked(arguments.name)
     entries = [v for e in registry.components(kind or None) if name in (e.name, e.id) for v in e.variants()]
     recipe = registry.find_recipe(name) if kind in ("", "recipe") else None
-    recipe = recipe or (registry.find_table(name) if kind in ("", "table") else None)
+    recipe = recipe or (registry.find_recipe(name, "table") if kind in ("", "table") else None)
     documents = [_component(entry) for entry in entries]
     if recipe:
         documents.append({**recipe.row(), "file": str(recipe.file)})

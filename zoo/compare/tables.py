@@ -80,7 +80,7 @@ class Table:
 def find_table(name: str, registry: Registry) -> Path | None:
     """The file of a table: a YAML file with ``models``, else a bundled table of that name; None for anything else."""
     if not os.path.isfile(name):
-        entry = registry.find_table(name.removesuffix(".yaml"))
+        entry = registry.find_recipe(name.removesuffix(".yaml"), "table")
         return entry.file if entry else None
     try:
         return Path(name) if name.endswith((".yaml", ".yml")) and tree(Path(name)).child("models") else None

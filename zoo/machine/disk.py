@@ -13,7 +13,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ LARGEST_TEXT = 64 * 2**20
 """Bytes of the largest text file of a run that is read."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 AT_ONCE = 2**20
-"""Bytes that are written at once, or more: a call for each of a thousand small tensors would take longer."""
+"""Bytes that are written at once, or more."""
 UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 """What file systems say that keep no directory apart, and systems, as Windows, that let nobody open one."""
 BINARY = getattr(os, "O_BINARY", 0)
@@ -152,10 +151,29 @@ def temporary(path: Path) -> bool:
 
 
 def _write(path: Path, pieces: Iterable[Bytes]) -> None:
-    with open(path, "xb", AT_ONCE, opener=partial(os.open, mode=0o644)) as file:
-        file.writelines(pieces)
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o644)
+    try:
+        for piece in _grouped(pieces):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file, view) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _grouped(pieces: Iterable[Bytes]) -> Iterator[Bytes]:
+    """The same bytes in fewer pieces: a call for each of a thousand small tensors would take longer than writing."""
+    small = bytearray()
+    for piece in pieces:
+        if len(small) + len(piece) > AT_ONCE:
+            yield small
+            small = bytearray()
+        if len(piece) > AT_ONCE:
+            yield piece
+        else:
+            small += piece
+    yield small
 
 
 def _sync_folder(folder: Path) -> None:

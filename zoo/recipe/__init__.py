@@ -105,7 +105,7 @@ def _bundled(name: str, path: Path, registry: Registry) -> Path:
     if bundled:
         return bundled.file
     said = one_line(name)
-    if registry.find_table(name.removesuffix(".yaml")):
+    if registry.find_recipe(name.removesuffix(".yaml"), "table"):
         raise RequestError(f"'{said}' is a table of recipes, not one; build it with: zoo compare {said}")
     if not name.strip():
         raise RequestError("the name of a recipe is empty; 'zoo list recipe' has the choices")

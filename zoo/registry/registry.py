@@ -50,17 +50,13 @@ class Registry:
         """Every component, or those of one kind; by kind in the order of ``api.KINDS``, then by name."""
         return self._entries if kind is None else self._of_kind.get(kind, ())
 
-    def recipes(self) -> tuple[RecipeEntry, ...]:
-        """Every bundled recipe, by name."""
-        return tuple(entry for entry in self._shipped if entry.kind == "recipe")
-
-    def tables(self) -> tuple[RecipeEntry, ...]:
-        """Every bundled table of recipes, by name."""
-        return tuple(entry for entry in self._shipped if entry.kind == "table")
+    def recipes(self, kind: str = "recipe") -> tuple[RecipeEntry, ...]:
+        """Every bundled recipe, or ``table`` of recipes, by name."""
+        return tuple(entry for entry in self._shipped if entry.kind == kind)
 
     def listed(self, kind: str = "") -> list[dict[str, str]]:
         """What there is, or that of one kind, with name, id, package and summary; components, recipes, tables."""
-        entries: list[Named] = [*self._entries, *self.recipes(), *self.tables()]
+        entries: list[Named] = [*self._entries, *self.recipes(), *self.recipes("table")]
         asked, kinds = kind.removesuffix("s"), (*api.KINDS, "recipe", "table")
         if asked and asked not in kinds:
             raise RequestError(f"there is no kind '{kind}'{did_you_mean(asked, kinds)}")
@@ -73,13 +69,9 @@ class Registry:
             raise self.unknown(kind, name)
         return entry
 
-    def find_recipe(self, name: str) -> RecipeEntry | None:
-        """The bundled recipe that ``[distribution/]name`` means, if there is one."""
-        return self._meant(self.recipes(), "recipe", name)
-
-    def find_table(self, name: str) -> RecipeEntry | None:
-        """The bundled table of recipes that ``[distribution/]name`` means, if there is one."""
-        return self._meant(self.tables(), "recipe", name)
+    def find_recipe(self, name: str, kind: str = "recipe") -> RecipeEntry | None:
+        """The bundled recipe, or ``table`` of recipes, that ``[distribution/]name`` means, if there is one."""
+        return self._meant(self.recipes(kind), "recipe", name)
 
     def _meant(self, entries: Sequence[names.N], kind: str, name: str) -> names.N | None:
         distribution, bare = names.split(name)
