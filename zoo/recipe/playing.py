@@ -166,9 +166,9 @@ class PhaseReader(PartReader):
 
     def _is_schedule(self, label: str, written: Mapping[str, Node]) -> bool:
         """Tells whether a term's mapping is the schedule of its weight, rather than its options."""
-        if "from" in written:  # no option can be called that
-            return True
+        if "from" in written or "to" not in written:
+            return "from" in written  # no option can be called that
         options: set[str] = set()
         with suppress(RequestError):
             options = {option.name for option in self.registry.find("term", label).signature.options}
-        return "to" in written and written.keys() <= {"to", "steps", "start", "shape"} - options
+        return written.keys() <= {"to", "steps", "start", "shape"} - options
