@@ -8,7 +8,7 @@
 # make gpu     what a GPU can tell within MINUTES (8), in the order of worth; needs no network. make gpu-kit: what it lacks
 # make reliability  every promise of docs/reliability.md tried, and that page written
 # make soak    2,000 kills, and half an hour of kills under pressure of memory and disk
-# make results the table and the pictures of docs/results.md: 40 minutes if started twice on 2 cores
+# make results the table and the pictures of docs/results.md: an estimated hour and a half if started twice on 2 idle cores
 # make docs    the site into docs/_build/html, its tutorials run
 # make gallery a page and pictures of each system into docs/gallery
 # make sweep-timm   every model of timm as an encoder and as a critic, without memory: tens of minutes
