@@ -38,7 +38,7 @@ def assert_same(shared: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 
 @pytest.mark.parametrize("name", [*WHOLE, "r1", "frozen and tied", "a part of a slot", "timm"])
 def test_two_processes_are_one_with_the_whole_batch(everybody: list[dict[str, Any]], name: str) -> None:
-    """Weights, averages, statistics and losses after two steps with a clipped gradient, in single precision.
+    """Weights, averages, statistics and losses after three steps with a clipped gradient, in single precision.
 
     A transformer is deep enough to round more.
     """

@@ -35,8 +35,7 @@ from zoo.runs.run import Run
 from zoo.training.loop import train
 from zoo.types import Images
 
-STEPS = 2
-"""The second is taken by what the first left: momenta, averages, statistics."""
+STEPS = 3
 SHARDED = "train.fully_shard=true"
 SETTINGS = (
     "train.optimizer={use: sgd, lr: 2.0e-2, momentum: 0.5}",
