@@ -14,7 +14,7 @@ import torch
 
 import zoo
 from zoo.engine.engine import Engine
-from zoo.machine.process import import_torch, own_process
+from zoo.machine.process import own_process
 
 STEPS = 2
 
@@ -43,11 +43,10 @@ def test_who_has_chosen_is_left_alone():
 
 
 if __name__ == "__main__":
-    with own_process() if os.environ.get("OWN") != "no" else nullcontext():
-        import_torch()
     x = torch.zeros(64, 3, 32, 32)
     narrow = [f"slots.{slot}.width=16" for slot in ("encoder", "decoder")]
-    engine = Engine(zoo.build("vae", overrides=["train.batch=64", "train.precision=float32", *narrow]))
+    with own_process() if os.environ.get("OWN") != "no" else nullcontext():
+        engine = Engine(zoo.build("vae", overrides=["train.batch=64", "train.precision=float32", *narrow]))
     for _ in range(5):
         engine.step(lambda _: x)
     stretches = []

@@ -62,9 +62,7 @@ def weights_follow() -> Iterator[None]:
 
 
 def import_torch() -> None:
-    """Imports torch; in the command line's own process, what steps free is kept from then on."""
-    if _own.get():
-        keep_freed_memory()
+    """Imports torch."""
     if "torch" in sys.modules:
         return
     with importing():
@@ -76,7 +74,7 @@ def import_torch() -> None:
 @contextmanager
 def importing() -> Iterator[None]:
     """Inside, large libraries may be imported: the garbage collector rests and, in the command line's own process,
-    passes over what is there from then on.
+    passes over what is there from then on; what is freed is kept there.
 
     They are hundreds of thousands of objects that stay to the end of the process; walking them again and again is a
     quarter of what an import takes.
@@ -89,6 +87,7 @@ def importing() -> Iterator[None]:
         if collecting:
             gc.enable()
     if _own.get():
+        keep_freed_memory()
         gc.freeze()
 
 
