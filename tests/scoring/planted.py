@@ -1,8 +1,8 @@
 """Does ``zoo score --why`` find what was done otherwise? ``python tests/scoring/planted.py [NAMES] [--images 2000]``.
 
 Photographs of 288 x 256 px that were blurred and given noise, as an autoencoder might, beside others: their
-``fd-lite0`` is measured as asked and with one step otherwise, and each pair of numbers is explained, without what others
-left in the cache. It prints what was named, and the seconds.
+``fd-lite0`` is measured as asked and with one step otherwise, and each pair of numbers is explained, without what
+others left in the cache. It prints what was named, and the seconds.
 """
 
 from __future__ import annotations
