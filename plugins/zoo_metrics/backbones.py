@@ -8,9 +8,10 @@ from pathlib import Path
 
 import timm
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers import BatchNormAct2d, Conv2dSame
 from timm.models import EfficientNet, get_pretrained_cfg
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo_metrics.weights import LITE0, PACKAGED, aside, existing, fill, sha256, state
@@ -62,18 +63,42 @@ class Pooled(nn.Module):
 
 
 def fold(network: nn.Module) -> None:
-    """Folds each normalisation of timm's EfficientNets into the convolution before it: a third less time on a CPU.
+    """Folds each normalisation of timm's EfficientNets, and the padding of images of even sides, into the convolution
+    before or after it: a third less time on a CPU.
 
-    They are sums of weighted pixels both, so that the features are the same but for rounding.
+    All are sums of weighted pixels, so that the features are the same but for rounding.
     """
     if not isinstance(network, EfficientNet):
         return
-    for part in network.modules():
+    for part in list(network.modules()):
         children = list(part.named_children())
         for (name, convolution), (after, norm) in pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                setattr(part, name, fuse_conv_bn_eval(convolution, norm))
+                fused = fuse_conv_bn_eval(convolution, norm)
+                setattr(
+                    part, name, Halving(fused) if isinstance(fused, Conv2dSame) and fused.stride == (2, 2) else fused
+                )
                 setattr(part, after, nn.Sequential(norm.drop, norm.act))
+
+
+class Halving(nn.Module):
+    """timm's convolution of stride 2 that pads an even side by one more at its end: the padding of both ends is that of
+    the end, and the kernel has a row and a column of zeros before it, for what is then too much at the beginning.
+
+    Args:
+        padded: the convolution, of an odd kernel.
+    """
+
+    def __init__(self, padded: Conv2dSame) -> None:
+        super().__init__()
+        self.padded, self.side = padded, padded.kernel_size[0]
+        self.register_buffer("wide", pad(padded.weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, F, H / 2, W / 2)."""
+        if images.shape[2] % 2 or images.shape[3] % 2:
+            return self.padded(images)
+        return conv2d(images, self.wide, self.padded.bias, 2, self.side // 2, 1, self.padded.groups)
 
 
 def known(model: str) -> str:

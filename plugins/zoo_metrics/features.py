@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import starmap
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -31,18 +31,33 @@ AT_ONCE = {"cpu": 4}
 ON_A_GPU = 100
 
 
-class Judge:
-    """A loaded network, which remembers what it said of images for as long as they are about.
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is where its images are.
 
     Args:
         network: scaled images (B, 3, S, S) -> features by name.
         weights: what is loaded in it.
-        protocol: how images are prepared for it.
-        scale: mean and standard deviation, in pixels, of what it sees.
+        scale: mean and standard deviation of what it sees, unless a protocol says otherwise.
     """
 
-    def __init__(self, network: nn.Module, weights: str, protocol: Protocol, scale: tuple[Tensor, Tensor]) -> None:
-        self.network, self.weights, self.protocol, self._scale = network, weights, protocol, scale
+    network: nn.Module
+    weights: str
+    scale: Scale
+
+
+class Judge:
+    """A loaded network, which remembers what it said of images for as long as they are about.
+
+    Args:
+        loaded: the network.
+        protocol: how images are prepared for it.
+    """
+
+    def __init__(self, loaded: Loaded, protocol: Protocol) -> None:
+        self.network, self.weights, self.protocol, self._loaded = loaded.network, loaded.weights, protocol, loaded
+        scale = loaded.scale if protocol.scale == "own" else SCALES[protocol.scale]
+        self._scale = [torch.tensor(numbers).view(-1, 1, 1) for numbers in scale]
         self._said = WeakTensorKeyDictionary()
 
     def __call__(self, images: Tensor, part: str = "pool") -> Tensor:
@@ -60,6 +75,7 @@ class Judge:
 
 
 _judges: WeakValueDictionary[tuple[Any, ...], Judge] = WeakValueDictionary()
+_networks: WeakValueDictionary[tuple[Any, ...], Loaded] = WeakValueDictionary()
 
 
 class Features:
@@ -139,23 +155,22 @@ class Features:
         return self._pretrained if isinstance(self._pretrained, str) else ""
 
     def _load(self, device: torch.device) -> Judge:
-        own, network, weights = self._network()
-        scale = own if self.view.scale == "own" else SCALES[self.view.scale]
-        mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in scale)
-        return Judge(placed(network, device), weights, self.view, (mean, std))
+        key = (self.model, self._kind, self._pretrained, self.view.size, device)
+        return Judge(_networks.get(key) or _networks.setdefault(key, self._network(device)), self.view)
 
-    def _network(self) -> tuple[Scale, nn.Module, str]:
-        """What scale its input has, the network, and what is loaded in it."""
+    def _network(self, device: torch.device) -> Loaded:
         if self.model == INCEPTION:
             tensors, digest = inception.PUBLISHED.read(self._path, self._download)
             said = "" if digest == inception.PUBLISHED.sha256 else ", not the published ones"
-            return SCALES["inception"], inception.Inception(tensors), f"sha256:{digest}{said}"
-        if self._kind:
-            token, weights = transformer(self._kind, self.model, self._pretrained, self.view.size)
-            return SCALES[KINDS[self._kind].scale], token, weights
-        network, weights = backbones.backbone(self.model, self._pretrained, self.view.size)
-        own = tuple(tuple((255 * numbers).flatten().tolist()) for numbers in (network.mean, network.std))
-        return own, backbones.Pooled(network), weights
+            network, weights, own = inception.Inception(tensors), f"sha256:{digest}{said}", SCALES["inception"]
+        elif self._kind:
+            network, weights = transformer(self._kind, self.model, self._pretrained, self.view.size)
+            own = SCALES[KINDS[self._kind].scale]
+        else:
+            seen, weights = backbones.backbone(self.model, self._pretrained, self.view.size)
+            own = tuple(tuple((255 * numbers).flatten().tolist()) for numbers in (seen.mean, seen.std))
+            network = backbones.Pooled(seen)
+        return Loaded(placed(network, device), weights, own)
 
     def _refuse_for_inception(self, resize: int | None) -> None:
         if self._pretrained is False:

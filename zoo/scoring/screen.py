@@ -28,7 +28,7 @@ ALIKE = 8
 """Images of each set by which changes are told apart."""
 SAME = 1e-4
 """How near features are that are the same but for rounding errors, relative to the largest."""
-ROUNDS = (128, 256, 512)
+ROUNDS = (64, 128, 256, 512)
 """Images of each set that all changes are tried on, the two in five that are nearest then, and so on."""
 
 
@@ -92,6 +92,7 @@ class Screen:
         self._other = [v for v, features in changes if features != identity(plain.features)]
         self._drawn: list[list[Tensor]] = []
         self._rows: dict[str, list[Tensor]] = {}
+        self._networks: dict[str, Any] = {}
 
     def unchanged(self) -> list[Variant]:
         """Changes under which features stay what they are, with their numbers."""
@@ -147,7 +148,8 @@ class Screen:
 
     def _features(self, variant: Variant, n: int) -> list[Tensor]:
         """Those of the first n images of each set, none of which is looked at twice."""
-        key, features = json.dumps(variant.options, sort_keys=True), self._made(variant).features
+        key = json.dumps(variant.options, sort_keys=True)
+        features = self._networks.setdefault(key, self._made(variant).features)
         known = self._rows.setdefault(key, [torch.zeros(0)] * len(self._drawn))
         for which, pixels in enumerate(self._drawn):
             groups = groupby(pixels[len(known[which]) : n], lambda image: image.shape)
