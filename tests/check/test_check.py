@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import PARTS, TINY, Run, without_torch
+from conftest import PARTS, TINY, Run, costs_less, without_torch
 
 NO_WANDB = find_spec("wandb") is None
 
@@ -110,11 +109,10 @@ def test_overrides_count(run_zoo: Run) -> None:
     assert line.endswith("choose 28 or 32 (set data.y.size).")
 
 
-def test_nothing_is_written_and_what_is_plain_is_seen_within_a_second(here: Path) -> None:
+def test_nothing_is_written_and_what_is_plain_is_seen_without_torch(here: Path) -> None:
     (here / "bad.yaml").write_text(TINY + "evalute: [mse]\n")
-    begin = os.times().children_user
     assert without_torch(["check", "bad.yaml"], here).code == 2
-    assert os.times().children_user - begin < 1  # of the command's process, not of this one
+    assert costs_less(["check", "bad.yaml"], 8, ["list", "encoder"], here)  # importing torch alone is 10 and more
     assert [path.name for path in here.iterdir()] == ["bad.yaml"]
 
 
@@ -249,13 +247,12 @@ def test_a_metric_that_cannot_be_measured_is_told_before_training(run_zoo: Run) 
     assert not Path("out/metrics.jsonl").exists()
 
 
-def test_fifty_recipes_at_once_within_a_second(here: Path) -> None:
+def test_fifty_recipes_at_once_cost_little_more_than_one(here: Path) -> None:
     names = [f"r{number}.yaml" for number in range(50)]
     for name in names:
         (here / name).write_text(TINY.replace("latent: 4", "latent: 0") + "evalute: [mse]\n")
-    begin = os.times().children_user
     outcome = without_torch(["check", *names], here)
-    assert os.times().children_user - begin < 1
+    assert costs_less(["check", *names], 3, ["check", names[0]], here)
     said = [
         "3:1: error: 'latent' must be at least 1, not 0",
         "7:1: error: a recipe has no option 'evalute'; did you mean",

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.machine.torch_private import (
     Products,
+    Repeated,
     can_skip,
     lacks_numbers,
     note_not_finite,
@@ -269,3 +270,33 @@ def test_pickled_by() -> None:
     assert [*network.state_dict()] == [*other.state_dict()]
     other(x).sum().backward()
     assert all(p.grad is not None for p in other.parameters())
+
+
+def test_repeated() -> None:
+    """What is known is as torch computes it: shapes, strides, types, gradients, and errors."""
+    convolution = nn.Conv2d(4, 4, 3, padding=1, device="meta").to(memory_format=torch.channels_last)
+    x = torch.empty(2, 4, 8, 8, device="meta").to(memory_format=torch.channels_last).requires_grad_()
+    whole = torch.ones(3, dtype=torch.int64, device="meta")
+
+    def computed() -> list[Tensor]:
+        y = convolution(x) * 2
+        (slope,) = torch.autograd.grad(nn.functional.silu(y).square().sum(), x, create_graph=True)
+        scaled = [whole * scale for scale in (1, 1.0, True)]
+        halves = torch.split(torch.cat([y, y], 1), 4, 1)
+        return [y, slope, y.relu_(), *scaled, *halves, *torch.std_mean(y, (2, 3)), torch.ones(2) + 1]
+
+    Repeated.known.clear()
+    plain = computed()
+    for _ in range(2):
+        with Repeated():
+            found = computed()
+            with pytest.raises(RuntimeError, match="broadcast"):
+                torch.empty(2, device="meta") + torch.empty(3, device="meta")
+        assert [(t.shape, t.stride(), t.dtype, t.device) for t in found] == [
+            (t.shape, t.stride(), t.dtype, t.device) for t in plain
+        ]
+    assert plain[3].dtype != plain[4].dtype
+    known = len(Repeated.known)
+    with Repeated():
+        computed()
+    assert len(Repeated.known) == known > 8

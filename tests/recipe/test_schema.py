@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, without_torch
+from conftest import Run, costs_less, without_torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator as Validator
@@ -58,8 +55,22 @@ def refused(content: Mapping[str, Any]) -> bool:
 
 
 def test_it_is_a_schema_of_draft_2020_12() -> None:
+    """Each distinct piece of it is checked once: a definition without its properties, and a property without texts."""
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    Validator.check_schema(SCHEMA)
+    defined = silent(SCHEMA["$defs"])
+    pieces = [{**one, "properties": {}} for one in defined.values()]
+    pieces += [each for one in defined.values() for each in one.get("properties", {}).values()]
+    distinct = {json.dumps(piece): piece for piece in pieces}
+    Validator.check_schema({**SCHEMA, "$defs": distinct})
+
+
+def silent(schema: Any) -> Any:
+    """A schema whose descriptions, which are texts, are empty."""
+    if isinstance(schema, dict):
+        return {
+            key: "" if key == "description" and isinstance(text, str) else silent(text) for key, text in schema.items()
+        }
+    return [*map(silent, schema)] if isinstance(schema, list) else schema
 
 
 def test_every_reference_leads_to_a_definition_and_every_definition_is_used() -> None:
@@ -111,14 +122,8 @@ def test_it_prints_the_schema_without_torch_quickly_and_twice_the_same(here: Pat
     outcome = without_torch(["schema"], here)
     assert outcome.code == 0
     assert json.loads(outcome.out) == SCHEMA
-    spent = [1.0]
-    while min(spent) >= 0.9 and len(spent) < 4:  # .4, and .7 while coverage is taken
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, "-m", "zoo", "schema"], check=True, capture_output=True, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert done.stdout.strip() == outcome.out.strip()
-    assert min(spent) < 0.9
+    assert costs_less(["schema"], 10, ["list", "encoder"], here)
+    assert without_torch(["schema"], here) == outcome
     assert len(outcome.out) < 1_000_000
     assert str(ROOT) not in outcome.out
 

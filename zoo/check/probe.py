@@ -24,7 +24,7 @@ from zoo.engine.compiled import unmoved
 from zoo.engine.engine import Engine
 from zoo.engine.phases import PhasePlan
 from zoo.errors import Position, Problem, RecipeError, reason
-from zoo.machine.torch_private import lacks_numbers
+from zoo.machine.torch_private import Repeated, lacks_numbers
 from zoo.metrics.evaluate import scored_of
 from zoo.metrics.metric import Meter, Moment
 from zoo.model.model import Model
@@ -68,7 +68,8 @@ def probe(recipe: Recipe) -> tuple[list[Reach], list[str]]:
     """
     try:
         probing = _Probe(made(recipe, "meta"))
-        return probing.play(measuring=False), probing.idle
+        with Repeated():
+            return probing.play(measuring=False), probing.idle
     except NotOnMeta:
         probing = _Probe(made(recipe, "cpu"))
         return probing.play(measuring=True), probing.idle

@@ -10,9 +10,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -235,3 +235,70 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula:
             self.total += formula(*args, **(kwargs or {}), out_val=found)
         return found
+
+
+# -- shapes ------------------------------------------------------------------------------------------------
+
+
+KEYS = (int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
+"""What operations take beside tensors and lists."""
+MOST_KNOWN = 50_000
+"""Operations that are remembered: some tens of megabytes, eight times as many as the zoo's own recipes have."""
+
+
+class Repeated(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside, an operation on the ``meta`` device gives of tensors like those that it had before what it gave then: new
+    ones of that shape, those strides and that type. Most of torch's kernels there are Python, half a millisecond each,
+    and networks have hundreds of layers that are alike. What gives views, writes or draws is computed as ever.
+    """
+
+    known: ClassVar[dict[Any, Any]] = {}
+    """By operation and arguments, what came of it: for the networks of a process, that all have some layers alike."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        try:
+            asked = (function, _told(args), _told([*kwargs.items()])) if args and _gives_new(function) else None
+            if asked in self.known:
+                return _blank(self.known[asked])
+        except TypeError:  # tensors with numbers, or of a class of their own; what is no key
+            asked = None
+        found = function(*args, **kwargs)
+        if asked:
+            with suppress(TypeError):
+                self.known[asked] = _told(found)
+            if len(self.known) > MOST_KNOWN:
+                self.known.clear()
+        return found
+
+
+@cache
+def _gives_new(function: Any) -> bool:
+    """Whether what an operation gives is new, and follows from its arguments."""
+    schema = function._schema
+    aliases = any(one.alias_info for one in (*schema.arguments, *schema.returns))
+    return not aliases and torch.Tag.nondeterministic_seeded not in function.tags
+
+
+def _told(value: Any) -> Any:
+    """A value with its tensors' shapes in their places, as a key; 1, 1.0 and True are three."""
+    if isinstance(value, Tensor):
+        if not value.is_meta or type(value) not in (Tensor, nn.Parameter):
+            raise TypeError
+        return Tensor, (value.shape, value.stride(), value.dtype), value.is_conj(), value.is_neg()
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(_told, value))
+    if not isinstance(value, KEYS):
+        raise TypeError
+    return type(value), value
+
+
+def _blank(told: Any) -> Any:
+    """What was ``_told``, its tensors new."""
+    kind, value = told[:2]
+    if kind is Tensor:
+        shape, strides, dtype = value
+        return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+    return kind(map(_blank, value)) if kind in (tuple, list) else value

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draws import seeded
+from zoo.machine.torch_private import Repeated
 from zoo.recipe.contract import Contract
 from zoo.recipe.data_fields import DataField
 from zoo.recipe.schema import Recipe
@@ -146,7 +147,8 @@ class GivesTensors(Component):
         """Moved to meta, where shapes are checked, and to a GPU if there is one, it leaves nothing behind."""
         for device in devices():
             try:
-                given = self.compute(device)
+                with Repeated():
+                    given = self.compute(device)
             except NotImplementedError:
                 if device.type == "meta":
                     continue  # it looks at numbers: zoo then checks recipes on the CPU
