@@ -255,6 +255,9 @@ class Repeated(TorchDispatchMode):  # type: ignore[no-untyped-call]
     known: ClassVar[dict[Any, Any]] = {}
     """By operation and arguments, what came of it: for the networks of a process, that all have some layers alike."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
