@@ -24,6 +24,7 @@ from PIL import Image, ImageFilter
 from zoo_data.photos import installed_photographs
 
 import zoo
+from zoo.machine.process import own_process
 
 SIDE = (288, 256)
 PLANTED: dict[str, tuple[Mapping[str, Any], int]] = {
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=2000)
     args = parser.parse_args()
     right = 0
-    with TemporaryDirectory() as root:
+    with own_process(), TemporaryDirectory() as root:
         a, b = (cropped(Path(root) / name, args.images, seed, spoilt=name == "a") for seed, name in enumerate("ab"))
         how: dict[str, Any] = {"metrics": ["fd-lite0"]}
         base = zoo.score(a, b, **how)["fd-lite0"]["value"]
