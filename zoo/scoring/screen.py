@@ -28,7 +28,7 @@ ALIKE = 8
 """Images of each set by which changes are told apart."""
 SAME = 1e-4
 """How near features are that are the same but for rounding errors, relative to the largest."""
-ROUNDS = (64, 128, 256, 512)
+ROUNDS = (64, 128, 256)
 """Images of each set that all changes are tried on, the two in five that are nearest then, and so on."""
 
 
