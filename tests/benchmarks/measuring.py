@@ -79,17 +79,22 @@ def host_seconds(run: Callable[[], object], calls: int = 10, times: int = 6) -> 
 
 
 @cache
-def ceilings() -> dict[str, Ceilings]:
-    """Type -> the best that this machine was seen to do, measured once a run on the device of the suite.
+def ceiling(precision: str) -> Ceilings:
+    """The best that this machine was seen to do in a type, measured once a run on the device of the suite.
 
     Convolutions in float32 take TF32 on a GPU unless told otherwise, so the product does here.
     """
     was = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if CUDA else was)
     try:
-        return {name: measured_ceilings(DEVICE, dtype) for name, dtype in DTYPES.items()}
+        return measured_ceilings(DEVICE, DTYPES[precision])
     finally:
         torch.set_float32_matmul_precision(was)
+
+
+def ceilings() -> dict[str, Ceilings]:
+    """Type -> the best that this machine was seen to do."""
+    return {name: ceiling(name) for name in DTYPES}
 
 
 def floor(asked: Counts, parameters: int, best: Ceilings) -> Floor:

@@ -9,7 +9,7 @@ from zoo.model.model import Model
 
 from .cases import SYSTEMS, built, photographs
 from .loops import counts, model_of
-from .measuring import DEVICE, REPEATS, ceilings, floor, seconds
+from .measuring import DEVICE, REPEATS, ceiling, floor, seconds
 from .plan import Step
 
 
@@ -27,7 +27,7 @@ def test_training_step(benchmark, case: Step, measured: bool):
 def say_what_it_comes_to(benchmark, case: Step) -> None:
     """Products, images a second, and the part of the time that the machine's ceilings ask for."""
     asked, parameters = counts(case.in_mode("eager"))
-    least, median = floor(asked, parameters, ceilings()[case.precision]), benchmark.stats.stats.median
+    least, median = floor(asked, parameters, ceiling(case.precision)), benchmark.stats.stats.median
     benchmark.extra_info |= {
         "system": case.name,
         "precision": case.precision,

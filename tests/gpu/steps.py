@@ -21,7 +21,7 @@ import torch
 from benchmarks.cases import SYSTEMS
 from benchmarks.counting import counted
 from benchmarks.loops import Work, captured_step, counts, engine_step, joint_step, model_of, naive_step
-from benchmarks.measuring import CUDA, DEVICE, H200, ceilings, device_seconds, floor, host_seconds, machine
+from benchmarks.measuring import CUDA, DEVICE, H200, ceiling, device_seconds, floor, host_seconds, machine
 from benchmarks.paired import ROUNDS, Paired, paired
 from benchmarks.plan import MODES, Step
 from helpers.engine import in_batches
@@ -50,6 +50,8 @@ WARM = 6 if CUDA else 1
 """Steps before a side is timed: plans, optimiser states, compiling, capture."""
 
 CAPTURED = "captured" if CUDA else "eager"
+JUDGED = "bfloat16" if CUDA else "float32"
+"""In which the network of LPIPS, which has its own size in small too, judges; a CPU may have no units for bfloat16."""
 
 
 TINY_KL = "config={block_out_channels: [8, 8], layers_per_block: 1, latent_channels: 4, norm_num_groups: 4}"
@@ -101,7 +103,7 @@ def judged(case: Step, taken: dict[str, float]) -> dict[str, Any]:
     by_hand = beside(engine, captured_step(model_of(case), case.name, case.precision), seconds)
     with_data, quiet = beside(fed(case), engine, seconds).median, same(case.size, case.batch, case.width)
     asked, parameters = counts(case.in_mode("eager"))
-    best = ceilings()[case.precision]
+    best = ceiling(case.precision)
     nominal = H200 if CUDA and "H200" in torch.cuda.get_device_name() else best
     bound, rate = floor(asked, parameters, nominal), asked.flops / seconds
     host = host_seconds(engine, times=6 if CUDA else 1) / seconds
@@ -153,7 +155,7 @@ def measure_rate(name: str) -> None:
 
 def measure_tokenizer(batch: int) -> None:
     """``kl-f8`` with its critic in play and LPIPS's network, its weights of chance: what a step makes of the device."""
-    best, flops = ceilings()["bfloat16"].flops, counted(engine_step(tokenizer(batch, "eager"))).flops
+    best, flops = ceiling(JUDGED).flops, counted(engine_step(tokenizer(batch, "eager"))).flops
     peak = max(best, H200.flops) if CUDA and "H200" in torch.cuda.get_device_name() else best
     for mode in dict.fromkeys(("eager", CAPTURED)):
         seconds = timed(engine_step(tokenizer(batch, mode)))
@@ -165,7 +167,7 @@ def tokenizer(batch: int, mode: str) -> Model:
     """``kl-f8`` from the step on at which its critic comes in, which is the first here."""
     begun = {"phases.1.start": 0, "phases.0.encoder + decoder + variance.adaptive_fooling": 0.5}
     settings = [f"{key}={value}" for key, value in begun.items()]
-    settings += [f"train.batch={batch}", "train.precision=bfloat16", *MODES[mode], *(() if CUDA else TINY_TOKENIZER)]
+    settings += [f"train.batch={batch}", f"train.precision={JUDGED}", *MODES[mode], *(() if CUDA else TINY_TOKENIZER)]
     model = Model(load_recipe("kl-f8", settings), DEVICE, restored=True)  # it asks for no file of weights
     judge = model.get_submodule("perceptual").state_dict()
     for name, weights in judge.items():
