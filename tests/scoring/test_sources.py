@@ -54,6 +54,29 @@ def test_the_same_images_in_another_form_are_the_same(sets: Path, a: str, b: str
     assert known["judged"] != known["reference"]
 
 
+@pytest.mark.parametrize("given", ["channels last", "channels first", "a tensor"])
+def test_pixels_in_memory_are_those_of_a_folder(sets: Path, given: str) -> None:
+    images = pixels(N)
+    first = np.moveaxis(images, -1, 1)
+    a = {"channels last": images, "channels first": first, "a tensor": torch.from_numpy(first)}[given]
+    scored = zoo.score(a, sets / "b", metrics="frechet", settings=RANDOM)["frechet"]
+    of_files = zoo.score(sets / "a", sets / "b", metrics=["frechet"], settings=RANDOM)["frechet"]
+    assert scored["value"] == of_files["value"]
+    assert scored["passport"]["judged"]["images"] == of_files["passport"]["judged"]["images"]
+    assert zoo.score(a, a, metrics="mse")["mse"]["value"] == 0.0
+
+
+def test_pixels_in_memory_that_are_none(sets: Path) -> None:
+    for a, said in (
+        (torch.zeros(4, 3, 8, 8), r"a is torch.float32 (4, 3, 8, 8); a set is a path, a name, or uint8 (N, C, H, W)"),
+        (np.zeros((8, 8, 3), np.uint8), r"a is torch.uint8 (8, 8, 3); a set is"),
+        (None, "a is NoneType; a set is a path"),
+        (np.zeros((4, 8, 8, 4), np.uint8), "a is torch.uint8 (4, 8, 8, 4); a set is"),
+    ):
+        with pytest.raises(RequestError, match=re.escape(said)):
+            zoo.score(a, sets / "b", metrics="mse")
+
+
 def test_grey_is_grey_in_every_channel(tmp_path: Path) -> None:
     gray = pixels(N, gray=True)
     np.savez(tmp_path / "gray.npz", gray[..., None])

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.errors import RequestError
 from zoo.machine.device import choose_device
@@ -19,7 +21,7 @@ from zoo.scoring.choice import DATA, Chosen, choose, settings_of
 from zoo.scoring.honest import Measured, bias, extrapolated, interval
 from zoo.scoring.measure import Scores, measure, opened, side_of
 from zoo.scoring.runs import run_images
-from zoo.scoring.sets import Images, Source, open_source
+from zoo.scoring.sets import Images, Source, of_pixels, open_source
 
 Settings = Sequence[str] | Mapping[str, Any]
 
@@ -28,8 +30,8 @@ Settings = Sequence[str] | Mapping[str, Any]
 class Request:
     """What is scored, and how; the arguments of ``zoo.score``."""
 
-    a: str
-    b: str
+    a: str | Images
+    b: str | Images
     metrics: Sequence[str] = ()
     protocol: str = ""
     settings: Settings = ()
@@ -64,17 +66,20 @@ class Request:
             plugins, draw = tuple(self.plugins), (self.n, self.seed)
             return run_images(folder, output, *draw, weights=self.weights, device=device, plugins=plugins)
 
-        made, real = (open_source(str(place), registry, run, options) for place in (self.a, self.b))
+        made, real = (
+            place if isinstance(place, Images) else open_source(place, registry, run, options)
+            for place in (self.a, self.b)
+        )
         if not isinstance(made, Images):
-            raise RequestError(f"{self.a}: has statistics and no images; give it as the second, the reference")
+            raise RequestError(f"{made.place}: has statistics and no images; give it as the second, the reference")
         return made.first(self.n), real
 
 
 def score(
-    a: str | Path,
-    b: str | Path,
+    a: str | Path | Tensor | np.ndarray,
+    b: str | Path | Tensor | np.ndarray,
     *,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     protocol: str = "",
     settings: Mapping[str, Any] | Sequence[str] = (),
     n: int = 0,
@@ -89,7 +94,8 @@ def score(
 
     Args:
         a: what is judged: a folder, a zip, an ``.npz`` of images, a run (``"runs/avae"`` for its samples,
-            ``"runs/avae#reconstruction"``), or a data set (``"cifar10:test"``).
+            ``"runs/avae#reconstruction"``), a data set (``"cifar10:test"``), or pixels, uint8 (N, C, H, W) or
+            (N, H, W, C), C 1 or 3, such as ``zoo.api.to_pixels(model.sample(1000))``.
         b: what it is judged by: the same, or published statistics (``.npz``, StyleGAN's ``.pkl``).
         metrics: names; those that know the protocol when empty.
         protocol: such as ``"torch-fidelity"``, ``"clean-fid"``, ``"adm"`` (docs/scores.md); that when empty.
@@ -109,8 +115,11 @@ def score(
     Raises:
         zoo.errors.RequestError: if a set is none, images have no partner, or weights are absent.
     """
-    how = (tuple(metrics), protocol, settings, n, seed, weights, interval, extrapolate, str(device))
-    return scores_of(Request(str(a), str(b), *how, plugins=tuple(map(Path, plugins))))
+    names = [metrics] if isinstance(metrics, str) else metrics
+    how = (tuple(names), protocol, settings, n, seed, weights, interval, extrapolate, str(device))
+    made, real = (str(s) if isinstance(s, str | Path) else of_pixels(name, s) for name, s in (("a", a), ("b", b)))
+    files = [plugins] if isinstance(plugins, str | Path) else plugins
+    return scores_of(Request(made, real, *how, plugins=tuple(map(Path, files))))
 
 
 def scores_of(request: Request, processes: Processes = ALONE) -> Scores:

@@ -1,4 +1,4 @@
-"""What is scored: images in a folder, a zip or an ``.npz``, published statistics, a run's images, a data set."""
+"""What is scored: images in a folder, a zip, an ``.npz``, memory, published statistics, a run's images, a data set."""
 
 from __future__ import annotations
 
@@ -211,6 +211,24 @@ def _data(place: str, registry: Registry, options: Mapping[str, Any]) -> Images:
     pixels: Tensor = getattr(images, split or "test")
     about = {"kind": "data", "data": entry.id, "split": split or "test", **{k: values[k] for k in sorted(values)}}
     return in_memory(place, lambda begin, end: pixels[begin:end], len(pixels), about, images.notes)
+
+
+def of_pixels(place: str, given: Any) -> Images:
+    """Images that are in memory, uint8 (N, C, H, W) or (N, H, W, C).
+
+    Raises:
+        RequestError: it is something else.
+    """
+    pixels = torch.as_tensor(given) if isinstance(given, Tensor | np.ndarray) else torch.empty(0)
+    last = pixels.ndim == 4 and pixels.shape[1] not in (1, 3)
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[3 if last else 1] not in (1, 3):
+        what = f"{pixels.dtype} {tuple(pixels.shape)}" if len(pixels) else type(given).__name__
+        raise RequestError(
+            f"{place} is {what}; a set is a path, a name, or uint8 (N, C, H, W) or (N, H, W, C), C 1 or 3, which "
+            "zoo.api.to_pixels makes of floats in [-1, 1]"
+        )
+    pixels = pixels.movedim(-1, 1).cpu() if last else pixels.cpu()
+    return in_memory(place, lambda begin, end: pixels[begin:end], len(pixels), {"kind": "memory"})
 
 
 def in_memory(
