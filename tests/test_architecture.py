@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 PACKAGES = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
-LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 400, 25, 26_495
+LONGEST_FUNCTION, LONGEST_FILE, MOST_DOORS, MOST_LINES = 40, 400, 25, 26_496
 
 LAYERS = (
     {"__main__", "audit"},

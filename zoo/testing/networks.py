@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo.check.shapes import PROMISED, given_by, named_tensors
 from zoo.draws import Draw
+from zoo.machine.torch_private import nothing_begun_on_meta
 from zoo.model.kept import lay_innermost, unkept
 from zoo.model.tensorfile import pieces
 from zoo.recipe.contract import Contract, contract_of
@@ -111,7 +112,7 @@ class Built(GivesTensors, Saved):
 
     def build(self, sizes: Sizes, seed: int = 0, device: torch.device | str = CPU) -> Any:
         """A new one of some sizes, in evaluation mode, its weights a function of the seed."""
-        with torch.random.fork_rng(devices=[]), torch.device(device):
+        with torch.random.fork_rng(devices=[]), torch.device(device), nothing_begun_on_meta():
             torch.default_generator.manual_seed(seed)  # torch.manual_seed keeps a trace of the stack for each GPU
             built = self.target(**self.part.arguments_for(sizes))
         self.require(isinstance(built, nn.Module), f"is {type(built).__name__}; a slot is filled with an nn.Module")
