@@ -106,12 +106,11 @@ KINDS = [
     ("codec", "decode"),
     ("dc-ae-lite", "encode"),
     ("flow-matching-class", "generate"),
-    ("lfq", "generate"),
     ("rae", "encode"),
-    ("rae-gmm", "generate"),
     ("stylegan2-lite", "decode"),
 ]
-"""A computation of each kind of networks, values and priors."""
+"""A computation of each kind of networks. What codes of bits and a mixture's prior have beside, shifts and places, is
+in ``Attending``."""
 SEEN: set[str] = set()
 """Computations that were traced: many recipes differ in what they minimise, and in numbers, alone."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import re
 import string
@@ -333,7 +334,8 @@ trees = st.recursive(
     lambda below: st.lists(below, max_size=4) | st.dictionaries(texts, below, max_size=4),
     max_leaves=12,
 )
-quick = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+FUZZ = int(os.environ.get("ZOO_FUZZ", "1"))
+quick = settings(max_examples=100 * FUZZ, deadline=None, derandomize=True, database=None)
 
 
 @quick

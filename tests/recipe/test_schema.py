@@ -204,9 +204,30 @@ def test_every_bundled_recipe_as_written_and_as_resolved(stranger: Registry) -> 
     recipes = stranger.recipes()
     assert {"avae", "vqgan"} <= {recipe.name for recipe in recipes}
     for recipe in recipes:
-        resolved = write_recipe(load_recipe(recipe.file, registry=stranger))
         assert [recipe.name, faults(recipe.file.read_text(), validator)] == [recipe.name, []]
-        assert [recipe.name, faults(resolved, validator)] == [recipe.name, []]
+    resolved = {recipe.name: load_recipe(recipe.file, registry=stranger) for recipe in recipes}
+    for name in covering({name: recipe.plain() for name, recipe in resolved.items()}):
+        assert [name, faults(write_recipe(resolved[name]), validator)] == [name, []]
+
+
+def covering(recipes: Mapping[str, Any]) -> Iterator[str]:
+    """Few recipes in which there is every part that all of them have."""
+    parts = {name: set(used(plain)) for name, plain in recipes.items()}
+    left = set().union(*parts.values())
+    while left:
+        most = max(parts, key=lambda name: len(parts[name] & left))
+        left -= parts[most]
+        yield most
+
+
+def used(plain: Any, section: str = "") -> Iterator[tuple[str, str]]:
+    """The parts of a recipe, by their sections."""
+    if isinstance(plain, dict) and "use" in plain:
+        yield section, plain["use"]
+    keys = plain if isinstance(plain, dict) else [section] * len(plain) if isinstance(plain, list) else ()
+    below = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+    for key, value in zip(keys, below, strict=True):
+        yield from used(value, section or key)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/recipes.md"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import python
+from conftest import Run
+from helpers.forks import Forks
 from helpers.sets import folder, pixels
 from zoo_metrics.frechet import Fid
 from zoo_metrics.inception import PUBLISHED
@@ -58,17 +59,18 @@ def test_an_interval_has_the_spread_of_other_draws(measured) -> None:
     assert interval(both, value, 60, seed=0) == found
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_numbers_of_one(
+    forks: Forks, tmp_path: Path, run_zoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder(tmp_path / "a", pixels(7))
     folder(tmp_path / "b", pixels(7, 1, tint=0.2))
     asked = ["score", "a", "b", "--metrics", "frechet,psnr", "--set", "model=test_resnet", "--set", "pretrained=false"]
     asked += ["--set", "resize=32", "--device", "cpu", "--json"]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo", *asked]
-    env = {"ZOO_CACHE": str(tmp_path / "together"), "CUDA_VISIBLE_DEVICES": ""}
-    together = python(*launch, cwd=tmp_path, env=env)
-    assert together.code == 0, together.err
-    alone = python("-m", "zoo", *asked, cwd=tmp_path, env={"ZOO_CACHE": str(tmp_path / "alone")})
-    one, two = json.loads(alone.out), json.loads(together.out)
+    first, second = forks.ranks(2, *asked, cwd=tmp_path)
+    assert first.code == second.code == 0, first.log + second.log
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "alone"))
+    one, two = json.loads(run_zoo(*asked).out), json.loads(first.log[first.log.index("{") :])
     for label in ("frechet", "psnr"):
         assert two[label]["value"] == pytest.approx(one[label]["value"], rel=1e-6)
         assert two[label]["passport"]["judged"] == one[label]["passport"]["judged"]
