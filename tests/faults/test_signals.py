@@ -132,7 +132,8 @@ def zoo_components():
 )
 def test_a_comparison_that_is_interrupted(forks: Forks, tmp_path: Path, number: int, on: str) -> None:
     (tmp_path / "sleepy.py").write_text(SLEEPY)
-    (tmp_path / "tiny.yaml").write_text(VAE.replace("[mse]", "[sleepy]").replace("steps: 8", "steps: 200"))
+    recipe = VAE.replace("[mse]", "[sleepy]").replace("save_every: 3", "save_every: 30")
+    (tmp_path / "tiny.yaml").write_text(recipe.replace("steps: 8", "steps: 60"))
     if on == "training":
         (tmp_path / "note").touch()
     command = ["compare", "tiny.yaml", "--seeds", "2", "--plugin", "sleepy.py"]
