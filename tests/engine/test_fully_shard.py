@@ -12,7 +12,7 @@ from helpers.engine import differing, small
 from helpers.forks import Forks
 from helpers.ranks_fully_shard import WHOLE
 from safetensors.torch import load_file
-from test_processes import ended_well
+from test_processes import QUICK, ended_well
 
 from zoo.engine.engine import Engine
 from zoo.errors import RequestError
@@ -113,7 +113,7 @@ def test_zoo_build_with_weights_shared_out(
     monkeypatch.chdir(tmp_path)
     train = "train: {fully_shard: true, sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-3, momentum: 0.5}, "
     plain = TINY.replace("width: 4", "width: 64").replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", train)
-    Path("tiny.yaml").write_text(f"batch_stats: batch\n{plain.replace('ema: 0.0', 'ema: 0.9, clip: 1.0')}")
+    Path("tiny.yaml").write_text(f"batch_stats: batch\n{plain.replace('ema: 0.0', 'ema: 0.9, clip: 1.0')}{QUICK}")
     ended_well(forks.ranks(2, "build", "tiny.yaml", "--set", "train.steps=2", "--device", "cpu", cwd=tmp_path))
     assert run_zoo("build", "tiny.yaml", "--set", "train.fully_shard=false").code == 0
     assert run_zoo("build", "tiny.yaml", "--out", "runs/alone").code == 0

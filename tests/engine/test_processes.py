@@ -22,6 +22,8 @@ from zoo.errors import RequestError
 from zoo.machine.processes import check_shares, joined
 from zoo.model.batch_norm import synchronise
 
+QUICK = "evaluate: [mse]\n"
+"""For others each process imports torchvision: three seconds."""
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
@@ -96,7 +98,7 @@ def test_zoo_build_in_two_processes(forks: Forks, tmp_path: Path) -> None:
     options = "train: {sync_batch_norm: true, optimizer: {use: sgd, lr: 1.0e-5}}"  # samples on the way are the first's
     recipe = tmp_path / "tiny.yaml"
     plain = TINY.replace(", optimizer: {rate: 1.0}}", "}").replace("train: {", options[:-1] + ", ")
-    recipe.write_text(f"batch_stats: batch\n{plain}")
+    recipe.write_text(f"batch_stats: batch\n{plain}{QUICK}")
     build = ("build", "tiny.yaml", "--device", "cpu")
     ended_well(forks.ranks(2, *build, "--set", "train.steps=2", cwd=tmp_path))
     assert ended_well(forks.ranks(2, *build, cwd=tmp_path)).count("continuing at step 2 of 3") == 1
@@ -114,7 +116,7 @@ def test_zoo_build_in_two_processes(forks: Forks, tmp_path: Path) -> None:
 
 def test_torchrun_is_told_to_stop(forks: Forks, tmp_path: Path) -> None:
     """``torchrun -m zoo build``: all finish the same step, the first saves and says so; the same command goes on."""
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY + QUICK)
     build = ("build", "tiny.yaml", "--device", "cpu", "--set", "train.log_every=1")
     with torchrun(2, "-m", "zoo", *build, "--set", "train.steps=100000", cwd=tmp_path) as long:
         assert long.stderr

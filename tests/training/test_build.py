@@ -164,7 +164,7 @@ def test_stages_one_by_one(run_zoo: Run, finished: Path) -> None:
     assert weights(folder) == weights(finished)
 
 
-LONG = TINY.replace("steps: 3", "steps: 40").replace("save_every: 2", "save_every: 3")
+LONG = TINY.replace("steps: 3", "steps: 40").replace("save_every: 2", "save_every: 3") + "evaluate: [mse]\n"
 
 
 @pytest.fixture(scope="module")
