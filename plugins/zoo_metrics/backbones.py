@@ -75,9 +75,8 @@ def fold(network: nn.Module) -> None:
         for (name, convolution), (after, norm) in pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
                 fused = fuse_conv_bn_eval(convolution, norm)
-                setattr(
-                    part, name, Halving(fused) if isinstance(fused, Conv2dSame) and fused.stride == (2, 2) else fused
-                )
+                halves = isinstance(fused, Conv2dSame) and fused.stride == (2, 2)
+                setattr(part, name, Halving(fused) if halves else fused)
                 setattr(part, after, nn.Sequential(norm.drop, norm.act))
 
 

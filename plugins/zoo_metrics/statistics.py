@@ -95,10 +95,10 @@ class Moments:
 def root(covariance: Tensor) -> Tensor:
     """R (F, rank) with R R^T the covariance (F, F) in float64: Cholesky's, or where it has no full rank that of its
     eigenvectors, which takes tens of times as long."""
-    least = len(covariance) * torch.finfo(covariance.dtype).eps * covariance.diagonal().max()
+    rounding = len(covariance) * torch.finfo(covariance.dtype).eps
     factor, failed = cholesky_ex(covariance)
-    if not failed and factor.diagonal().square().min() > least:
+    if not failed and factor.diagonal().square().min() > rounding * covariance.trace():
         return factor
     values, vectors = eigh(covariance)
-    there = values > least  # few images have few directions
+    there = values > rounding * values[-1]  # few images have few directions
     return vectors[:, there] * values[there].sqrt()

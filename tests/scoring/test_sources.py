@@ -71,6 +71,8 @@ def test_pixels_in_memory_that_are_none(sets: Path) -> None:
         (torch.zeros(4, 3, 8, 8), r"a is torch.float32 (4, 3, 8, 8); a set is a path, a name, or uint8 (N, C, H, W)"),
         (np.zeros((8, 8, 3), np.uint8), r"a is torch.uint8 (8, 8, 3); a set is"),
         (None, "a is NoneType; a set is a path"),
+        (torch.tensor(3.0), "a is torch.float32 (); a set is"),
+        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), "a: has no images"),
         (np.zeros((4, 8, 8, 4), np.uint8), "a is torch.uint8 (4, 8, 8, 4); a set is"),
     ):
         with pytest.raises(RequestError, match=re.escape(said)):

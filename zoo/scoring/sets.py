@@ -219,10 +219,11 @@ def of_pixels(place: str, given: Any) -> Images:
     Raises:
         RequestError: it is something else.
     """
-    pixels = torch.as_tensor(given) if isinstance(given, Tensor | np.ndarray) else torch.empty(0)
+    tensor = isinstance(given, Tensor | np.ndarray)
+    pixels = torch.as_tensor(given) if tensor else torch.empty(0)
     last = pixels.ndim == 4 and pixels.shape[1] not in (1, 3)
     if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[3 if last else 1] not in (1, 3):
-        what = f"{pixels.dtype} {tuple(pixels.shape)}" if len(pixels) else type(given).__name__
+        what = f"{pixels.dtype} {tuple(pixels.shape)}" if tensor else type(given).__name__
         raise RequestError(
             f"{place} is {what}; a set is a path, a name, or uint8 (N, C, H, W) or (N, H, W, C), C 1 or 3, which "
             "zoo.api.to_pixels makes of floats in [-1, 1]"
